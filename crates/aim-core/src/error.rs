@@ -1,0 +1,98 @@
+//! One error type for the workspace: every message names the place, the problem and the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// Result with the workspace's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, with the names and shapes needed to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// Input that cannot be used: a config key, a file, a label, a pair of settings.
+    #[error("{place}: {problem}; {remedy}")]
+    Invalid {
+        /// File, line and key, or name of the tensor.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A tensor has another shape than its consumer needs.
+    #[error("`{name}` has shape {got:?}, but {want} is needed")]
+    Shape {
+        /// Name of the tensor.
+        name: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape or rank needed, in words.
+        want: String,
+    },
+    /// A value that is not finite, found in data, loss, gradient or parameter.
+    #[error("`{name}` is not finite ({value}); {hint}")]
+    NonFinite {
+        /// Name of the tensor, with epoch and step where they are known.
+        name: String,
+        /// The offending value.
+        value: f64,
+        /// Likely cause or remedy.
+        hint: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{}: {source}; {remedy}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's message.
+        source: std::io::Error,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// Another error with the place where it came up.
+    #[error("{place}: {source}")]
+    At {
+        /// Where.
+        place: String,
+        /// What.
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// An unusable input: where it is, what is wrong and what to do.
+    pub fn invalid(place: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Invalid { place: place.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// A shape that does not fit; `want` says in words what would.
+    pub fn shape(name: impl Into<String>, got: &[usize], want: impl Into<String>) -> Self {
+        Self::Shape { name: name.into(), got: got.to_vec(), want: want.into() }
+    }
+
+    /// A failed read or write, with a remedy derived from the kind of failure.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        let remedy = match source.kind() {
+            std::io::ErrorKind::NotFound => "check the path",
+            std::io::ErrorKind::PermissionDenied => "check the permissions of the folder",
+            std::io::ErrorKind::StorageFull => "free some space",
+            std::io::ErrorKind::UnexpectedEof => "the file ends too early: fetch or write it again",
+            _ => "check that the file can be read and written",
+        };
+        Self::Io { path: path.as_ref().to_path_buf(), source, remedy: remedy.into() }
+    }
+}
+
+/// Adds the place to an error on its way up.
+pub trait Context<T> {
+    /// Wraps an error with the place where it came up.
+    fn at(self, place: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn at(self, place: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| Error::At { place: place(), source: Box::new(e.into()) })
+    }
+}

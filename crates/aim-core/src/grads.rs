@@ -1,0 +1,134 @@
+//! Gradients as values: one per loss, in the order of the parameters' names.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use candle_core::{DType, Tensor, backprop::GradStore};
+
+use crate::{Error, Params, Result, Role};
+
+/// Gradients by parameter name. An absent entry means "leave this parameter alone" (no decay, no moments); an entry of
+/// zeros is a gradient.
+#[derive(Clone, Debug, Default)]
+pub struct Grads(BTreeMap<Arc<str>, Tensor>);
+
+impl Grads {
+    /// Gradients of a scalar loss; parameters that the loss does not reach are absent.
+    ///
+    /// # Errors
+    /// If the backward pass fails.
+    pub fn of(loss: &Tensor, params: &Params) -> Result<Self> {
+        Ok(Self::take(&mut loss.backward()?, params))
+    }
+
+    /// Takes the gradients of `params` out of candle's store.
+    pub fn take(store: &mut GradStore, params: &Params) -> Self {
+        Self(params.iter().filter_map(|(k, p)| Some((k.clone(), store.remove(&p.var)?.detach()))).collect())
+    }
+
+    /// The gradients as candle's store, for optimizers written against candle.
+    pub fn store(&self, params: &Params) -> GradStore {
+        let mut store = GradStore::default();
+        for (name, grad) in &self.0 {
+            if let Some(param) = params.get(name) {
+                store.insert(&param.var, grad.clone());
+            }
+        }
+        store
+    }
+
+    /// All entries, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Tensor)> {
+        self.0.iter()
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.get(name)
+    }
+
+    /// Puts a gradient in place of what stood there.
+    pub fn insert(&mut self, name: Arc<str>, grad: Tensor) {
+        self.0.insert(name, grad);
+    }
+
+    /// Whether no parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Inner product over the parameters that both hold.
+    ///
+    /// # Errors
+    /// If shapes differ.
+    pub fn dot(&self, other: &Self) -> Result<f64> {
+        let mut sum = 0.;
+        for (name, a) in &self.0 {
+            if let Some(b) = other.0.get(name) {
+                sum += f64::from((a * b)?.sum_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Euclidean norm over all entries.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn norm(&self) -> Result<f64> {
+        Ok(self.dot(self)?.sqrt())
+    }
+
+    /// Adds `c` times another gradient; entries that only the other has are taken over.
+    ///
+    /// # Errors
+    /// If shapes differ.
+    pub fn add_scaled(&mut self, other: &Self, c: f64) -> Result<()> {
+        for (name, b) in &other.0 {
+            // Multiplying by one would be exact as well, but costs a pass over the gradient.
+            let b = if c == 1. { b.clone() } else { (b * c)? };
+            let sum = match self.0.get(name) {
+                Some(a) => (a + b)?,
+                None => b,
+            };
+            self.0.insert(name.clone(), sum);
+        }
+        Ok(())
+    }
+
+    /// Every entry times `c`.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn scaled(&self, c: f64) -> Result<Self> {
+        let mut out = Self::default();
+        out.add_scaled(self, c)?;
+        Ok(out)
+    }
+
+    /// Changes entries by role: `f` gives the new gradient or `None` to keep the entry as it is.
+    ///
+    /// # Errors
+    /// Those of `f`, and a name that is no parameter.
+    pub fn map(
+        &mut self,
+        params: &Params,
+        mut f: impl FnMut(&str, Role, &Tensor) -> Result<Option<Tensor>>,
+    ) -> Result<()> {
+        for (name, grad) in &mut self.0 {
+            let param = params.get(name).ok_or_else(|| {
+                Error::invalid(format!("gradient `{name}`"), "belongs to no parameter", "use the network's own Params")
+            })?;
+            if let Some(new) = f(name, param.role, grad)? {
+                *grad = new;
+            }
+        }
+        Ok(())
+    }
+
+    /// Only the entries whose role passes.
+    #[must_use]
+    pub fn filter(mut self, params: &Params, f: impl Fn(Role) -> bool) -> Self {
+        self.0.retain(|name, _| params.get(name).is_some_and(|p| f(p.role)));
+        self
+    }
+}

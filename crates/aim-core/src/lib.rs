@@ -1,0 +1,31 @@
+//! The vocabulary of balanced multimodal learning: parameters with roles, gradients as values, forward passes as views of
+//! one network, and the small traits that methods, networks and optimizers are composed from.
+//!
+//! Nothing in this crate knows a concrete network, fusion, optimizer, dataset or method.
+#![deny(missing_docs)]
+
+mod batch;
+mod error;
+mod grads;
+mod method;
+mod net;
+mod params;
+mod pass;
+mod recipe;
+mod report;
+mod rng;
+mod state;
+mod step;
+
+pub use batch::Batch;
+pub use error::{Context, Error, Result};
+pub use grads::Grads;
+pub use method::{Descend, EpochStart, EpochWork, GradFn, Method, Optim, Prepared, Samples, Split};
+pub use net::{Encoder, Fusion, Net, NetSpec, Offers, Output};
+pub use params::{Handle, Kind, Param, Params, Part, Role};
+pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};
+pub use recipe::{Combine, GradOp, Objective, Recipe, Seen, SumLosses};
+pub use report::Report;
+pub use rng::{Draws, Rng};
+pub use state::{State, Stateful, Stateless};
+pub use step::{Clock, Step};

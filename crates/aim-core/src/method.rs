@@ -1,0 +1,127 @@
+//! What a balancing method implements, from the least powerful trait to the one that owns its step.
+
+use crate::{Batch, Clock, Grads, Net, Params, Report, Result, State, Stateful, Step};
+
+/// An optimizer that any method can drive.
+pub trait Optim: Stateful {
+    /// One update. Parameters without a gradient are left alone entirely: no decay, no moments, no step count.
+    ///
+    /// # Errors
+    /// If a gradient does not fit its parameter.
+    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()>;
+    /// Current learning rate.
+    fn lr(&self) -> f64;
+    /// Sets the learning rate.
+    fn set_lr(&mut self, lr: f64);
+}
+
+/// Computes the gradient to descend; never touches the optimizer, so it can be wrapped.
+pub trait GradFn: Stateful {
+    /// The gradient of this step and what there is to say about it.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)>;
+}
+
+/// Which samples an epoch's work may look at. There is no test split here: nothing may be chosen on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Training samples.
+    Train,
+    /// Validation samples.
+    Validation,
+}
+
+/// Access to whole splits, for work that needs more than one batch.
+pub trait Samples {
+    /// Shows every sample of a split once, in order, in batches.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()>;
+}
+
+/// What a method sees before an epoch.
+pub struct EpochStart<'a> {
+    /// The network.
+    pub net: &'a dyn Net,
+    /// The optimizer.
+    pub opt: &'a mut dyn Optim,
+    /// Training and validation samples.
+    pub samples: &'a dyn Samples,
+    /// Where training stands.
+    pub clock: Clock,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Work before each epoch (prototypes, class means, probes).
+pub trait EpochWork {
+    /// Called before the first step of every epoch.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()>;
+}
+
+/// Owns the whole step. Implement this only where a step is not "one gradient, one update".
+pub trait Method: Stateful + EpochWork {
+    /// One training step.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report>;
+}
+
+/// "One gradient, one update", without work between epochs: turns any [`GradFn`] into a [`Method`].
+pub struct Descend<G>(pub G);
+
+impl<G: GradFn> Method for Descend<G> {
+    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
+        let (grads, report) = self.0.grads(cx)?;
+        cx.descend(&grads)?;
+        Ok(report)
+    }
+}
+
+impl<G> EpochWork for Descend<G> {
+    fn before_epoch(&mut self, _: &mut EpochStart<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<G: Stateful> Stateful for Descend<G> {
+    fn state(&self) -> Result<State> {
+        self.0.state()
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.0.load(state)
+    }
+}
+
+/// "One gradient, one update" for a [`GradFn`] that also works between epochs.
+pub struct Prepared<G>(pub G);
+
+impl<G: GradFn + EpochWork> Method for Prepared<G> {
+    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
+        let (grads, report) = self.0.grads(cx)?;
+        cx.descend(&grads)?;
+        Ok(report)
+    }
+}
+
+impl<G: EpochWork> EpochWork for Prepared<G> {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        self.0.before_epoch(cx)
+    }
+}
+
+impl<G: Stateful> Stateful for Prepared<G> {
+    fn state(&self) -> Result<State> {
+        self.0.state()
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.0.load(state)
+    }
+}

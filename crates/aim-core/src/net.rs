@@ -1,0 +1,105 @@
+//! Networks: encoders, a fusion, and what a method can know of them.
+
+use candle_core::Tensor;
+
+use crate::{Batch, Params, Pass, Result};
+
+/// What a network can give beyond fused logits; checked against a method's needs when a config is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Unimodal logits from the fused head (head split or zero-out).
+    pub unimodal: bool,
+    /// Additional heads of their own for each modality.
+    pub uni_heads: bool,
+    /// The fused logits are a sum or mean of the unimodal ones.
+    pub additive: bool,
+    /// One head that reads any modality's features.
+    pub shared_head: bool,
+}
+
+/// What a network is, without its weights.
+#[derive(Clone, Debug)]
+pub struct NetSpec {
+    /// Names of the modalities, in the order of inputs and ties.
+    pub modalities: Vec<String>,
+    /// Shape of one sample of each modality.
+    pub inputs: Vec<Vec<usize>>,
+    /// Number of blocks of each encoder.
+    pub depths: Vec<usize>,
+    /// Width of each encoder's feature.
+    pub widths: Vec<usize>,
+    /// Number of classes.
+    pub classes: usize,
+    /// What the fusion and heads can give.
+    pub offers: Offers,
+}
+
+/// What a forward pass gives.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Fused logits `[B, classes]`.
+    pub logits: Tensor,
+    /// Logits of each modality alone `[B, classes]`; empty where the fusion cannot tell.
+    pub unimodal: Vec<Tensor>,
+    /// Feature of each modality `[B, width]`.
+    pub features: Vec<Tensor>,
+}
+
+/// An encoder: from one modality's input to its feature, block by block.
+pub trait Encoder {
+    /// The feature `[B, width]`; visits [`Site::Stage`](crate::Site::Stage) after each block.
+    ///
+    /// # Errors
+    /// If the input does not fit.
+    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// Number of blocks.
+    fn depth(&self) -> usize;
+    /// Width of the feature.
+    fn width(&self) -> usize;
+}
+
+/// A fusion with its head.
+pub trait Fusion {
+    /// Fused logits, and the unimodal ones where they are defined.
+    ///
+    /// # Errors
+    /// If the features do not fit.
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)>;
+    /// What it can give.
+    fn offers(&self) -> Offers;
+}
+
+/// A multimodal network: a pure function of the weights that the pass shows it.
+pub trait Net {
+    /// What it is.
+    fn spec(&self) -> &NetSpec;
+    /// Its parameters and buffers.
+    fn params(&self) -> &Params;
+    /// The feature of one modality.
+    ///
+    /// # Errors
+    /// If the input does not fit.
+    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// From features to logits. Features come as [`encode`](Self::encode) gave them or changed by a method.
+    ///
+    /// # Errors
+    /// If the features do not fit.
+    fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output>;
+}
+
+impl dyn Net + '_ {
+    /// The whole network on a batch.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
+        let encode = |(m, x)| self.encode(m, x, pass);
+        let features = batch.inputs.iter().enumerate().map(encode).collect::<Result<_>>()?;
+        self.fuse(features, batch.present.as_ref(), pass)
+    }
+
+    /// Number of modalities.
+    pub fn modalities(&self) -> usize {
+        self.spec().modalities.len()
+    }
+}
