@@ -1,0 +1,67 @@
+//! Losses.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use crate::{check, compose};
+
+/// What becomes of the rows' losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean, a scalar.
+    Mean,
+    /// One loss a row, `[B]`.
+    None,
+}
+
+fn reduce(losses: Tensor, reduction: Reduction) -> Result<Tensor> {
+    match reduction {
+        Reduction::Mean => losses.mean_all(),
+        Reduction::None => Ok(losses),
+    }
+}
+
+/// The labels as class indices, each below `classes`.
+fn class_indices(op: &str, labels: &Tensor, classes: usize) -> Result<Vec<u32>> {
+    let labels = match labels.dtype() {
+        DType::U32 => labels.to_vec1::<u32>()?.into_iter().map(i64::from).collect(),
+        DType::I64 => labels.to_vec1::<i64>()?,
+        dtype => bail!("{op}: labels must be u32 or i64, not {dtype:?}"),
+    };
+    if let Some(row) = labels.iter().position(|&l| l < 0 || l >= classes as i64) {
+        bail!("{op}: label {} of row {row} is out of range, there are {classes} classes", labels[row]);
+    }
+    Ok(labels.into_iter().map(|l| l as u32).collect())
+}
+
+/// Cross-entropy of `logits [B, C]` against class indices `labels [B]` (u32 or i64), in natural logarithms.
+///
+/// With label smoothing `s` the target is `1 - s` on the label plus `s / C` on every class. The gradient flows to `logits`.
+///
+/// # Errors
+/// Other dtypes, shapes that do not fit, a label out of range (the message names its row), `smoothing` outside of `[0, 1]`.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction: Reduction) -> Result<Tensor> {
+    check::rank("cross_entropy", "logits", logits, 2)?;
+    check::not_empty("cross_entropy", "logits", logits)?;
+    check::one_device("cross_entropy", logits, &[Some(labels)])?;
+    let (rows, classes) = logits.dims2()?;
+    if labels.dims() != [rows] {
+        bail!("cross_entropy: labels must have shape [{rows}], not {:?}", labels.shape());
+    }
+    if !(0. ..=1.).contains(&smoothing) {
+        bail!("cross_entropy: smoothing must be in [0, 1], got {smoothing}");
+    }
+    class_indices("cross_entropy", labels, classes)?;
+    reduce(compose::cross_entropy(logits, labels, smoothing)?, reduction)
+}
+
+/// Cross-entropy of `logits [B, C]` against probabilities `targets [B, C]`; the gradient flows to `logits` only.
+///
+/// # Errors
+/// Dtypes other than f32, shapes that do not fit.
+pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    check::rank("soft_cross_entropy", "logits", logits, 2)?;
+    check::not_empty("soft_cross_entropy", "logits", logits)?;
+    check::shape("soft_cross_entropy", "targets", targets, logits.dims())?;
+    check::one_device("soft_cross_entropy", logits, &[Some(targets)])?;
+    reduce(compose::soft_cross_entropy(logits, targets)?, reduction)
+}

@@ -1,0 +1,91 @@
+//! Pooling, losses, attention, embeddings.
+
+use candle_core::{Device, Tensor};
+
+use super::{assert_agree, assert_close, check_gradients, random, scattered, values};
+use crate::{
+    Pool2d, Reduction, attention, avg_pool2d, compose, cross_entropy, embedding, global_avg_pool, log_softmax,
+    max_pool2d, soft_cross_entropy, softmax,
+};
+
+const POOLS: &[(usize, usize, usize)] = &[(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1), (1, 1, 0), (5, 2, 2)];
+
+#[test]
+fn pools_have_right_gradients() {
+    for &(kernel, stride, padding) in POOLS {
+        let p = Pool2d { kernel, stride, padding };
+        let x = random(&[2, 3, 9, 6], 1);
+        check_gradients(&[x.clone()], 1e-4, 2e-2, |t| max_pool2d(&t[0], p));
+        check_gradients(&[x.clone()], 0.5, 1e-4, |t| avg_pool2d(&t[0], p));
+        assert_agree(&[x.clone()], 1e-6, |t| max_pool2d(&t[0], p), |t| compose::max_pool2d(&t[0], p));
+        assert_agree(&[x.clone()], 1e-6, |t| avg_pool2d(&t[0], p), |t| compose::avg_pool2d(&t[0], p));
+        assert_close(&max_pool2d(&scattered(&x), p).unwrap(), &max_pool2d(&x, p).unwrap(), 0., "scattered");
+    }
+    check_gradients(&[random(&[2, 3, 5, 4], 1)], 0.5, 1e-4, |t| global_avg_pool(&t[0]));
+}
+
+#[test]
+fn ties_give_their_gradient_to_the_first_maximum() {
+    let x = Tensor::ones((1, 1, 4, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let (_, grads) = super::gradients(&[x], |t| max_pool2d(&t[0], Pool2d { kernel: 2, stride: 2, padding: 0 }));
+    let grads = values(grads[0].as_ref().unwrap());
+    assert!(grads.iter().enumerate().all(|(i, g)| (*g != 0.) == [0, 2, 8, 10].contains(&i)), "{grads:?}");
+}
+
+#[test]
+fn softmaxes_have_right_gradients() {
+    let x = random(&[3, 4, 7], 1);
+    check_gradients(&[x.clone()], 1e-2, 1e-2, |t| softmax(&t[0]));
+    check_gradients(&[x.clone()], 1e-2, 1e-2, |t| log_softmax(&t[0]));
+    assert_agree(&[x.clone()], 1e-5, |t| softmax(&t[0]), |t| compose::softmax(&t[0]));
+    assert_agree(&[x], 1e-5, |t| log_softmax(&t[0]), |t| compose::log_softmax(&t[0]));
+}
+
+#[test]
+fn cross_entropy_matches_a_hand_computed_case() {
+    let logits = Tensor::new(&[[0f32, 0., 0.], [1., 2., 3.]], &Device::Cpu).unwrap();
+    let labels = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
+    let losses = values(&cross_entropy(&logits, &labels, 0., Reduction::None).unwrap());
+    assert!((losses[0] - 3f32.ln()).abs() < 1e-6 && (losses[1] - 0.407_606).abs() < 1e-5, "{losses:?}");
+    // 0.9 * 0.407606 + 0.1 * mean(2.407606, 1.407606, 0.407606)
+    let smooth = values(&cross_entropy(&logits, &labels, 0.1, Reduction::None).unwrap());
+    assert!((smooth[1] - 0.507_606).abs() < 1e-5, "{smooth:?}");
+    let bad = Tensor::new(&[1i64, 3], &Device::Cpu).unwrap();
+    let error = cross_entropy(&logits, &bad, 0., Reduction::Mean).unwrap_err().to_string();
+    assert!(error.contains("row 1"), "{error}");
+}
+
+#[test]
+fn losses_have_right_gradients() {
+    let logits = random(&[5, 6], 1);
+    let labels = Tensor::new(&[0i64, 5, 2, 3, 3], &Device::Cpu).unwrap();
+    let targets = compose::softmax(&random(&[5, 6], 2)).unwrap();
+    for reduction in [Reduction::Mean, Reduction::None] {
+        for smoothing in [0., 0.2] {
+            check_gradients(&[logits.clone()], 1e-2, 1e-2, |t| cross_entropy(&t[0], &labels, smoothing, reduction));
+        }
+        check_gradients(&[logits.clone()], 1e-2, 1e-2, |t| soft_cross_entropy(&t[0], &targets, reduction));
+    }
+    let fast = |t: &[Tensor]| cross_entropy(&t[0], &labels, 0.2, Reduction::None);
+    assert_agree(&[logits], 1e-5, fast, |t| compose::cross_entropy(&t[0], &labels, 0.2));
+}
+
+#[test]
+fn attention_has_right_gradients() {
+    let inputs = [random(&[2, 3, 5, 4], 1), random(&[2, 3, 6, 4], 2), random(&[2, 3, 6, 7], 3)];
+    let additive = random(&[5, 6], 4);
+    let seen =
+        Tensor::from_vec((0..30u8).map(|i| i % 6 <= i / 6).map(u8::from).collect(), (5, 6), &Device::Cpu).unwrap();
+    for mask in [None, Some(&additive), Some(&seen)] {
+        check_gradients(&inputs, 1e-2, 1e-2, |t| attention(&t[0], &t[1], &t[2], mask, 0.5));
+        let fast = |t: &[Tensor]| attention(&t[0], &t[1], &t[2], mask, 0.5);
+        assert_agree(&inputs, 1e-5, fast, |t| compose::attention(&t[0], &t[1], &t[2], mask, 0.5));
+    }
+}
+
+#[test]
+fn embedding_has_right_gradients() {
+    let ids = Tensor::new(&[[1u32, 0], [3, 1]], &Device::Cpu).unwrap();
+    check_gradients(&[random(&[4, 3], 1)], 0.5, 1e-4, |t| embedding(&ids, &t[0]));
+    assert!(embedding(&ids, &random(&[3, 3], 1)).unwrap_err().to_string().contains("id 3"));
+}

@@ -1,0 +1,71 @@
+//! Softmax, attention and embeddings.
+
+use candle_core::{DType, Result, Tensor, bail};
+
+use crate::{check, compose};
+
+/// Softmax over the last dimension.
+///
+/// # Errors
+/// A dtype other than f32, an empty or zero-dimensional `x`.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    check::at_least("softmax", "x", x, 1)?;
+    compose::softmax(x)
+}
+
+/// Logarithm of the softmax over the last dimension.
+///
+/// # Errors
+/// As [`softmax`].
+pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    check::at_least("log_softmax", "x", x, 1)?;
+    compose::log_softmax(x)
+}
+
+/// `softmax(scale * q k^T + mask) v` for `q [B, H, T, D]`, `k [B, H, S, D]` and `v [B, H, S, E]`: `[B, H, T, E]`.
+///
+/// `mask` broadcasts to `[B, H, T, S]`: f32 is added to the scores, u8 says which keys may be seen (0: not). It has no gradient.
+/// A query that may see no key at all gives NaN, as in PyTorch.
+///
+/// # Errors
+/// Dtypes other than those, shapes that do not fit.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {
+    for (name, t) in [("q", q), ("k", k), ("v", v)] {
+        check::rank("attention", name, t, 4)?;
+        check::not_empty("attention", name, t)?;
+    }
+    let (b, h, t, d) = q.dims4()?;
+    let s = k.dim(2)?;
+    check::shape("attention", "k", k, &[b, h, s, d])?;
+    check::shape("attention", "v", v, &[b, h, s, v.dim(3)?])?;
+    check::one_device("attention", q, &[Some(k), Some(v), mask])?;
+    if let Some(mask) = mask {
+        if mask.dtype() != DType::U8 {
+            check::f32("attention", "mask", mask)?;
+        }
+        if mask.broadcast_as((b, h, t, s)).is_err() {
+            bail!("attention: mask {:?} does not broadcast to {:?}", mask.shape(), [b, h, t, s]);
+        }
+    }
+    compose::attention(q, k, v, mask.map(Tensor::detach).as_ref(), scale)
+}
+
+/// Rows of `table [V, D]` for `ids` (u32, any shape): the ids' shape followed by `D`. The gradient flows to the table.
+///
+/// # Errors
+/// Other dtypes, empty operands, an id of `V` or more.
+pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
+    check::rank("embedding", "table", table, 2)?;
+    check::not_empty("embedding", "table", table)?;
+    check::not_empty("embedding", "ids", ids)?;
+    check::one_device("embedding", table, &[Some(ids)])?;
+    if ids.dtype() != DType::U32 {
+        bail!("embedding: ids must be u32, not {:?}", ids.dtype());
+    }
+    let rows = table.dim(0)?;
+    let ids_host = ids.flatten_all()?.to_vec1::<u32>()?;
+    if let Some(at) = ids_host.iter().position(|&id| id as usize >= rows) {
+        bail!("embedding: id {} at position {at} is out of range, the table has {rows} rows", ids_host[at]);
+    }
+    compose::embedding(ids, table)
+}
