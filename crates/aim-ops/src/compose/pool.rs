@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 use crate::Pool2d;
 
 /// `x` with `padding` entries of `value` on both sides of dimension `dim`.
-fn pad(x: &Tensor, dim: usize, padding: usize, value: f32) -> Result<Tensor> {
+pub(super) fn pad(x: &Tensor, dim: usize, padding: usize, value: f32) -> Result<Tensor> {
     if padding == 0 {
         return Ok(x.clone());
     }
