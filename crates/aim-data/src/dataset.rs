@@ -1,0 +1,170 @@
+//! A dataset in memory: three splits, one tensor a modality.
+
+use std::collections::BTreeMap;
+
+use aim_core::{Batch, Error, Result};
+use candle_core::{Device, Tensor};
+
+/// One split.
+#[derive(Clone, Debug)]
+pub struct Subset {
+    /// One tensor a modality, `[N, ...]`, f32, contiguous, on the CPU.
+    pub inputs: Vec<Tensor>,
+    /// Class index of each sample.
+    pub labels: Vec<u32>,
+    /// Name of each sample, the same in every run; no other split has it.
+    pub ids: Vec<String>,
+}
+
+impl Subset {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The samples at `index` as a batch on `device`; its ids are these indices.
+    ///
+    /// # Errors
+    /// If an index is out of range or the copy to the device fails.
+    pub fn batch(&self, index: &[usize], device: &Device) -> Result<Batch> {
+        let picks: Vec<u32> = index.iter().map(|&i| i as u32).collect();
+        let picks = Tensor::new(picks, &Device::Cpu)?;
+        let take = |x: &Tensor| x.index_select(&picks, 0)?.to_device(device);
+        let inputs = self.inputs.iter().map(take).collect::<candle_core::Result<_>>()?;
+        let labels: Option<Vec<u32>> = index.iter().map(|&i| self.labels.get(i).copied()).collect();
+        let labels = labels.ok_or_else(|| Error::shape("batch", index, format!("indices below {}", self.len())))?;
+        let mut batch = Batch::new(inputs, Tensor::new(labels, device)?)?;
+        batch.ids = index.to_vec();
+        Ok(batch)
+    }
+}
+
+/// A classification set of one or more modalities.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Name of the set.
+    pub name: String,
+    /// Names of the modalities, in the order of [`Subset::inputs`].
+    pub modalities: Vec<String>,
+    /// Names of the classes, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// What weights are fitted on.
+    pub train: Subset,
+    /// What everything else is chosen on.
+    pub validation: Subset,
+    /// What is scored once, at the end.
+    pub test: Subset,
+}
+
+impl Dataset {
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.class_names.len()
+    }
+
+    /// Shape of one sample of each modality.
+    pub fn shapes(&self) -> Vec<Vec<usize>> {
+        self.train.inputs.iter().map(|x| x.dims().get(1..).unwrap_or_default().to_vec()).collect()
+    }
+
+    /// Only these modalities, in this order.
+    ///
+    /// # Errors
+    /// If there is none of that name (the message lists those there are), or one is named twice, or none is named.
+    pub fn project(self, modalities: &[String]) -> Result<Self> {
+        let order = choose(&self.name, &self.modalities, modalities)?;
+        let pick = |s: Subset| Subset { inputs: order.iter().map(|&m| s.inputs[m].clone()).collect(), ..s };
+        let (train, validation, test) = (pick(self.train), pick(self.validation), pick(self.test));
+        Ok(Self { modalities: modalities.to_vec(), train, validation, test, ..self })
+    }
+
+    /// Checks what every loader promises: equal shapes in all splits, labels in range, finite values, at least one sample
+    /// a split, no sample in two splits.
+    ///
+    /// # Errors
+    /// Names the tensor, the sample and the split that break the promise.
+    pub fn check(&self) -> Result<()> {
+        let shapes = self.shapes();
+        for (split, subset) in self.splits() {
+            self.check_split(split, subset, &shapes)?;
+        }
+        self.check_disjoint()
+    }
+
+    fn splits(&self) -> [(&'static str, &Subset); 3] {
+        [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
+    }
+
+    fn check_split(&self, split: &str, subset: &Subset, shapes: &[Vec<usize>]) -> Result<()> {
+        let place = format!("data set `{}`, split {split}", self.name);
+        if subset.is_empty() {
+            return Err(Error::invalid(place, "has no samples", "check the files and the settings that choose samples"));
+        }
+        if subset.inputs.len() != self.modalities.len() || subset.ids.len() != subset.len() {
+            let got = [subset.inputs.len(), subset.ids.len()];
+            let want = format!("{} modalities and {} ids", self.modalities.len(), subset.len());
+            return Err(Error::shape(place, &got, want));
+        }
+        for (label, id) in subset.labels.iter().zip(&subset.ids) {
+            if *label as usize >= self.classes() {
+                let problem = format!("label {label} of sample `{id}` is out of range");
+                return Err(Error::invalid(place, problem, format!("labels must be below {}", self.classes())));
+            }
+        }
+        for ((name, x), shape) in self.modalities.iter().zip(&subset.inputs).zip(shapes) {
+            check_shape(&format!("{place}, modality `{name}`"), x, subset.len(), shape)?;
+            check_finite(&format!("{name}` of the {split} split, sample `"), x, &subset.ids)?;
+        }
+        Ok(())
+    }
+
+    fn check_disjoint(&self) -> Result<()> {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (split, subset) in self.splits() {
+            for id in &subset.ids {
+                if let Some(other) = seen.insert(id, split).filter(|other| *other != split) {
+                    let place = format!("data set `{}`", self.name);
+                    let problem = format!("sample `{id}` is in the {other} split and in the {split} split");
+                    return Err(Error::invalid(place, problem, "a sample belongs to one split only"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Positions of the wanted modalities among those there are.
+pub(crate) fn choose(set: &str, have: &[String], want: &[String]) -> Result<Vec<usize>> {
+    let fail = |problem| Error::invalid(format!("data set `{set}`"), problem, format!("it has {}", have.join(", ")));
+    if want.is_empty() {
+        return Err(fail("no modality is chosen".to_owned()));
+    }
+    let find = |(i, name): (usize, &String)| {
+        if want[..i].contains(name) {
+            return Err(fail(format!("modality `{name}` is chosen twice")));
+        }
+        have.iter().position(|h| h == name).ok_or_else(|| fail(format!("there is no modality `{name}`")))
+    };
+    want.iter().enumerate().map(find).collect()
+}
+
+fn check_shape(place: &str, x: &Tensor, len: usize, shape: &[usize]) -> Result<()> {
+    let fits = x.dims().split_first().is_some_and(|(n, rest)| *n == len && rest == shape);
+    if fits { Ok(()) } else { Err(Error::shape(place, x.dims(), format!("{len} samples of shape {shape:?}"))) }
+}
+
+fn check_finite(name: &str, x: &Tensor, ids: &[String]) -> Result<()> {
+    let values = x.flatten_all()?.to_vec1::<f32>()?;
+    let Some(at) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let sample = at * ids.len() / values.len();
+    Err(Error::NonFinite {
+        name: format!("{name}{}", ids[sample]),
+        value: f64::from(values[at]),
+        hint: "mend or leave out that sample".to_owned(),
+    })
+}

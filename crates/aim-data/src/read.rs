@@ -1,0 +1,3 @@
+//! Readers of file formats; each names the file in its errors.
+
+pub(crate) mod tensors;

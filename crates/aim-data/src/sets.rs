@@ -1,0 +1,3 @@
+//! One file a set.
+
+pub(crate) mod bundle;
