@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Encoders and the layers they are made of. Every parameter gets its name, role and seeded initial value from [`Build`];
+//! every layer asks the [`Pass`](aim_core::Pass) for the tensors that stand for its parameters.
+#![deny(missing_docs)]
+
+mod build;
+mod cnn;
+mod config;
+mod layers;
+mod mlp;
+mod resnet;
+
+pub use build::{Build, ConvSize, Init};
+pub use cnn::Cnn;
+pub use config::{CARDS, Card, EncoderConfig};
+pub use layers::{BatchNorm, Conv, Conv1d, Linear};
+pub use mlp::Mlp;
+pub use resnet::ResNet18;

@@ -11,8 +11,8 @@ pub struct Offers {
     pub unimodal: bool,
     /// Additional heads of their own for each modality.
     pub uni_heads: bool,
-    /// The fused logits are a sum or mean of the unimodal ones.
-    pub additive: bool,
+    /// A head for each modality, and fused logits that are the sum or mean of theirs.
+    pub disjoint_heads: bool,
     /// One head that reads any modality's features.
     pub shared_head: bool,
 }

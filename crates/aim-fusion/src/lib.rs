@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Fusion modules with their heads, and the late-fusion network made of encoders and one fusion.
+#![deny(missing_docs)]
+
+mod config;
+mod gated;
+mod heads;
+mod network;
+
+pub use config::{CARDS, Card, FusionConfig};
+pub use gated::{Film, Gated};
+pub use heads::{Concat, Separate, Shared, Sum};
+pub use network::{LateFusion, ModelConfig};

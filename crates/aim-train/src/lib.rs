@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Training, checkpoints, run folders, metrics, probes and reports.
+#![deny(missing_docs)]
+
+pub mod golden;

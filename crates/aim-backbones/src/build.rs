@@ -1,0 +1,133 @@
+//! Where parameters come from: names, roles and initial values, each keyed by (seed, name).
+
+use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
+use candle_core::{DType, Device, Tensor};
+
+use crate::layers::{BatchNorm, Conv, Conv1d, Linear};
+
+/// How a weight starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform in [-b, b) with b = 1 / sqrt(fan in): PyTorch's default for linear and convolution layers.
+    Uniform,
+    /// Normal with variance 2 / fan out (He et al. 2015): torchvision's choice for ResNet.
+    HeFanOut,
+    /// Every value the same.
+    Constant(f64),
+}
+
+/// Collects the parameters of a network while its layers are made.
+///
+/// ```
+/// use aim_backbones::Build;
+/// use aim_core::Part;
+/// let mut build = Build::new(0, &candle_core::Device::Cpu);
+/// build.linear("head", Part::Head { modality: None }, 8, 3, true)?;
+/// assert_eq!(build.finish().count(), 8 * 3 + 3);
+/// # Ok::<(), aim_core::Error>(())
+/// ```
+pub struct Build {
+    seed: u64,
+    device: Device,
+    params: Params,
+}
+
+impl Build {
+    /// An empty network whose initial values depend on `seed` and each parameter's name alone.
+    pub fn new(seed: u64, device: &Device) -> Self {
+        Self { seed, device: device.clone(), params: Params::default() }
+    }
+
+    /// The parameters made so far.
+    pub fn finish(self) -> Params {
+        self.params
+    }
+
+    /// A parameter of any shape; `fan` is (in, out).
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn param(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: &[usize],
+        init: Init,
+        fan: (usize, usize),
+    ) -> Result<Handle> {
+        let mut rng = Rng::keyed(self.seed, name);
+        let value = match init {
+            Init::Uniform => rng.uniform_tensor(shape, 1. / (fan.0.max(1) as f64).sqrt(), &self.device)?,
+            Init::HeFanOut => rng.normal_tensor(shape, (2. / fan.1.max(1) as f64).sqrt(), &self.device)?,
+            Init::Constant(c) => Tensor::full(c as f32, shape, &self.device)?,
+        };
+        self.params.add(name, role, &value)
+    }
+
+    /// A linear layer `[out, in]`.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn linear(&mut self, name: &str, part: Part, input: usize, output: usize, bias: bool) -> Result<Linear> {
+        let (fan, init) = ((input, output), Init::Uniform);
+        let role = Role { part, kind: Kind::Linear };
+        let weight = self.param(&format!("{name}.weight"), role, &[output, input], init, fan)?;
+        let bias = self.bias(name, part, output, fan, bias)?;
+        Ok(Linear { weight, bias })
+    }
+
+    fn bias(&mut self, name: &str, part: Part, n: usize, fan: (usize, usize), wanted: bool) -> Result<Option<Handle>> {
+        let role = Role { part, kind: Kind::Bias };
+        wanted.then(|| self.param(&format!("{name}.bias"), role, &[n], Init::Uniform, fan)).transpose()
+    }
+
+    /// A square 2-D convolution `[out, in, k, k]` without bias.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn conv2d(&mut self, name: &str, part: Part, io: (usize, usize), size: ConvSize, init: Init) -> Result<Conv> {
+        let area = size.kernel * size.kernel;
+        let shape = [io.1, io.0, size.kernel, size.kernel];
+        let role = Role { part, kind: Kind::Conv };
+        let weight = self.param(&format!("{name}.weight"), role, &shape, init, (io.0 * area, io.1 * area))?;
+        Ok(Conv { weight, stride: size.stride, padding: size.padding })
+    }
+
+    /// A 1-D convolution `[out, in, k]` without bias.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn conv1d(&mut self, name: &str, part: Part, io: (usize, usize), size: ConvSize) -> Result<Conv1d> {
+        let shape = [io.1, io.0, size.kernel];
+        let role = Role { part, kind: Kind::Conv };
+        let fan = (io.0 * size.kernel, io.1 * size.kernel);
+        let weight = self.param(&format!("{name}.weight"), role, &shape, Init::Uniform, fan)?;
+        Ok(Conv1d { weight, stride: size.stride, padding: size.padding })
+    }
+
+    /// Batch normalisation over `width` channels with running statistics.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn batch_norm(&mut self, name: &str, part: Part, width: usize) -> Result<BatchNorm> {
+        let role = Role { part, kind: Kind::Norm };
+        let mut scale =
+            |kind, value| self.param(&format!("{name}.{kind}"), role, &[width], Init::Constant(value), (1, 1));
+        let (weight, bias) = (scale("weight", 1.)?, scale("bias", 0.)?);
+        let zeros = Tensor::zeros(width, DType::F32, &self.device)?;
+        let running_mean = self.params.add_buffer(&format!("{name}.running_mean"), &zeros)?;
+        let running_var = self.params.add_buffer(&format!("{name}.running_var"), &zeros.ones_like()?)?;
+        Ok(BatchNorm { weight, bias, running_mean, running_var })
+    }
+}
+
+/// Kernel, stride and padding of a convolution, the same in every dimension.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvSize {
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step between positions.
+    pub stride: usize,
+    /// Zeros added on each side.
+    pub padding: usize,
+}

@@ -1,0 +1,105 @@
+//! The encoder section of a config, and the cards that describe it.
+
+use aim_core::{Encoder, Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Build, Cnn, Mlp, ResNet18};
+
+/// An encoder as a config names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum EncoderConfig {
+    /// Multilayer perceptron.
+    Mlp {
+        /// Width of each block.
+        widths: Vec<usize>,
+    },
+    /// Small convolutional network.
+    Cnn {
+        /// Channels of each block.
+        widths: Vec<usize>,
+    },
+    /// ResNet-18.
+    #[serde(rename = "resnet18")]
+    ResNet18 {
+        /// Channels of the first stage.
+        #[serde(default = "resnet_width")]
+        base_width: usize,
+    },
+}
+
+fn resnet_width() -> usize {
+    64
+}
+
+impl EncoderConfig {
+    /// Number of blocks that the encoder will have.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::Mlp { widths } | Self::Cnn { widths } => widths.len(),
+            Self::ResNet18 { .. } => 4,
+        }
+    }
+
+    /// Checks the values; `place` names the section in messages.
+    ///
+    /// # Errors
+    /// If a width is 0 or there is no block.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let bad = match self {
+            Self::Mlp { widths } | Self::Cnn { widths } => widths.is_empty() || widths.contains(&0),
+            Self::ResNet18 { base_width } => *base_width == 0,
+        };
+        if bad {
+            return Err(Error::invalid(place, "has no width or a width of 0", "give each block at least one unit"));
+        }
+        Ok(())
+    }
+
+    /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<modality name>.…`.
+    ///
+    /// # Errors
+    /// If the input does not fit the encoder.
+    pub fn build(&self, build: &mut Build, name: &str, index: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        let prefix = format!("encoders.{name}");
+        Ok(match self {
+            Self::Mlp { widths } => Box::new(Mlp::new(build, &prefix, index, input.iter().product(), widths)?),
+            Self::Cnn { widths } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
+            Self::ResNet18 { base_width } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
+        })
+    }
+}
+
+/// What `list backbones` says of an encoder.
+pub struct Card {
+    /// Name in a config.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Inputs it takes, per sample.
+    pub input: &'static str,
+    /// Its settings with defaults.
+    pub settings: &'static str,
+}
+
+/// Every encoder.
+pub static CARDS: &[Card] = &[
+    Card {
+        name: "mlp",
+        about: "linear layers, each with ReLU; a block is a layer",
+        input: "any shape, flattened",
+        settings: "widths: one number a block (required)",
+    },
+    Card {
+        name: "cnn",
+        about: "convolution of stride 2, batch norm, ReLU; then a global average",
+        input: "[C, H, W] (3x3), [C, L] or [L] (5)",
+        settings: "widths: channels of each block (required)",
+    },
+    Card {
+        name: "resnet18",
+        about: "ResNet-18 with torchvision's names; 4 blocks, the stem in the first",
+        input: "[C, H, W], or video [C, T, H, W] averaged over frames",
+        settings: "base_width: 64, channels of the first stage",
+    },
+];

@@ -1,0 +1,111 @@
+//! Layers: parameter handles and how they are applied. The tensors come from the pass.
+
+use aim_core::{Handle, Norm, Pass, Result};
+use aim_ops::Act;
+use candle_core::Tensor;
+
+/// `x W^T + b`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    pub(crate) weight: Handle,
+    pub(crate) bias: Option<Handle>,
+}
+
+impl Linear {
+    /// Applies the layer to `[..., in]`.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let bias = self.bias(pass);
+        Ok(aim_ops::linear(x, &self.weight(pass), bias.as_ref())?)
+    }
+
+    /// The weight `[out, in]` in this pass.
+    pub fn weight(&self, pass: &Pass<'_>) -> Tensor {
+        pass.weight(&self.weight)
+    }
+
+    /// The bias `[out]` in this pass.
+    pub fn bias(&self, pass: &Pass<'_>) -> Option<Tensor> {
+        self.bias.as_ref().map(|b| pass.weight(b))
+    }
+}
+
+/// 2-D convolution without bias.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    pub(crate) weight: Handle,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Conv {
+    /// Applies the layer to `[B, C, H, W]`.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let p = aim_ops::Conv2d { stride: self.stride, padding: self.padding, ..Default::default() };
+        Ok(aim_ops::conv2d(x, &pass.weight(&self.weight), None, p)?)
+    }
+}
+
+/// 1-D convolution without bias.
+#[derive(Clone, Debug)]
+pub struct Conv1d {
+    pub(crate) weight: Handle,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Conv1d {
+    /// Applies the layer to `[B, C, L]`.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let p = aim_ops::Conv1d { stride: self.stride, padding: self.padding, ..Default::default() };
+        Ok(aim_ops::conv1d(x, &pass.weight(&self.weight), None, p)?)
+    }
+}
+
+/// Batch normalisation with PyTorch's semantics: eps 1e-5, momentum 0.1, biased variance to normalise with, unbiased
+/// variance in the running statistics.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    pub(crate) weight: Handle,
+    pub(crate) bias: Handle,
+    pub(crate) running_mean: Handle,
+    pub(crate) running_var: Handle,
+}
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+impl BatchNorm {
+    /// `act(bn(x) + residual)` for `[B, C, ...]`, with the statistics that the pass's [`Norm`] names.
+    ///
+    /// # Errors
+    /// If the shape does not fit.
+    pub fn forward(&self, x: &Tensor, act: Act, residual: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
+        let (gamma, beta) = (pass.weight(&self.weight), pass.weight(&self.bias));
+        if pass.norm == Norm::Running {
+            let (mean, var) = (self.running_mean.var.as_tensor(), self.running_var.var.as_tensor());
+            return Ok(aim_ops::batch_norm_eval(x, mean, var, &gamma, &beta, EPS, act, residual)?);
+        }
+        let (y, stats) = aim_ops::batch_norm_train(x, &gamma, &beta, EPS, act, residual)?;
+        if pass.norm == Norm::Update {
+            let n = stats.count as f64;
+            blend(&self.running_mean, &stats.mean, 1.)?;
+            blend(&self.running_var, &stats.var, n / (n - 1.).max(1.))?;
+        }
+        Ok(y)
+    }
+}
+
+/// `running = (1 - momentum) * running + momentum * scale * new`.
+fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
+    let old = (running.var.as_detached_tensor() * (1. - MOMENTUM))?;
+    Ok(running.var.set(&(old + (new.detach() * (MOMENTUM * scale))?)?)?)
+}

@@ -1,0 +1,133 @@
+//! ResNet-18 (He et al. 2016) with torchvision's names. Four blocks of depth; the stem belongs to the first.
+
+use aim_core::{Encoder, Error, Part, Pass, Pool, Result, Site};
+use aim_ops::{Act, Pool2d};
+use candle_core::Tensor;
+
+use crate::{BatchNorm, Build, Conv, ConvSize, Init};
+
+/// A convolution with its norm.
+struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+/// What a basic block is made from: where its names begin, its part, channels in and out, stride.
+struct BlockSpec<'a> {
+    prefix: &'a str,
+    part: Part,
+    io: (usize, usize),
+    stride: usize,
+}
+
+struct BasicBlock {
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    downsample: Option<ConvNorm>,
+}
+
+impl BasicBlock {
+    fn new(build: &mut Build, spec: &BlockSpec<'_>) -> Result<Self> {
+        let BlockSpec { prefix, part, io: (input, output), stride } = *spec;
+        let mut unit = |conv: &str, norm: &str, io, kernel: usize, stride| -> Result<ConvNorm> {
+            let size = ConvSize { kernel, stride, padding: kernel / 2 };
+            let conv = build.conv2d(&format!("{prefix}.{conv}"), part, io, size, Init::HeFanOut)?;
+            Ok(ConvNorm { conv, norm: build.batch_norm(&format!("{prefix}.{norm}"), part, output)? })
+        };
+        let conv1 = unit("conv1", "bn1", (input, output), 3, stride)?;
+        let conv2 = unit("conv2", "bn2", (output, output), 3, 1)?;
+        let shortcut = stride != 1 || input != output;
+        let downsample =
+            shortcut.then(|| unit("downsample.0", "downsample.1", (input, output), 1, stride)).transpose()?;
+        Ok(Self { conv1, conv2, downsample })
+    }
+
+    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let apply = |u: &ConvNorm, x: &Tensor, act, res: Option<&Tensor>| {
+            u.norm.forward(&u.conv.forward(x, pass)?, act, res, pass)
+        };
+        let h = apply(&self.conv1, x, Act::Relu, None)?;
+        let shortcut = match &self.downsample {
+            Some(down) => apply(down, x, Act::None, None)?,
+            None => x.clone(),
+        };
+        apply(&self.conv2, &h, Act::Relu, Some(&shortcut))
+    }
+}
+
+/// ResNet-18 without its classifier. Video `[B, C, T, H, W]` is folded into frames and averaged over time.
+pub struct ResNet18 {
+    modality: usize,
+    stem: ConvNorm,
+    layers: Vec<Vec<BasicBlock>>,
+    width: usize,
+}
+
+impl ResNet18 {
+    /// Stage widths are `base`, 2, 4 and 8 times `base` (64 in the paper). `input` is `[C, H, W]` or `[C, T, H, W]`.
+    ///
+    /// # Errors
+    /// If the input is neither an image nor a video.
+    pub fn new(build: &mut Build, prefix: &str, modality: usize, input: &[usize], base: usize) -> Result<Self> {
+        let channels = match input {
+            [c, _, _] | [c, _, _, _] => *c,
+            _ => return Err(Error::shape(prefix, input, "[C, H, W] or [C, T, H, W]")),
+        };
+        let part = Part::Encoder { modality, depth: 0 };
+        let size = ConvSize { kernel: 7, stride: 2, padding: 3 };
+        let conv = build.conv2d(&format!("{prefix}.conv1"), part, (channels, base), size, Init::HeFanOut)?;
+        let stem = ConvNorm { conv, norm: build.batch_norm(&format!("{prefix}.bn1"), part, base)? };
+        let mut layers = Vec::with_capacity(4);
+        for depth in 0..4 {
+            let width = base << depth;
+            let input = if depth == 0 { base } else { width / 2 };
+            layers.push(stage(build, &format!("{prefix}.layer{}", depth + 1), modality, depth, (input, width))?);
+        }
+        Ok(Self { modality, stem, layers, width: base * 8 })
+    }
+}
+
+fn stage(
+    build: &mut Build,
+    prefix: &str,
+    modality: usize,
+    depth: usize,
+    (input, width): (usize, usize),
+) -> Result<Vec<BasicBlock>> {
+    let part = Part::Encoder { modality, depth };
+    let stride = if depth == 0 { 1 } else { 2 };
+    let specs = [(input, stride), (width, 1)];
+    let block = |(i, (input, stride)): (usize, (usize, usize))| {
+        let prefix = &format!("{prefix}.{i}");
+        BasicBlock::new(build, &BlockSpec { prefix, part, io: (input, width), stride })
+    };
+    specs.into_iter().enumerate().map(block).collect()
+}
+
+impl Encoder for ResNet18 {
+    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let (x, frames) = fold(x)?;
+        let h = self.stem.norm.forward(&self.stem.conv.forward(&x, pass)?, Act::Relu, None, pass)?;
+        let mut h = aim_ops::max_pool2d(&h, Pool2d { kernel: 3, stride: 2, padding: 1 })?;
+        let pool = Pool::Mean { frames };
+        for (depth, blocks) in self.layers.iter().enumerate() {
+            for block in blocks {
+                h = block.forward(&h, pass)?;
+            }
+            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
+        }
+        pool.apply(&aim_ops::global_avg_pool(&h)?)
+    }
+    fn depth(&self) -> usize {
+        self.layers.len()
+    }
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+/// Folds the frames of a video into the batch; an image is one frame.
+fn fold(x: &Tensor) -> Result<(Tensor, usize)> {
+    let [b, c, t, h, w] = *x.dims() else { return Ok((x.clone(), 1)) };
+    Ok((x.transpose(1, 2)?.reshape((b * t, c, h, w))?, t))
+}

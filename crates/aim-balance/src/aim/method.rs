@@ -1,0 +1,287 @@
+//! One step of AIM: measure, decouple, rely on the auxiliary blocks.
+
+use aim_core::{
+    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Kept, NetSpec, Norm, Output, Pass, Report, Result, Rng, State,
+    Stateful, Step, View,
+};
+use candle_core::{DType, Tensor};
+
+use super::blocks::{self, Saliency};
+use super::measure::{self, Dose, Grid};
+use super::prototypes;
+use super::settings::{AimSettings, Criterion, Passes, Prototypes, Reliance, Rule};
+use crate::joint::cross_entropy;
+
+/// AIM (reconstruction); see the [module](super) for the equations.
+pub struct Aim {
+    settings: AimSettings,
+    rule: Rule,
+    spec: NetSpec,
+    prototypes: Option<Grid<Tensor>>,
+    /// Moving average of the imbalance; `None` before the first measurement.
+    rho: Option<Grid<f64>>,
+    /// Latest saliency of each modality and the step it was taken at.
+    saliency: Vec<Option<(usize, Saliency)>>,
+}
+
+impl Aim {
+    /// AIM for a network.
+    pub fn new(settings: AimSettings, net: &NetSpec) -> Self {
+        let (rule, saliency) = (settings.rule(), vec![None; net.modalities.len()]);
+        Self { settings, rule, spec: net.clone(), prototypes: None, rho: None, saliency }
+    }
+}
+
+impl EpochWork for Aim {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        let since = cx.clock.epoch.checked_sub(self.settings.warmup);
+        if self.settings.beta == 0. || !since.is_some_and(|e| e.is_multiple_of(self.settings.refresh)) {
+            return Ok(());
+        }
+        self.prototypes = Some(match self.settings.prototypes {
+            Prototypes::ClassMean => prototypes::class_means(cx)?,
+            Prototypes::Dap => {
+                let mut rng = Rng::keyed(cx.seed, &format!("aim.dap@{}", cx.clock.epoch));
+                prototypes::depth_adaptive(cx.net, self.settings.dap_steps, self.settings.dap_lr, &mut rng)?
+            }
+        });
+        Ok(())
+    }
+}
+
+impl GradFn for Aim {
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        self.take_given(cx);
+        let mut report = Report::default();
+        let mut pass = Pass::train(cx.draws()).keep();
+        let out = cx.net.forward(cx.batch, &mut pass)?;
+        let plain = cross_entropy(&out.logits, cx.batch)?;
+        report.note("logits", &out.logits);
+        report.note("loss.plain", &plain);
+        let doses = self.measure(&pass.into_kept(), cx, &mut report)?;
+        let loss = match doses {
+            Some((logits, doses)) => self.total(cx, &out, plain, &logits, &doses, &mut report)?,
+            None => plain,
+        };
+        report.note("loss", &loss);
+        Ok((Grads::of(&loss, cx.net.params())?, report))
+    }
+}
+
+impl Aim {
+    /// Prototypes supplied with the batch take the place of AIM's own.
+    fn take_given(&mut self, cx: &Step<'_>) {
+        let at = |m: &String, d| cx.given(&format!("proto.{m}.{d}")).cloned();
+        let row = |(m, depths): (&String, &usize)| (0..*depths).map(|d| at(m, d)).collect();
+        let given: Option<Grid<Tensor>> = self.spec.modalities.iter().zip(&self.spec.depths).map(row).collect();
+        self.prototypes = given.or(self.prototypes.take());
+    }
+
+    /// Prototype logits and doses; `None` where AIM is idle (warm-up, beta 0).
+    fn measure(
+        &mut self,
+        kept: &Kept,
+        cx: &Step<'_>,
+        report: &mut Report,
+    ) -> Result<Option<(Grid<Tensor>, Grid<Dose>)>> {
+        let Some(prototypes) = self.prototypes.as_ref().filter(|_| self.settings.beta != 0.) else { return Ok(None) };
+        let logits = measure::all_logits(kept, prototypes, self.settings.tau)?;
+        let s = measure::performance(&logits, &cx.batch.labels)?;
+        let mut rho = measure::imbalance(&s);
+        if let Some(old) = &self.rho {
+            let ema = self.settings.ema;
+            rho.iter_mut()
+                .flatten()
+                .zip(old.iter().flatten())
+                .for_each(|(new, old)| *new = ema * old + (1. - ema) * *new);
+        }
+        let doses = measure::doses(&self.rule, &rho);
+        for (m, name) in self.spec.modalities.iter().enumerate() {
+            let list = |f: fn(&Dose) -> f64| doses[m].iter().map(f).collect::<Vec<_>>();
+            report.list(format!("s.{name}"), &s[m])?;
+            report.list(format!("rho.{name}"), &rho[m])?;
+            report.list(format!("lambda.{name}"), &list(|d| d.strength))?;
+            report.list(format!("keep.{name}"), &list(|d| d.keep))?;
+        }
+        self.rho = Some(rho);
+        Ok(Some((logits, doses)))
+    }
+
+    /// Plain loss plus auxiliary losses.
+    fn total(
+        &mut self,
+        cx: &Step<'_>,
+        out: &Output,
+        plain: Tensor,
+        logits: &Grid<Tensor>,
+        doses: &Grid<Dose>,
+        report: &mut Report,
+    ) -> Result<Tensor> {
+        let mut degraded = measure::degraded(doses, &self.spec);
+        if degraded.is_empty() {
+            return Ok(plain);
+        }
+        if self.rule.passes == Passes::One {
+            let pick = cx.draws().rng("aim.one").below(degraded.len());
+            degraded = vec![degraded[pick]];
+        }
+        self.refresh_saliency(cx, logits, &degraded)?;
+        let features = self.auxiliary_features(cx, doses, &degraded, report)?;
+        let groups: Vec<Vec<usize>> = match self.rule.passes {
+            Passes::Joint => vec![degraded],
+            Passes::Separate | Passes::One => degraded.into_iter().map(|m| vec![m]).collect(),
+        };
+        let mut total = (self.settings.reliance == Reliance::Dual).then_some(plain);
+        for group in groups {
+            let aux = self.auxiliary_loss(cx, out, &features, &group, report)?;
+            let aux = if self.settings.beta == 1. { aux } else { (aux * self.settings.beta)? };
+            total = Some(match total {
+                Some(sum) => (sum + aux)?,
+                None => aux,
+            });
+        }
+        total.ok_or_else(|| Error::invalid("aim", "has no loss in this step", "report this"))
+    }
+
+    /// Saliency of the degraded modalities, where it is due.
+    fn refresh_saliency(&mut self, cx: &Step<'_>, logits: &Grid<Tensor>, degraded: &[usize]) -> Result<()> {
+        let (step, every) = (cx.clock.step, self.settings.saliency_every);
+        let fresh = |s: &Option<(usize, Saliency)>| s.as_ref().is_some_and(|(at, _)| step < at + every);
+        let due: Vec<usize> = degraded.iter().copied().filter(|m| !fresh(&self.saliency[*m])).collect();
+        let (params, granularity) = (cx.net.params(), self.settings.granularity);
+        if due.is_empty() {
+            return Ok(());
+        }
+        if self.settings.criterion == Criterion::Random {
+            for m in due {
+                let rng = &mut cx.draws().rng(&format!("aim.units.{m}"));
+                self.saliency[m] = Some((step, blocks::random(params, m, granularity, rng)));
+            }
+            return Ok(());
+        }
+        // One backward pass serves all: their encoders share no parameter.
+        let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
+        let sum = losses.reduce(|a, b| Ok((a? + b?)?));
+        let Some(sum) = sum.transpose()? else { return Ok(()) };
+        let grads = Grads::of(&sum, params)?;
+        for m in due {
+            self.saliency[m] = Some((step, blocks::saliency(params, m, &grads, self.settings.criterion, granularity)?));
+        }
+        Ok(())
+    }
+
+    /// Features of the degraded modalities through their auxiliary blocks, over the batch's auxiliary part.
+    fn auxiliary_features(
+        &self,
+        cx: &Step<'_>,
+        doses: &Grid<Dose>,
+        degraded: &[usize],
+        report: &mut Report,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let mut features = vec![None; self.spec.modalities.len()];
+        for &m in degraded {
+            let Some((_, saliency)) = &self.saliency[m] else { continue };
+            let trace = cx.trace.then_some(&mut *report);
+            let view: View = blocks::view(cx.net.params(), m, doses, saliency, trace)?;
+            let x = cx.batch.inputs[m].narrow(0, 0, self.part(cx.batch))?;
+            let mut pass = Pass::train(cx.draws()).norm(Norm::Batch).view(&view);
+            features[m] = Some(cx.net.encode(m, &x, &mut pass)?);
+        }
+        Ok(features)
+    }
+
+    /// Number of samples in auxiliary passes.
+    fn part(&self, batch: &Batch) -> usize {
+        ((self.settings.aux_fraction * batch.len() as f64).ceil() as usize).clamp(1, batch.len())
+    }
+
+    /// Cross-entropy with the features of `group` taken from the auxiliary blocks, the others from the plain pass.
+    fn auxiliary_loss(
+        &self,
+        cx: &Step<'_>,
+        out: &Output,
+        auxiliary: &[Option<Tensor>],
+        group: &[usize],
+        report: &mut Report,
+    ) -> Result<Tensor> {
+        let n = self.part(cx.batch);
+        let mut features: Vec<Tensor> =
+            out.features.iter().map(|x| x.narrow(0, 0, n)).collect::<candle_core::Result<_>>()?;
+        for &m in group {
+            let Some(aux) = &auxiliary[m] else { continue };
+            features[m] = match self.settings.reliance {
+                Reliance::Mix => mix(aux, &features[m], &mut cx.draws().rng(&format!("aim.mix.{m}")))?,
+                Reliance::Dual | Reliance::Switch => aux.clone(),
+            };
+        }
+        let batch = if n == cx.batch.len() { cx.batch.clone() } else { cx.batch.head(n)? };
+        let logits = cx.net.fuse(features, batch.present.as_ref(), &mut Pass::train(cx.draws()))?.logits;
+        let loss = cross_entropy(&logits, &batch)?;
+        let own = |m: &usize| &self.spec.modalities[*m];
+        match (self.rule.passes, group) {
+            (Passes::Separate | Passes::One, [m]) => {
+                report.note(format!("logits_aux.{}", own(m)), &logits);
+                report.note(format!("loss.aux_{}", own(m)), &loss);
+            }
+            _ => {
+                report.note("logits_aux", &logits);
+                report.note("loss.aux", &loss);
+            }
+        }
+        Ok(loss)
+    }
+}
+
+/// Each sample takes `a` or `b` with equal chance.
+fn mix(a: &Tensor, b: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    let picks: Vec<f32> = (0..a.dims()[0]).map(|_| f32::from(rng.uniform() < 0.5)).collect();
+    let pick = Tensor::from_vec(picks, (a.dims()[0], 1), a.device())?;
+    let rest = (1. - &pick)?;
+    Ok((a.broadcast_mul(&pick)? + b.broadcast_mul(&rest)?)?)
+}
+
+impl Stateful for Aim {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        for (m, row) in self.prototypes.iter().flatten().enumerate() {
+            row.iter().enumerate().for_each(|(d, p)| drop(state.0.insert(format!("proto.{m}.{d}"), p.clone())));
+        }
+        for (m, row) in self.rho.iter().flatten().enumerate() {
+            state.put(format!("rho.{m}"), row)?;
+        }
+        for (m, entry) in self.saliency.iter().enumerate() {
+            let Some((step, saliency)) = entry else { continue };
+            state.put(format!("saliency.{m}.step"), &[*step as f64])?;
+            for (name, values) in saliency {
+                let values: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
+                state.put(format!("saliency.{m}.of.{name}"), &values)?;
+            }
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        let row = |(m, depths): (usize, &usize)| {
+            (0..*depths).map(|d| state.0.get(&format!("proto.{m}.{d}")).cloned()).collect()
+        };
+        self.prototypes = self.spec.depths.iter().enumerate().map(row).collect();
+        let modalities = 0..self.spec.modalities.len();
+        let saved = modalities.clone().all(|m| state.0.contains_key(&format!("rho.{m}")));
+        self.rho =
+            saved.then(|| modalities.map(|m| state.numbers(&format!("rho.{m}"))).collect::<Result<_>>()).transpose()?;
+        for (m, entry) in self.saliency.iter_mut().enumerate() {
+            *entry = load_saliency(&state.part(&format!("saliency.{m}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn load_saliency(state: &State) -> Result<Option<(usize, Saliency)>> {
+    if state.0.is_empty() {
+        return Ok(None);
+    }
+    let values = |t: &Tensor| t.to_dtype(DType::F32)?.to_vec1();
+    let of = state.part("of");
+    let saliency = of.0.iter().map(|(k, t)| Ok((k.as_str().into(), values(t)?))).collect::<Result<_>>()?;
+    Ok(Some((state.number("step")? as usize, saliency)))
+}

@@ -1,0 +1,69 @@
+//! Ensemble of unimodal networks: each modality is trained on its own loss, predictions are averaged at inference.
+//!
+//! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as alone.
+
+use aim_core::{Descend, Error, GradFn, Grads, Method, NetSpec, Report, Result, Stateless, Step};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Settings};
+use crate::joint::cross_entropy;
+
+/// Card of [`Ensemble`].
+pub static ABOUT: About = About {
+    name: "ensemble",
+    title: "ensemble of unimodals",
+    idea: "each modality trained on its own loss, predictions averaged",
+    paper: "baseline (unimodal ensemble, Du et al. 2023, arXiv 2305.01233)",
+    settings: &[],
+    needs: Needs { single: false, at_most: None, unimodal: true, uni_heads: false, disjoint_heads: true },
+};
+
+/// Settings of `ensemble`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ensemble {}
+
+impl Settings for Ensemble {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
+        Ok(Box::new(Descend(self)))
+    }
+}
+
+impl Stateless for Ensemble {}
+
+impl GradFn for Ensemble {
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        let out = cx.forward()?;
+        let mut report = Report::default();
+        report.note("logits", &out.logits);
+        report.note("prob", &mean_probability(&out.unimodal)?);
+        let loss = unimodal_losses(cx, &out.unimodal, &mut report)?;
+        report.note("loss", &loss);
+        Ok((Grads::of(&loss, cx.net.params())?, report))
+    }
+}
+
+/// Mean over modalities of their class probabilities.
+fn mean_probability(unimodal: &[Tensor]) -> Result<Tensor> {
+    let probs: Vec<_> = unimodal.iter().map(aim_ops::softmax).collect::<candle_core::Result<_>>()?;
+    Ok(Tensor::stack(&probs, 0)?.mean(0)?)
+}
+
+/// Sum of each modality's own cross-entropy, each noted as `loss.<modality>`.
+pub(crate) fn unimodal_losses(cx: &Step<'_>, unimodal: &[Tensor], report: &mut Report) -> Result<Tensor> {
+    let mut total: Option<Tensor> = None;
+    for (name, logits) in cx.net.spec().modalities.iter().zip(unimodal) {
+        report.note(format!("unimodal.{name}"), logits);
+        let loss = cross_entropy(logits, cx.batch)?;
+        report.note(format!("loss.{name}"), &loss);
+        total = Some(match total {
+            Some(sum) => (sum + loss)?,
+            None => loss,
+        });
+    }
+    total.ok_or_else(|| Error::invalid("network", "gives no unimodal logits", "set model.uni_heads: true"))
+}

@@ -1,0 +1,222 @@
+//! OGM and OGM-GE: On-the-fly Gradient Modulation (Peng et al., CVPR 2022, arXiv 2203.15332) with the coefficient of the
+//! paper or of the journal version (OPM/OGM, TPAMI 2024), and Generalization Enhancement by noise.
+//!
+//! ```text
+//! S_m   = sum over the batch of softmax(unimodal_m)[y]          score of a modality
+//! rho_m = mean over j != m of S_m / S_j                         discrepancy ratio
+//! k_m   = 1 - tanh(alpha rho_m)            if rho_m > 1 else 1  (coefficient: cvpr)
+//! k_m   = max(0, 1 - alpha tanh(rho_m - 1)) if rho_m > 1 else 1 (coefficient: tpami)
+//! g    <- k_m g [+ N(0, std(g))]                                weights of encoder m; noise for every modality (GE)
+//! ```
+//! Biases, norm layers and heads are never scaled. The official code scales 4-D (convolution) weights only, which is
+//! `scale: conv4d`; the default also takes linear weights, so that the method acts on an MLP or transformer. The noise's
+//! standard deviation is that of the gradient before scaling (n - 1), as in the official code. Defaults: alpha 0.3 of the
+//! official script for its example run, modulation in epochs 0 to 50.
+
+use aim_core::{Descend, GradOp, Grads, Kind, Method, NetSpec, Recipe, Report, Result, Role, Seen, Stateless};
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::Fused;
+
+const SETTINGS: &[Setting] = &[
+    Setting { name: "alpha", default: "0.3", range: "0 to 100", meaning: "strength; 0 is joint training" },
+    Setting { name: "coefficient", default: "cvpr", range: "cvpr | tpami", meaning: "form of the coefficient" },
+    Setting { name: "scale", default: "ndim>1", range: "ndim>1 | conv4d", meaning: "which encoder weights are scaled" },
+    Setting { name: "noise", default: "false", range: "true | false", meaning: "add noise (GE); ogm-ge always does" },
+    Setting { name: "modulation_starts", default: "0", range: "an epoch", meaning: "first epoch with modulation" },
+    Setting { name: "modulation_ends", default: "50", range: "an epoch", meaning: "last epoch with modulation" },
+];
+const NEEDS: Needs = Needs { single: false, at_most: None, unimodal: true, uni_heads: false, disjoint_heads: false };
+const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
+
+/// Card of [`Ogm`].
+pub static OGM: About = About {
+    name: "ogm",
+    title: "OGM",
+    idea: "scale down the encoder gradients of the modality that is ahead",
+    paper: PAPER,
+    settings: SETTINGS,
+    needs: NEEDS,
+};
+
+/// Card of [`OgmGe`].
+pub static OGM_GE: About = About {
+    name: "ogm-ge",
+    title: "OGM-GE",
+    idea: "OGM, and noise of the gradient's own spread on the encoders",
+    paper: PAPER,
+    settings: SETTINGS,
+    needs: NEEDS,
+};
+
+/// Form of the coefficient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coefficient {
+    /// `1 - tanh(alpha rho)`.
+    Cvpr,
+    /// `max(0, 1 - alpha tanh(rho - 1))`.
+    Tpami,
+}
+
+/// Which encoder weights are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scale {
+    /// Every weight with more than one dimension.
+    #[serde(rename = "ndim>1")]
+    Matrices,
+    /// Convolutions with four dimensions alone.
+    #[serde(rename = "conv4d")]
+    Conv4d,
+}
+
+/// Settings of `ogm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ogm {
+    /// Strength.
+    pub alpha: f64,
+    /// Form of the coefficient.
+    pub coefficient: Coefficient,
+    /// Which weights are scaled.
+    pub scale: Scale,
+    /// Whether noise is added (GE).
+    pub noise: bool,
+    /// First epoch with modulation.
+    pub modulation_starts: usize,
+    /// Last epoch with modulation.
+    pub modulation_ends: usize,
+}
+
+impl Default for Ogm {
+    fn default() -> Self {
+        let (coefficient, scale) = (Coefficient::Cvpr, Scale::Matrices);
+        Self { alpha: 0.3, coefficient, scale, noise: false, modulation_starts: 0, modulation_ends: 50 }
+    }
+}
+
+impl Settings for Ogm {
+    fn check(&self) -> Result<()> {
+        within("alpha", self.alpha, 0., 100.)?;
+        within("modulation_ends", self.modulation_ends as f64, self.modulation_starts as f64, f64::MAX)
+    }
+    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
+        Ok(Box::new(Descend(Recipe::of(Fused).with(self))))
+    }
+}
+
+/// Settings of `ogm-ge`: those of [`Ogm`] with noise as the default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OgmGe(Ogm);
+
+impl Default for OgmGe {
+    fn default() -> Self {
+        Self(Ogm { noise: true, ..Ogm::default() })
+    }
+}
+
+impl Settings for OgmGe {
+    fn check(&self) -> Result<()> {
+        self.0.check()
+    }
+    fn build(self, net: &NetSpec) -> Result<Box<dyn Method>> {
+        // Without noise it would be OGM, whatever the section says.
+        Ogm { noise: true, ..self.0 }.build(net)
+    }
+}
+
+impl Stateless for Ogm {}
+
+impl GradOp for Ogm {
+    fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        if !(self.modulation_starts..=self.modulation_ends).contains(&seen.clock.epoch) {
+            return Ok(());
+        }
+        let names = &seen.net.spec().modalities;
+        let scores = scores(&seen.out.unimodal, &seen.batch.labels)?;
+        let ratios = ratios(&scores);
+        let coefficients: Vec<_> = ratios.iter().map(|rho| self.coefficient(*rho)).collect();
+        for (m, name) in names.iter().enumerate() {
+            report.scalar(format!("score.{name}"), scores[m])?;
+            report.scalar(format!("ratio.{name}"), ratios[m])?;
+            report.scalar(format!("coef.{name}"), coefficients[m])?;
+        }
+        grads.map(seen.net.params(), |name, role, grad| match role.encoder() {
+            Some(m) if self.scales(role, grad) => self.modulate(name, grad, coefficients[m], seen),
+            _ => Ok(None),
+        })
+    }
+}
+
+impl Ogm {
+    fn coefficient(&self, rho: f64) -> f64 {
+        match self.coefficient {
+            _ if rho <= 1. => 1.,
+            Coefficient::Cvpr => 1. - (self.alpha * rho).tanh(),
+            Coefficient::Tpami => (1. - self.alpha * (rho - 1.).tanh()).max(0.),
+        }
+    }
+
+    fn scales(&self, role: Role, grad: &Tensor) -> bool {
+        match self.scale {
+            Scale::Matrices => role.is_weight() || (role.kind == Kind::Embedding && grad.rank() > 1),
+            Scale::Conv4d => role.kind == Kind::Conv && grad.rank() == 4,
+        }
+    }
+
+    fn modulate(&self, name: &str, grad: &Tensor, k: f64, seen: &Seen<'_>) -> Result<Option<Tensor>> {
+        let scaled = if k == 1. { grad.clone() } else { (grad * k)? };
+        if !self.noise {
+            return Ok(Some(scaled));
+        }
+        let std = f64::from(grad.flatten_all()?.var(0)?.sqrt()?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        // A single value has no spread (0 / 0); it gets the floor alone.
+        let std = if std.is_finite() { std } else { 0. } + 1e-8;
+        let noise = seen.draws.rng(&format!("ogm.{name}")).normal_tensor(grad.dims(), std, grad.device())?;
+        Ok(Some((scaled + noise)?))
+    }
+}
+
+/// Sum over the batch of each modality's probability of the true class.
+pub(crate) fn scores(unimodal: &[Tensor], labels: &Tensor) -> Result<Vec<f64>> {
+    let index = labels.unsqueeze(1)?;
+    let score = |logits: &Tensor| {
+        let p = aim_ops::softmax(&logits.detach())?.gather(&index, 1)?;
+        Ok(p.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+    };
+    unimodal.iter().map(score).collect()
+}
+
+/// Mean over the other modalities of the ratio of scores.
+pub(crate) fn ratios(scores: &[f64]) -> Vec<f64> {
+    let others = (scores.len().max(2) - 1) as f64;
+    let ratio = |m: usize| {
+        let others_of = scores.iter().enumerate().filter(|(j, _)| *j != m);
+        others_of.map(|(_, s)| scores[m] / s).sum::<f64>() / others
+    };
+    (0..scores.len()).map(ratio).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coefficients_by_hand() {
+        let cvpr = Ogm { alpha: 0.5, ..Ogm::default() };
+        assert_eq!(cvpr.coefficient(0.9), 1.);
+        assert!((cvpr.coefficient(2.) - (1. - 1f64.tanh())).abs() < 1e-15);
+        let tpami = Ogm { alpha: 2., coefficient: Coefficient::Tpami, ..Ogm::default() };
+        assert!((tpami.coefficient(1.2) - (1. - 2. * 0.2f64.tanh())).abs() < 1e-15);
+        assert_eq!(tpami.coefficient(9.), 0.);
+    }
+
+    #[test]
+    fn ratios_of_three_by_hand() {
+        let r = ratios(&[4., 2., 1.]);
+        assert_eq!(r, [(2. + 4.) / 2., (0.5 + 2.) / 2., (0.25 + 0.5) / 2.]);
+    }
+}

@@ -1,0 +1,97 @@
+//! The fusion section of a config, and the cards that describe it.
+
+use aim_backbones::Build;
+use aim_core::{Error, Fusion, Offers, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Concat, Film, Gated, Separate, Shared, Sum};
+
+/// A fusion as a config names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FusionConfig {
+    /// One head over the concatenated features.
+    #[default]
+    Concat,
+    /// Sum of a head for each modality.
+    Sum,
+    /// Mean of a head for each modality.
+    Mean,
+    /// The first modality scales and shifts the second.
+    Film,
+    /// The first modality gates the second.
+    Gated,
+    /// One head for any modality.
+    Shared,
+    /// A head for each modality, trained apart.
+    Separate,
+}
+
+impl FusionConfig {
+    /// What the fusion will be able to give, before it is built.
+    pub fn offers(self) -> Offers {
+        let disjoint_heads = matches!(self, Self::Sum | Self::Mean | Self::Separate);
+        Offers { unimodal: true, uni_heads: false, disjoint_heads, shared_head: self == Self::Shared }
+    }
+
+    /// Checks that the fusion can join that many modalities.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(self, modalities: usize, place: &str) -> Result<()> {
+        if matches!(self, Self::Film | Self::Gated) && modalities != 2 {
+            let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
+            return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
+        }
+        Ok(())
+    }
+
+    /// Makes the fusion over features of these widths.
+    ///
+    /// # Errors
+    /// If it cannot join them.
+    pub fn build(self, build: &mut Build, names: &[String], widths: &[usize], k: usize) -> Result<Box<dyn Fusion>> {
+        Ok(match self {
+            Self::Concat => Box::new(Concat::new(build, widths, k)?),
+            Self::Sum => Box::new(Sum::new(build, names, widths, k, false)?),
+            Self::Mean => Box::new(Sum::new(build, names, widths, k, true)?),
+            Self::Film => Box::new(Film::new(build, widths, k)?),
+            Self::Gated => Box::new(Gated::new(build, names, widths, k)?),
+            Self::Shared => Box::new(Shared::new(build, widths, k)?),
+            Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
+        })
+    }
+}
+
+/// What `list fusions` says of a fusion.
+pub struct Card {
+    /// Name in a config.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// How a modality's own logits are defined.
+    pub unimodal: &'static str,
+}
+
+/// Every fusion.
+pub static CARDS: &[Card] = &[
+    Card {
+        name: "concat",
+        about: "one linear head over concatenated features",
+        unimodal: "its columns of the head + b/M",
+    },
+    Card { name: "sum", about: "sum of one linear head a modality", unimodal: "its head" },
+    Card { name: "mean", about: "mean of one linear head a modality", unimodal: "its head" },
+    Card {
+        name: "film",
+        about: "the first modality scales and shifts the second (M = 2)",
+        unimodal: "the other zeroed",
+    },
+    Card { name: "gated", about: "the first modality gates the second (M = 2)", unimodal: "the other zeroed" },
+    Card {
+        name: "shared",
+        about: "one head for any modality, mean of its logits",
+        unimodal: "the head on its feature",
+    },
+    Card { name: "separate", about: "networks that share nothing, mean of their logits", unimodal: "its head" },
+];

@@ -1,0 +1,96 @@
+//! Fusions in which one modality conditions another: FiLM (Perez et al. 2018) and a sigmoid gate. Both join exactly two
+//! modalities, in the config's order; a modality's own logits are those with the other's feature replaced by zeros.
+
+use aim_backbones::{Build, Linear};
+use aim_core::{Error, Fusion, Offers, Part, Pass, Result};
+use candle_core::Tensor;
+
+fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
+    match items {
+        [a, b] => Ok((a, b)),
+        _ => Err(Error::invalid(
+            format!("fusion `{what}`"),
+            format!("joins two modalities, not {}", items.len()),
+            "use concat, sum, mean or shared",
+        )),
+    }
+}
+
+/// Logits of each modality with the other's feature zeroed.
+fn zero_out(a: &Tensor, b: &Tensor, logits: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+    Ok(vec![logits(a, &b.zeros_like()?)?, logits(&a.zeros_like()?, b)?])
+}
+
+/// `h = gamma * second + beta` with `[gamma; beta] = fc(first)`, then a head.
+pub struct Film {
+    fc: Linear,
+    head: Linear,
+    width: usize,
+}
+
+impl Film {
+    /// `film.fc.*` `[2 d, width of the first]` and `head.*` `[classes, d]`, d the second's width.
+    ///
+    /// # Errors
+    /// If there are not two modalities.
+    pub fn new(build: &mut Build, widths: &[usize], classes: usize) -> Result<Self> {
+        let (&first, &width) = pair("film", widths)?;
+        let fc = build.linear("film.fc", Part::Fusion, first, 2 * width, true)?;
+        let head = build.linear("head", Part::Head { modality: None }, width, classes, true)?;
+        Ok(Self { fc, head, width })
+    }
+
+    fn logits(&self, first: &Tensor, second: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let film = self.fc.forward(first, pass)?;
+        let (gamma, beta) = (film.narrow(1, 0, self.width)?, film.narrow(1, self.width, self.width)?);
+        self.head.forward(&((gamma * second)? + beta)?, pass)
+    }
+}
+
+impl Fusion for Film {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        let (a, b) = pair("film", features)?;
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+    }
+    fn offers(&self) -> Offers {
+        Offers { unimodal: true, ..Offers::default() }
+    }
+}
+
+/// `h = sigmoid(gate.first(first)) * gate.second(second)`, then a head.
+pub struct Gated {
+    first: Linear,
+    second: Linear,
+    head: Linear,
+}
+
+impl Gated {
+    /// `gate.<modality>.*` `[d, width]` for both and `head.*` `[classes, d]`, d the second's width.
+    ///
+    /// # Errors
+    /// If there are not two modalities.
+    pub fn new(build: &mut Build, names: &[String], widths: &[usize], classes: usize) -> Result<Self> {
+        let ((first_name, second_name), (&first, &second)) = (pair("gated", names)?, pair("gated", widths)?);
+        Ok(Self {
+            first: build.linear(&format!("gate.{first_name}"), Part::Fusion, first, second, true)?,
+            second: build.linear(&format!("gate.{second_name}"), Part::Fusion, second, second, true)?,
+            head: build.linear("head", Part::Head { modality: None }, second, classes, true)?,
+        })
+    }
+
+    fn logits(&self, a: &Tensor, b: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        // sigmoid(x) = (1 + tanh(x / 2)) / 2 has no overflow in value or gradient.
+        let gate = (((self.first.forward(a, pass)? * 0.5)?.tanh()? + 1.)? * 0.5)?;
+        self.head.forward(&(gate * self.second.forward(b, pass)?)?, pass)
+    }
+}
+
+impl Fusion for Gated {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        let (a, b) = pair("gated", features)?;
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+    }
+    fn offers(&self) -> Offers {
+        Offers { unimodal: true, ..Offers::default() }
+    }
+}

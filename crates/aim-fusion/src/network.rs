@@ -1,0 +1,119 @@
+//! The late-fusion network: an encoder a modality, then one fusion.
+
+use std::collections::BTreeMap;
+
+use aim_backbones::{Build, EncoderConfig, Linear};
+use aim_core::{Context, Encoder, Error, Fusion, Net, NetSpec, Output, Params, Part, Pass, Pool, Result, Site};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::FusionConfig;
+
+/// The model section of a config.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// An encoder for each modality.
+    pub encoders: BTreeMap<String, EncoderConfig>,
+    /// How the features are joined.
+    #[serde(default)]
+    pub fusion: FusionConfig,
+    /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
+    #[serde(default)]
+    pub uni_heads: bool,
+}
+
+/// Encoders, a fusion and optional heads of their own for each modality.
+pub struct LateFusion {
+    spec: NetSpec,
+    encoders: Vec<Box<dyn Encoder>>,
+    fusion: Box<dyn Fusion>,
+    uni_heads: Vec<Linear>,
+    params: Params,
+}
+
+impl LateFusion {
+    /// Builds the network for samples of the given shapes. `modalities` gives names and order.
+    ///
+    /// # Errors
+    /// If a modality has no encoder in the config, or shapes do not fit.
+    pub fn new(
+        config: &ModelConfig,
+        modalities: &[(String, Vec<usize>)],
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut build = Build::new(seed, device);
+        let (names, inputs): (Vec<_>, Vec<_>) = modalities.iter().cloned().unzip();
+        let mut encoders = Vec::with_capacity(names.len());
+        for (m, (name, input)) in modalities.iter().enumerate() {
+            let encoder = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
+            encoder.check(&format!("model.encoders.{name}"))?;
+            encoders.push(encoder.build(&mut build, name, m, input)?);
+        }
+        let widths: Vec<_> = encoders.iter().map(|e| e.width()).collect();
+        let fusion = config.fusion.build(&mut build, &names, &widths, classes)?;
+        let uni_heads = if config.uni_heads { uni_heads(&mut build, &names, &widths, classes)? } else { vec![] };
+        let mut offers = fusion.offers();
+        offers.uni_heads = config.uni_heads;
+        offers.unimodal |= config.uni_heads;
+        let depths = encoders.iter().map(|e| e.depth()).collect();
+        let spec = NetSpec { modalities: names, inputs, depths, widths, classes, offers };
+        Ok(Self { spec, encoders, fusion, uni_heads, params: build.finish() })
+    }
+}
+
+fn no_encoder(name: &str, config: &ModelConfig) -> Error {
+    let known: Vec<_> = config.encoders.keys().map(String::as_str).collect();
+    let problem = format!("no encoder for modality `{name}`, only for {}", known.join(", "));
+    Error::invalid("model.encoders", problem, format!("add `{name}:` there"))
+}
+
+fn uni_heads(build: &mut Build, names: &[String], widths: &[usize], classes: usize) -> Result<Vec<Linear>> {
+    let head = |(modality, (name, width)): (usize, (&String, &usize))| {
+        build.linear(&format!("uni_head.{name}"), Part::UniHead { modality }, *width, classes, true)
+    };
+    names.iter().zip(widths).enumerate().map(head).collect()
+}
+
+impl Net for LateFusion {
+    fn spec(&self) -> &NetSpec {
+        &self.spec
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let shape = &self.spec.inputs[modality];
+        if &x.dims()[1..] != shape {
+            let name = format!("input of modality `{}`", self.spec.modalities[modality]);
+            return Err(Error::shape(name, x.dims(), format!("[batch, {shape:?}]")));
+        }
+        let feature = self.encoders[modality]
+            .forward(x, pass)
+            .at(|| format!("encoder of modality `{}`", self.spec.modalities[modality]))?;
+        pass.visit(Site::Feature { modality }, feature, Pool::None)
+    }
+
+    fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
+        let features = mask(features, present, pass)?;
+        let (logits, mut unimodal) = self.fusion.forward(&features, pass).at(|| "fusion".into())?;
+        if !self.uni_heads.is_empty() {
+            unimodal = self.uni_heads.iter().zip(&features).map(|(h, x)| h.forward(x, pass)).collect::<Result<_>>()?;
+        }
+        Ok(Output { logits, unimodal, features })
+    }
+}
+
+/// Zeroes features of modalities that the pass leaves out or that samples lack.
+fn mask(features: Vec<Tensor>, present: Option<&Tensor>, pass: &Pass<'_>) -> Result<Vec<Tensor>> {
+    let one = |(m, x): (usize, Tensor)| match present {
+        _ if !pass.includes(m) => Ok(x.zeros_like()?),
+        Some(present) => Ok(x.broadcast_mul(&present.narrow(1, m, 1)?)?),
+        None => Ok(x),
+    };
+    features.into_iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,3 @@
+//! Kernels for the processor.
+
+pub(crate) mod kernel;

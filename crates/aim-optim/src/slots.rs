@@ -1,0 +1,108 @@
+//! What all optimizers share: a slot of state for each parameter, made at its first gradient and saved by name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aim_core::{Context, Error, Grads, Optim, Params, Result, State, Stateful};
+use candle_core::{Tensor, Var};
+
+/// State of one parameter: how many gradients it has seen, and named buffers of its own shape.
+#[derive(Clone, Debug, Default)]
+pub struct Slot {
+    /// Number of gradients so far, this one included.
+    pub steps: usize,
+    buffers: BTreeMap<&'static str, Var>,
+}
+
+impl Slot {
+    /// The buffer of that name, made with `value` everywhere at its first use.
+    ///
+    /// # Errors
+    /// If the device cannot hold it.
+    pub fn buffer(&mut self, name: &'static str, like: &Tensor, value: f64) -> Result<Var> {
+        if let Some(var) = self.buffers.get(name) {
+            return Ok(var.clone());
+        }
+        let var = Var::from_tensor(&Tensor::full(value as f32, like.dims(), like.device())?)?;
+        self.buffers.insert(name, var.clone());
+        Ok(var)
+    }
+}
+
+/// The rule by which one parameter changes.
+pub trait Rule {
+    /// Names of the buffers that the rule may use.
+    const BUFFERS: &'static [&'static str];
+    /// Changes `param`; `slot.steps` counts this gradient already.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()>;
+}
+
+/// A rule with its learning rate and the state of every parameter.
+pub struct Optimizer<R> {
+    rule: R,
+    lr: f64,
+    slots: BTreeMap<Arc<str>, Slot>,
+}
+
+impl<R: Rule> Optimizer<R> {
+    /// An optimizer that has seen no gradient yet.
+    pub fn new(rule: R, lr: f64) -> Self {
+        Self { rule, lr, slots: BTreeMap::new() }
+    }
+}
+
+impl<R: Rule> Optim for Optimizer<R> {
+    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
+        for (name, grad) in grads.iter() {
+            let param = params.get(name).ok_or_else(|| {
+                Error::invalid(format!("gradient `{name}`"), "belongs to no parameter", "use the network's own Params")
+            })?;
+            if grad.dims() != param.var.dims() {
+                return Err(Error::shape(format!("gradient `{name}`"), grad.dims(), format!("{:?}", param.var.dims())));
+            }
+            let slot = self.slots.entry(name.clone()).or_default();
+            slot.steps += 1;
+            self.rule.update(self.lr, &param.var, grad, slot).at(|| format!("update of `{name}`"))?;
+        }
+        Ok(())
+    }
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+    fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
+}
+
+impl<R: Rule> Stateful for Optimizer<R> {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put("lr", &[self.lr])?;
+        for (name, slot) in &self.slots {
+            state.put(format!("{name}/steps"), &[slot.steps as f64])?;
+            for (buffer, var) in &slot.buffers {
+                state.0.insert(format!("{name}/{buffer}"), var.as_tensor().copy()?);
+            }
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        let mut slots = BTreeMap::new();
+        for key in state.0.keys() {
+            let Some(name) = key.strip_suffix("/steps") else { continue };
+            let mut slot = Slot { steps: state.number(key)? as usize, ..Slot::default() };
+            for buffer in R::BUFFERS {
+                if let Some(value) = state.0.get(&format!("{name}/{buffer}")) {
+                    slot.buffers.insert(buffer, Var::from_tensor(&value.copy()?)?);
+                }
+            }
+            slots.insert(name.into(), slot);
+        }
+        self.lr = state.number("lr")?;
+        self.slots = slots;
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Accuracy, macro-F1 and confusion counts.
+
+use crate::{Error, Result, check};
+
+/// The share of predictions that equal the truth.
+pub fn accuracy(truth: &[usize], predicted: &[usize]) -> Result<f64> {
+    check::lengths(truth.len(), predicted.len())?;
+    let correct = truth.iter().zip(predicted).filter(|(truth, predicted)| truth == predicted).count();
+    Ok(correct as f64 / truth.len() as f64)
+}
+
+/// How often each class was taken for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confusion {
+    classes: usize,
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Counts the pairs of true and predicted labels, all below `classes`.
+    ///
+    /// ```
+    /// let confusion = aim_stats::classification::Confusion::of(&[0, 0, 1], &[0, 1, 1], 2)?;
+    /// assert_eq!((confusion.count(0, 1), confusion.count(1, 0)), (1, 0));
+    /// # Ok::<(), aim_stats::Error>(())
+    /// ```
+    pub fn of(truth: &[usize], predicted: &[usize], classes: usize) -> Result<Self> {
+        check::lengths(truth.len(), predicted.len())?;
+        labels(truth, classes)?;
+        labels(predicted, classes)?;
+        let mut counts = vec![0; classes * classes];
+        for (truth, predicted) in truth.iter().zip(predicted) {
+            counts[truth * classes + predicted] += 1;
+        }
+        Ok(Self { classes, counts })
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The number of samples of class `truth` taken for class `predicted`; 0 for classes that do not exist.
+    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
+        if predicted >= self.classes {
+            return 0;
+        }
+        self.counts.get(truth * self.classes + predicted).copied().unwrap_or(0)
+    }
+
+    /// One row of counts for each true class.
+    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
+        self.counts.chunks(self.classes)
+    }
+
+    /// F1 = 2 TP / (2 TP + FP + FN) of a class; `None` where it is neither in the truth nor predicted.
+    pub fn f1(&self, class: usize) -> Option<f64> {
+        let true_of_class: u64 = (0..self.classes).map(|other| self.count(class, other)).sum();
+        let predicted: u64 = (0..self.classes).map(|other| self.count(other, class)).sum();
+        let total = true_of_class + predicted;
+        (total > 0).then(|| 2.0 * self.count(class, class) as f64 / total as f64)
+    }
+
+    /// The mean F1 of the classes that are in the truth or predicted.
+    ///
+    /// This is scikit-learn's `f1_score(truth, predicted, average="macro", zero_division=0)`: a class found in neither
+    /// is left out, so that a test split without some class is not punished for it; a class that is only predicted, or
+    /// never found, counts with 0.
+    pub fn macro_f1(&self) -> f64 {
+        let present: Vec<f64> = (0..self.classes).filter_map(|class| self.f1(class)).collect();
+        present.iter().sum::<f64>() / present.len() as f64
+    }
+
+    /// The share of samples on the diagonal.
+    pub fn accuracy(&self) -> f64 {
+        let correct: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
+        correct as f64 / self.counts.iter().sum::<u64>() as f64
+    }
+}
+
+/// [`Confusion::macro_f1`] of labels below `classes`.
+pub fn macro_f1(truth: &[usize], predicted: &[usize], classes: usize) -> Result<f64> {
+    Ok(Confusion::of(truth, predicted, classes)?.macro_f1())
+}
+
+fn labels(labels: &[usize], classes: usize) -> Result<()> {
+    match labels.iter().position(|&label| label >= classes) {
+        Some(index) => Err(Error::Label { index, label: labels[index], classes }),
+        None => Ok(()),
+    }
+}

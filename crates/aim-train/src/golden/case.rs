@@ -1,0 +1,87 @@
+//! Reading a case folder.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aim_core::{Context, Error, Result};
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `case.json`, as far as running the case needs it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Spec {
+    pub method: String,
+    #[serde(default)]
+    pub variant: String,
+    pub kind: String,
+    pub model: Option<Model>,
+    #[serde(default)]
+    pub hyper: BTreeMap<String, Value>,
+    pub optimizer: Option<BTreeMap<String, Value>>,
+    pub steps: usize,
+    pub epoch: usize,
+    pub tolerance: BTreeMap<String, Tolerance>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Model {
+    pub modalities: Vec<String>,
+    pub encoders: BTreeMap<String, BTreeMap<String, Value>>,
+    pub fusion: String,
+    pub classes: usize,
+    #[serde(default)]
+    pub uni_heads: bool,
+}
+
+/// Largest difference that passes: `atol + rtol * |expected|`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Tolerance {
+    pub atol: f64,
+    pub rtol: f64,
+}
+
+/// A case with its tensors.
+pub(super) struct Case {
+    pub dir: PathBuf,
+    pub spec: Spec,
+    pub init: BTreeMap<String, Tensor>,
+    pub batch: BTreeMap<String, Tensor>,
+    pub expected: BTreeMap<String, Tensor>,
+}
+
+impl Case {
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("case.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let spec = serde_json::from_str(&text)
+            .map_err(|e| Error::invalid(path.display().to_string(), e.to_string(), "write it as FORMAT.md says"))?;
+        let init = dir.join("init.safetensors");
+        Ok(Self {
+            dir: dir.into(),
+            spec,
+            init: if init.exists() { tensors(&init)? } else { BTreeMap::new() },
+            batch: tensors(&dir.join("batch.safetensors"))?,
+            expected: tensors(&dir.join("expected.safetensors"))?,
+        })
+    }
+
+    /// A tensor of the batch file.
+    pub fn batch(&self, key: &str) -> Result<&Tensor> {
+        self.batch.get(key).ok_or_else(|| self.invalid(format!("no batch tensor `{key}`")))
+    }
+
+    pub fn invalid(&self, problem: impl Into<String>) -> Error {
+        Error::invalid(self.dir.display().to_string(), problem, "the case must follow FORMAT.md")
+    }
+}
+
+fn tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    if !path.exists() {
+        return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
+    }
+    let map = candle_core::safetensors::load(path, &Device::Cpu).at(|| path.display().to_string())?;
+    Ok(map.into_iter().collect())
+}

@@ -1,0 +1,30 @@
+//! Golden steps: a folder with weights, batches and expected results, run through the ordinary methods, fusions and
+//! optimizers and compared key by key.
+
+mod case;
+mod compare;
+mod numeric;
+mod steps;
+
+use std::path::Path;
+
+use aim_core::{Error, Result};
+
+pub use compare::{Failure, Verdict};
+
+/// Runs a case and compares every key of its expected results.
+///
+/// # Errors
+/// If the case cannot be read, or names a method, fusion or optimizer that does not exist.
+pub fn check(dir: &Path) -> Result<Verdict> {
+    let case = case::Case::load(dir)?;
+    let got = match case.spec.kind.as_str() {
+        "training" => steps::run(&case)?,
+        "numeric" => numeric::run(&case)?,
+        other => {
+            let place = dir.join("case.json").display().to_string();
+            return Err(Error::invalid(place, format!("unknown kind `{other}`"), "use training or numeric"));
+        }
+    };
+    compare::compare(&case, &got)
+}
