@@ -103,7 +103,11 @@ impl Dataset {
     fn check_split(&self, split: &str, subset: &Subset, shapes: &[Vec<usize>]) -> Result<()> {
         let place = format!("data set `{}`, split {split}", self.name);
         if subset.is_empty() {
-            return Err(Error::invalid(place, "has no samples", "check the files and the settings that choose samples"));
+            return Err(Error::invalid(
+                place,
+                "has no samples",
+                "check the files and the settings that choose samples",
+            ));
         }
         if subset.inputs.len() != self.modalities.len() || subset.ids.len() != subset.len() {
             let got = [subset.inputs.len(), subset.ids.len()];

@@ -11,8 +11,6 @@ mod card;
 mod dataset;
 mod files;
 pub mod front;
-#[cfg(feature = "hub")]
-pub mod hub;
 mod loader;
 mod read;
 mod sets;

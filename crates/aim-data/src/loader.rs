@@ -49,11 +49,7 @@ mod tests {
 
     fn subset(n: usize) -> Subset {
         let x = Tensor::arange(0f32, n as f32, &Device::Cpu).unwrap().reshape((n, 1)).unwrap();
-        Subset {
-            inputs: vec![x],
-            labels: (0..n as u32).collect(),
-            ids: (0..n).map(|i| format!("sample{i}")).collect(),
-        }
+        Subset { inputs: vec![x], labels: (0..n as u32).collect(), ids: (0..n).map(|i| format!("sample{i}")).collect() }
     }
 
     fn ids(batches: impl Iterator<Item = Result<Batch>>) -> Vec<Vec<usize>> {

@@ -113,7 +113,9 @@ fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, len: usize) -> Res
             let data = tensors::numbers(path, &name, &view)?.into_iter().map(|v| v as f32).collect();
             Array { data, shape: shape.to_vec() }.tensor(&(0..len).collect::<Vec<_>>())
         }
-        _ => Err(Error::shape(format!("{}: {name}", path.display()), view.shape(), format!("[{len}, ...], as `y` has"))),
+        _ => {
+            Err(Error::shape(format!("{}: {name}", path.display()), view.shape(), format!("[{len}, ...], as `y` has")))
+        }
     }
 }
 
