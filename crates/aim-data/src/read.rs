@@ -1,3 +1,5 @@
 //! Readers of file formats; each names the file in its errors.
 
+pub(crate) mod csv;
+pub(crate) mod npz;
 pub(crate) mod tensors;

@@ -1,3 +1,8 @@
 //! One file a set.
 
 pub(crate) mod bundle;
+pub(crate) mod geotec;
+pub(crate) mod grid;
+pub(crate) mod lis;
+pub(crate) mod mfeat;
+pub(crate) mod mosi;

@@ -1,6 +1,8 @@
 //! Samples on their way from a file to a [`Dataset`]: plain numbers that can be standardised and split.
 
-use aim_core::Result;
+use std::ops::Range;
+
+use aim_core::{Error, Result, Rng};
 use candle_core::{Device, Tensor};
 
 use crate::{Dataset, Subset};
@@ -14,6 +16,8 @@ pub(crate) enum Part {
     Validation,
     /// Test.
     Test,
+    /// None: a setting leaves the sample out.
+    Unused,
 }
 
 /// One modality of all samples.
@@ -45,30 +49,48 @@ impl Array {
     /// Brings each group to mean 0 and standard deviation 1 over the samples in `fit` (the training split, so that
     /// nothing of the other splits enters). Constant groups are only centred.
     pub fn standardise(&mut self, fit: &[usize], share: Share) {
-        let size = self.size();
+        let size = self.size().max(1);
         let groups = match share {
             Share::All => 1,
-            Share::Channel => self.shape.first().copied().unwrap_or(1),
+            Share::Channel => self.shape.first().copied().unwrap_or(1).max(1),
             Share::Feature => size,
         };
-        let inner = (size / groups.max(1)).max(1);
-        let mut sums = vec![(0f64, 0f64); groups];
-        let each = |f: &mut dyn FnMut(usize, f64)| {
-            for &row in fit {
-                for (i, v) in self.data[row * size..(row + 1) * size].iter().enumerate() {
-                    f(i / inner, f64::from(*v));
-                }
+        let width = size / groups;
+        let stats: Vec<(f64, f64)> = (0..groups).map(|g| self.moments(fit, g * width, width)).collect();
+        for row in self.data.chunks_mut(size) {
+            for (run, (mean, std)) in row.chunks_mut(width).zip(&stats) {
+                run.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / std) as f32);
             }
-        };
-        let count = (fit.len() * inner).max(1) as f64;
-        each(&mut |g, v| sums[g].0 += v / count);
-        let means: Vec<f64> = sums.iter().map(|s| s.0).collect();
-        each(&mut |g, v| sums[g].1 += (v - means[g]).powi(2) / count);
-        for (i, v) in self.data.iter_mut().enumerate() {
-            let (mean, variance) = sums[i % size / inner];
-            let std = if variance > 1e-12 { variance.sqrt() } else { 1. };
-            *v = ((f64::from(*v) - mean) / std) as f32;
         }
+    }
+
+    /// Mean and standard deviation (1 if there is none to speak of) of `width` entries from `start` on of each sample.
+    fn moments(&self, fit: &[usize], start: usize, width: usize) -> (f64, f64) {
+        let size = self.size();
+        let mean = |f: &dyn Fn(&[f32]) -> f64| {
+            let runs = fit.iter().map(|row| f(&self.data[row * size + start..][..width]));
+            runs.sum::<f64>() / (fit.len() * width).max(1) as f64
+        };
+        let centre = mean(&|run| run.iter().map(|v| f64::from(*v)).sum());
+        let variance = mean(&|run| run.iter().map(|v| (f64::from(*v) - centre).powi(2)).sum());
+        (centre, if variance > 1e-12 { variance.sqrt() } else { 1. })
+    }
+
+    /// Adds normal noise, the same in every run.
+    pub fn add_noise(&mut self, std: f64, rng: &mut Rng) {
+        if std > 0. {
+            self.data.iter_mut().for_each(|v| *v += (rng.normal() * std) as f32);
+        }
+    }
+
+    /// The array itself, if all its values are finite; else an error that names the place and the sample.
+    pub fn finite(self, place: &str) -> Result<Self> {
+        let Some(at) = self.data.iter().position(|v| !v.is_finite()) else { return Ok(self) };
+        Err(Error::NonFinite {
+            name: format!("{place}, sample {}", at / self.size().max(1)),
+            value: f64::from(self.data[at]),
+            hint: "mend or leave out that sample".to_owned(),
+        })
     }
 
     /// Swaps the two axes of every sample: `[a, b]` becomes `[b, a]` (time first to channels first).
@@ -78,10 +100,19 @@ impl Array {
         Self { data: self.data.chunks(a * b).flat_map(flip).collect(), shape: vec![b, a] }
     }
 
+    /// Some channels (entries of a sample's first axis) as an array of their own.
+    pub fn channels(&self, range: Range<usize>) -> Self {
+        let width = self.size() / self.shape[0].max(1);
+        let pick = |row: &[f32]| row[range.start * width..range.end * width].to_vec();
+        let shape = [&[range.len()], &self.shape[1..]].concat();
+        Self { data: self.data.chunks(self.size()).flat_map(pick).collect(), shape }
+    }
+
     /// The samples at `rows`.
     pub fn tensor(&self, rows: &[usize]) -> Result<Tensor> {
         let size = self.size();
-        let data: Vec<f32> = rows.iter().flat_map(|r| &self.data[r * size..(r + 1) * size]).copied().collect();
+        let mut data = Vec::with_capacity(rows.len() * size);
+        rows.iter().for_each(|row| data.extend_from_slice(&self.data[row * size..][..size]));
         let shape = [&[rows.len()][..], &self.shape].concat();
         Ok(Tensor::from_vec(data, shape, &Device::Cpu)?)
     }
@@ -117,22 +148,25 @@ impl Table {
 
     /// The three splits.
     pub fn dataset(self) -> Result<Dataset> {
-        let subset = |part| -> Result<Subset> {
-            let rows = self.rows(part);
-            Ok(Subset {
-                inputs: self.modalities.iter().map(|(_, array)| array.tensor(&rows)).collect::<Result<_>>()?,
-                labels: rows.iter().map(|&r| self.labels[r]).collect(),
-                ids: rows.iter().map(|&r| self.ids[r].clone()).collect(),
-            })
-        };
-        Ok(Dataset {
-            name: self.name.to_owned(),
-            train: subset(Part::Train)?,
-            validation: subset(Part::Validation)?,
-            test: subset(Part::Test)?,
-            modalities: self.modalities.into_iter().map(|(name, _)| name).collect(),
-            class_names: self.class_names,
-        })
+        let [mut train, mut validation, mut test] =
+            [Part::Train, Part::Validation, Part::Test].map(|part| self.empty(part));
+        let mut modalities = Vec::new();
+        for (name, array) in self.modalities {
+            for (part, rows) in [&mut train, &mut validation, &mut test] {
+                part.inputs.push(array.tensor(rows)?);
+            }
+            modalities.push(name);
+        }
+        let (name, class_names) = (self.name.to_owned(), self.class_names);
+        Ok(Dataset { name, modalities, class_names, train: train.0, validation: validation.0, test: test.0 })
+    }
+
+    /// A split without inputs, and the rows that belong to it.
+    fn empty(&self, part: Part) -> (Subset, Vec<usize>) {
+        let rows = self.rows(part);
+        let labels = rows.iter().map(|&r| self.labels[r]).collect();
+        let ids = rows.iter().map(|&r| self.ids[r].clone()).collect();
+        (Subset { inputs: Vec::new(), labels, ids }, rows)
     }
 }
 
@@ -145,8 +179,9 @@ mod tests {
         // Two channels of two steps; the third sample is not fitted. Channel 0: 1, 3, 5, 7 -> mean 4, variance 5.
         let mut a = Array { data: vec![1., 3., 9., 9., 5., 7., 9., 9., 4., 9., 8., 9.], shape: vec![2, 2] };
         a.standardise(&[0, 1], Share::Channel);
-        let s = 5f32.sqrt();
-        assert_eq!(a.data, [-3. / s, -1. / s, 0., 0., 1. / s, 3. / s, 0., 0., 0., 5. / s, -1., 0.]);
+        let s = 5f64.sqrt();
+        let want = [-3. / s, -1. / s, 0., 0., 1. / s, 3. / s, 0., 0., 0., 5. / s, -1., 0.];
+        assert_eq!(a.data, want.map(|v| v as f32));
     }
 
     #[test]

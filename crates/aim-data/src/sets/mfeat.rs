@@ -1,0 +1,73 @@
+//! Multiple Features: six ways to describe a handwritten digit.
+
+use std::path::Path;
+
+use aim_core::Result;
+use serde::Deserialize;
+
+use crate::{
+    Dataset,
+    card::Card,
+    files::{broken, folder},
+    read::csv,
+    settings::{Source, check_as, load_as},
+    table::{Part, Share, Table},
+};
+
+/// Card of the set.
+pub(crate) const CARD: Card = Card {
+    name: "mfeat",
+    about: "2,000 handwritten digits in six views (UCI Multiple Features, CC BY 4.0). Of the rows every 5th is test, the 2nd \
+            of every 10 validation, the rest training",
+    modalities: "fou [76], fac [216], kar [64], pix [240], zer [47], mor [6]",
+    settings: &[],
+    needs_root: true,
+    check: check_as::<Mfeat>,
+    load: load_as::<Mfeat>,
+};
+
+/// Fourier coefficients, profile correlations, Karhunen-Loeve coefficients, pixel averages, Zernike moments, morphology.
+const VIEWS: [&str; 6] = ["fou", "fac", "kar", "pix", "zer", "mor"];
+
+/// It has no settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mfeat {}
+
+impl Source for Mfeat {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+        let folder = folder(root, "mfeat")?;
+        let (mut modalities, mut labels) = (Vec::new(), Vec::new());
+        for view in VIEWS {
+            let path = folder.join(format!("mfeat-{view}.csv"));
+            let (array, own) = csv::features(&path, true, 10)?;
+            if !labels.is_empty() && labels != own {
+                return Err(broken(&path, format!("its labels are not those of view `{}`", VIEWS[0])));
+            }
+            labels = own;
+            modalities.push((view.to_owned(), array));
+        }
+        let mut table = Table {
+            name: "mfeat",
+            modalities,
+            class_names: (0..10).map(|digit: u32| digit.to_string()).collect(),
+            ids: (0..labels.len()).map(|row| format!("row{row}")).collect(),
+            parts: (0..labels.len()).map(part).collect(),
+            labels,
+        };
+        table.standardise(Share::Feature);
+        table.dataset()
+    }
+}
+
+fn part(row: usize) -> Part {
+    match row % 10 {
+        0 | 5 => Part::Test,
+        1 => Part::Validation,
+        _ => Part::Train,
+    }
+}

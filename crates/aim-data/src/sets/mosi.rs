@@ -1,0 +1,80 @@
+//! CMU-MOSI: is the opinion said, heard and seen here a good one?
+
+use std::path::Path;
+
+use aim_core::Result;
+use serde::Deserialize;
+
+use crate::{
+    Dataset,
+    card::Card,
+    files::{broken, folder},
+    read::csv,
+    settings::{Source, check_as, load_as},
+    table::{Array, Part, Share, Table},
+};
+
+/// Card of the set.
+pub(crate) const CARD: Card = Card {
+    name: "mosi",
+    about: "2,199 utterances of CMU-MOSI, 2 classes (utterance features of a public bc-LSTM repository). Test as in the \
+            files; every 10th row of the training file is validation",
+    modalities: "text [100], audio [73], video [100]",
+    settings: &[],
+    needs_root: true,
+    check: check_as::<Mosi>,
+    load: load_as::<Mosi>,
+};
+
+/// Modalities, each a folder of its own.
+const MODALITIES: [&str; 3] = ["text", "audio", "video"];
+
+/// It has no settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mosi {}
+
+impl Source for Mosi {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+        let folder = folder(root, "mosi")?;
+        let (mut modalities, mut labels, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for modality in MODALITIES {
+            let (array, own, own_parts) = utterances(&folder, modality)?;
+            if !labels.is_empty() && (labels != own || parts != own_parts) {
+                return Err(broken(&folder.join(modality), format!("its labels are not those of `{}`", MODALITIES[0])));
+            }
+            (labels, parts) = (own, own_parts);
+            modalities.push((modality.to_owned(), array));
+        }
+        let mut table = Table {
+            name: "mosi",
+            modalities,
+            class_names: vec!["negative".to_owned(), "positive".to_owned()],
+            ids: (0..labels.len()).map(|row| format!("utterance{row}")).collect(),
+            labels,
+            parts,
+        };
+        table.standardise(Share::Feature);
+        table.dataset()
+    }
+}
+
+/// A modality's training file with its test file behind it.
+fn utterances(folder: &Path, modality: &str) -> Result<(Array, Vec<u32>, Vec<Part>)> {
+    let file = |split: &str| folder.join(modality).join(format!("{modality}_{split}0.csv"));
+    let (mut array, mut labels) = csv::features(&file("train"), false, 2)?;
+    let (test, test_labels) = csv::features(&file("test"), false, 2)?;
+    if test.shape != array.shape {
+        let problem = format!("has {:?} features, but the training file {:?}", test.shape, array.shape);
+        return Err(broken(&file("test"), problem));
+    }
+    let part = |row: usize| if row.is_multiple_of(10) { Part::Validation } else { Part::Train };
+    let parts = (0..labels.len()).map(part).chain(test_labels.iter().map(|_| Part::Test)).collect();
+    array.data.extend(test.data);
+    labels.extend(test_labels);
+    Ok((array, labels, parts))
+}

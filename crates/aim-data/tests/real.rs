@@ -1,0 +1,107 @@
+//! The real sets as their splits promise them; skipped where `AIM_DATA` is not set.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use aim_data::{Dataset, load, root};
+
+/// Loads a set from the folder of the data, or says visibly why not.
+fn real(settings: &str) -> Option<Dataset> {
+    let Some(root) = root(None) else {
+        // Past the capture of test output, which swallows what passing tests print.
+        writeln!(std::io::stderr(), "skipped: AIM_DATA is not set").unwrap();
+        return None;
+    };
+    Some(load(&serde_yaml::from_str(settings).unwrap(), Some(&root)).unwrap())
+}
+
+/// Samples of each split; every class is trained and tested.
+fn sizes(set: &Dataset) -> [usize; 3] {
+    for split in [&set.train, &set.test] {
+        assert_eq!(split.labels.iter().collect::<BTreeSet<_>>().len(), set.classes(), "{}", set.name);
+    }
+    [set.train.len(), set.validation.len(), set.test.len()]
+}
+
+/// The part of an id before the dot: what must not be in two splits.
+fn groups(split: &aim_data::Subset) -> BTreeSet<&str> {
+    split.ids.iter().filter_map(|id| id.split('.').next()).collect()
+}
+
+/// Mean and standard deviation of a modality's training samples.
+fn moments(set: &Dataset, modality: usize) -> (f64, f64) {
+    let x = set.train.inputs[modality].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    (mean, variance.sqrt())
+}
+
+#[test]
+fn grid_is_split_by_sentence() {
+    let Some(set) = real("name: grid") else { return };
+    assert_eq!(sizes(&set), [4200, 600, 1200]);
+    assert_eq!((set.classes(), set.shapes()), (51, vec![vec![1, 32, 16], vec![6, 26, 52]]));
+    assert!(groups(&set.train).is_disjoint(&groups(&set.test)));
+    assert!(groups(&set.train).is_disjoint(&groups(&set.validation)));
+    for modality in 0..2 {
+        let (mean, std) = moments(&set, modality);
+        assert!(mean.abs() < 1e-3 && (std - 1.).abs() < 1e-3, "{mean} {std}");
+    }
+}
+
+#[test]
+fn grid_noise_is_the_same_in_every_run_and_as_large_as_asked_for() {
+    let Some(set) = real("{name: grid, noise: 1.5}") else { return };
+    let audio = |set: &Dataset| set.test.inputs[0].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(audio(&set), audio(&real("{name: grid, noise: 1.5}").unwrap()));
+    assert!((moments(&set, 0).1 - (1f64 + 1.5 * 1.5).sqrt()).abs() < 0.01);
+}
+
+#[test]
+fn grid_slots_are_tasks_of_their_own() {
+    for (slot, classes) in [("command", 4), ("colour", 4), ("preposition", 4), ("letter", 25), ("digit", 10)] {
+        let Some(set) = real(&format!("{{name: grid, slot: {slot}}}")) else { return };
+        assert_eq!((set.classes(), sizes(&set)), (classes, [700, 100, 200]), "{slot}");
+    }
+}
+
+#[test]
+fn geotec_tests_on_subjects_never_seen() {
+    let Some(set) = real("name: geotec") else { return };
+    assert_eq!(sizes(&set).iter().sum::<usize>(), 2992);
+    assert_eq!((set.classes(), set.shapes()), (5, vec![vec![6, 100]; 2]));
+    let subjects = [&set.train, &set.validation, &set.test].map(groups);
+    assert_eq!(subjects.each_ref().map(BTreeSet::len), [14, 3, 6]);
+    assert_eq!(subjects.iter().flatten().collect::<BTreeSet<_>>().len(), 23);
+}
+
+#[test]
+fn lis_is_split_by_time() {
+    let Some(set) = real("name: lis") else { return };
+    assert_eq!((sizes(&set), set.classes()), ([546, 78, 156], 26));
+    assert_eq!(set.shapes(), [vec![8, 400], vec![3, 400], vec![3, 400]]);
+    let with = real("{name: lis, orientation: true}").unwrap();
+    assert_eq!(with.modalities, ["emg", "gyro", "acc", "ori"]);
+    // The signs of the 9th of July are the latest there are, though their dates sort first as texts.
+    let late = |split: &aim_data::Subset| split.ids.iter().filter(|id| id.contains("09/07/20")).count();
+    assert_eq!(late(&set.train) + late(&set.validation) + late(&set.test), 78);
+    assert!(late(&set.test) > late(&set.train));
+}
+
+#[test]
+fn mosi_keeps_its_test_file() {
+    let Some(set) = real("name: mosi") else { return };
+    assert_eq!((sizes(&set), set.classes()), ([1302, 145, 752], 2));
+    assert_eq!(set.shapes(), [vec![100], vec![73], vec![100]]);
+    assert_eq!(set.test.labels.iter().filter(|l| **l == 1).count(), 467);
+}
+
+#[test]
+fn mfeat_has_six_views_and_equal_classes() {
+    let Some(set) = real("name: mfeat") else { return };
+    assert_eq!((sizes(&set), set.classes()), ([1400, 200, 400], 10));
+    assert_eq!(set.shapes(), [76, 216, 64, 240, 47, 6].map(|width| vec![width]));
+    for class in 0..10 {
+        assert_eq!(set.test.labels.iter().filter(|l| **l == class).count(), 40);
+    }
+}
