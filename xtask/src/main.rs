@@ -1,5 +1,115 @@
-fn main() {
-    let dir = std::env::args().nth(2).unwrap();
-    let v = aim_train::golden::check(std::path::Path::new(&dir)).unwrap();
-    println!("{v}");
+//! The command line: flags and wiring only.
+
+mod eval;
+mod list;
+mod reproduce;
+mod train;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use aim_core::{Error, Result};
+use candle_core::Device;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Balanced multimodal learning: train, compare, reproduce.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a table: train every row with every seed, print the comparison, write a report page.
+    ///
+    /// Runs that are done are not repeated, and runs that were stopped go on where they were.
+    Reproduce(reproduce::Reproduce),
+    /// Train one run of a configuration.
+    Train(train::Train),
+    /// Score a finished or unfinished run's chosen weights on the test split again.
+    Eval(eval::Eval),
+    /// List what there is, with settings, defaults and sources.
+    List {
+        /// What to list.
+        #[arg(value_enum)]
+        what: list::What,
+    },
+    /// Run a golden step and compare every expected value; the exit status says whether all agree.
+    Step {
+        /// Folder of the case.
+        #[arg(long, value_name = "DIR")]
+        case: PathBuf,
+    },
+}
+
+/// Where the real data lie and where results go.
+#[derive(Args, Clone)]
+struct Places {
+    /// Folder of the real data sets [default: $AIM_DATA].
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Folder for run folders.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Where networks are trained.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A kind of device.
+#[derive(Clone, Copy, ValueEnum)]
+enum DeviceName {
+    Cpu,
+    Cuda,
+    Metal,
+}
+
+impl DeviceName {
+    fn open(self) -> Result<Device> {
+        let missing = |name: &str, e: candle_core::Error| {
+            Error::invalid("--device", e.to_string(), format!("build with --features {name} on a machine that has one"))
+        };
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda => Device::new_cuda(0).map_err(|e| missing("cuda", e)),
+            Self::Metal => Device::new_metal(0).map_err(|e| missing("metal", e)),
+        }
+    }
+}
+
+/// Processors of this machine.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Reproduce(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::List { what } => what.print(),
+        Command::Step { case } => step(&case),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints to standard output; whoever closed it wants no more.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output", e)),
+        _ => Ok(()),
+    }
+}
+
+fn step(case: &std::path::Path) -> Result<ExitCode> {
+    let verdict = aim_train::golden::check(case)?;
+    print(&format!("{verdict}\n"))?;
+    Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -65,8 +65,6 @@ pub trait Fusion {
     /// # Errors
     /// If the features do not fit.
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)>;
-    /// What it can give.
-    fn offers(&self) -> Offers;
 }
 
 /// A multimodal network: a pure function of the weights that the pass shows it.

@@ -2,7 +2,7 @@
 //! modalities, in the config's order; a modality's own logits are those with the other's feature replaced by zeros.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Offers, Part, Pass, Result};
+use aim_core::{Error, Fusion, Part, Pass, Result};
 use candle_core::Tensor;
 
 fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
@@ -52,9 +52,6 @@ impl Fusion for Film {
         let (a, b) = pair("film", features)?;
         Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
     }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, ..Offers::default() }
-    }
 }
 
 /// `h = sigmoid(gate.first(first)) * gate.second(second)`, then a head.
@@ -89,8 +86,5 @@ impl Fusion for Gated {
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
         let (a, b) = pair("gated", features)?;
         Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
-    }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, ..Offers::default() }
     }
 }

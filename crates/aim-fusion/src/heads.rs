@@ -1,7 +1,7 @@
 //! Fusions that are heads alone: concat, sum, mean, separate and shared.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Offers, Part, Pass, Result};
+use aim_core::{Error, Fusion, Part, Pass, Result};
 use candle_core::Tensor;
 
 /// One head over the concatenated features. A modality's logits are its columns of the head plus an equal share of the bias.
@@ -32,9 +32,6 @@ impl Fusion for Concat {
             start += width;
         }
         Ok((logits, unimodal))
-    }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, ..Offers::default() }
     }
 }
 
@@ -78,9 +75,6 @@ impl Fusion for Sum {
         let sum = total(&unimodal)?;
         Ok((if self.mean { (sum / unimodal.len() as f64)? } else { sum }, unimodal))
     }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, disjoint_heads: true, ..Offers::default() }
-    }
 }
 
 /// Networks that share nothing: a head for each modality, and at inference the mean of the logits of the modalities that
@@ -105,9 +99,6 @@ impl Fusion for Separate {
         let present = if present.is_empty() { unimodal.clone() } else { present };
         Ok(((total(&present)? / present.len() as f64)?, unimodal))
     }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, disjoint_heads: true, ..Offers::default() }
-    }
 }
 
 /// One head that reads any modality's feature; fused logits are the mean over modalities.
@@ -131,8 +122,5 @@ impl Fusion for Shared {
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
         let unimodal: Vec<_> = features.iter().map(|x| self.0.forward(x, pass)).collect::<Result<_>>()?;
         Ok(((total(&unimodal)? / unimodal.len() as f64)?, unimodal))
-    }
-    fn offers(&self) -> Offers {
-        Offers { unimodal: true, shared_head: true, ..Offers::default() }
     }
 }

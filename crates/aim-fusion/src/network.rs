@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aim_backbones::{Build, EncoderConfig, Linear};
-use aim_core::{Context, Encoder, Error, Fusion, Net, NetSpec, Output, Params, Part, Pass, Pool, Result, Site};
+use aim_core::{Context, Encoder, Error, Fusion, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ use crate::FusionConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
+    /// Modalities that the network reads; all that have an encoder, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modalities: Option<Vec<String>>,
     /// An encoder for each modality.
     pub encoders: BTreeMap<String, EncoderConfig>,
     /// How the features are joined.
@@ -21,6 +24,14 @@ pub struct ModelConfig {
     /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
     #[serde(default)]
     pub uni_heads: bool,
+}
+
+impl ModelConfig {
+    /// What the network will be able to give, before it is built.
+    pub fn offers(&self) -> Offers {
+        let offers = self.fusion.offers();
+        Offers { uni_heads: self.uni_heads, unimodal: offers.unimodal || self.uni_heads, ..offers }
+    }
 }
 
 /// Encoders, a fusion and optional heads of their own for each modality.
@@ -55,9 +66,7 @@ impl LateFusion {
         let widths: Vec<_> = encoders.iter().map(|e| e.width()).collect();
         let fusion = config.fusion.build(&mut build, &names, &widths, classes)?;
         let uni_heads = if config.uni_heads { uni_heads(&mut build, &names, &widths, classes)? } else { vec![] };
-        let mut offers = fusion.offers();
-        offers.uni_heads = config.uni_heads;
-        offers.unimodal |= config.uni_heads;
+        let offers = config.offers();
         let depths = encoders.iter().map(|e| e.depth()).collect();
         let spec = NetSpec { modalities: names, inputs, depths, widths, classes, offers };
         Ok(Self { spec, encoders, fusion, uni_heads, params: build.finish() })

@@ -1,0 +1,137 @@
+//! The configuration of one run.
+
+use aim_core::{Error, Result};
+use aim_fusion::ModelConfig;
+use aim_optim::{OptimConfig, ScheduleConfig};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_yaml::Value;
+
+/// Everything that decides a run but its seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the run in folders and tables.
+    pub name: String,
+    /// The data set and its settings.
+    pub data: Value,
+    /// Encoders and fusion.
+    pub model: ModelConfig,
+    /// The optimizer.
+    #[serde(default)]
+    pub optimizer: OptimConfig,
+    /// The learning-rate schedule.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// Length of training and choice of the checkpoint.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// The balancing method and its settings.
+    pub method: Value,
+}
+
+/// Length of training and choice of the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Which epoch's weights are scored on the test split.
+    pub select: Select,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self { epochs: 10, batch: 64, select: Select::Best }
+    }
+}
+
+/// Which epoch's weights are scored on the test split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Select {
+    /// The one with the highest validation accuracy, the earlier on a tie.
+    #[default]
+    Best,
+    /// The last.
+    Last,
+}
+
+impl RunConfig {
+    /// Understands a merged section, fills in the method's defaults and checks everything that needs no data.
+    ///
+    /// # Errors
+    /// With the key as place.
+    pub fn from_value(value: Value) -> Result<Self> {
+        let mut config: Self = typed(value, "")?;
+        config.optimizer.check("optimizer")?;
+        config.schedule.check("schedule")?;
+        config.check_train()?;
+        aim_data::check_settings(&config.data)?;
+        config.resolve_method()?;
+        config.check_model()?;
+        Ok(config)
+    }
+
+    /// Names of the modalities that the network reads; their order is the data set's.
+    pub fn modalities(&self) -> Vec<String> {
+        self.model.modalities.clone().unwrap_or_else(|| self.model.encoders.keys().cloned().collect())
+    }
+
+    /// Name of the method.
+    pub fn method_name(&self) -> &str {
+        self.method.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn check_train(&self) -> Result<()> {
+        let TrainConfig { epochs, batch, .. } = self.train;
+        for (key, value) in [("epochs", epochs), ("batch", batch)] {
+            if value == 0 {
+                return Err(Error::invalid(format!("train.{key}"), "is 0", "use a number of at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in the method's defaults; a method of one modality makes it the network's only one.
+    fn resolve_method(&mut self) -> Result<()> {
+        let card = aim_balance::card(self.method_name())?;
+        if card.about.needs.single {
+            let modality = self.method.get("modality").and_then(Value::as_str);
+            let missing = || Error::invalid("method.modality", "is missing", "name the modality to train");
+            self.model.modalities = Some(vec![modality.ok_or_else(missing)?.to_owned()]);
+        }
+        Ok(())
+    }
+
+    fn check_model(&self) -> Result<()> {
+        let modalities = self.modalities();
+        for name in &modalities {
+            let encoder = self.model.encoders.get(name).ok_or_else(|| {
+                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
+                let problem = format!("there is no encoder for modality `{name}`, only for {}", known.join(", "));
+                Error::invalid("model.encoders", problem, format!("add `{name}:` there"))
+            })?;
+            encoder.check(&format!("model.encoders.{name}"))?;
+        }
+        self.model.fusion.check(modalities.len(), "model.fusion")?;
+        let offers = self.model.offers();
+        aim_balance::check(&self.method, modalities.len(), offers)
+    }
+}
+
+/// Deserializes a section; the place of an error is the key's path below `prefix`.
+pub(super) fn typed<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = e.path().to_string();
+        let problem = e.into_inner().to_string();
+        let unknown = problem.strip_prefix("unknown field `").and_then(|p| p.split_once('`')).map(|(key, _)| key);
+        let mut place =
+            [prefix, path.trim_matches('.')].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(".");
+        if let Some(key) = unknown.filter(|key| !place.ends_with(key)) {
+            place = if place.is_empty() { key.into() } else { format!("{place}.{key}") };
+        }
+        Error::invalid(place, problem, "mend or remove it")
+    })
+}

@@ -1,0 +1,201 @@
+//! A YAML file with the line of every key, so that errors can say where they are.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aim_core::{Error, Result};
+use saphyr_parser::{Event, Parser};
+use serde_yaml::Value;
+
+/// A configuration file, read but not yet understood.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    /// Its content, with overrides applied.
+    pub value: Value,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no YAML.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        Self::parse(path, &text)
+    }
+
+    /// Takes a file's text.
+    ///
+    /// # Errors
+    /// If it is no YAML.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let value = serde_yaml::from_str(text).map_err(|e| {
+            let line = e.location().map_or(String::new(), |l| format!(":{}", l.line()));
+            Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
+        })?;
+        Ok(Self { path: path.into(), value, lines: lines(text) })
+    }
+
+    /// Applies an override of the command line, `key=value` with dots between keys; the value is YAML.
+    ///
+    /// # Errors
+    /// If it is not of that form.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let wrong = |problem: String| Error::invalid(format!("`{assignment}`"), problem, "write key=value");
+        let (key, value) = assignment.split_once('=').ok_or_else(|| wrong("has no `=`".into()))?;
+        let value: Value = serde_yaml::from_str(value).map_err(|e| wrong(e.to_string()))?;
+        let mut patch = value;
+        for part in key.split('.').rev() {
+            if part.is_empty() {
+                return Err(wrong("has an empty key".into()));
+            }
+            patch = Value::Mapping([(Value::from(part), patch)].into_iter().collect());
+        }
+        merge(&mut self.value, &patch);
+        Ok(())
+    }
+
+    /// Adds file and line to an error whose place is a key; `section` is what the key is relative to (a row), if any.
+    pub fn locate(&self, error: Error, section: Option<&str>) -> Error {
+        let Error::Invalid { place, problem, remedy } = error else { return error };
+        let line =
+            section.and_then(|s| self.line(&format!("{s}.{place}"), Some(s))).or_else(|| self.line(&place, None));
+        let line = line.map_or(String::new(), |l| format!(":{l}"));
+        Error::Invalid { place: format!("{}{line}: {place}", self.path.display()), problem, remedy }
+    }
+
+    /// The line of the longest known beginning of a key; `above` itself does not count.
+    fn line(&self, key: &str, above: Option<&str>) -> Option<usize> {
+        let mut key = key;
+        loop {
+            if Some(key) == above {
+                return None;
+            }
+            if let Some(line) = self.lines.get(key) {
+                return Some(*line);
+            }
+            key = &key[..key.rfind(['.', '['])?];
+        }
+    }
+}
+
+/// Lays `patch` over `base`: mappings are merged key by key, everything else is replaced. A mapping whose `name` changes
+/// is replaced as a whole, because the settings of one method, optimizer or set mean nothing to another.
+pub(super) fn merge(base: &mut Value, patch: &Value) {
+    let (Value::Mapping(old), Value::Mapping(new)) = (&mut *base, patch) else {
+        if !patch.is_null() {
+            *base = patch.clone();
+        }
+        return;
+    };
+    if new.get("name").is_some_and(|name| old.get("name").is_some_and(|o| o != name) && !old.contains_key("rows")) {
+        *base = patch.clone();
+        return;
+    }
+    for (key, value) in new {
+        match old.get_mut(key) {
+            Some(slot) => merge(slot, value),
+            None => drop(old.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// What the parser is inside of.
+enum Level {
+    Map { path: String, key: Option<String> },
+    List { path: String, next: usize },
+}
+
+impl Level {
+    /// Path of the value that comes next.
+    fn path(&self) -> String {
+        match self {
+            Self::Map { path, key } if path.is_empty() => key.clone().unwrap_or_default(),
+            Self::Map { path, key } => format!("{path}.{}", key.as_deref().unwrap_or_default()),
+            Self::List { path, next } => format!("{path}[{next}]"),
+        }
+    }
+
+    /// Steps over a value.
+    fn advance(&mut self) {
+        match self {
+            Self::Map { key, .. } => *key = None,
+            Self::List { next, .. } => *next += 1,
+        }
+    }
+}
+
+/// The line of every key and list entry. The text has been parsed before, so events that fail end the list.
+fn lines(text: &str) -> BTreeMap<String, usize> {
+    let mut out = BTreeMap::new();
+    let mut stack: Vec<Level> = Vec::new();
+    for (event, span) in Parser::new_from_str(text).map_while(|e| e.ok()) {
+        if let (Event::Scalar(text, ..), Some(level @ Level::Map { key: None, .. })) = (&event, stack.last_mut()) {
+            if let Level::Map { key, .. } = level {
+                *key = Some(text.to_string());
+            }
+            out.insert(level.path(), span.start.line());
+            continue;
+        }
+        let path = stack.last().map(Level::path).unwrap_or_default();
+        if let (Some(Level::List { .. }), false) = (stack.last(), matches!(event, Event::SequenceEnd)) {
+            out.insert(path.clone(), span.start.line());
+        }
+        match event {
+            Event::MappingStart(..) => stack.push(Level::Map { path, key: None }),
+            Event::SequenceStart(..) => stack.push(Level::List { path, next: 0 }),
+            Event::MappingEnd | Event::SequenceEnd => {
+                stack.pop();
+                stack.last_mut().map(Level::advance).unwrap_or_default();
+            }
+            Event::Scalar(..) | Event::Alias(_) => stack.last_mut().map(Level::advance).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "name: t\nmodel:\n  encoders:\n    a: {name: mlp, widths: [1]}\nrows:\n  - name: x\n  - name: y\n    method:\n      name: aim\n      alpha: 2\n";
+
+    #[test]
+    fn every_key_has_its_line() {
+        let lines = lines(TEXT);
+        assert_eq!(lines["name"], 1);
+        assert_eq!(lines["model.encoders.a.widths"], 4);
+        assert_eq!(lines["rows[0]"], 6);
+        assert_eq!(lines["rows[1].name"], 7);
+        assert_eq!(lines["rows[1].method.alpha"], 10);
+    }
+
+    #[test]
+    fn errors_are_located_in_the_row_or_the_base() {
+        let source = Source::parse(Path::new("t.yaml"), TEXT).unwrap();
+        let say = |place: &str, row| source.locate(Error::invalid(place, "p", "r"), row).to_string();
+        assert_eq!(say("method.alpha", Some("rows[1]")), "t.yaml:10: method.alpha: p; r");
+        assert_eq!(say("method.gamma", Some("rows[1]")), "t.yaml:8: method.gamma: p; r");
+        assert_eq!(say("model.encoders.b", Some("rows[1]")), "t.yaml:3: model.encoders.b: p; r");
+        assert_eq!(say("train.epochs", None), "t.yaml: train.epochs: p; r");
+    }
+
+    #[test]
+    fn overrides_merge_and_a_new_name_replaces() {
+        let mut source =
+            Source::parse(Path::new("t.yaml"), "method: {name: aim, alpha: 2}\ntrain: {epochs: 3}").unwrap();
+        source.set("train.batch=8").unwrap();
+        source.set("method.beta=.5").unwrap();
+        let want: Value =
+            serde_yaml::from_str("method: {name: aim, alpha: 2, beta: .5}\ntrain: {epochs: 3, batch: 8}").unwrap();
+        assert_eq!(source.value, want);
+        source.set("method.name=joint").unwrap();
+        assert_eq!(source.value["method"], serde_yaml::from_str::<Value>("{name: joint}").unwrap());
+        assert!(source.set("oops").unwrap_err().to_string().contains("has no `=`"));
+    }
+}

@@ -1,0 +1,226 @@
+//! The configuration of a table: what all runs share, and what each row changes.
+
+use std::path::Path;
+
+use aim_core::{Error, Result};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_yaml::Value;
+
+use super::{RunConfig, Source, run::typed, source::merge};
+
+/// A table of runs.
+#[derive(Clone, Debug)]
+pub struct TableConfig {
+    /// Name of the table, of its folder and its report.
+    pub name: String,
+    /// What it shows.
+    pub title: String,
+    /// Number of seeds, counted from 0.
+    pub seeds: u64,
+    /// The row that the others are compared with.
+    pub baseline: String,
+    /// The rows, in order.
+    pub rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its label.
+    pub title: String,
+    /// Its runs.
+    pub config: RunConfig,
+}
+
+/// How much of a table is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// As the file says.
+    #[default]
+    Normal,
+    /// With the file's `quick` section laid over it.
+    Quick,
+    /// With the file's `full` section laid over it.
+    Full,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    title: Option<String>,
+    #[serde(default = "five")]
+    seeds: u64,
+    #[serde(default = "joint")]
+    baseline: String,
+    data: Value,
+    model: Value,
+    #[serde(default)]
+    optimizer: Value,
+    #[serde(default)]
+    schedule: Value,
+    #[serde(default)]
+    train: Value,
+    #[serde(default)]
+    method: Value,
+    #[serde(default)]
+    rows: Vec<Value>,
+    /// A run folder's configuration holds these two, and runs again as it is.
+    #[serde(default)]
+    seed: u64,
+    #[serde(default, rename = "data_crc32")]
+    _data_crc32: IgnoredAny,
+}
+
+/// A row's own keys; the other sections are laid over what all rows share.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowHead {
+    name: String,
+    title: Option<String>,
+    #[serde(default, rename = "data")]
+    _data: IgnoredAny,
+    #[serde(default, rename = "model")]
+    _model: IgnoredAny,
+    #[serde(default, rename = "optimizer")]
+    _optimizer: IgnoredAny,
+    #[serde(default, rename = "schedule")]
+    _schedule: IgnoredAny,
+    #[serde(default, rename = "train")]
+    _train: IgnoredAny,
+    #[serde(rename = "method")]
+    _method: IgnoredAny,
+}
+
+fn five() -> u64 {
+    5
+}
+
+fn joint() -> String {
+    "joint".into()
+}
+
+impl TableConfig {
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, with its line.
+    pub fn load(path: &Path, scale: Scale) -> Result<Self> {
+        Self::new(Source::load(path)?, scale)
+    }
+
+    /// Understands a table.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, with its line.
+    pub fn new(mut source: Source, scale: Scale) -> Result<Self> {
+        apply_scale(&mut source.value, scale);
+        let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
+        let rows = (0..file.rows.len()).map(|i| row(&file, i, &source)).collect::<Result<Vec<_>>>()?;
+        let table = Self {
+            title: file.title.unwrap_or_else(|| file.name.clone()),
+            name: file.name,
+            seeds: file.seeds,
+            baseline: file.baseline,
+            rows,
+        };
+        table.check().map_err(|e| source.locate(e, None))?;
+        Ok(table)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_name(&self.name)?;
+        if self.seeds == 0 {
+            return Err(Error::invalid("seeds", "is 0", "use at least 1; an interval needs 2"));
+        }
+        if self.rows.is_empty() {
+            return Err(Error::invalid("rows", "is missing or empty", "list the rows of the table, or use `train`"));
+        }
+        for (i, row) in self.rows.iter().enumerate() {
+            if self.rows[..i].iter().any(|other| other.config.name == row.config.name) {
+                let place = format!("rows[{i}].name");
+                return Err(Error::invalid(place, format!("`{}` is there twice", row.config.name), "rename one"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RunConfig {
+    /// Understands a file as a single run, with its seed: the row of that name, or what stands outside the rows.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, with its line.
+    pub fn single(source: &Source, row_name: Option<&str>) -> Result<(Self, u64)> {
+        let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
+        let Some(wanted) = row_name else {
+            let mut base = shared(&file, &file.name);
+            if file.method.is_null() {
+                merge(&mut base, &serde_yaml::from_str("method: {name: joint}").unwrap_or_default());
+            }
+            let config = Self::from_value(base).map_err(|e| source.locate(e, None))?;
+            return Ok((config, file.seed));
+        };
+        let names: Vec<_> = file.rows.iter().filter_map(|r| r.get("name")?.as_str()).collect();
+        let at = file.rows.iter().position(|r| r.get("name").and_then(Value::as_str) == Some(wanted));
+        let at = at.ok_or_else(|| {
+            Error::invalid("--row", format!("there is no row `{wanted}`"), format!("use one of {}", names.join(", ")))
+        })?;
+        Ok((row(&file, at, source)?.config, file.seed))
+    }
+}
+
+/// Lays the `quick` or `full` section over the rest and removes both.
+fn apply_scale(value: &mut Value, scale: Scale) {
+    let Value::Mapping(map) = value else { return };
+    let (quick, full) = (map.remove("quick"), map.remove("full"));
+    let patch = match scale {
+        Scale::Normal => None,
+        Scale::Quick => quick,
+        Scale::Full => full,
+    };
+    if let Some(patch) = patch {
+        merge(value, &patch);
+    }
+}
+
+/// What all rows share, as the mapping of a run.
+fn shared(file: &File, name: &str) -> Value {
+    let sections = [
+        ("data", &file.data),
+        ("model", &file.model),
+        ("optimizer", &file.optimizer),
+        ("schedule", &file.schedule),
+        ("train", &file.train),
+        ("method", &file.method),
+    ];
+    let given = sections.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (Value::from(k), v.clone()));
+    Value::Mapping(given.chain([(Value::from("name"), Value::from(name))]).collect())
+}
+
+fn row(file: &File, i: usize, source: &Source) -> Result<Row> {
+    let section = format!("rows[{i}]");
+    let read = || -> Result<Row> {
+        let head: RowHead = typed(file.rows[i].clone(), "")?;
+        let mut value = shared(file, &head.name);
+        let mut changes = file.rows[i].clone();
+        if let Value::Mapping(map) = &mut changes {
+            map.remove("title");
+            map.remove("name");
+        }
+        merge(&mut value, &changes);
+        check_name(&head.name)?;
+        let config = RunConfig::from_value(value)?;
+        Ok(Row { title: head.title.unwrap_or_else(|| head.name.clone()), config })
+    };
+    read().map_err(|e| source.locate(e, Some(&section)))
+}
+
+/// Names become folders.
+fn check_name(name: &str) -> Result<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && name.chars().all(fine) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(Error::invalid("name", format!("`{name}` cannot name a folder"), "use letters, digits, `-`, `_` and `.`"))
+}

@@ -1,0 +1,13 @@
+//! Tables: every row with every seed, side by side, and what comes out of them.
+
+mod console;
+mod jobs;
+mod report;
+mod results;
+mod tables;
+
+pub use console::Console;
+pub use jobs::{Options, restrict, run};
+pub use report::{Written, write};
+pub use results::{Results, RowResults, RunResults};
+pub use tables::{comparison, diagnosis};

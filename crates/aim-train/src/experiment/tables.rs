@@ -1,0 +1,202 @@
+//! The two tables of an experiment: who is better, and why.
+
+use aim_core::Result;
+use aim_stats::{
+    adjust::holm,
+    interval::{Resampling, bootstrap_bca, t_interval},
+    paired::{mcnemar, sign_flip},
+    summary::{Summary, mean, median},
+    table::{Cell, Column, Table},
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::results::{Results, RowResults, RunResults};
+use crate::{
+    config::Select,
+    metrics::{REMOVAL, statistics},
+};
+
+/// Level of the intervals.
+const LEVEL: f64 = 0.95;
+/// Resamples of a bootstrap, and sign patterns of a permutation test that cannot list them all.
+const DRAWS: usize = 10_000;
+
+/// Accuracy of every row with intervals, and its tests against the baseline.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn comparison(results: &Results) -> Result<Table> {
+    let baseline = results.rows.iter().find(|r| r.name == results.table.baseline);
+    let rows = &results.rows;
+    let tested: Vec<_> =
+        rows.iter().map(|row| baseline.filter(|b| b.name != row.name && !row.runs.is_empty())).collect();
+    let seeds = adjusted(rows.iter().zip(&tested).map(|(row, b)| b.and_then(|b| over_seeds(row, b))))?;
+    let samples = adjusted(rows.iter().zip(&tested).map(|(row, b)| b.and_then(|b| over_samples(row, b))))?;
+    let mut table = Table::new(vec![
+        Column::text("method"),
+        Column::number("seeds", 0),
+        Column::number("accuracy, 95 % interval (t)", 3),
+        Column::text("bootstrap"),
+        Column::number("macro-F1", 3),
+        Column::number("difference", 3),
+        Column::text("p seeds"),
+        Column::text("p samples"),
+    ])
+    .with_caption(results.table.title.clone());
+    for (i, row) in rows.iter().enumerate() {
+        let accuracy = row.values(|r| Some(r.outcome.test.accuracy));
+        let cells = vec![
+            Cell::text(&row.title),
+            Cell::number(row.runs.len() as f64),
+            with_interval(&accuracy)?,
+            bootstrap(&accuracy)?,
+            estimate(&row.values(|r| Some(r.outcome.test.macro_f1)))?,
+            tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b))?,
+            seeds[i].map_or_else(Cell::empty, Cell::p),
+            samples[i].map_or_else(Cell::empty, Cell::p),
+        ];
+        table.push(cells).map_err(statistics)?;
+    }
+    notes(&mut table, results);
+    Ok(table)
+}
+
+/// Says what varied, what was chosen where and how many tests there are.
+fn notes(table: &mut Table, results: &Results) {
+    let t = &results.table;
+    let tests = results.rows.len().saturating_sub(1);
+    let select = if results.rows.iter().all(|r| r.config.train.select == Select::Best) {
+        "the epoch with the best validation accuracy"
+    } else {
+        "the epoch that each row's `train.select` names"
+    };
+    table.note(format!(
+        "Mean ± standard deviation (n-1) over {} seeds, which vary initialisation, order of samples and the method's draws; \
+         the data and their splits are fixed. Scored is {select}, on the whole test split, once.",
+        t.seeds
+    ));
+    table.note(format!(
+        "Tests against `{}`, Holm-adjusted over {tests} rows: sign flips of the seeds' differences (with n seeds no \
+         unadjusted p is below 2^(1-n) = {:.4}), and exact McNemar tests over the test samples, one a seed, combined as \
+         twice their median.",
+        t.baseline,
+        2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
+    ));
+    if t.rows.iter().any(|r| r.config.method_name() == "aim") {
+        table.note("AIM is a reconstruction: the paper's equations are not public in full.");
+    }
+    for failure in &results.failures {
+        table.note(format!("FAILED: {failure}"));
+    }
+}
+
+/// Own accuracy, probes and contributions of every modality.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn diagnosis(results: &Results) -> Result<Table> {
+    let rows = &results.rows;
+    let mut names: Vec<&String> = Vec::new();
+    for name in rows.iter().flat_map(|r| &r.runs).flat_map(|r| &r.outcome.modalities) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut columns = vec![Column::text("method")];
+    let each = |what: &str| names.iter().map(|n| Column::number(format!("{what} {n}"), 3)).collect::<Vec<_>>();
+    columns.extend(each("own"));
+    columns.extend(each("probe"));
+    columns.push(Column::number("probe all", 3));
+    columns.extend(each("share"));
+    columns.extend([Column::number("EDM", 3), Column::number("s/epoch", 2)]);
+    let mut table = Table::new(columns).with_caption("What the encoders know and what each modality contributes");
+    for row in rows {
+        let several = row.runs.first().is_some_and(|r| r.outcome.modalities.len() > 1);
+        let only_several = |v: f64| several.then_some(v);
+        let mut cells = vec![Cell::text(&row.title)];
+        let mut push = |of: &dyn Fn(&RunResults) -> Option<f64>| -> Result<()> {
+            cells.push(estimate(&row.values(of))?);
+            Ok(())
+        };
+        names.iter().try_for_each(|n| push(&|r| r.outcome.test.modality.get(*n).copied()))?;
+        names.iter().try_for_each(|n| push(&|r| r.outcome.probes.modality.get(*n).copied()))?;
+        push(&|r| only_several(r.outcome.probes.all))?;
+        names
+            .iter()
+            .try_for_each(|n| push(&|r| r.outcome.contributions.share.get(*n).copied().and_then(only_several)))?;
+        push(&|r| only_several(r.outcome.contributions.edm))?;
+        push(&|r| mean(&r.seconds).ok())?;
+        table.push(cells).map_err(statistics)?;
+    }
+    table.note(
+        "own: test accuracy of a modality's own logits (its part of the fused head, or a head of its own where the row has \
+         them). probe: test accuracy of a logistic regression (C = 0.1) on the frozen encoder, fitted on the training split; \
+         compare it with the same probe in the rows of one modality alone.",
+    );
+    table.note(format!(
+        "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}; \
+         EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
+    ));
+    Ok(table)
+}
+
+fn estimate(values: &[f64]) -> Result<Cell> {
+    if values.is_empty() {
+        return Ok(Cell::empty());
+    }
+    Ok(Cell::from(Summary::of(values).map_err(statistics)?))
+}
+
+fn with_interval(values: &[f64]) -> Result<Cell> {
+    if values.len() < 2 {
+        return estimate(values);
+    }
+    let summary = Summary::of(values).map_err(statistics)?;
+    let interval = t_interval(values, LEVEL).map_err(statistics)?;
+    Ok(Cell::estimate(summary.mean, summary.std, Some(interval)))
+}
+
+/// The BCa interval; none where all values agree, because there is nothing to resample.
+fn bootstrap(values: &[f64]) -> Result<Cell> {
+    if values.len() < 3 || values.iter().all(|v| v == &values[0]) {
+        return Ok(Cell::empty());
+    }
+    let plan = Resampling { level: LEVEL, resamples: DRAWS };
+    let interval = bootstrap_bca(values, mean, plan, &mut ChaCha8Rng::seed_from_u64(0)).map_err(statistics)?;
+    Ok(Cell::text(format!("[{:.3}, {:.3}]", interval.low, interval.high)))
+}
+
+fn difference(row: &RowResults, baseline: &RowResults) -> Result<Cell> {
+    let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy);
+    estimate(&a.iter().zip(&b).map(|(a, b)| a - b).collect::<Vec<_>>())
+}
+
+fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
+    let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy);
+    sign_flip(&a, &b, DRAWS, &mut ChaCha8Rng::seed_from_u64(0)).ok().map(|t| t.p)
+}
+
+/// Twice the median p of one test a seed: valid however the seeds depend on each other.
+fn over_samples(row: &RowResults, baseline: &RowResults) -> Option<f64> {
+    let right = |r: &RunResults| r.correct.iter().map(|(_, right)| *right).collect::<Vec<_>>();
+    let same = |a: &RunResults, b: &RunResults| a.correct.iter().map(|c| &c.0).eq(b.correct.iter().map(|c| &c.0));
+    let test = |(a, b): (&RunResults, &RunResults)| same(a, b).then(|| mcnemar(&right(a), &right(b)).ok()).flatten();
+    let p: Option<Vec<f64>> = row.pairs(baseline).map(|pair| test(pair).map(|t| t.p)).collect();
+    let p = p.filter(|p| !p.is_empty())?;
+    if p.len() == 1 {
+        return Some(p[0]);
+    }
+    median(&p).ok().map(|m| (2. * m).min(1.))
+}
+
+/// Holm's correction over the tests that there are.
+fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Result<Vec<Option<f64>>> {
+    let p: Vec<Option<f64>> = p.collect();
+    let there: Vec<f64> = p.iter().flatten().copied().collect();
+    if there.is_empty() {
+        return Ok(p);
+    }
+    let mut holm = holm(&there).map_err(statistics)?.into_iter();
+    Ok(p.into_iter().map(|p| p.and_then(|_| holm.next())).collect())
+}

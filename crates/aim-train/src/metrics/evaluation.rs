@@ -1,0 +1,89 @@
+//! Predictions over a whole split: every sample, in order, none dropped.
+
+use aim_core::{Net, Pass, Result};
+use aim_data::{Loader, Subset};
+use aim_ops::{Reduction, cross_entropy, softmax};
+use aim_stats::{calibration, classification::Confusion};
+use candle_core::{D, Device, Tensor};
+
+use super::{Scores, statistics};
+
+/// Samples in a batch of an evaluation; it has no influence on the results beyond rounding.
+const BATCH: usize = 256;
+
+/// Predictions on a split.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// True classes.
+    pub labels: Vec<usize>,
+    /// Predicted classes.
+    pub predicted: Vec<usize>,
+    /// Probability of the predicted class.
+    pub confidence: Vec<f64>,
+    /// Classes that each modality's own logits predict; empty where the network has none.
+    pub unimodal: Vec<Vec<usize>>,
+    loss: f64,
+}
+
+/// Runs the network over a split in evaluation mode.
+///
+/// # Errors
+/// If the split does not fit the network.
+pub fn evaluate(net: &dyn Net, subset: &Subset, device: &Device) -> Result<Evaluation> {
+    let mut all = Evaluation::default();
+    for batch in Loader::new(subset, BATCH, device).in_order() {
+        let batch = batch?;
+        let out = net.forward(&batch, &mut Pass::eval())?;
+        all.loss += scalar(&cross_entropy(&out.logits, &batch.labels, 0., Reduction::None)?.sum_all()?)?;
+        all.confidence.extend(softmax(&out.logits)?.max(D::Minus1)?.to_vec1::<f32>()?.into_iter().map(f64::from));
+        all.predicted.extend(classes(&out.logits)?);
+        all.labels.extend(batch.labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize));
+        all.unimodal.resize(out.unimodal.len(), Vec::new());
+        for (predicted, logits) in all.unimodal.iter_mut().zip(&out.unimodal) {
+            predicted.extend(classes(logits)?);
+        }
+    }
+    Ok(all)
+}
+
+impl Evaluation {
+    /// Which predictions are right.
+    pub fn correct(&self) -> Vec<bool> {
+        self.labels.iter().zip(&self.predicted).map(|(y, p)| y == p).collect()
+    }
+
+    /// The scores; `modalities` are the network's names.
+    ///
+    /// # Errors
+    /// If a prediction is not finite.
+    pub fn scores(&self, modalities: &[String], classes: usize) -> Result<Scores> {
+        let confusion = Confusion::of(&self.labels, &self.predicted, classes).map_err(statistics)?;
+        let own = |(name, predicted): (&String, &Vec<usize>)| Ok((name.clone(), share_right(&self.labels, predicted)?));
+        Ok(Scores {
+            loss: self.loss / self.labels.len() as f64,
+            accuracy: confusion.accuracy(),
+            macro_f1: confusion.macro_f1(),
+            calibration_error: calibration::expected_calibration_error(
+                &self.confidence.iter().map(|c| c.min(1.)).collect::<Vec<_>>(),
+                &self.correct(),
+                calibration::BINS,
+            )
+            .map_err(statistics)?,
+            modality: modalities.iter().zip(&self.unimodal).map(own).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Share of right predictions.
+pub(super) fn share_right(labels: &[usize], predicted: &[usize]) -> Result<f64> {
+    aim_stats::classification::accuracy(labels, predicted).map_err(statistics)
+}
+
+/// The class with the largest logit, row by row.
+pub(super) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
+    Ok(logits.argmax(D::Minus1)?.to_vec1::<u32>()?.into_iter().map(|c| c as usize).collect())
+}
+
+fn scalar(t: &Tensor) -> Result<f64> {
+    Ok(f64::from(t.to_scalar::<f32>()?))
+}

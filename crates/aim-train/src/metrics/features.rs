@@ -1,0 +1,61 @@
+//! Features of a whole split, and what each modality's feature contributes.
+
+use aim_core::{Net, Pass, Result};
+use aim_data::{Loader, Subset};
+use aim_stats::shapley;
+use candle_core::{Device, Tensor};
+
+use super::{
+    Contributions, REMOVAL,
+    evaluation::{classes, share_right},
+    statistics,
+};
+
+/// Samples in a batch.
+const BATCH: usize = 256;
+
+/// Features of every sample of a split, in order.
+pub struct Features {
+    /// One tensor a modality, `[N, width]`.
+    pub of: Vec<Tensor>,
+    /// Classes.
+    pub labels: Vec<usize>,
+}
+
+/// The encoders' features in evaluation mode.
+///
+/// # Errors
+/// If the split does not fit the network.
+pub fn features(net: &dyn Net, subset: &Subset, device: &Device) -> Result<Features> {
+    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); net.modalities()];
+    for batch in Loader::new(subset, BATCH, device).in_order() {
+        for (m, x) in batch?.inputs.iter().enumerate() {
+            parts[m].push(net.encode(m, x, &mut Pass::eval())?.detach());
+        }
+    }
+    let of = parts.iter().map(|p| Tensor::cat(p, 0)).collect::<candle_core::Result<_>>()?;
+    Ok(Features { of, labels: subset.labels.iter().map(|y| *y as usize).collect() })
+}
+
+/// Shapley values of the modalities for the fused accuracy, a modality being removed by setting its feature to zero.
+///
+/// # Errors
+/// If the features do not fit the network.
+pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions> {
+    let names = &net.spec().modalities;
+    let value = |coalition: usize| {
+        let present: Vec<bool> = (0..names.len()).map(|m| coalition >> m & 1 == 1).collect();
+        let out = net.fuse(features.of.clone(), None, &mut Pass::eval().subset(&present))?;
+        share_right(&features.labels, &classes(&out.logits)?)
+    };
+    let values = (0..1 << names.len()).map(value).collect::<Result<Vec<_>>>()?;
+    let phi = shapley::shapley_values(&values).map_err(statistics)?;
+    let share = shapley::share_clamped(&phi).map_err(statistics)?;
+    let named = |values: &[f64]| names.iter().cloned().zip(values.iter().copied()).collect();
+    Ok(Contributions {
+        removal: REMOVAL.into(),
+        shapley: named(&phi),
+        share: named(&share),
+        edm: shapley::edm(&share).map_err(statistics)?,
+    })
+}

@@ -1,0 +1,45 @@
+//! The numbers of a run, as they are stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a modality is taken away for the Shapley values.
+pub const REMOVAL: &str = "its feature set to zero";
+
+/// Scores on one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean cross-entropy of the fused logits, in nats.
+    pub loss: f64,
+    /// Share of samples whose fused prediction is right, 0 to 1.
+    pub accuracy: f64,
+    /// Mean F1 over the classes that occur, 0 to 1.
+    pub macro_f1: f64,
+    /// Expected calibration error of the fused prediction, 0 to 1.
+    pub calibration_error: f64,
+    /// Accuracy of each modality's own logits, by name; empty where the network has none.
+    pub modality: BTreeMap<String, f64>,
+}
+
+/// Test accuracy of logistic regressions on frozen features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// On each encoder's features, by name of the modality.
+    pub modality: BTreeMap<String, f64>,
+    /// On all encoders' features together.
+    pub all: f64,
+}
+
+/// What each modality contributes to the fused accuracy on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contributions {
+    /// How a modality is taken away.
+    pub removal: String,
+    /// Shapley value of each modality; they sum to the accuracy with all minus the accuracy with none.
+    pub shapley: BTreeMap<String, f64>,
+    /// Share of each in the sum, values below 0 taken as 0.
+    pub share: BTreeMap<String, f64>,
+    /// Distance of the shares from balance, `sum_m |1/M - share_m|`; 0 is balance.
+    pub edm: f64,
+}

@@ -1,0 +1,85 @@
+//! What makes a run the run it is.
+
+use std::path::Path;
+
+use aim_core::{Error, Result};
+use aim_data::{Dataset, Subset};
+use candle_core::Tensor;
+use safetensors::View;
+use serde::{Deserialize, Serialize};
+use serde_yaml::Value;
+
+use crate::config::RunConfig;
+
+/// The resolved configuration, the seed and the data: two runs with the same identity give the same bits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// The seed.
+    pub seed: u64,
+    /// CRC-32 of the data.
+    pub data_crc32: u32,
+    /// The configuration.
+    #[serde(flatten)]
+    pub config: RunConfig,
+}
+
+impl Identity {
+    /// The identity of a run on these data.
+    pub fn new(config: &RunConfig, seed: u64, data_crc32: u32) -> Self {
+        Self { seed, data_crc32, config: config.clone() }
+    }
+
+    /// As YAML: the content of a run folder's `config.yaml`, which can be run again.
+    ///
+    /// # Errors
+    /// If a value cannot be written.
+    pub fn to_yaml(&self) -> Result<String> {
+        serde_yaml::to_string(self).map_err(|e| Error::invalid("config", e.to_string(), "report this"))
+    }
+
+    /// The identity of the run in a folder.
+    ///
+    /// # Errors
+    /// If the folder holds none, or it is damaged.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.yaml");
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        serde_yaml::from_str(&text)
+            .map_err(|e| Error::invalid(path.display().to_string(), e.to_string(), "name the folder of a run"))
+    }
+
+    /// Eight hexadecimal digits that stand for configuration and data, whatever the seed.
+    ///
+    /// # Errors
+    /// If a value cannot be written.
+    pub fn key(&self) -> Result<String> {
+        let text = Self { seed: 0, ..self.clone() }.to_yaml()?;
+        Ok(format!("{:08x}", crc32fast::hash(text.as_bytes())))
+    }
+}
+
+/// CRC-32 of everything in a data set: names, inputs, labels and ids.
+pub fn checksum(data: &Dataset) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(format!("{:?} {:?}", data.modalities, data.class_names).as_bytes());
+    for subset in [&data.train, &data.validation, &data.test] {
+        update(&mut crc, subset);
+    }
+    crc.finalize()
+}
+
+fn update(crc: &mut crc32fast::Hasher, subset: &Subset) {
+    let tensor = |crc: &mut crc32fast::Hasher, t: &Tensor| {
+        crc.update(format!("{:?}", t.dims()).as_bytes());
+        crc.update(&View::data(t));
+    };
+    subset.inputs.iter().for_each(|t| tensor(crc, t));
+    subset.labels.iter().for_each(|y| crc.update(&y.to_le_bytes()));
+    subset.ids.iter().for_each(|id| crc.update(id.as_bytes()));
+}
+
+/// Whether two YAML texts say the same.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    let parse = |text| serde_yaml::from_str::<Value>(text).ok();
+    parse(a).is_some() && parse(a) == parse(b)
+}

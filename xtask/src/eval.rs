@@ -1,0 +1,41 @@
+//! `eval`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use aim_core::{Error, Result};
+use aim_train::{
+    experiment::restrict,
+    run::{Identity, chosen_weights, judge, network},
+};
+use clap::Args;
+
+use crate::{DeviceName, print};
+
+#[derive(Args)]
+pub(crate) struct Eval {
+    /// Folder of the run.
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Folder of the real data sets [default: $AIM_DATA].
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Where the network runs.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+}
+
+impl Eval {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let identity = Identity::load(&self.run)?;
+        let data = aim_data::load(&identity.config.data, aim_data::root(self.data_root).as_deref())?;
+        if aim_train::run::checksum(&data) != identity.data_crc32 {
+            let problem = "the data differ from those that the run was trained on";
+            return Err(Error::invalid(self.run.display().to_string(), problem, "use the same files and version"));
+        }
+        let (data, device) = (restrict(&identity.config, &data)?, self.device.open()?);
+        let net = network(&identity.config, &data, identity.seed, &device)?;
+        let epoch = chosen_weights(&self.run, identity.config.train.select, aim_core::Net::params(&net))?;
+        print(&format!("weights of epoch {epoch}\n{}", judge(&net, &data, &device)?))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,99 @@
+//! `reproduce`.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use aim_core::{Error, Result};
+use aim_train::{
+    config::{Scale, TableConfig},
+    experiment::{self, Options},
+    run::Stop,
+};
+use clap::Args;
+
+use crate::{Places, cores, print};
+
+/// Folder of the tables.
+const CONFIGS: &str = "configs";
+
+#[derive(Args)]
+pub(crate) struct Reproduce {
+    /// Name of a table in configs/, or a path to a table of your own.
+    #[arg(default_value = "synth-av")]
+    table: String,
+    /// Number of seeds in place of the table's.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Lay the table's `quick` section over it: a short look whether everything works.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Lay the table's `full` section over it: more seeds or the whole data set.
+    #[arg(long)]
+    full: bool,
+    /// Runs at a time [default: one a processor, one on a GPU].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Reproduce {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let scale = match (self.quick, self.full) {
+            (true, _) => Scale::Quick,
+            (_, true) => Scale::Full,
+            _ => Scale::Normal,
+        };
+        let mut table = TableConfig::load(&self.path()?, scale)?;
+        if let Some(seeds) = self.seeds {
+            table.seeds = seeds.max(1);
+        }
+        let device = self.places.device.open()?;
+        let jobs = self.jobs.unwrap_or(if device.is_cpu() { cores() } else { 1 }).max(1);
+        let options = Options {
+            data_root: aim_data::root(self.places.data_root),
+            out: self.places.out,
+            jobs,
+            threads: (cores() / jobs).max(1),
+            device,
+            quiet: self.places.quiet,
+        };
+        let stop = stop_on_interrupt()?;
+        let results = experiment::run(&table, &options, &stop)?;
+        let written = experiment::write(&results, &options.out)?;
+        let report = written.report.display();
+        print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
+        Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// A path as it is; a name in the folder of the tables.
+    fn path(&self) -> Result<PathBuf> {
+        let given = PathBuf::from(&self.table);
+        if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            return Ok(given);
+        }
+        let path = PathBuf::from(CONFIGS).join(format!("{}.yaml", self.table));
+        if path.exists() {
+            return Ok(path);
+        }
+        let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
+        let mut names: Vec<_> =
+            names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
+        names.sort();
+        let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
+        Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
+    }
+}
+
+/// Ctrl-C stops runs after their current step; a second one ends the process at once.
+pub(crate) fn stop_on_interrupt() -> Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::default());
+    let asked = Arc::clone(&stop);
+    let handler = move || {
+        if asked.asked() {
+            std::process::exit(130);
+        }
+        asked.ask();
+    };
+    ctrlc::set_handler(handler).map_err(|e| Error::invalid("Ctrl-C", e.to_string(), "report this"))?;
+    Ok(stop)
+}

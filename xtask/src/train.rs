@@ -1,0 +1,53 @@
+//! `train`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use aim_core::Result;
+use aim_train::{
+    config::{RunConfig, Source},
+    experiment::{Console, restrict},
+    run::{Folder, Identity, checksum, train},
+};
+use clap::Args;
+
+use crate::{Places, print, reproduce::stop_on_interrupt};
+
+#[derive(Args)]
+pub(crate) struct Train {
+    /// The configuration: a run, or a table of which one row is run.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The row of a table; without it, what stands outside the rows (method `joint` if none is given).
+    #[arg(long, value_name = "NAME")]
+    row: Option<String>,
+    /// Seed of the run [default: the configuration's, or 0].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Settings in place of the configuration's, for instance `method.name=aim train.epochs=20`.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut source = Source::load(&self.config)?;
+        self.overrides.iter().try_for_each(|o| source.set(o))?;
+        let (config, stored) = RunConfig::single(&source, self.row.as_deref())?;
+        let seed = self.seed.unwrap_or(stored);
+        let device = self.places.device.open()?;
+        let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
+        let identity = Identity::new(&config, seed, checksum(&data));
+        let name = format!("{}-{}.{}", config.name, config.method_name(), identity.key()?);
+        let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &identity)?;
+        let data = restrict(&config, &data)?;
+        let console = Console::new(config.train.epochs, self.places.quiet);
+        let watch = console.begin(&config.name, seed);
+        let outcome = train(&config, seed, &data, &folder, &device, (&watch, &*stop_on_interrupt()?))?;
+        drop(watch);
+        drop(console);
+        print(&format!("{outcome}folder: {}\n", folder.path().display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
