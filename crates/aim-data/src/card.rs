@@ -40,8 +40,15 @@ pub struct Card {
 }
 
 /// Every set there is.
-pub static CARDS: &[Card] =
-    &[sets::grid::CARD, sets::lis::CARD, sets::geotec::CARD, sets::mosi::CARD, sets::mfeat::CARD, sets::bundle::CARD];
+pub static CARDS: &[Card] = &[
+    sets::grid::CARD,
+    sets::avmnist::CARD,
+    sets::lis::CARD,
+    sets::geotec::CARD,
+    sets::mosi::CARD,
+    sets::mfeat::CARD,
+    sets::bundle::CARD,
+];
 
 /// The card of that name.
 pub fn card(name: &str) -> Option<&'static Card> {

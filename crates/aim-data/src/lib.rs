@@ -12,6 +12,7 @@ mod dataset;
 mod files;
 pub mod front;
 mod loader;
+mod pca;
 mod read;
 mod sets;
 mod settings;

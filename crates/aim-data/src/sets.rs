@@ -1,5 +1,6 @@
 //! One file a set.
 
+pub(crate) mod avmnist;
 pub(crate) mod bundle;
 pub(crate) mod geotec;
 pub(crate) mod grid;

@@ -105,3 +105,45 @@ fn mfeat_has_six_views_and_equal_classes() {
         assert_eq!(set.test.labels.iter().filter(|l| **l == class).count(), 40);
     }
 }
+
+#[test]
+fn avmnist_pairs_images_with_recordings_of_their_split() {
+    let Some(set) = real("name: avmnist") else { return };
+    assert_eq!((sizes(&set), set.classes()), ([6000, 1000, 1000], 10));
+    assert_eq!(set.shapes()[1], [1, 28, 28]);
+    for (split, indices) in [(&set.train, 10..50), (&set.validation, 5..10), (&set.test, 0..5)] {
+        for (label, id) in split.labels.iter().zip(&split.ids) {
+            let (digit, index) = id.split_once('+').unwrap().1.split_once('_').unwrap();
+            assert_eq!(digit, label.to_string());
+            assert!(indices.contains(&index.rsplit_once('_').unwrap().1.parse::<u32>().unwrap()), "{id}");
+        }
+    }
+    assert_eq!(set.train.ids, real("name: avmnist").unwrap().train.ids);
+}
+
+#[test]
+fn avmnist_without_its_top_components_has_neither_mean_nor_large_directions() {
+    let Some(set) = real("{name: avmnist, low: 32, noise: 1.5}") else { return };
+    let (mean, std) = moments(&set, 1);
+    assert!(mean.abs() < 1e-3 && (std - 1.).abs() < 1e-3, "{mean} {std}");
+    assert!((moments(&set, 0).1 - (1f64 + 1.5 * 1.5).sqrt()).abs() < 0.01);
+    // The 32 components hold 75 % of the variance, so what stays has no direction with as much as 3 %.
+    let x = set.train.inputs[1].flatten_from(1).unwrap();
+    let covariance = x.t().unwrap().matmul(&x).unwrap();
+    let mut v = candle_core::Tensor::ones((784, 1), candle_core::DType::F32, x.device()).unwrap();
+    let mut norm = 0f32;
+    for _ in 0..60 {
+        v = covariance.matmul(&v).unwrap();
+        norm = v.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        v = (v / f64::from(norm)).unwrap();
+    }
+    let share = norm / x.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(share < 0.03, "{share}");
+}
+
+#[test]
+fn avmnist_can_be_whole() {
+    let Some(set) = real("{name: avmnist, full: true}") else { return };
+    assert_eq!(sizes(&set), [55_000, 5_000, 10_000]);
+    assert_eq!(set.validation.labels.iter().collect::<BTreeSet<_>>().len(), 10);
+}

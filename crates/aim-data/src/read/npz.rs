@@ -1,6 +1,6 @@
 //! Arrays of a NumPy archive: numbers of any common type as f32, whole numbers, and texts.
 
-use std::{fs::File, io, io::BufReader, io::Read, path::Path, path::PathBuf};
+use std::{fs::File, io, io::BufReader, io::Read, path::PathBuf};
 
 use aim_core::{Error, Result};
 use half::f16;

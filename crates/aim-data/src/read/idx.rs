@@ -1,0 +1,84 @@
+//! IDX files (MNIST's format), gzipped.
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use aim_core::{Error, Result};
+use flate2::bufread::GzDecoder;
+
+use crate::files::{broken, open};
+
+/// Bytes of a file with `N` axes, and its shape. The magic number 0x0000080N stands for bytes along N axes.
+pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)> {
+    let mut reader = GzDecoder::new(open(path)?);
+    let mut head = || -> Result<usize> {
+        let mut word = [0; 4];
+        reader.read_exact(&mut word).map_err(|e| unreadable(path, &e))?;
+        Ok(u32::from_be_bytes(word) as usize)
+    };
+    let (magic, want) = (head()?, 0x800 + N);
+    if magic != want {
+        return Err(broken(path, format!("starts with the wrong magic number {magic:#010x}, not {want:#010x}")));
+    }
+    let mut shape = [0; N];
+    for axis in &mut shape {
+        *axis = head()?;
+    }
+    let mut data = Vec::new();
+    reader.read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
+    if shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)) != Some(data.len()) {
+        return Err(broken(path, format!("holds {} bytes, but says that its shape is {shape:?}", data.len())));
+    }
+    Ok((shape, data))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    let problem = match error.kind() {
+        ErrorKind::UnexpectedEof => "ends too early".to_owned(),
+        _ => format!("is no gzip file or a damaged one ({error})"),
+    };
+    broken(path, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn zip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(file: &[u8]) -> Result<([usize; 2], Vec<u8>), String> {
+        let mut temp = tempfile::NamedTempFile::new().unwrap();
+        temp.write_all(file).unwrap();
+        bytes(temp.path()).map_err(|e| e.to_string())
+    }
+
+    const WHOLE: [u8; 18] = [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6];
+
+    #[test]
+    fn reads_shape_and_bytes() {
+        assert_eq!(read(&zip(&WHOLE)), Ok(([2, 3], vec![1, 2, 3, 4, 5, 6])));
+    }
+
+    #[test]
+    fn broken_files_are_told_apart() {
+        let zipped = zip(&WHOLE);
+        for (file, message) in [
+            (zip(&[&[0, 0, 8, 3], &WHOLE[4..]].concat()), "wrong magic number 0x00000803, not 0x00000802"),
+            (zip(&WHOLE[..17]), "holds 5 bytes, but says that its shape is [2, 3]"),
+            (zip(&WHOLE[..6]), "ends too early"),
+            (zipped[..zipped.len() - 12].to_vec(), "ends too early"),
+            (WHOLE.to_vec(), "is no gzip file"),
+        ] {
+            let error = read(&file).unwrap_err();
+            assert!(error.contains(message) && error.contains("fetch or write the file again"), "{error}");
+        }
+    }
+}
