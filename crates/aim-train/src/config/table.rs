@@ -152,7 +152,9 @@ impl RunConfig {
     /// # Errors
     /// Whatever is wrong with the file, with its line.
     pub fn single(source: &Source, row_name: Option<&str>) -> Result<(Self, u64)> {
-        let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
+        let mut value = source.value.clone();
+        apply_scale(&mut value, Scale::Normal);
+        let file: File = typed(value, "").map_err(|e| source.locate(e, None))?;
         let Some(wanted) = row_name else {
             let mut base = shared(&file, &file.name);
             if file.method.is_null() {
