@@ -41,6 +41,7 @@ pub struct Card {
 
 /// Every set there is.
 pub static CARDS: &[Card] = &[
+    sets::synth::CARD,
     sets::grid::CARD,
     sets::avmnist::CARD,
     sets::lis::CARD,

@@ -7,3 +7,4 @@ pub(crate) mod grid;
 pub(crate) mod lis;
 pub(crate) mod mfeat;
 pub(crate) mod mosi;
+pub(crate) mod synth;

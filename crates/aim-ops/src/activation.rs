@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{check, compose, cpu};
 
 /// `max(x, 0)` for any shape; the derivative at 0 is 0.
 ///
@@ -10,6 +10,9 @@ use crate::{check, compose};
 /// A dtype other than f32.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     check::f32("relu", "x", x)?;
+    if x.device().is_cpu() {
+        return cpu::relu(x);
+    }
     compose::relu(x)
 }
 
@@ -19,6 +22,9 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// A dtype other than f32.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     check::f32("gelu", "x", x)?;
+    if x.device().is_cpu() {
+        return cpu::gelu(x);
+    }
     x.gelu_erf()
 }
 
@@ -50,5 +56,8 @@ pub fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let key = mix(seed ^ 0x5851_f42d_4c95_7f2d);
+    if x.device().is_cpu() {
+        return cpu::dropout(x, move |i| dropout_factor(p, key, i));
+    }
     compose::dropout(x, (0..x.elem_count()).map(|i| dropout_factor(p, key, i)).collect())
 }

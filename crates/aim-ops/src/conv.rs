@@ -2,7 +2,10 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{
+    check, compose,
+    cpu::{self, Axis, ConvShape},
+};
 
 /// How a two-dimensional convolution moves over its input; the same for both spatial dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,17 @@ fn check_conv(op: &str, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: Conv2d
     }
 }
 
+/// The shapes of a convolution whose arguments are checked, of the last one or two dimensions.
+fn shape(x: &Tensor, w: &Tensor, p: Conv2d) -> ConvShape {
+    let (xs, ws) = (x.dims(), w.dims());
+    let unit = Axis { input: 1, kernel: 1, stride: 1, padding: 0, dilation: 1 };
+    let axis =
+        |i: usize| Axis { input: xs[i], kernel: ws[i], stride: p.stride, padding: p.padding, dilation: p.dilation };
+    let last = axis(xs.len() - 1);
+    let axes = if xs.len() == 3 { [unit, last] } else { [axis(2), last] };
+    ConvShape { batch: xs[0], channels: [xs[1], ws[0]], groups: p.groups, axes }
+}
+
 /// Cross-correlation of `x [B, C, H, W]` with `w [O, C / groups, kh, kw]`, plus `bias [O]`: `[B, O, H', W']`.
 ///
 /// Gradients flow to `x`, `w` and `bias`, each only where asked for.
@@ -70,6 +84,9 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: Conv2d) -> Resul
     check::rank("conv2d", "x", x, 4)?;
     check::rank("conv2d", "w", w, 4)?;
     check_conv("conv2d", x, w, bias, p)?;
+    if x.device().is_cpu() {
+        return cpu::conv("conv2d", shape(x, w, p), x, w, bias);
+    }
     compose::conv2d(x, w, bias, p)
 }
 
@@ -81,6 +98,10 @@ pub fn conv1d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: Conv1d) -> Resul
     check::rank("conv1d", "x", x, 3)?;
     check::rank("conv1d", "w", w, 3)?;
     let Conv1d { stride, padding, groups, dilation } = p;
-    check_conv("conv1d", x, w, bias, Conv2d { stride, padding, groups, dilation })?;
+    let p2 = Conv2d { stride, padding, groups, dilation };
+    check_conv("conv1d", x, w, bias, p2)?;
+    if x.device().is_cpu() {
+        return cpu::conv("conv1d", shape(x, w, p2), x, w, bias);
+    }
     compose::conv1d(x, w, bias, p)
 }

@@ -5,21 +5,26 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 
 /// The elements of a contiguous layout.
-pub(crate) fn slice<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let CpuStorage::F32(data) = storage else { bail!("{op}: operands must be f32") };
+fn slice<'a>(op: &str, storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
+    let Storage::Cpu(CpuStorage::F32(data)) = storage else { bail!("{op}: operands must be f32 on the CPU") };
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&data[from..to]),
         None => bail!("{op}: operand {:?} is not contiguous", layout.shape()),
     }
 }
 
-/// Calls `f` with the elements of a contiguous f32 CPU tensor.
-pub(crate) fn with<R>(op: &str, t: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    let (storage, layout) = t.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => f(slice(op, storage, layout)?),
-        _ => bail!("{op}: operand is not on the CPU"),
+/// Calls `f` with the elements of contiguous f32 CPU tensors.
+pub(crate) fn read<R, const N: usize>(
+    op: &str,
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let guards = tensors.map(|t| t.storage_and_layout());
+    let mut slices = [&[] as &[f32]; N];
+    for (to, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        *to = slice(op, storage, layout)?;
     }
+    f(slices)
 }
 
 /// Where a tensor's storage lives; equal for tensors that share it.
@@ -51,6 +56,6 @@ impl<F: FnMut(&mut [f32]) -> Result<()>> InplaceOp1 for Write<'_, F> {
 /// Calls `f` with the elements of a contiguous f32 CPU tensor, to be changed in place.
 ///
 /// Calls nest, for tensors which do not share storage: each holds its tensor's lock.
-pub(crate) fn with_mut(op: &'static str, t: &Tensor, mut f: impl FnMut(&mut [f32]) -> Result<()>) -> Result<()> {
+pub(crate) fn write(op: &'static str, t: &Tensor, mut f: impl FnMut(&mut [f32]) -> Result<()>) -> Result<()> {
     t.inplace_op1(&Write { op, f: RefCell::new(Some(&mut f)) })
 }

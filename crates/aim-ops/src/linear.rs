@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::{check, compose};
+use crate::{check, compose, cpu};
 
 /// `x [..., I]` times the transpose of `w [O, I]`, plus `bias [O]`: `[..., O]`.
 ///
@@ -17,5 +17,8 @@ pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         check::shape("linear", "bias", bias, &w.dims()[..1])?;
     }
     check::one_device("linear", x, &[Some(w), bias])?;
+    if x.device().is_cpu() {
+        return cpu::linear(x, w, bias);
+    }
     compose::linear(x, w, bias)
 }

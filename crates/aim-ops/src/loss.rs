@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{
+    check, compose,
+    cpu::{self, Targets},
+};
 
 /// What becomes of the rows' losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,11 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction
     if !(0. ..=1.).contains(&smoothing) {
         bail!("cross_entropy: smoothing must be in [0, 1], got {smoothing}");
     }
-    class_indices("cross_entropy", labels, classes)?;
+    let indices = class_indices("cross_entropy", labels, classes)?;
+    if logits.device().is_cpu() {
+        let targets = Targets::Classes(indices, smoothing as f32);
+        return cpu::cross_entropy("cross_entropy", logits, targets, reduction == Reduction::Mean);
+    }
     reduce(compose::cross_entropy(logits, labels, smoothing)?, reduction)
 }
 
@@ -63,5 +70,9 @@ pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reductio
     check::not_empty("soft_cross_entropy", "logits", logits)?;
     check::shape("soft_cross_entropy", "targets", targets, logits.dims())?;
     check::one_device("soft_cross_entropy", logits, &[Some(targets)])?;
+    if logits.device().is_cpu() {
+        let targets = Targets::Distributions(targets.detach().flatten_all()?.to_vec1()?);
+        return cpu::cross_entropy("soft_cross_entropy", logits, targets, reduction == Reduction::Mean);
+    }
     reduce(compose::soft_cross_entropy(logits, targets)?, reduction)
 }

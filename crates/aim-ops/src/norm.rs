@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{check, compose, cpu};
 
 /// The nonlinearity fused behind a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,9 @@ pub fn batch_norm_train(
     residual: Option<&Tensor>,
 ) -> Result<(Tensor, BatchStats)> {
     check_batch_norm("batch_norm_train", x, &[("gamma", gamma), ("beta", beta)], eps, residual)?;
+    if x.device().is_cpu() {
+        return cpu::batch_norm_train(x, gamma, beta, eps, act, residual);
+    }
     compose::batch_norm_train(x, gamma, beta, eps, act, residual)
 }
 
@@ -82,7 +85,11 @@ pub fn batch_norm_eval(
 ) -> Result<Tensor> {
     let vectors = [("mean", mean), ("var", var), ("gamma", gamma), ("beta", beta)];
     check_batch_norm("batch_norm_eval", x, &vectors, eps, residual)?;
-    compose::batch_norm_eval(x, &mean.detach(), &var.detach(), gamma, beta, eps, act, residual)
+    let (mean, var) = (&mean.detach(), &var.detach());
+    if x.device().is_cpu() {
+        return cpu::batch_norm_eval(x, mean, var, gamma, beta, eps, act, residual);
+    }
+    compose::batch_norm_eval(x, mean, var, gamma, beta, eps, act, residual)
 }
 
 /// Normalisation over the last dimension of `x [..., D]`, then `* gamma + beta`, both `[D]`.
@@ -97,6 +104,9 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     check::one_device("layer_norm", x, &[Some(gamma), Some(beta)])?;
     if eps.is_nan() || eps < 0. {
         bail!("layer_norm: eps must not be negative, got {eps}");
+    }
+    if x.device().is_cpu() {
+        return cpu::layer_norm(x, gamma, beta, eps);
     }
     compose::layer_norm(x, gamma, beta, eps)
 }

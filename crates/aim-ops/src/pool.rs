@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{check, compose, cpu};
 
 /// How a square pooling window moves over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ fn check_pool(op: &str, x: &Tensor, p: Pool2d) -> Result<()> {
 /// A dtype other than f32, a window that does not fit, padding of more than half the kernel.
 pub fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     check_pool("max_pool2d", x, p)?;
+    if x.device().is_cpu() {
+        return cpu::max_pool2d(x, p);
+    }
     compose::max_pool2d(x, p)
 }
 
@@ -42,6 +45,9 @@ pub fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
 /// As [`max_pool2d`].
 pub fn avg_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     check_pool("avg_pool2d", x, p)?;
+    if x.device().is_cpu() {
+        return cpu::avg_pool2d(x, p);
+    }
     compose::avg_pool2d(x, p)
 }
 
@@ -51,5 +57,8 @@ pub fn avg_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
 /// A dtype other than f32, fewer than three dimensions, an empty `x`.
 pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     check::at_least("global_avg_pool", "x", x, 3)?;
+    if x.device().is_cpu() {
+        return cpu::global_avg_pool(x);
+    }
     compose::global_avg_pool(x)
 }

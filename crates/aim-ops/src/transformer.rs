@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::{check, compose};
+use crate::{check, compose, cpu};
 
 /// Softmax over the last dimension.
 ///
@@ -10,6 +10,9 @@ use crate::{check, compose};
 /// A dtype other than f32, an empty or zero-dimensional `x`.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     check::at_least("softmax", "x", x, 1)?;
+    if x.device().is_cpu() {
+        return cpu::softmax(x);
+    }
     compose::softmax(x)
 }
 
@@ -19,6 +22,9 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// As [`softmax`].
 pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
     check::at_least("log_softmax", "x", x, 1)?;
+    if x.device().is_cpu() {
+        return cpu::log_softmax(x);
+    }
     compose::log_softmax(x)
 }
 
@@ -47,7 +53,11 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scal
             bail!("attention: mask {:?} does not broadcast to {:?}", mask.shape(), [b, h, t, s]);
         }
     }
-    compose::attention(q, k, v, mask.map(Tensor::detach).as_ref(), scale)
+    let mask = mask.map(Tensor::detach);
+    if q.device().is_cpu() {
+        return cpu::attention(q, k, v, mask.as_ref(), scale);
+    }
+    compose::attention(q, k, v, mask.as_ref(), scale)
 }
 
 /// Rows of `table [V, D]` for `ids` (u32, any shape): the ids' shape followed by `D`. The gradient flows to the table.
@@ -66,6 +76,10 @@ pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
     let ids_host = ids.flatten_all()?.to_vec1::<u32>()?;
     if let Some(at) = ids_host.iter().position(|&id| id as usize >= rows) {
         bail!("embedding: id {} at position {at} is out of range, the table has {rows} rows", ids_host[at]);
+    }
+    if table.device().is_cpu() {
+        let shape = [ids.dims(), &table.dims()[1..]].concat();
+        return cpu::embedding(ids_host, shape, table);
     }
     compose::embedding(ids, table)
 }

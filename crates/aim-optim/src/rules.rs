@@ -1,29 +1,11 @@
 //! The update rules, with PyTorch's semantics.
 
 use aim_core::Result;
+use aim_ops::update;
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::{Rule, Slot};
-
-/// Gradient plus L2 decay.
-fn decayed(grad: &Tensor, param: &Var, decay: f64) -> Result<Tensor> {
-    if decay == 0. {
-        return Ok(grad.clone());
-    }
-    Ok((grad + (param.as_detached_tensor() * decay)?)?)
-}
-
-/// `var = keep * var + add * x`, and the new value.
-fn blend(var: &Var, keep: f64, x: &Tensor, add: f64) -> Result<Tensor> {
-    let new = ((var.as_detached_tensor() * keep)? + (x * add)?)?;
-    var.set(&new)?;
-    Ok(new)
-}
-
-fn descend(param: &Var, step: &Tensor) -> Result<()> {
-    Ok(param.set(&(param.as_detached_tensor() - step)?)?)
-}
 
 /// Stochastic gradient descent with momentum. The buffer starts as the first gradient, undampened.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,14 +33,10 @@ impl Rule for Sgd {
     const BUFFERS: &'static [&'static str] = &["momentum"];
 
     fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
-        let mut g = decayed(grad, param, self.weight_decay)?;
-        if self.momentum != 0. {
-            let buffer = slot.buffer("momentum", &g, 0.)?;
-            let share = if slot.steps == 1 { 1. } else { 1. - self.dampening };
-            let buf = blend(&buffer, self.momentum, &g, share)?;
-            g = if self.nesterov { (g + (buf * self.momentum)?)? } else { buf };
-        }
-        descend(param, &(g * lr)?)
+        let Self { momentum, dampening, weight_decay, nesterov, .. } = *self;
+        let buffer = if momentum == 0. { None } else { Some(slot.buffer("momentum", grad, 0.)?) };
+        let h = update::Sgd { lr, momentum, dampening, weight_decay, nesterov };
+        Ok(update::sgd(param, grad, buffer.as_ref(), slot.steps == 1, h)?)
     }
 }
 
@@ -84,28 +62,28 @@ impl Default for Adam {
     }
 }
 
-impl Adam {
-    /// The update for a gradient that holds its decay already.
-    fn moments(&self, lr: f64, param: &Var, g: &Tensor, slot: &mut Slot) -> Result<()> {
-        let (b1, b2) = self.betas;
-        let m = blend(&slot.buffer("exp_avg", g, 0.)?, b1, g, 1. - b1)?;
-        let mut v = blend(&slot.buffer("exp_avg_sq", g, 0.)?, b2, &g.sqr()?, 1. - b2)?;
-        if self.amsgrad {
-            let max = slot.buffer("max_exp_avg_sq", g, 0.)?;
-            v = max.as_detached_tensor().maximum(&v)?;
-            max.set(&v)?;
-        }
-        let (c1, c2) = (1. - b1.powi(slot.steps as i32), 1. - b2.powi(slot.steps as i32));
-        let denominator = ((v.sqrt()? / c2.sqrt())? + self.eps)?;
-        descend(param, &((m / denominator)? * (lr / c1))?)
-    }
+/// A step of Adam or AdamW with the moments that `slot` keeps; the settings are betas, eps, decay and whether it is decoupled.
+fn adam(
+    lr: f64,
+    param: &Var,
+    grad: &Tensor,
+    slot: &mut Slot,
+    amsgrad: bool,
+    ((beta1, beta2), eps, weight_decay, decoupled): ((f64, f64), f64, f64, bool),
+) -> Result<()> {
+    let (m, v) = (slot.buffer("exp_avg", grad, 0.)?, slot.buffer("exp_avg_sq", grad, 0.)?);
+    let v_max = if amsgrad { Some(slot.buffer("max_exp_avg_sq", grad, 0.)?) } else { None };
+    let h = update::Adam { lr, beta1, beta2, eps, weight_decay, decoupled };
+    let moments = update::Moments { m: &m, v: &v, v_max: v_max.as_ref() };
+    Ok(update::adam(param, grad, moments, slot.steps as u64, h)?)
 }
 
 impl Rule for Adam {
     const BUFFERS: &'static [&'static str] = &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
 
     fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
-        self.moments(lr, param, &decayed(grad, param, self.weight_decay)?, slot)
+        let Self { betas, eps, weight_decay, amsgrad, .. } = *self;
+        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay, false))
     }
 }
 
@@ -137,11 +115,8 @@ impl Rule for AdamW {
     const BUFFERS: &'static [&'static str] = Adam::BUFFERS;
 
     fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
-        if self.weight_decay != 0. {
-            param.set(&(param.as_detached_tensor() * (1. - lr * self.weight_decay))?)?;
-        }
-        let Self { betas, eps, amsgrad, .. } = *self;
-        Adam { lr, betas, eps, weight_decay: 0., amsgrad }.moments(lr, param, grad, slot)
+        let Self { betas, eps, weight_decay, amsgrad, .. } = *self;
+        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay, true))
     }
 }
 
@@ -171,10 +146,10 @@ impl Rule for AdaGrad {
     const BUFFERS: &'static [&'static str] = &["sum"];
 
     fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
-        let g = decayed(grad, param, self.weight_decay)?;
-        let sum = blend(&slot.buffer("sum", &g, self.initial_accumulator_value)?, 1., &g.sqr()?, 1.)?;
-        let rate = lr / (1. + (slot.steps - 1) as f64 * self.lr_decay);
-        descend(param, &((g / (sum.sqrt()? + self.eps)?)? * rate)?)
+        let Self { lr_decay, weight_decay, eps, .. } = *self;
+        let sum = slot.buffer("sum", grad, self.initial_accumulator_value)?;
+        let h = update::AdaGrad { lr, lr_decay, eps, weight_decay };
+        Ok(update::adagrad(param, grad, &sum, slot.steps as u64, h)?)
     }
 }
 
@@ -206,16 +181,11 @@ impl Rule for RmsProp {
     const BUFFERS: &'static [&'static str] = &["square_avg", "grad_avg", "momentum"];
 
     fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
-        let g = decayed(grad, param, self.weight_decay)?;
-        let mut square = blend(&slot.buffer("square_avg", &g, 0.)?, self.alpha, &g.sqr()?, 1. - self.alpha)?;
-        if self.centered {
-            let mean = blend(&slot.buffer("grad_avg", &g, 0.)?, self.alpha, &g, 1. - self.alpha)?;
-            square = (square - mean.sqr()?)?;
-        }
-        let mut step = (g / (square.sqrt()? + self.eps)?)?;
-        if self.momentum != 0. {
-            step = blend(&slot.buffer("momentum", &step, 0.)?, self.momentum, &step, 1.)?;
-        }
-        descend(param, &(step * lr)?)
+        let Self { alpha, eps, weight_decay, momentum, centered, .. } = *self;
+        let mut optional = |name, wanted: bool| wanted.then(|| slot.buffer(name, grad, 0.)).transpose();
+        let (mean, buffer) = (optional("grad_avg", centered)?, optional("momentum", momentum != 0.)?);
+        let square = slot.buffer("square_avg", grad, 0.)?;
+        let averages = update::Averages { square: &square, mean: mean.as_ref(), momentum: buffer.as_ref() };
+        Ok(update::rmsprop(param, grad, averages, update::RmsProp { lr, alpha, eps, weight_decay, momentum })?)
     }
 }

@@ -1,7 +1,8 @@
 //! The register tile that every matrix product ends in: `C[m][n] (+)= sum_k A[m][k] * B[k][n]`.
 //!
 //! `B`'s rows are read as vectors, `A`'s elements are broadcast. One kernel is compiled for each instruction set and tile size;
-//! the set is chosen at run time.
+//! the set is chosen at run time. Each sum runs over `k` in order and is added to `C` at the end, whatever the tile's size: a
+//! product's bits do not depend on how it was cut into tiles.
 
 use std::sync::OnceLock;
 
@@ -16,18 +17,16 @@ pub(crate) const KC: usize = 256;
 /// One call's operands. Rows of `B` and `C` must be readable (and writable) for `nv` whole vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
-    /// Rows of the tile, at most [`Isa::max_rows`].
+    /// Rows of the tile, at most [`Isa::rows`].
     pub(crate) mr: usize,
-    /// Vectors in a row of the tile: 1, 2 or 4.
+    /// Vectors in a row of the tile: 1 or 2.
     pub(crate) nv: usize,
     /// Length of the sum.
     pub(crate) k: usize,
-    /// First element of `A`.
+    /// First element of `A`; `A[m][k]` is at `m * LDA + k`.
     pub(crate) a: *const f32,
-    /// First element of `B`.
+    /// First element of `B`; rows follow each other without gaps.
     pub(crate) b: *const f32,
-    /// Distance between two rows of `B`.
-    pub(crate) ldb: usize,
     /// First element of `C`.
     pub(crate) c: *mut f32,
     /// Distance between two rows of `C`.
@@ -40,59 +39,37 @@ pub(crate) struct Tile {
 pub(crate) struct Isa {
     /// f32 values in a vector.
     pub(crate) lanes: usize,
-    /// Most rows of a tile for 1, 2 and 4 vectors.
-    rows: [usize; 3],
-    /// `A[m][k]` at `a[m * LDA + k]`.
-    by_row: unsafe fn(Tile),
-    /// `A[m][k]` at `a[k * LDA + m]`.
-    by_column: unsafe fn(Tile),
+    /// Most rows of a tile.
+    pub(crate) rows: usize,
+    run: unsafe fn(Tile),
 }
 
 impl Isa {
-    /// Most rows of a tile that is `nv` vectors wide.
-    pub(crate) fn max_rows(&self, nv: usize) -> usize {
-        self.rows[nv / 2]
-    }
-
-    /// Runs the kernel for an `A` stored by rows (`A[m][k]` at `a[m * LDA + k]`).
+    /// Runs the kernel.
     ///
     /// # Safety
-    /// The pointers must be valid for the extents that [`Tile`] describes, `mr` and `nv` within the limits.
-    pub(crate) unsafe fn by_row(&self, tile: Tile) {
-        debug_assert!(tile.mr <= self.max_rows(tile.nv));
-        unsafe { (self.by_row)(tile) }
-    }
-
-    /// Runs the kernel for an `A` stored by columns (`A[m][k]` at `a[k * LDA + m]`).
-    ///
-    /// # Safety
-    /// As [`Isa::by_row`].
-    pub(crate) unsafe fn by_column(&self, tile: Tile) {
-        debug_assert!(tile.mr <= self.max_rows(tile.nv));
-        unsafe { (self.by_column)(tile) }
+    /// The pointers must be valid for the extents that [`Tile`] describes; the processor must have the instruction set.
+    pub(crate) unsafe fn run(&self, tile: Tile) {
+        debug_assert!(tile.mr <= self.rows && tile.nv <= 2);
+        // SAFETY: the caller's promise.
+        unsafe { (self.run)(tile) }
     }
 }
 
 /// Generates the tile for one vector type, and the choice among its sizes.
 macro_rules! kernels {
-    ($vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr,
-     [$($mr1:literal)*] [$($mr2:literal)*] [$($mr4:literal)*] $(, $feature:literal)?) => {
+    ($vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr, $add:expr,
+     $rows:literal [$($mr:literal)*] $(, $feature:literal)?) => {
         $(#[target_feature(enable = $feature)])?
-        unsafe fn tile<const MR: usize, const NV: usize, const AM: usize, const AK: usize>(t: Tile) {
-            let lanes = size_of::<$vector>() / 4;
+        unsafe fn tile<const MR: usize, const NV: usize>(t: Tile) {
+            const LANES: usize = size_of::<$vector>() / 4;
             let mut acc = [[$zero; NV]; MR];
+            // SAFETY: all accesses stay within the extents that the caller vouches for.
             unsafe {
-                if t.accumulate {
-                    for (m, row) in acc.iter_mut().enumerate() {
-                        for (n, v) in row.iter_mut().enumerate() {
-                            *v = $load(t.c.add(m * t.ldc + n * lanes));
-                        }
-                    }
-                }
                 for k in 0..t.k {
-                    let b: [$vector; NV] = std::array::from_fn(|n| $load(t.b.add(k * t.ldb + n * lanes)));
+                    let b: [$vector; NV] = std::array::from_fn(|n| $load(t.b.add((k * NV + n) * LANES)));
                     for (m, row) in acc.iter_mut().enumerate() {
-                        let a = $splat(*t.a.add(m * AM + k * AK));
+                        let a = $splat(*t.a.add(m * LDA + k));
                         for (v, b) in row.iter_mut().zip(b) {
                             *v = $fma(a, b, *v);
                         }
@@ -100,23 +77,25 @@ macro_rules! kernels {
                 }
                 for (m, row) in acc.iter().enumerate() {
                     for (n, v) in row.iter().enumerate() {
-                        $store(t.c.add(m * t.ldc + n * lanes), *v);
+                        let c = t.c.add(m * t.ldc + n * LANES);
+                        $store(c, if t.accumulate { $add($load(c), *v) } else { *v });
                     }
                 }
             }
         }
 
         $(#[target_feature(enable = $feature)])?
-        unsafe fn pick<const AM: usize, const AK: usize>(t: Tile) {
+        unsafe fn pick(t: Tile) {
+            // SAFETY: the caller's promise.
             unsafe {
                 match (t.nv, t.mr) {
-                    $((1, $mr1) => tile::<$mr1, 1, AM, AK>(t),)*
-                    $((2, $mr2) => tile::<$mr2, 2, AM, AK>(t),)*
-                    $((4, $mr4) => tile::<$mr4, 4, AM, AK>(t),)*
+                    $((1, $mr) => tile::<$mr, 1>(t), (2, $mr) => tile::<$mr, 2>(t),)*
                     _ => {}
                 }
             }
         }
+
+        pub(super) static ISA: Isa = Isa { lanes: size_of::<$vector>() / 4, rows: $rows, run: pick };
     };
 }
 
@@ -127,9 +106,7 @@ mod avx512 {
     use super::{Isa, LDA, Tile};
 
     kernels!(__m512, _mm512_setzero_ps(), _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7 8 9 10 11 12 13 14] [1 2 3 4 5 6 7], "avx512f");
-
-    pub(super) static ISA: Isa = Isa { lanes: 16, rows: [14, 14, 7], by_row: pick::<LDA, 1>, by_column: pick::<1, LDA> };
+        _mm512_add_ps, 14 [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -139,9 +116,7 @@ mod avx2 {
     use super::{Isa, LDA, Tile};
 
     kernels!(__m256, _mm256_setzero_ps(), _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
-        [1 2 3 4 5 6 7 8 9 10 11 12] [1 2 3 4 5 6] [1 2 3], "avx2,fma");
-
-    pub(super) static ISA: Isa = Isa { lanes: 8, rows: [12, 6, 3], by_row: pick::<LDA, 1>, by_column: pick::<1, LDA> };
+        _mm256_add_ps, 6 [1 2 3 4 5 6], "avx2,fma");
 }
 
 mod portable {
@@ -149,21 +124,25 @@ mod portable {
 
     type V = [f32; 4];
 
+    fn add(a: V, b: V) -> V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
     fn fma(a: V, b: V, c: V) -> V {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
 
     unsafe fn load(p: *const f32) -> V {
+        // SAFETY: the caller's promise.
         unsafe { p.cast::<V>().read_unaligned() }
     }
 
     unsafe fn store(p: *mut f32, v: V) {
+        // SAFETY: the caller's promise.
         unsafe { p.cast::<V>().write_unaligned(v) }
     }
 
-    kernels!(V, [0.; 4], load, store, |a| [a; 4], fma, [1 2 3 4 5 6 7 8] [1 2 3 4] [1 2]);
-
-    pub(super) static ISA: Isa = Isa { lanes: 4, rows: [8, 4, 2], by_row: pick::<LDA, 1>, by_column: pick::<1, LDA> };
+    kernels!(V, [0.; 4], load, store, |a| [a; 4], fma, add, 4 [1 2 3 4]);
 }
 
 /// Every instruction set that this processor has, the best first.

@@ -1,3 +1,37 @@
-//! Kernels for the processor.
+//! Operations on the processor: kernels for its instruction sets, work spread over threads.
+//!
+//! Results are the same bits for every number of threads: work is cut so that no sum depends on the cut.
 
-pub(crate) mod kernel;
+mod attention;
+mod batch_norm;
+mod conv;
+mod elementwise;
+mod embedding;
+mod gemm;
+mod kernel;
+mod layer_norm;
+mod linear;
+mod math;
+mod matrix;
+mod par;
+mod planes;
+mod pool;
+mod reduce;
+mod scratch;
+mod shared;
+mod simd;
+mod softmax;
+pub(crate) mod update;
+
+pub(crate) use attention::attention;
+pub(crate) use batch_norm::{batch_norm_eval, batch_norm_train};
+pub(crate) use conv::{Axis, Shape as ConvShape, conv};
+pub(crate) use elementwise::{dropout, gelu, relu};
+pub(crate) use embedding::embedding;
+pub(crate) use layer_norm::layer_norm;
+pub(crate) use linear::linear;
+pub(crate) use pool::{avg_pool2d, global_avg_pool, max_pool2d};
+pub(crate) use softmax::{Targets, cross_entropy, log_softmax, softmax};
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use candle_core::{Device, Result, Tensor, Var};
 mod conv;
 mod norm;
 mod pool;
+mod update;
 
 /// Reproducible values in `[-1, 1)`, all different with high probability.
 pub(crate) fn random(shape: &[usize], seed: u64) -> Tensor {

@@ -15,10 +15,10 @@ fn pools_have_right_gradients() {
     for &(kernel, stride, padding) in POOLS {
         let p = Pool2d { kernel, stride, padding };
         let x = random(&[2, 3, 9, 6], 1);
-        check_gradients(&[x.clone()], 1e-4, 2e-2, |t| max_pool2d(&t[0], p));
-        check_gradients(&[x.clone()], 0.5, 1e-4, |t| avg_pool2d(&t[0], p));
-        assert_agree(&[x.clone()], 1e-6, |t| max_pool2d(&t[0], p), |t| compose::max_pool2d(&t[0], p));
-        assert_agree(&[x.clone()], 1e-6, |t| avg_pool2d(&t[0], p), |t| compose::avg_pool2d(&t[0], p));
+        check_gradients(std::slice::from_ref(&x), 1e-4, 2e-2, |t| max_pool2d(&t[0], p));
+        check_gradients(std::slice::from_ref(&x), 0.5, 1e-4, |t| avg_pool2d(&t[0], p));
+        assert_agree(std::slice::from_ref(&x), 1e-6, |t| max_pool2d(&t[0], p), |t| compose::max_pool2d(&t[0], p));
+        assert_agree(std::slice::from_ref(&x), 1e-6, |t| avg_pool2d(&t[0], p), |t| compose::avg_pool2d(&t[0], p));
         assert_close(&max_pool2d(&scattered(&x), p).unwrap(), &max_pool2d(&x, p).unwrap(), 0., "scattered");
     }
     check_gradients(&[random(&[2, 3, 5, 4], 1)], 0.5, 1e-4, |t| global_avg_pool(&t[0]));
@@ -35,9 +35,9 @@ fn ties_give_their_gradient_to_the_first_maximum() {
 #[test]
 fn softmaxes_have_right_gradients() {
     let x = random(&[3, 4, 7], 1);
-    check_gradients(&[x.clone()], 1e-2, 1e-2, |t| softmax(&t[0]));
-    check_gradients(&[x.clone()], 1e-2, 1e-2, |t| log_softmax(&t[0]));
-    assert_agree(&[x.clone()], 1e-5, |t| softmax(&t[0]), |t| compose::softmax(&t[0]));
+    check_gradients(std::slice::from_ref(&x), 1e-2, 1e-2, |t| softmax(&t[0]));
+    check_gradients(std::slice::from_ref(&x), 1e-2, 1e-2, |t| log_softmax(&t[0]));
+    assert_agree(std::slice::from_ref(&x), 1e-5, |t| softmax(&t[0]), |t| compose::softmax(&t[0]));
     assert_agree(&[x], 1e-5, |t| log_softmax(&t[0]), |t| compose::log_softmax(&t[0]));
 }
 
@@ -62,9 +62,11 @@ fn losses_have_right_gradients() {
     let targets = compose::softmax(&random(&[5, 6], 2)).unwrap();
     for reduction in [Reduction::Mean, Reduction::None] {
         for smoothing in [0., 0.2] {
-            check_gradients(&[logits.clone()], 1e-2, 1e-2, |t| cross_entropy(&t[0], &labels, smoothing, reduction));
+            check_gradients(std::slice::from_ref(&logits), 1e-2, 1e-2, |t| {
+                cross_entropy(&t[0], &labels, smoothing, reduction)
+            });
         }
-        check_gradients(&[logits.clone()], 1e-2, 1e-2, |t| soft_cross_entropy(&t[0], &targets, reduction));
+        check_gradients(std::slice::from_ref(&logits), 1e-2, 1e-2, |t| soft_cross_entropy(&t[0], &targets, reduction));
     }
     let fast = |t: &[Tensor]| cross_entropy(&t[0], &labels, 0.2, Reduction::None);
     assert_agree(&[logits], 1e-5, fast, |t| compose::cross_entropy(&t[0], &labels, 0.2));

@@ -1,0 +1,302 @@
+//! Convolution as three matrix products over windows that are gathered on the fly.
+//!
+//! Forward: weights times windows of the input. Gradient of the input: turned weights times windows of the output's gradient,
+//! once for each remainder of the pixel's position modulo the stride. Gradient of the weights: windows times the output's
+//! gradient. No matrix of windows is ever stored.
+
+use candle_core::{Result, Tensor};
+
+use super::{
+    gemm::{Block, Size, product},
+    matrix::Matrix,
+    par,
+    planes::{Frame, Pixels, Planes, Windows},
+    reduce::sum,
+    shared::{Shared, filled},
+};
+use crate::{
+    custom::{needed, op2, op3},
+    host,
+};
+
+/// One spatial dimension of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Axis {
+    pub(crate) input: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    pub(crate) dilation: usize,
+}
+
+/// The taps that reach the pixels `phase, phase + stride, ...` and where, in the output, the first of these pixels finds them.
+struct Phase {
+    first: usize,
+    count: usize,
+    taps: Vec<(usize, isize)>,
+}
+
+impl Axis {
+    fn output(self) -> usize {
+        (self.input + 2 * self.padding - self.reach()) / self.stride + 1
+    }
+
+    /// Length of the input that one window covers.
+    fn reach(self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// Length of the padded input that all windows cover.
+    fn covered(self) -> usize {
+        (self.output() - 1) * self.stride + self.reach()
+    }
+
+    fn phases(self) -> Vec<Phase> {
+        let phase = |first: usize| {
+            let reached = |tap: usize| {
+                let distance = (first + self.padding) as isize - (tap * self.dilation) as isize;
+                let stride = self.stride as isize;
+                (distance % stride == 0).then_some((tap, distance / stride))
+            };
+            let count = (self.input - first).div_ceil(self.stride);
+            Phase { first, count, taps: (0..self.kernel).filter_map(reached).collect() }
+        };
+        (0..self.stride.min(self.input)).map(phase).collect()
+    }
+
+    /// How many elements before the output's first, and how many in all, the phases read.
+    fn frame(self) -> (isize, usize) {
+        let phases = self.phases();
+        let reads = || phases.iter().flat_map(|p| p.taps.iter().map(move |t| (t.1, t.1 + p.count as isize)));
+        let first = reads().map(|r| r.0).min().unwrap_or(0);
+        let end = reads().map(|r| r.1).max().unwrap_or(0);
+        (-first, (end - first) as usize)
+    }
+}
+
+/// The shapes of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) batch: usize,
+    /// Channels of the input and of the output.
+    pub(crate) channels: [usize; 2],
+    pub(crate) groups: usize,
+    pub(crate) axes: [Axis; 2],
+}
+
+impl Shape {
+    fn output(&self) -> [usize; 2] {
+        self.axes.map(Axis::output)
+    }
+
+    fn image(&self) -> [usize; 2] {
+        self.axes.map(|a| a.input)
+    }
+
+    fn taps(&self) -> usize {
+        self.axes[0].kernel * self.axes[1].kernel
+    }
+
+    /// Input and output channels of a group.
+    fn group(&self) -> [usize; 2] {
+        self.channels.map(|c| c / self.groups)
+    }
+
+    /// The padded input.
+    fn planes<'a>(&self, x: &'a [f32]) -> Planes<'a> {
+        let before = self.axes.map(|a| a.padding as isize);
+        Planes::new(x, Frame { image: self.image(), before, size: self.axes.map(Axis::covered) }, self.axes[1].stride)
+    }
+
+    /// The windows of the padded input that one group sees.
+    fn windows<'a>(&self, planes: &'a Planes<'_>, group: usize) -> Windows<'a> {
+        let [h, w] = self.axes;
+        let taps = (0..h.kernel).flat_map(|u| (0..w.kernel).map(move |v| [u * h.dilation, v * w.dilation]));
+        let [inputs, _] = self.group();
+        let channels = group * inputs..(group + 1) * inputs;
+        Windows::new(planes, channels, self.channels[0], &taps.collect::<Vec<_>>(), self.output(), h.stride)
+    }
+}
+
+/// Where the elements of a product belong: in `[B, channels, height, width]`, row `r` in channel `first + r`, columns on a
+/// grid of pixels.
+struct Target<'a> {
+    out: Shared<'a>,
+    channels: usize,
+    first: usize,
+    size: [usize; 2],
+    /// Number of pixels of the grid in each direction, and its corner and step.
+    grid: [usize; 2],
+    corner: [usize; 2],
+    step: [usize; 2],
+}
+
+impl Target<'_> {
+    #[inline(always)]
+    fn store(&self, block: &Block<'_>, bias: Option<&[f32]>) {
+        let plane = self.size[0] * self.size[1];
+        let dense = self.step == [1, 1] && self.grid == self.size;
+        let [height, width] = if dense { [1, plane] } else { self.grid };
+        for (r, values) in block.rows() {
+            let bias = bias.map_or(0., |b| b[self.first + r]);
+            let mut at = block.cols.start;
+            let mut rest = values;
+            while !rest.is_empty() {
+                let (b, y, x) = (at / (height * width), at / width % height, at % width);
+                let (run, others) = rest.split_at((width - x).min(rest.len()));
+                let from = (b * self.channels + self.first + r) * plane;
+                let pixel = (y * self.step[0] + self.corner[0]) * self.size[1] + x * self.step[1] + self.corner[1];
+                // SAFETY: no two elements of a product share a pixel, and rows of the grid do not interleave.
+                let to = unsafe { self.out.part(from + pixel, (run.len() - 1) * self.step[1] + 1) };
+                if self.step[1] == 1 {
+                    to.iter_mut().zip(run).for_each(|(y, v)| *y = v + bias);
+                } else {
+                    to.iter_mut().step_by(self.step[1]).zip(run).for_each(|(y, v)| *y = v + bias);
+                }
+                at += run.len();
+                rest = others;
+            }
+        }
+    }
+}
+
+/// The output `[B, O, H', W']`.
+fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let (size, [inputs, outputs]) = (s.output(), s.group());
+    let (plane, k) = (size[0] * size[1], inputs * s.taps());
+    let planes = s.planes(x);
+    let fill = |out: Shared<'_>| {
+        for g in 0..s.groups {
+            let weights = Matrix::rows(&w[g * outputs * k..][..outputs * k], k);
+            let first = g * outputs;
+            let target = Target { out, channels: s.channels[1], first, size, grid: size, corner: [0, 0], step: [1, 1] };
+            let size = Size { m: outputs, n: s.batch * plane, k };
+            product(size, &weights, &s.windows(&planes, g), |block| target.store(&block, bias));
+        }
+    };
+    // SAFETY: the blocks of the groups' products are the whole output.
+    unsafe { filled(s.batch * s.channels[1] * plane, fill) }
+}
+
+/// The weights of one group for some taps, as seen from the input: `[C, O * taps]`.
+fn turned(s: &Shape, w: &[f32], group: usize, taps: &[usize]) -> Vec<f32> {
+    let ([inputs, outputs], all) = (s.group(), s.taps());
+    let width = outputs * taps.len();
+    let w = &w[group * outputs * inputs * all..];
+    let fill = |out: Shared<'_>| {
+        par::runs(inputs, width, |run| {
+            for c in run {
+                // SAFETY: rows do not overlap.
+                let row = unsafe { out.part(c * width, width) };
+                for (o, to) in row.chunks_exact_mut(taps.len()).enumerate() {
+                    let from = &w[(o * inputs + c) * all..][..all];
+                    to.iter_mut().zip(taps).for_each(|(to, &tap)| *to = from[tap]);
+                }
+            }
+        });
+    };
+    // SAFETY: every row is written.
+    unsafe { filled(inputs * width, fill) }
+}
+
+/// The gradient of the input from that of the output.
+fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
+    let [inputs, outputs] = s.group();
+    let frames = s.axes.map(Axis::frame);
+    let frame = Frame { image: s.output(), before: frames.map(|f| f.0), size: frames.map(|f| f.1) };
+    let planes = Planes::new(dy, frame, 1);
+    let size = s.image();
+    // Pixels that no window touches keep this zero.
+    let mut dx = vec![0f32; s.batch * s.channels[0] * size[0] * size[1]];
+    let out = Shared::new(&mut dx);
+    let step = s.axes.map(|a| a.stride);
+    let columns = s.axes[1].phases();
+    for (y, x) in s.axes[0].phases().iter().flat_map(|y| columns.iter().map(move |x| (y, x))) {
+        let pairs = || y.taps.iter().flat_map(|u| x.taps.iter().map(move |v| (u, v)));
+        let taps: Vec<usize> = pairs().map(|(u, v)| u.0 * s.axes[1].kernel + v.0).collect();
+        let at: Vec<[usize; 2]> =
+            pairs().map(|(u, v)| [(u.1 + frames[0].0) as usize, (v.1 + frames[1].0) as usize]).collect();
+        if taps.is_empty() {
+            continue;
+        }
+        let grid = [y.count, x.count];
+        for g in 0..s.groups {
+            let weights = turned(s, w, g, &taps);
+            let windows = Windows::new(&planes, g * outputs..(g + 1) * outputs, s.channels[1], &at, grid, 1);
+            let target = Target {
+                out,
+                channels: s.channels[0],
+                first: g * inputs,
+                size,
+                grid,
+                corner: [y.first, x.first],
+                step,
+            };
+            let k = outputs * taps.len();
+            let size = Size { m: inputs, n: s.batch * grid[0] * grid[1], k };
+            product(size, &Matrix::rows(&weights, k), &windows, |block| target.store(&block, None));
+        }
+    }
+    dx
+}
+
+/// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output.
+fn weight_gradient(s: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let ([inputs, outputs], [height, width]) = (s.group(), s.output());
+    let (plane, k) = (height * width, inputs * s.taps());
+    let planes = s.planes(x);
+    let fill = |out: Shared<'_>| {
+        for g in 0..s.groups {
+            let pixels = Pixels { values: dy, first: g * outputs, channels: s.channels[1], plane };
+            let size = Size { m: k, n: outputs, k: s.batch * plane };
+            product(size, &s.windows(&planes, g), &pixels, |block| {
+                for o in block.cols.clone() {
+                    // SAFETY: blocks do not overlap.
+                    let to = unsafe { out.part((g * outputs + o) * k + block.rows.start, block.rows.len()) };
+                    let column = block.values[o - block.cols.start..].iter().step_by(block.stride);
+                    to.iter_mut().zip(column).for_each(|(to, v)| *to = *v);
+                }
+            });
+        }
+    };
+    // SAFETY: the blocks of the groups' products are the whole gradient.
+    unsafe { filled(s.channels[1] * k, fill) }
+}
+
+/// The gradient of the bias: the sum of the output's over samples and pixels.
+fn bias_gradient(s: &Shape, dy: &[f32]) -> Vec<f32> {
+    let [height, width] = s.output();
+    let (plane, channels) = (height * width, s.channels[1]);
+    let channel = |o| (0..s.batch).map(|b| sum(&dy[(b * channels + o) * plane..][..plane])).sum();
+    (0..channels).map(channel).collect()
+}
+
+/// The convolution as a node of the graph, of rank 3 or 4 like `x`.
+pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (x, w) = (&x.contiguous()?, &w.contiguous()?);
+    let [height, width] = s.output();
+    let mut out = vec![s.batch, s.channels[1], height, width];
+    if x.rank() == 3 {
+        out.remove(2);
+    }
+    let of_x = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
+        needed(x, || host::read(op, [w, dy], |[w, dy]| Ok(input_gradient(&s, w, dy))))
+    };
+    let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
+        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(weight_gradient(&s, x, dy))))
+    };
+    match bias {
+        None => {
+            let y = host::read(op, [x, w], |[x, w]| Ok(forward(&s, x, w, None)))?;
+            op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]))
+        }
+        Some(bias) => {
+            let bias = &bias.contiguous()?;
+            let y = host::read(op, [x, w, bias], |[x, w, bias]| Ok(forward(&s, x, w, Some(bias))))?;
+            op3(op, [x, w, bias], y, out, move |[x, w, bias], _, dy| {
+                let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
+                Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
+            })
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Images as operands of a product: windows gathered on the fly from planes that carry their border of zeros.
+
+use std::{borrow::Cow, ops::Range};
+
+use super::{gemm::Source, matrix::transpose, par, shared::Shared};
+
+/// Planes with a border, so that no window leaves them. Each row is sorted by column modulo `stride`: what windows that are
+/// `stride` apart read for one tap is then one run of memory.
+pub(crate) struct Planes<'a> {
+    values: Cow<'a, [f32]>,
+    /// Distance between two planes.
+    pub(crate) plane: usize,
+    /// Distance between two rows.
+    pub(crate) row: usize,
+    stride: usize,
+}
+
+/// What part of an endless plane of zeros around the image to take.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    /// Height and width of the image.
+    pub(crate) image: [usize; 2],
+    /// Rows above and columns left of it; negative: cut off.
+    pub(crate) before: [isize; 2],
+    /// Height and width of the frame.
+    pub(crate) size: [usize; 2],
+}
+
+impl<'a> Planes<'a> {
+    pub(crate) fn new(images: &'a [f32], frame: Frame, stride: usize) -> Self {
+        let Frame { image: [h, w], before, size } = frame;
+        if stride == 1 && before == [0, 0] && size[0] <= h && size[1] == w {
+            return Self { values: Cow::Borrowed(images), plane: h * w, row: w, stride };
+        }
+        let row = size[1].next_multiple_of(stride);
+        let plane = size[0] * row;
+        let count = images.len() / (h * w);
+        let mut values = vec![0f32; count * plane];
+        let out = Shared::new(&mut values);
+        par::runs(count, plane, |run| {
+            for i in run {
+                // SAFETY: planes do not overlap.
+                let to = unsafe { out.part(i * plane, plane) };
+                copy_image(&images[i * h * w..][..h * w], frame, stride, row, to);
+            }
+        });
+        Self { values: Cow::Owned(values), plane, row, stride }
+    }
+
+    /// Where the element of row `r` and column `c` is, from its plane's first element.
+    pub(crate) fn at(&self, r: usize, c: usize) -> usize {
+        r * self.row + c % self.stride * (self.row / self.stride) + c / self.stride
+    }
+}
+
+/// Copies one image into its frame of zeros.
+fn copy_image(image: &[f32], frame: Frame, stride: usize, row: usize, out: &mut [f32]) {
+    let Frame { image: [h, w], before: [top, left], size: [rows, cols] } = frame;
+    for (r, out) in out.chunks_exact_mut(row).take(rows).enumerate() {
+        let Some(r) = r.checked_add_signed(-top).filter(|r| *r < h) else { continue };
+        let image = &image[r * w..][..w];
+        for phase in 0..stride {
+            let out = &mut out[phase * (row / stride)..];
+            // Columns of the frame in this phase whose pixel is in the image.
+            let first = (left - phase as isize).max(0) as usize;
+            let first = first.div_ceil(stride);
+            let end = ((w as isize + left).clamp(0, cols as isize) - phase as isize).max(0) as usize;
+            let end = end.div_ceil(stride);
+            if first >= end {
+                continue;
+            }
+            let from = ((first * stride + phase) as isize - left) as usize;
+            let out = &mut out[first..end];
+            if stride == 1 {
+                out.copy_from_slice(&image[from..][..end - first]);
+            } else {
+                out.iter_mut().zip(image[from..].iter().step_by(stride)).for_each(|(o, v)| *o = *v);
+            }
+        }
+    }
+}
+
+/// The matrix of windows: a row for each (channel, tap), a column for each (sample, window).
+pub(crate) struct Windows<'a> {
+    values: &'a [f32],
+    /// Where each row's first window reads, in the first sample.
+    offsets: Vec<usize>,
+    /// Distance between two samples.
+    sample: usize,
+    /// Distance between two rows of windows.
+    step: usize,
+    grid: [usize; 2],
+}
+
+/// Consecutive windows that read consecutive elements.
+struct Run {
+    from: usize,
+    to: usize,
+    len: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// The windows of `channels` out of `sample_channels`, whose taps read at `taps` (row, column); the first window of the
+    /// `grid` starts at the frame's corner, the next ones `steps` further.
+    pub(crate) fn new(
+        planes: &'a Planes<'_>,
+        channels: Range<usize>,
+        sample_channels: usize,
+        taps: &[[usize; 2]],
+        grid: [usize; 2],
+        row_step: usize,
+    ) -> Self {
+        let taps: Vec<usize> = taps.iter().map(|&[r, c]| planes.at(r, c)).collect();
+        let offsets = channels.flat_map(|c| taps.iter().map(move |t| c * planes.plane + t)).collect();
+        let step = row_step * planes.row;
+        // Rows of windows that follow each other in memory are one row.
+        let grid = if step == grid[1] && planes.stride == 1 { [1, grid[0] * grid[1]] } else { grid };
+        Self { values: &planes.values, offsets, sample: sample_channels * planes.plane, step, grid }
+    }
+
+    fn runs(&self, cols: Range<usize>) -> Vec<Run> {
+        let [height, width] = self.grid;
+        let mut runs = Vec::with_capacity(cols.len() / width + 2);
+        let mut at = cols.start;
+        while at < cols.end {
+            let (b, r, c) = (at / (height * width), at / width % height, at % width);
+            let len = (width - c).min(cols.end - at);
+            runs.push(Run { from: b * self.sample + r * self.step + c, to: at - cols.start, len });
+            at += len;
+        }
+        runs
+    }
+}
+
+/// Elements copied at once.
+const WIDE: usize = 16;
+
+/// Copies `len` elements and, where both sides have room, a few more: what is too much is overwritten by the next run, and
+/// fixed lengths are much faster.
+#[inline(always)]
+fn copy_run(from: &[f32], out: &mut [f32], len: usize) {
+    for at in (0..len).step_by(WIDE) {
+        if from.len() >= at + WIDE && out.len() >= at + WIDE {
+            out[at..at + WIDE].copy_from_slice(&from[at..at + WIDE]);
+        } else {
+            out[at..len].copy_from_slice(&from[at..len]);
+            return;
+        }
+    }
+}
+
+impl Source for Windows<'_> {
+    #[inline(always)]
+    fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize) {
+        let runs = self.runs(cols);
+        for (i, offset) in self.offsets[rows].iter().enumerate() {
+            let (from, out) = (&self.values[*offset..], &mut out[i * stride..]);
+            for run in &runs {
+                copy_run(&from[run.from..], &mut out[run.to..], run.len);
+            }
+        }
+    }
+}
+
+/// The matrix with a row for each (sample, pixel) and a column for each of some channels of `[B, C, P]`.
+pub(crate) struct Pixels<'a> {
+    pub(crate) values: &'a [f32],
+    /// First of the columns' channels.
+    pub(crate) first: usize,
+    /// Channels of a sample.
+    pub(crate) channels: usize,
+    /// Pixels of a channel.
+    pub(crate) plane: usize,
+}
+
+impl Source for Pixels<'_> {
+    #[inline(always)]
+    fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize) {
+        let mut at = rows.start;
+        while at < rows.end {
+            let (b, p) = (at / self.plane, at % self.plane);
+            let len = (self.plane - p).min(rows.end - at);
+            let from = (b * self.channels + self.first + cols.start) * self.plane + p;
+            let out = &mut out[(at - rows.start) * stride..];
+            transpose(&self.values[from..], [1, self.plane], [len, cols.len()], out, stride);
+            at += len;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The matrix product for every instruction set, and functions against their definitions.
+
+use super::{
+    gemm::{Size, product_with},
+    kernel::available,
+    math::{exp, normal},
+    matrix::{Matrix, matmul},
+    shared::Shared,
+};
+use crate::tests::{random, values};
+
+const SIZES: &[(usize, usize, usize)] = &[
+    (1, 1, 1),
+    (3, 5, 7),
+    (14, 32, 256),
+    (15, 33, 257),
+    (64, 100, 300),
+    (1, 200, 9),
+    (200, 1, 9),
+    (37, 19, 600),
+    (530, 210, 20),
+];
+
+fn definition(size: Size, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f64> {
+    let at = |x: Matrix<'_>, r: usize, c: usize| f64::from(x.values[r * x.rs + c * x.cs]);
+    let element = |i: usize| (0..size.k).map(|k| at(a, i / size.n, k) * at(b, k, i % size.n)).sum();
+    (0..size.m * size.n).map(element).collect()
+}
+
+fn assert_near(got: &[f32], want: &[f64], k: usize, what: &str) {
+    for (g, w) in got.iter().zip(want) {
+        assert!((f64::from(*g) - w).abs() <= 1e-6 * k as f64, "{what}: {g} instead of {w}");
+    }
+}
+
+/// Both operands, each stored by rows or by columns.
+fn operands<'a>(size: Size, a: &'a [f32], b: &'a [f32]) -> Vec<(Matrix<'a>, Matrix<'a>)> {
+    let left = [Matrix::rows(a, size.k), Matrix::rows(a, size.m).t()];
+    let right = [Matrix::rows(b, size.n), Matrix::rows(b, size.k).t()];
+    left.iter().flat_map(|l| right.iter().map(move |r| (*l, *r))).collect()
+}
+
+#[test]
+fn every_instruction_set_multiplies_matrices() {
+    for &(m, n, k) in SIZES {
+        let size = Size { m, n, k };
+        let (a, b) = (values(&random(&[m * k], 1)), values(&random(&[k * n], 2)));
+        for (a, b) in operands(size, &a, &b) {
+            let want = definition(size, a, b);
+            for isa in available() {
+                let mut c = vec![f32::NAN; m * n];
+                let out = Shared::new(&mut c);
+                product_with(isa, size, &a, &b, |block| {
+                    for (r, row) in block.rows() {
+                        // SAFETY: blocks do not overlap.
+                        unsafe { out.part(r * n + block.cols.start, row.len()) }.copy_from_slice(row);
+                    }
+                });
+                assert_near(&c, &want, k, &format!("{size:?}, {} lanes", isa.lanes));
+            }
+            assert_near(&matmul(size, a, b, None), &want, k, &format!("{size:?}"));
+        }
+    }
+}
+
+#[test]
+fn products_are_the_same_bits_for_every_number_of_threads() {
+    let size = Size { m: 150, n: 300, k: 500 };
+    let (a, b) = (values(&random(&[150 * 500], 1)), values(&random(&[500 * 300], 2)));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| matmul(size, Matrix::rows(&a, 500), Matrix::rows(&b, 300), None))
+    };
+    let one = with(1);
+    assert!([2, 3, 7].iter().all(|&n| with(n) == one));
+}
+
+#[test]
+fn exponentials_are_exact_to_a_few_units() {
+    for i in -8730..8870 {
+        let x = i as f32 * 0.01;
+        let want = f64::from(x).exp();
+        assert!((f64::from(exp(x)) - want).abs() <= 3e-7 * want, "{x}: {} instead of {want}", exp(x));
+    }
+    assert_eq!((exp(f32::NEG_INFINITY), exp(-100.), exp(0.), exp(f32::INFINITY)), (0., 0., 1., f32::INFINITY));
+    assert!(exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn the_normal_distribution_matches_tabled_values() {
+    for (x, want) in [(0., 0.5), (1., 0.841_344_7), (-1., 0.158_655_3), (2., 0.977_249_9), (-3., 0.001_349_9)] {
+        assert!((normal(x).0 - want).abs() < 3e-7, "{x}: {}", normal(x).0);
+    }
+    assert!(normal(f32::NAN).0.is_nan());
+}
