@@ -14,7 +14,8 @@ use super::{
 
 /// A matrix that can write blocks of itself.
 pub(crate) trait Source: Sync {
-    /// Writes the block of `rows` times `cols`, its rows `stride` apart in `out`.
+    /// Writes the block of `rows` times `cols`, its rows `stride` apart in `out`; what else is in `out` may be overwritten up
+    /// to the next row's elements and behind the last.
     fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize);
 }
 
@@ -52,6 +53,9 @@ impl Size {
 /// Most rows and columns of a task: its blocks stay in a core's second-level cache.
 const MAX_ROWS: usize = 512;
 const MAX_COLS: usize = 192;
+
+/// Room behind packed operands: sources may copy a little more than asked for.
+const SLACK: usize = 16;
 
 /// Multiplications below which a task is not worth another thread's attention.
 const SMALL: usize = 1 << 20;
@@ -116,7 +120,7 @@ fn block(
     store: &(impl Fn(Block<'_>) + Sync),
 ) {
     let stride = cols.len().next_multiple_of(isa.lanes);
-    scratch::with([LDA * isa.rows, KC.min(k) * stride, rows.len() * stride], |[left, right, sums]| {
+    scratch::with([LDA * isa.rows, KC.min(k) * stride + SLACK, rows.len() * stride], |[left, right, sums]| {
         for from in (0..k).step_by(KC) {
             let ks = from..(from + KC).min(k);
             for (at, panel, _) in panels(isa, stride) {

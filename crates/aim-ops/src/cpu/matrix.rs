@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::gemm::{Block, Size, Source, product};
 use super::shared::Shared;
+use super::transpose::transpose;
 
 /// Element `(r, c)` at `values[r * rs + c * cs]`.
 #[derive(Clone, Copy)]
@@ -36,39 +37,6 @@ impl Source for Matrix<'_> {
             }
         } else {
             transpose(&self.values[from..], [self.rs, self.cs], [rows.len(), cols.len()], out, stride);
-        }
-    }
-}
-
-/// Side of the squares that are transposed at once.
-const SIDE: usize = 8;
-
-/// `out[r * stride + c] = values[r * rs + c * cs]`, in squares so that both sides stay in the cache.
-#[inline(always)]
-pub(crate) fn transpose(
-    values: &[f32],
-    [rs, cs]: [usize; 2],
-    [rows, cols]: [usize; 2],
-    out: &mut [f32],
-    stride: usize,
-) {
-    for c0 in (0..cols).step_by(SIDE) {
-        for r0 in (0..rows).step_by(SIDE) {
-            let (h, w) = ((rows - r0).min(SIDE), (cols - c0).min(SIDE));
-            if rs == 1 && h == SIDE && w == SIDE {
-                let square: [[f32; SIDE]; SIDE] =
-                    std::array::from_fn(|c| std::array::from_fn(|r| values[(c0 + c) * cs + r0..][..SIDE][r]));
-                for r in 0..SIDE {
-                    let row: [f32; SIDE] = std::array::from_fn(|c| square[c][r]);
-                    out[(r0 + r) * stride + c0..][..SIDE].copy_from_slice(&row);
-                }
-            } else {
-                for r in r0..r0 + h {
-                    for c in c0..c0 + w {
-                        out[r * stride + c] = values[r * rs + c * cs];
-                    }
-                }
-            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod scratch;
 mod shared;
 mod simd;
 mod softmax;
+mod transpose;
 pub(crate) mod update;
 
 pub(crate) use attention::attention;

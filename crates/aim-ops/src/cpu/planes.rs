@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use super::{gemm::Source, matrix::transpose, par, shared::Shared};
+use super::{gemm::Source, par, shared::Shared, transpose::transpose};
 
 /// Planes with a border, so that no window leaves them. Each row is sorted by column modulo `stride`: what windows that are
 /// `stride` apart read for one tap is then one run of memory.
@@ -35,7 +35,8 @@ impl<'a> Planes<'a> {
         let row = size[1].next_multiple_of(stride);
         let plane = size[0] * row;
         let count = images.len() / (h * w);
-        let mut values = vec![0f32; count * plane];
+        // With room for copies of fixed length behind the last plane.
+        let mut values = vec![0f32; count * plane + WIDE];
         let out = Shared::new(&mut values);
         par::runs(count, plane, |run| {
             for i in run {
@@ -135,16 +136,30 @@ impl<'a> Windows<'a> {
 /// Elements copied at once.
 const WIDE: usize = 16;
 
-/// Copies `len` elements and, where both sides have room, a few more: what is too much is overwritten by the next run, and
-/// fixed lengths are much faster.
+/// Copies each run from each offset to the next row of `out`, `stride` apart.
+///
+/// A few elements more are copied where both sides have room: what is too much is overwritten by the next run, and copies of a
+/// fixed length are much faster.
 #[inline(always)]
-fn copy_run(from: &[f32], out: &mut [f32], len: usize) {
-    for at in (0..len).step_by(WIDE) {
-        if from.len() >= at + WIDE && out.len() >= at + WIDE {
-            out[at..at + WIDE].copy_from_slice(&from[at..at + WIDE]);
-        } else {
-            out[at..len].copy_from_slice(&from[at..len]);
-            return;
+fn copy_runs(values: &[f32], offsets: &[usize], runs: &[Run], out: &mut [f32], stride: usize) {
+    let longest = |run: &Run| (run.from + run.len.next_multiple_of(WIDE), run.to + run.len.next_multiple_of(WIDE));
+    let (read, written) = runs.iter().map(longest).fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+    let last = offsets.iter().max().copied().unwrap_or(0);
+    let room = last + read <= values.len() && offsets.len().saturating_sub(1) * stride + written <= out.len();
+    for (i, offset) in offsets.iter().enumerate() {
+        for run in runs {
+            let (from, to) = (offset + run.from, i * stride + run.to);
+            if !room {
+                out[to..to + run.len].copy_from_slice(&values[from..from + run.len]);
+                continue;
+            }
+            for at in (0..run.len).step_by(WIDE) {
+                // SAFETY: no row reads or writes beyond what `room` has compared with the lengths; the slices are distinct.
+                unsafe {
+                    let piece = values.as_ptr().add(from + at).cast::<[f32; WIDE]>().read_unaligned();
+                    out.as_mut_ptr().add(to + at).cast::<[f32; WIDE]>().write_unaligned(piece);
+                }
+            }
         }
     }
 }
@@ -152,13 +167,7 @@ fn copy_run(from: &[f32], out: &mut [f32], len: usize) {
 impl Source for Windows<'_> {
     #[inline(always)]
     fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize) {
-        let runs = self.runs(cols);
-        for (i, offset) in self.offsets[rows].iter().enumerate() {
-            let (from, out) = (&self.values[*offset..], &mut out[i * stride..]);
-            for run in &runs {
-                copy_run(&from[run.from..], &mut out[run.to..], run.len);
-            }
-        }
+        copy_runs(self.values, &self.offsets[rows], &self.runs(cols), out, stride);
     }
 }
 

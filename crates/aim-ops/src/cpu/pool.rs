@@ -7,6 +7,7 @@ use candle_core::{Result, Tensor};
 use super::{
     par,
     reduce::sum,
+    scratch,
     shared::{Shared, filled},
     simd::wide,
 };
@@ -46,8 +47,45 @@ impl Shape {
         (first..end.max(first), first * s + tap - p.min(first * s + tap))
     }
 
-    /// Calls `f` for each row of windows and each tap: output range, first input, in their planes. A window's taps come in
-    /// the order of memory.
+    /// Distance between two columns' remainders, modulo the stride, in a sorted row.
+    fn phase(&self) -> usize {
+        self.input[1].div_ceil(self.p.stride)
+    }
+
+    /// Elements of a plane whose rows are sorted by column modulo the stride: what neighbouring windows read for one tap is
+    /// then one run of memory.
+    fn sorted_area(&self) -> usize {
+        self.input[0] * self.phase() * self.p.stride
+    }
+
+    /// Calls `f` with the elements of each row's remainders, sorted and as they were: index, sorted range.
+    #[inline(always)]
+    fn phases(&self, mut f: impl FnMut(usize, Range<usize>)) {
+        for r in 0..self.input[0] {
+            for phase in 0..self.p.stride.min(self.input[1]) {
+                let len = (self.input[1] - phase).div_ceil(self.p.stride);
+                let at = (r * self.p.stride + phase) * self.phase();
+                f(r * self.input[1] + phase, at..at + len);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sort(&self, plane: &[f32], out: &mut [f32]) {
+        self.phases(|from, to| {
+            out[to].iter_mut().zip(plane[from..].iter().step_by(self.p.stride)).for_each(|(o, v)| *o = *v);
+        });
+    }
+
+    #[inline(always)]
+    fn unsort(&self, sorted: &[f32], plane: &mut [f32]) {
+        self.phases(|to, from| {
+            plane[to..].iter_mut().step_by(self.p.stride).zip(&sorted[from]).for_each(|(o, v)| *o = *v);
+        });
+    }
+
+    /// Calls `f` for each row of windows and each tap: output range, first input, in their (sorted) planes. A window's taps
+    /// come in the order of memory.
     #[inline(always)]
     fn taps(&self, mut f: impl FnMut(Range<usize>, usize)) {
         for u in 0..self.p.kernel {
@@ -57,7 +95,9 @@ impl Shape {
                 for (i, r) in rows.clone().enumerate() {
                     let to = r * self.output[1];
                     if !cols.is_empty() {
-                        f(to + cols.start..to + cols.end, (first_row + i * self.p.stride) * self.input[1] + first);
+                        let row = (first_row + i * self.p.stride) * self.p.stride;
+                        let from = (row + first % self.p.stride) * self.phase() + first / self.p.stride;
+                        f(to + cols.start..to + cols.end, from);
                     }
                 }
             }
@@ -76,7 +116,7 @@ impl Shape {
                 });
             });
         };
-        // SAFETY: `f` fills each plane: all of its callers start with `fill`.
+        // SAFETY: every caller's `f` writes its whole plane.
         unsafe { filled(self.planes * area, fill) }
     }
 
@@ -89,12 +129,14 @@ impl Shape {
 fn max_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
     let [area, out_area] = s.areas();
     s.each_plane(out_area, |plane, y| {
-        y.fill(f32::NEG_INFINITY);
-        let x = &x[plane * area..][..area];
-        s.taps(|to, from| {
-            let values = x[from..].iter().step_by(s.p.stride);
-            // NaN wins and stays.
-            y[to].iter_mut().zip(values).for_each(|(y, v)| *y = if *v <= *y || y.is_nan() { *y } else { *v });
+        scratch::with([s.sorted_area()], |[sorted]| {
+            s.sort(&x[plane * area..][..area], sorted);
+            y.fill(f32::NEG_INFINITY);
+            s.taps(|to, from| {
+                let y = &mut y[to];
+                // NaN wins and stays.
+                y.iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y = if *v <= *y || y.is_nan() { *y } else { *v });
+            });
         });
     })
 }
@@ -103,16 +145,20 @@ fn max_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
 fn max_backward(s: &Shape, x: &[f32], y: &[f32], dy: &[f32]) -> Vec<f32> {
     let [area, out_area] = s.areas();
     s.each_plane(area, |plane, dx| {
-        dx.fill(0.);
-        let x = &x[plane * area..][..area];
-        let (y, mut left) = (&y[plane * out_area..][..out_area], dy[plane * out_area..][..out_area].to_vec());
-        s.taps(|to, from| {
-            let values = dx[from..].iter_mut().zip(&x[from..]).step_by(s.p.stride);
-            for ((dx, x), (y, left)) in values.zip(y[to.clone()].iter().zip(&mut left[to])) {
-                let hit = x == y || x.is_nan();
-                *dx += if hit { *left } else { 0. };
-                *left = if hit { 0. } else { *left };
-            }
+        scratch::with([s.sorted_area(), s.sorted_area(), out_area], |[x_sorted, dx_sorted, left]| {
+            s.sort(&x[plane * area..][..area], x_sorted);
+            dx_sorted.fill(0.);
+            left[..out_area].copy_from_slice(&dy[plane * out_area..][..out_area]);
+            let y = &y[plane * out_area..][..out_area];
+            s.taps(|to, from| {
+                let values = dx_sorted[from..].iter_mut().zip(&x_sorted[from..]);
+                for ((dx, x), (y, left)) in values.zip(y[to.clone()].iter().zip(&mut left[to])) {
+                    let hit = x == y || x.is_nan();
+                    *dx += if hit { *left } else { 0. };
+                    *left = if hit { 0. } else { *left };
+                }
+            });
+            s.unsort(dx_sorted, dx);
         });
     })
 }
@@ -131,10 +177,12 @@ fn avg_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
     let [area, out_area] = s.areas();
     let share = 1. / (s.p.kernel * s.p.kernel) as f32;
     s.each_plane(out_area, |plane, y| {
-        y.fill(0.);
-        let x = &x[plane * area..][..area];
-        s.taps(|to, from| y[to].iter_mut().zip(x[from..].iter().step_by(s.p.stride)).for_each(|(y, v)| *y += v));
-        y.iter_mut().for_each(|y| *y *= share);
+        scratch::with([s.sorted_area()], |[sorted]| {
+            s.sort(&x[plane * area..][..area], sorted);
+            y.fill(0.);
+            s.taps(|to, from| y[to].iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y += v));
+            y.iter_mut().for_each(|y| *y *= share);
+        });
     })
 }
 
@@ -142,9 +190,12 @@ fn avg_backward(s: &Shape, dy: &[f32]) -> Vec<f32> {
     let [area, out_area] = s.areas();
     let share = 1. / (s.p.kernel * s.p.kernel) as f32;
     s.each_plane(area, |plane, dx| {
-        dx.fill(0.);
-        let dy = &dy[plane * out_area..][..out_area];
-        s.taps(|to, from| dx[from..].iter_mut().step_by(s.p.stride).zip(&dy[to]).for_each(|(dx, v)| *dx += v * share));
+        scratch::with([s.sorted_area()], |[sorted]| {
+            sorted.fill(0.);
+            let dy = &dy[plane * out_area..][..out_area];
+            s.taps(|to, from| sorted[from..].iter_mut().zip(&dy[to]).for_each(|(dx, v)| *dx += v * share));
+            s.unsort(sorted, dx);
+        });
     })
 }
 
