@@ -9,11 +9,10 @@ use super::{
     math::exp,
     matrix::Matrix,
     par,
-    reduce::sum_pairs,
+    reduce::{max, sum, sum_pairs},
     scratch,
     shared::{Shared, filled},
     simd::wide,
-    softmax::log_sum_exp,
 };
 use crate::{compose, custom::op3, host};
 
@@ -103,8 +102,11 @@ impl Attention {
             for queries in self.blocks() {
                 self.scores(head, queries.clone(), q, k, scores);
                 for (row, log) in scores.chunks_exact_mut(self.s).zip(&mut logs[queries.clone()]) {
-                    *log = log_sum_exp(row);
-                    row.iter_mut().for_each(|s| *s = exp(*s - *log));
+                    let largest = max(row);
+                    row.iter_mut().for_each(|s| *s = exp(*s - largest));
+                    let total = sum(row);
+                    row.iter_mut().for_each(|s| *s *= 1. / total);
+                    *log = largest + total.ln();
                 }
                 let size = Size { m: queries.len(), n: self.e, k: self.s };
                 let y = &mut y[queries.start * self.e..];

@@ -250,12 +250,11 @@ fn weight_gradient(s: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
             let pixels = Pixels { values: dy, first: g * outputs, channels: s.channels[1], plane };
             let size = Size { m: k, n: outputs, k: s.batch * plane };
             product(size, &s.windows(&planes, g), &pixels, |block| {
-                for o in block.cols.clone() {
+                block.columns(|o, column| {
                     // SAFETY: blocks do not overlap.
-                    let to = unsafe { out.part((g * outputs + o) * k + block.rows.start, block.rows.len()) };
-                    let column = block.values[o - block.cols.start..].iter().step_by(block.stride);
-                    to.iter_mut().zip(column).for_each(|(to, v)| *to = *v);
-                }
+                    let to = unsafe { out.part((g * outputs + o) * k + block.rows.start, column.len()) };
+                    to.copy_from_slice(column);
+                });
             });
         }
     };

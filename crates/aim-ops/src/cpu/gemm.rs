@@ -10,6 +10,7 @@ use super::{
     kernel::{self, Isa, KC, LDA, Tile},
     par, scratch,
     simd::wide,
+    transpose::transpose,
 };
 
 /// A matrix that can write blocks of itself.
@@ -32,6 +33,20 @@ impl Block<'_> {
     pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let rows = self.values.chunks(self.stride).map(|row| &row[..self.cols.len()]);
         self.rows.clone().zip(rows)
+    }
+
+    /// Calls `f` with each column's index and values.
+    #[inline(always)]
+    pub(crate) fn columns(&self, mut f: impl FnMut(usize, &[f32])) {
+        const GROUP: usize = 8;
+        let rows = self.rows.len();
+        scratch::with([GROUP * rows], |[columns]| {
+            for from in (0..self.cols.len()).step_by(GROUP) {
+                let count = GROUP.min(self.cols.len() - from);
+                transpose(&self.values[from..], [1, self.stride], [count, rows], columns, rows);
+                columns.chunks_exact(rows).take(count).enumerate().for_each(|(i, c)| f(self.cols.start + from + i, c));
+            }
+        });
     }
 }
 
@@ -58,7 +73,7 @@ const MAX_COLS: usize = 192;
 const SLACK: usize = 16;
 
 /// Multiplications below which a task is not worth another thread's attention.
-const SMALL: usize = 1 << 20;
+const SMALL: usize = 1 << 21;
 
 /// `n` cut into at most `parts` ranges of nearly equal length, all but the last multiples of `unit`.
 fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = Range<usize>> + Clone {
@@ -69,7 +84,7 @@ fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = Range<usize>
 /// The tasks of a product: few enough to reuse what is packed, enough of them to keep every thread busy.
 fn tasks(size: Size, isa: &Isa, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let (mut by_m, mut by_n) = (size.m.div_ceil(MAX_ROWS), size.n.div_ceil(MAX_COLS));
-    let enough = if threads == 1 { 1 } else { (size.work() / SMALL).clamp(1, 4 * threads) };
+    let enough = if threads == 1 { 1 } else { (size.work() / SMALL).clamp(1, 2 * threads) };
     while by_m * by_n < enough {
         // The longer side of a task is the one to cut.
         let (rows, cols) = (size.m.div_ceil(by_m), size.n.div_ceil(by_n));

@@ -72,16 +72,15 @@ fn store(block: &Block<'_>, bias: Option<&[f32]>, n: usize, out: Shared<'_>) {
 /// The block's rows are the output's columns.
 #[inline(always)]
 fn store_flipped(block: &Block<'_>, bias: Option<&[f32]>, n: usize, out: Shared<'_>) {
-    for c in block.cols.clone() {
+    block.columns(|c, column| {
         // SAFETY: blocks do not overlap.
-        let to = unsafe { out.part(c * n + block.rows.start, block.rows.len()) };
-        let column = block.values[c - block.cols.start..].iter().step_by(block.stride);
+        let to = unsafe { out.part(c * n + block.rows.start, column.len()) };
         match bias {
             Some(bias) => {
                 let bias = &bias[block.rows.clone()];
                 to.iter_mut().zip(column).zip(bias).for_each(|((y, v), b)| *y = v + b);
             }
-            None => to.iter_mut().zip(column).for_each(|(y, v)| *y = *v),
+            None => to.copy_from_slice(column),
         }
-    }
+    });
 }

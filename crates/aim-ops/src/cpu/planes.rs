@@ -142,25 +142,56 @@ const WIDE: usize = 16;
 /// fixed length are much faster.
 #[inline(always)]
 fn copy_runs(values: &[f32], offsets: &[usize], runs: &[Run], out: &mut [f32], stride: usize) {
-    let longest = |run: &Run| (run.from + run.len.next_multiple_of(WIDE), run.to + run.len.next_multiple_of(WIDE));
-    let (read, written) = runs.iter().map(longest).fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+    let pieces = |r: &Run| (0..r.len).step_by(WIDE).map(move |at| (r.from + at, r.to + at)).collect::<Vec<_>>();
+    let pieces: Vec<(usize, usize)> = runs.iter().flat_map(pieces).collect();
+    let furthest = |f: fn(&(usize, usize)) -> usize| pieces.iter().map(f).max().unwrap_or(0) + WIDE;
     let last = offsets.iter().max().copied().unwrap_or(0);
-    let room = last + read <= values.len() && offsets.len().saturating_sub(1) * stride + written <= out.len();
-    for (i, offset) in offsets.iter().enumerate() {
-        for run in runs {
-            let (from, to) = (offset + run.from, i * stride + run.to);
-            if !room {
-                out[to..to + run.len].copy_from_slice(&values[from..from + run.len]);
-                continue;
-            }
-            for at in (0..run.len).step_by(WIDE) {
-                // SAFETY: no row reads or writes beyond what `room` has compared with the lengths; the slices are distinct.
-                unsafe {
-                    let piece = values.as_ptr().add(from + at).cast::<[f32; WIDE]>().read_unaligned();
-                    out.as_mut_ptr().add(to + at).cast::<[f32; WIDE]>().write_unaligned(piece);
-                }
+    let rows = offsets.len().saturating_sub(1) * stride;
+    if last + furthest(|p| p.0) > values.len() || rows + furthest(|p| p.1) > out.len() {
+        for (i, offset) in offsets.iter().enumerate() {
+            for run in runs {
+                let from = &values[offset + run.from..][..run.len];
+                out[i * stride + run.to..][..run.len].copy_from_slice(from);
             }
         }
+        return;
+    }
+    // SAFETY: no piece of any row reads or writes beyond what has just been compared with the lengths.
+    unsafe {
+        // Unrolled for the usual numbers of pieces.
+        match pieces[..] {
+            [a] => copy_pieces(values, offsets, [a], out, stride),
+            [a, b] => copy_pieces(values, offsets, [a, b], out, stride),
+            [a, b, c] => copy_pieces(values, offsets, [a, b, c], out, stride),
+            [a, b, c, d] => copy_pieces(values, offsets, [a, b, c, d], out, stride),
+            [a, b, c, d, e] => copy_pieces(values, offsets, [a, b, c, d, e], out, stride),
+            _ => copy_pieces(values, offsets, &pieces, out, stride),
+        }
+    }
+}
+
+/// Copies whole pieces, (from, to) each, from each offset to the next row of `out`.
+///
+/// # Safety
+/// Every piece of every row must lie within `values` and `out`.
+#[inline(always)]
+unsafe fn copy_pieces(
+    values: &[f32],
+    offsets: &[usize],
+    pieces: impl AsRef<[(usize, usize)]>,
+    out: &mut [f32],
+    stride: usize,
+) {
+    let (values, mut row) = (values.as_ptr(), out.as_mut_ptr());
+    for offset in offsets {
+        for (from, to) in pieces.as_ref() {
+            // SAFETY: the caller's promise; `values` and `out` are distinct.
+            unsafe {
+                let piece = values.add(offset + from).cast::<[f32; WIDE]>().read_unaligned();
+                row.add(*to).cast::<[f32; WIDE]>().write_unaligned(piece);
+            }
+        }
+        row = row.wrapping_add(stride);
     }
 }
 

@@ -134,8 +134,8 @@ fn max_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
             y.fill(f32::NEG_INFINITY);
             s.taps(|to, from| {
                 let y = &mut y[to];
-                // NaN wins and stays.
-                y.iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y = if *v <= *y || y.is_nan() { *y } else { *v });
+                // NaN wins and stays. Without short cuts, so that this becomes vector code.
+                y.iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y = if (*v <= *y) | y.is_nan() { *y } else { *v });
             });
         });
     })
@@ -151,11 +151,13 @@ fn max_backward(s: &Shape, x: &[f32], y: &[f32], dy: &[f32]) -> Vec<f32> {
             left[..out_area].copy_from_slice(&dy[plane * out_area..][..out_area]);
             let y = &y[plane * out_area..][..out_area];
             s.taps(|to, from| {
-                let values = dx_sorted[from..].iter_mut().zip(&x_sorted[from..]);
-                for ((dx, x), (y, left)) in values.zip(y[to.clone()].iter().zip(&mut left[to])) {
-                    let hit = x == y || x.is_nan();
-                    *dx += if hit { *left } else { 0. };
-                    *left = if hit { 0. } else { *left };
+                let n = to.len();
+                let (dx, x) = (&mut dx_sorted[from..from + n], &x_sorted[from..from + n]);
+                let (y, left) = (&y[to.clone()], &mut left[to]);
+                for i in 0..n {
+                    let hit = (x[i] == y[i]) | x[i].is_nan();
+                    dx[i] += if hit { left[i] } else { 0. };
+                    left[i] = if hit { 0. } else { left[i] };
                 }
             });
             s.unsort(dx_sorted, dx);

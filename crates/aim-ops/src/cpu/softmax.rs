@@ -16,7 +16,7 @@ use crate::{
 
 /// The logarithm of the sum of a row's exponentials.
 #[inline(always)]
-pub(crate) fn log_sum_exp(row: &[f32]) -> f32 {
+fn log_sum_exp(row: &[f32]) -> f32 {
     let largest = max(row);
     // A row of minus infinities has no softmax; where NaN stands, it stays.
     if largest.is_infinite() {
