@@ -1,1 +1,95 @@
-//! Placeholder.
+//! Helpers of the tests that cross crates: small bundles of data and short runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aim_core::{Result, Rng};
+use aim_train::{
+    config::{Scale, Source, TableConfig},
+    experiment::{Options, Results, run},
+    run::Stop,
+};
+use candle_core::{Device, Tensor};
+
+/// Modalities of [`write_bundle`]: the first is easy, the last hard.
+pub const MODALITIES: [&str; 3] = ["heart", "breath", "motion"];
+/// Classes of [`write_bundle`].
+pub const CLASSES: usize = 3;
+
+/// Tensors of one split: every modality is noise around a centre of the sample's class.
+pub fn split(name: &str, samples: usize) -> HashMap<String, Tensor> {
+    let labels: Vec<u32> = (0..samples).map(|i| (i % CLASSES) as u32).collect();
+    let mut tensors = HashMap::new();
+    for (m, modality) in MODALITIES.iter().enumerate() {
+        let (width, strength) = (4 + m, 2. - 0.6 * m as f64);
+        let mut rng = Rng::keyed(0, &format!("{name}.{modality}"));
+        let value = |i: usize, j: usize, rng: &mut Rng| {
+            (rng.normal() + strength * f64::from(j % CLASSES == labels[i] as usize)) as f32
+        };
+        let data: Vec<f32> = (0..samples * width).map(|k| value(k / width, k % width, &mut rng)).collect();
+        let x = Tensor::from_vec(data, (samples, width), &Device::Cpu).unwrap();
+        tensors.insert(format!("x.{modality}"), x);
+    }
+    tensors.insert("y".into(), Tensor::new(labels, &Device::Cpu).unwrap());
+    tensors
+}
+
+/// A bundle of three modalities in a folder.
+pub fn write_bundle(folder: &Path) {
+    for (name, samples) in [("train", 90), ("validation", 30), ("test", 45)] {
+        write_split(folder, name, &split(name, samples));
+    }
+}
+
+/// One split of a bundle.
+pub fn write_split(folder: &Path, name: &str, tensors: &HashMap<String, Tensor>) {
+    candle_core::safetensors::save(tensors, folder.join(format!("{name}.safetensors"))).unwrap();
+}
+
+/// A configuration on the bundle of a folder: `rows` is the YAML of the rows, `rest` what replaces or extends the base.
+pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
+    let text = format!(
+        "name: test\n\
+         data: {{name: bundle, train: train.safetensors, validation: validation.safetensors, test: test.safetensors}}\n\
+         model:\n  encoders:\n    heart: {{name: mlp, widths: [8, 8]}}\n    breath: {{name: mlp, widths: [8, 8]}}\n    \
+         motion: {{name: mlp, widths: [8, 8]}}\n\
+         optimizer: {{name: adam, lr: 0.01}}\n\
+         train: {{epochs: 3, batch: 32}}\nseeds: 1\nrows:\n{rows}\n"
+    );
+    let mut source = Source::parse(Path::new("test.yaml"), &text).unwrap();
+    rest.iter().for_each(|r| source.set(r).unwrap());
+    source
+}
+
+/// Runs a table, with data and run folders in `folder`.
+///
+/// # Errors
+/// Those of the configuration and the data.
+pub fn run_table(source: Source, folder: &Path) -> Result<Results> {
+    let options = Options {
+        data_root: Some(folder.into()),
+        out: folder.join("runs"),
+        jobs: 1,
+        threads: 1,
+        device: Device::Cpu,
+        quiet: true,
+    };
+    run(&TableConfig::new(source, Scale::Normal)?, &options, &Stop::default())
+}
+
+/// Folder of a row's run with seed 0.
+pub fn run_folder(folder: &Path, row: &str) -> PathBuf {
+    let rows = fs::read_dir(folder.join("runs/test")).unwrap().map(|e| e.unwrap().path());
+    let prefix = format!("{row}.");
+    let found = rows.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(&prefix)).last();
+    found.expect("the row has a folder").join("seed0")
+}
+
+/// What a run leaves that must be the same bits every time.
+pub fn bits(run: &Path) -> Vec<Vec<u8>> {
+    ["best.safetensors", "predictions.csv"].map(|f| fs::read(run.join(f)).unwrap()).to_vec()
+}

@@ -28,7 +28,7 @@ pub(crate) const CARD: Card = Card {
     about: "MNIST's images paired with recordings of their labels (Free Spoken Digit Dataset, CC BY-SA 4.0). Images in a \
             keyed random order: 6,000 of the training file train, the next 1,000 are validation, 1,000 of the test file test. \
             Recordings: index 0-4 test, 5-9 validation, the rest training",
-    modalities: "audio [1, 20, 16], image [1, 28, 28]",
+    modalities: "audio [1, 32, 32], image [1, 28, 28]",
     settings: &[
         SettingCard {
             name: "low",

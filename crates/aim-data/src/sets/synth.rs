@@ -37,7 +37,7 @@ pub(crate) const CARD: Card = Card {
         },
         SettingCard {
             name: "image_clutter",
-            default: "1",
+            default: "1.5",
             range: "0 to 100",
             meaning: "stray strokes across a digit, in the mean",
         },
@@ -67,7 +67,7 @@ struct Synth {
 
 impl Default for Synth {
     fn default() -> Self {
-        Self { train: 2000, validation: 500, test: 1000, sound_noise: 0.05, image_clutter: 1., seed: 0 }
+        Self { train: 2000, validation: 500, test: 1000, sound_noise: 0.05, image_clutter: 1.5, seed: 0 }
     }
 }
 

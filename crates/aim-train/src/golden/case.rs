@@ -14,8 +14,6 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 pub(super) struct Spec {
     pub method: String,
-    #[serde(default)]
-    pub variant: String,
     pub kind: String,
     pub model: Option<Model>,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Predictions over a whole split: every sample, in order, none dropped.
 
-use aim_core::{Net, Pass, Result};
+use aim_core::{Error, Net, Pass, Result};
 use aim_data::{Loader, Subset};
 use aim_ops::{Reduction, cross_entropy, softmax};
 use aim_stats::{calibration, classification::Confusion};
@@ -57,6 +57,10 @@ impl Evaluation {
     /// # Errors
     /// If a prediction is not finite.
     pub fn scores(&self, modalities: &[String], classes: usize) -> Result<Scores> {
+        if !self.loss.is_finite() {
+            let hint = "lower the learning rate, or look for extreme inputs; the last good checkpoint is kept";
+            return Err(Error::NonFinite { name: "loss of the evaluation".into(), value: self.loss, hint: hint.into() });
+        }
         let confusion = Confusion::of(&self.labels, &self.predicted, classes).map_err(statistics)?;
         let own = |(name, predicted): (&String, &Vec<usize>)| Ok((name.clone(), share_right(&self.labels, predicted)?));
         Ok(Scores {

@@ -1,6 +1,6 @@
 //! The end of a run: the test split is scored, once.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use aim_core::{Net, Result};
 use aim_data::{Dataset, Subset};
@@ -93,15 +93,16 @@ fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {
     Ok(Probes { modality, all })
 }
 
-/// One line a test sample (commas in ids become semicolons): id, true class, fused prediction with its probability, and each modality's own prediction.
+/// One line a test sample (commas in ids become semicolons): id, true class, fused prediction with its probability, and
+/// each modality's own prediction.
 pub(super) fn predictions(evaluation: &Evaluation, test: &Subset, modalities: &[String]) -> String {
-    let own = modalities.iter().zip(&evaluation.unimodal);
-    let mut csv = String::from("id,label,predicted,confidence");
-    own.clone().for_each(|(name, _)| drop(write!(csv, ",predicted.{name}")));
+    let own = || modalities.iter().zip(&evaluation.unimodal);
+    let heads: String = own().map(|(name, _)| format!(",predicted.{name}")).collect();
+    let mut csv = format!("id,label,predicted,confidence{heads}\n");
     for (i, id) in test.ids.iter().enumerate() {
-        let (label, predicted) = (evaluation.labels[i], evaluation.predicted[i]);
-        drop(write!(csv, "\n{},{label},{predicted},{:.6}", id.replace(',', ";"), evaluation.confidence[i]));
-        own.clone().for_each(|(_, classes)| drop(write!(csv, ",{}", classes[i])));
+        let (label, predicted, confidence) = (evaluation.labels[i], evaluation.predicted[i], evaluation.confidence[i]);
+        let others: String = own().map(|(_, classes)| format!(",{}", classes[i])).collect();
+        csv += &format!("{},{label},{predicted},{confidence:.6}{others}\n", id.replace(',', ";"));
     }
-    csv + "\n"
+    csv
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aim_core::{Batch, Clock, EpochStart, Error, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step};
+use aim_core::{Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step};
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
 use aim_optim::Scheduler;
@@ -178,7 +178,8 @@ impl<'a> Trainer<'a> {
     fn validate(&self) -> Result<Scores> {
         self.check_weights()?;
         let evaluation = metrics::evaluate(&self.net, &self.data.validation, self.device)?;
-        evaluation.scores(&self.net.spec().modalities, self.data.classes())
+        let scores = evaluation.scores(&self.net.spec().modalities, self.data.classes());
+        scores.at(|| format!("validation after epoch {}", self.log.len()))
     }
 
     /// The last step's update shows only in the weights.

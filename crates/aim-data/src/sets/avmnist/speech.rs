@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// Mel filters, frames and seconds between frames of a picture.
-const PICTURE: (usize, usize, f64) = (20, 16, 0.04);
+const PICTURE: (usize, usize, f64) = (32, 32, 0.02);
+/// Lowest log energy: digital silence would otherwise lie so far below speech that the variance of a bin is that of pauses.
+const FLOOR: f32 = -9.;
 /// Sampling rate of the recordings in Hz.
 const RATE: u32 = 8000;
 
@@ -91,7 +93,7 @@ fn kind(path: &Path, name: &str) -> Result<(u32, Part)> {
 fn picture(path: &Path) -> Result<Vec<f32>> {
     let (bins, frames, shift) = PICTURE;
     let picture = log_mel(&wav::mono(path, RATE)?, RATE, bins, frames, shift).at(|| path.display().to_string())?;
-    Ok(picture.data)
+    Ok(picture.data.into_iter().map(|v| v.max(FLOOR)).collect())
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! Bit for bit: neutral settings equal joint training, the same seed gives the same run, a resumed run equals one left alone.
+
+use std::path::Path;
+
+use aim_tests::{bits, bundle_config, run_folder, run_table, write_bundle};
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    folder
+}
+
+fn run(rows: &str, folder: &Path) {
+    let results = run_table(bundle_config(rows, &[]), folder).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+}
+
+const NEUTRAL: &str = "  - {name: joint, method: {name: joint}}
+  - {name: beta0, method: {name: aim, beta: 0}}
+  - {name: dominant-beta0, method: {name: aim, scope: dominant, beta: 0}}
+  - {name: alpha0, method: {name: aim, alpha: 0, lambda_min: 0}}
+  - {name: ogm0, method: {name: ogm, alpha: 0}}";
+
+#[test]
+fn neutral_settings_equal_joint_training_of_three_modalities() {
+    let folder = folder();
+    run(NEUTRAL, folder.path());
+    compare_with_joint(folder.path());
+}
+
+fn compare_with_joint(folder: &Path) {
+    let joint = bits(&run_folder(folder, "joint"));
+    for row in ["beta0", "dominant-beta0", "alpha0", "ogm0"] {
+        assert!(bits(&run_folder(folder, row)) == joint, "{row} differs from joint training");
+    }
+}
+
+#[test]
+fn neutral_settings_equal_joint_training_of_cnns() {
+    let folder = folder();
+    let mut source = bundle_config(NEUTRAL, &[]);
+    source.value["data"] = serde_yaml::from_str("{name: synth-av, train: 160, validation: 40, test: 40}").unwrap();
+    let cnn = "{name: cnn, widths: [4, 8]}";
+    source.value["model"] = serde_yaml::from_str(&format!("{{encoders: {{sound: {cnn}, image: {cnn}}}}}")).unwrap();
+    assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
+    compare_with_joint(folder.path());
+}
+
+#[test]
+fn modulation_changes_the_run_and_the_same_seed_repeats_it() {
+    let rows = "  - {name: joint, method: {name: joint}}\n  - {name: aim, method: {name: aim}}";
+    let (a, b) = (folder(), folder());
+    run(rows, a.path());
+    run(rows, b.path());
+    let aim = bits(&run_folder(a.path(), "aim"));
+    assert!(aim == bits(&run_folder(b.path(), "aim")));
+    assert!(aim != bits(&run_folder(a.path(), "joint")), "AIM does nothing");
+}

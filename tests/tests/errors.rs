@@ -1,0 +1,138 @@
+//! Wrong input gets one clear error that names the place, and leaves nothing half-written.
+
+use std::{fs, path::Path};
+
+use aim_tests::{bundle_config, run_folder, run_table, split, write_bundle, write_split};
+use candle_core::{Device, Tensor};
+
+const JOINT: &str = "  - {name: joint, method: {name: joint}}";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    folder
+}
+
+/// The message of a table that must be refused as a whole.
+fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
+    let error = run_table(bundle_config(rows, rest), folder).err();
+    assert!(!folder.join("runs").exists(), "a refused table leaves no folder");
+    error.expect("must be refused").to_string()
+}
+
+#[test]
+fn configurations() {
+    let folder = folder();
+    let cases = [
+        ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:11: method.alpa: unknown field `alpa`"),
+        ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:11: method.alpha: is -1; use a number from 0 to 100"),
+        ("  - {name: a, method: {name: ain}}", "test.yaml:11: method.name: unknown method `ain`"),
+        ("  - {name: a, metod: {name: aim}}", "test.yaml:11: metod: unknown field `metod`"),
+        ("  - {name: a, method: {name: joint}, model: {fusion: film}}", "joins exactly two modalities, the network has 3"),
+        ("  - {name: a, method: {name: ensemble}}", "test.yaml:11: method.name: `ensemble` needs a head for each modality"),
+        ("  - {name: a, method: {name: joint-unimodal}}", "set model.uni_heads: true"),
+        ("  - {name: a, method: {name: unimodal}}", "test.yaml:11: method.modality: is missing"),
+        ("  - {name: a/b, method: {name: joint}}", "`a/b` cannot name a folder"),
+        ("  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}", "lr must be a number of at least 0"),
+        ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:11: train.epochs: is 0"),
+        ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
+    ];
+    for (rows, expected) in cases {
+        let text = refusal(rows, &[], folder.path());
+        assert!(text.contains(expected), "{rows}\n{text}\nshould contain\n{expected}");
+    }
+}
+
+#[test]
+fn data_files() {
+    let folder = folder();
+    let path = folder.path();
+    let broken = |change: &dyn Fn(), expected: &str| {
+        change();
+        let text = refusal(JOINT, &[], path);
+        assert!(text.contains(expected), "{text}\nshould contain\n{expected}");
+        write_bundle(path);
+    };
+    let file = path.join("train.safetensors");
+    broken(&|| fs::remove_file(&file).unwrap(), "train.safetensors: does not exist");
+    broken(
+        &|| fs::write(&file, &fs::read(&file).unwrap()[..400]).unwrap(),
+        "train.safetensors: is no complete safetensors file",
+    );
+    let with = |key: &str, value: Tensor| {
+        let mut tensors = split("train", 90);
+        tensors.insert(key.into(), value);
+        write_split(path, "train", &tensors);
+    };
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+    broken(&|| with("x.heart", zeros(&[80, 4])), "x.heart");
+    broken(&|| with("x.heart", zeros(&[90, 5])), "heart");
+    broken(
+        &|| with("x.heart", Tensor::full(f32::NAN, (90, 4), &Device::Cpu).unwrap()),
+        "`heart` of the train split, sample `train.0` is not finite",
+    );
+    broken(
+        &|| {
+            let mut tensors = split("test", 45);
+            tensors.insert("y".into(), Tensor::full(7u32, 45, &Device::Cpu).unwrap());
+            write_split(path, "test", &tensors);
+        },
+        "label 7",
+    );
+    broken(
+        &|| {
+            let mut tensors = split("validation", 30);
+            tensors.remove("x.breath");
+            write_split(path, "validation", &tensors);
+        },
+        "breath",
+    );
+}
+
+#[test]
+fn an_encoder_without_its_modality() {
+    let folder = folder();
+    let rows = "  - {name: joint, method: {name: joint}, model: {encoders: {smell: {name: mlp, widths: [4]}}}}";
+    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    assert!(results.failures[0].contains("has no modality `smell`"), "{:?}", results.failures);
+}
+
+#[test]
+fn a_loss_that_explodes_names_tensor_epoch_and_step_and_keeps_the_last_good_checkpoint() {
+    let folder = folder();
+    let rows = "  - {name: joint, method: {name: joint}, optimizer: {name: sgd, lr: 1e18}}";
+    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    let text = &results.failures[0];
+    assert!(text.contains("loss at epoch 0, step") || text.contains("at the end of epoch 0"), "{text}");
+
+    // Decay of this size multiplies the weights by -10 in every step, so that some epochs are good before the overflow.
+    let rows = "  - {name: later, method: {name: joint}, optimizer: {name: sgd, lr: 1, weight_decay: 11}, \
+                train: {epochs: 60, batch: 128}}";
+    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    assert!(results.failures[0].contains("not finite"), "{:?}", results.failures);
+    let run = run_folder(folder.path(), "later");
+    let kept = fs::read(run.join("last.safetensors")).unwrap();
+    let kept = aim_train::run::Checkpoint::from_bytes(&run, &kept).unwrap();
+    assert!(kept.epochs > 0 && !run.join("result.json").exists());
+    for (name, tensor) in &kept.state.part("net").0 {
+        let sum = tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(sum.is_finite(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_of_another_run_is_refused() {
+    use aim_train::{
+        config::RunConfig,
+        run::{Folder, Identity},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _) = RunConfig::single(&bundle_config(JOINT, &[]), Some("joint")).unwrap();
+    let identity = |seed| Identity::new(&config, seed, 1);
+    let open = |seed| Folder::open(&folder.path().join("run"), &identity(seed));
+    let first = open(0).unwrap();
+    assert!(open(0).unwrap_err().to_string().contains("is in use by another process"));
+    drop(first);
+    open(0).unwrap();
+    assert!(open(1).unwrap_err().to_string().contains("belongs to a run with another configuration, seed or data set"));
+}
