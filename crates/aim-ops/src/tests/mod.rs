@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 
+mod contract;
 mod conv;
 mod norm;
 mod pool;
