@@ -56,3 +56,43 @@ fn modulation_changes_the_run_and_the_same_seed_repeats_it() {
     assert!(aim == bits(&run_folder(b.path(), "aim")));
     assert!(aim != bits(&run_folder(a.path(), "joint")), "AIM does nothing");
 }
+
+#[test]
+fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
+    use aim_train::{
+        config::RunConfig,
+        run::{EpochLog, Folder, Identity, Stop, Watch, train},
+    };
+
+    /// Asks to stop when an epoch is done; the step that follows is the last.
+    struct StopAfter<'a>(usize, &'a Stop);
+    impl Watch for StopAfter<'_> {
+        fn epoch(&self, log: &EpochLog, _: usize, _: f64) {
+            if log.epoch == self.0 {
+                self.1.ask();
+            }
+        }
+    }
+
+    let folder = folder();
+    let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}";
+    let mut source = bundle_config(rows, &["train.epochs=5"]);
+    for split in ["train", "validation", "test"] {
+        let path = folder.path().join(format!("{split}.safetensors"));
+        source.set(&format!("data.{split}={}", path.display())).unwrap();
+    }
+    let (config, _) = RunConfig::single(&source, Some("aim")).unwrap();
+    let data = aim_data::load(&config.data, None).unwrap();
+    let run = |name: &str, stops: &[usize]| {
+        let path = folder.path().join(name);
+        for after in stops.iter().chain([&99]) {
+            let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
+            let stop = Stop::default();
+            let done = train(&config, 3, &data, &open, &candle_core::Device::Cpu, (&StopAfter(*after, &stop), &stop));
+            assert_eq!(done.is_ok(), *after == 99);
+        }
+        let file = |f: &str| std::fs::read(path.join(f)).unwrap();
+        ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"].map(file)
+    };
+    assert!(run("alone", &[]) == run("stopped", &[0, 2, 3]));
+}

@@ -24,17 +24,26 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 fn configurations() {
     let folder = folder();
     let cases = [
-        ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:11: method.alpa: unknown field `alpa`"),
-        ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:11: method.alpha: is -1; use a number from 0 to 100"),
-        ("  - {name: a, method: {name: ain}}", "test.yaml:11: method.name: unknown method `ain`"),
-        ("  - {name: a, metod: {name: aim}}", "test.yaml:11: metod: unknown field `metod`"),
-        ("  - {name: a, method: {name: joint}, model: {fusion: film}}", "joins exactly two modalities, the network has 3"),
-        ("  - {name: a, method: {name: ensemble}}", "test.yaml:11: method.name: `ensemble` needs a head for each modality"),
+        ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
+        (
+            "  - {name: a, method: {name: aim, alpha: -1}}",
+            "test.yaml:12: method.alpha: is -1; use a number from 0 to 100",
+        ),
+        ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
+        ("  - {name: a, metod: {name: aim}}", "test.yaml:12: metod: unknown field `metod`"),
+        (
+            "  - {name: a, method: {name: joint}, model: {fusion: film}}",
+            "joins exactly two modalities, the network has 3",
+        ),
+        (
+            "  - {name: a, method: {name: ensemble}}",
+            "test.yaml:12: method.name: `ensemble` needs a head for each modality",
+        ),
         ("  - {name: a, method: {name: joint-unimodal}}", "set model.uni_heads: true"),
-        ("  - {name: a, method: {name: unimodal}}", "test.yaml:11: method.modality: is missing"),
+        ("  - {name: a, method: {name: unimodal}}", "test.yaml:12: method.modality: is missing"),
         ("  - {name: a/b, method: {name: joint}}", "`a/b` cannot name a folder"),
         ("  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}", "lr must be a number of at least 0"),
-        ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:11: train.epochs: is 0"),
+        ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
         ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
     ];
     for (rows, expected) in cases {

@@ -1,4 +1,16 @@
-//! `synth-av`: drawn digits beside voiced sounds, generated and never stored. Its defaults are not calibrated yet.
+//! `synth-av`: drawn digits beside voiced sounds, generated and never stored.
+//!
+//! The sound is learned fast and ends the training before the image has been learned. Measured with the table
+//! `configs/synth-av.yaml` (CNNs 16-32-64, concat, Adam 1e-3, batch 64, 10 epochs, 5 seeds, mean and standard deviation of
+//! the test split; the probe is a logistic regression on the frozen encoder):
+//!
+//! | | accuracy | probe of the sound encoder | probe of the image encoder |
+//! |---|---|---|---|
+//! | sound alone | .971 ± .005 | .978 ± .005 | |
+//! | image alone | .825 ± .011 | | .835 ± .010 |
+//! | joint | .989 ± .005 | .969 ± .006 | .741 ± .013 |
+//!
+//! So joint training costs the image encoder .094.
 
 mod digits;
 mod image;
@@ -122,5 +134,54 @@ impl Synth {
             |(id, digit): (&String, &usize)| make(&mut Rng::keyed(self.seed, &format!("synth-av.{name}.{id}")), *digit);
         let samples: Vec<Vec<f32>> = ids.par_iter().zip(digits).map(one).collect::<Result<_>>()?;
         Ok((name.to_owned(), Array { data: samples.concat(), shape: shape.to_vec() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(settings: &str) -> Dataset {
+        crate::load(&serde_yaml::from_str(&format!("{{name: synth-av, {settings}}}")).unwrap(), None).unwrap()
+    }
+
+    fn values(x: &candle_core::Tensor) -> Vec<f32> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn is_the_same_set_every_time_whatever_the_threads() {
+        let small = "train: 40, validation: 20, test: 20";
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| set(small));
+        let many = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| set(small));
+        for (a, b) in alone.train.inputs.iter().zip(&many.train.inputs) {
+            assert_eq!(values(a), values(b));
+        }
+        let other = set(&format!("{small}, seed: 1"));
+        assert_ne!(values(&alone.train.inputs[1]), values(&other.train.inputs[1]));
+    }
+
+    #[test]
+    fn one_modality_is_not_shifted_by_the_other() {
+        let quiet = set("train: 40, validation: 20, test: 20, sound_noise: 0");
+        let loud = set("train: 40, validation: 20, test: 20, sound_noise: 2");
+        assert_eq!(values(&quiet.train.inputs[1]), values(&loud.train.inputs[1]));
+        assert_ne!(values(&quiet.train.inputs[0]), values(&loud.train.inputs[0]));
+    }
+
+    #[test]
+    fn has_the_promised_shapes_and_all_classes() {
+        let set = set("train: 30, validation: 10, test: 20");
+        set.check().unwrap();
+        assert_eq!(set.shapes(), [vec![1, 32, 24], vec![1, 28, 28]]);
+        assert_eq!(set.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
+    }
+
+    #[test]
+    fn refuses_settings_out_of_range() {
+        let refuse = |text: &str| crate::check_settings(&serde_yaml::from_str(text).unwrap()).unwrap_err().to_string();
+        assert!(refuse("{name: synth-av, train: 3}").contains("train"));
+        assert!(refuse("{name: synth-av, image_clutter: -1}").contains("image_clutter"));
+        assert!(refuse("{name: synth-av, clutter: 1}").contains("unknown field"));
     }
 }

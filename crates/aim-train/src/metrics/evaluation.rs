@@ -59,7 +59,11 @@ impl Evaluation {
     pub fn scores(&self, modalities: &[String], classes: usize) -> Result<Scores> {
         if !self.loss.is_finite() {
             let hint = "lower the learning rate, or look for extreme inputs; the last good checkpoint is kept";
-            return Err(Error::NonFinite { name: "loss of the evaluation".into(), value: self.loss, hint: hint.into() });
+            return Err(Error::NonFinite {
+                name: "loss of the evaluation".into(),
+                value: self.loss,
+                hint: hint.into(),
+            });
         }
         let confusion = Confusion::of(&self.labels, &self.predicted, classes).map_err(statistics)?;
         let own = |(name, predicted): (&String, &Vec<usize>)| Ok((name.clone(), share_right(&self.labels, predicted)?));

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aim_core::{Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step};
+use aim_core::{
+    Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step,
+};
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
 use aim_optim::Scheduler;
