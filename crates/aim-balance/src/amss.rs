@@ -95,7 +95,9 @@ impl GradOp for Amss {
             Part::Head { modality } if role.is_weight() && self.mask_head => {
                 let parts: Vec<(usize, usize)> = match modality {
                     Some(m) => vec![(m, widths[m])],
-                    None if grad.dim(1)? == widths.iter().sum::<usize>() => widths.iter().copied().enumerate().collect(),
+                    None if grad.dim(1)? == widths.iter().sum::<usize>() => {
+                        widths.iter().copied().enumerate().collect()
+                    }
                     None => return Ok(None),
                 };
                 self.head(name, grad, &parts, &rho, seen, report).map(Some)
