@@ -2,8 +2,9 @@
 
 use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
-use crate::layers::{BatchNorm, Conv, Conv1d, Linear};
+use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, Linear};
 
 /// How a weight starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,12 +31,45 @@ pub struct Build {
     seed: u64,
     device: Device,
     params: Params,
+    low_rank: Option<LowRank>,
+}
+
+/// Low-rank additions to an encoder's linear and convolution layers (LoRA, Hu et al. 2022): `W + scale B A`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowRank {
+    /// Rank of the addition.
+    pub rank: usize,
+    /// Factor on it (alpha / rank).
+    #[serde(default = "one")]
+    pub scale: f64,
+}
+
+fn one() -> f64 {
+    1.
 }
 
 impl Build {
     /// An empty network whose initial values depend on `seed` and each parameter's name alone.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), params: Params::default() }
+        Self { seed, device: device.clone(), params: Params::default(), low_rank: None }
+    }
+
+    /// Gives the encoder layers made from now on low-rank additions, or none.
+    pub fn set_low_rank(&mut self, low_rank: Option<LowRank>) {
+        self.low_rank = low_rank;
+    }
+
+    /// `A [rank k, in k]` and `B [out k, rank k]` (zeros) for an encoder layer with kernels of side k, as in loralib.
+    fn adapter(&mut self, name: &str, part: Part, io: (usize, usize), kernel: usize) -> Result<Option<Adapter>> {
+        let (Part::Encoder { modality, depth }, Some(LowRank { rank, scale })) = (part, self.low_rank) else {
+            return Ok(None);
+        };
+        let role = Role { part: Part::Adapter { modality, depth }, kind: Kind::Linear };
+        let (rank, input, output) = (rank * kernel, io.0 * kernel, io.1 * kernel);
+        let a = self.param(&format!("{name}.lora_a"), role, &[rank, input], Init::Uniform, (input, rank))?;
+        let b = self.param(&format!("{name}.lora_b"), role, &[output, rank], Init::Constant(0.), (rank, output))?;
+        Ok(Some(Adapter { a, b, scale }))
     }
 
     /// The parameters made so far.
@@ -73,7 +107,7 @@ impl Build {
         let role = Role { part, kind: Kind::Linear };
         let weight = self.param(&format!("{name}.weight"), role, &[output, input], init, fan)?;
         let bias = self.bias(name, part, output, fan, bias)?;
-        Ok(Linear { weight, bias })
+        Ok(Linear { weight, bias, adapter: self.adapter(name, part, (input, output), 1)? })
     }
 
     fn bias(&mut self, name: &str, part: Part, n: usize, fan: (usize, usize), wanted: bool) -> Result<Option<Handle>> {
@@ -90,7 +124,8 @@ impl Build {
         let shape = [io.1, io.0, size.kernel, size.kernel];
         let role = Role { part, kind: Kind::Conv };
         let weight = self.param(&format!("{name}.weight"), role, &shape, init, (io.0 * area, io.1 * area))?;
-        Ok(Conv { weight, stride: size.stride, padding: size.padding })
+        let adapter = self.adapter(name, part, io, size.kernel)?;
+        Ok(Conv { weight, adapter, stride: size.stride, padding: size.padding })
     }
 
     /// A 1-D convolution `[out, in, k]` without bias.

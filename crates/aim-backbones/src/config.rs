@@ -3,7 +3,7 @@
 use aim_core::{Encoder, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, Cnn, Mlp, ResNet18};
+use crate::{Build, Cnn, LowRank, Mlp, ResNet18};
 
 /// An encoder as a config names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,11 +13,17 @@ pub enum EncoderConfig {
     Mlp {
         /// Width of each block.
         widths: Vec<usize>,
+        /// Low-rank additions to its layers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lora: Option<LowRank>,
     },
     /// Small convolutional network.
     Cnn {
         /// Channels of each block.
         widths: Vec<usize>,
+        /// Low-rank additions to its layers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lora: Option<LowRank>,
     },
     /// ResNet-18.
     #[serde(rename = "resnet18")]
@@ -25,6 +31,9 @@ pub enum EncoderConfig {
         /// Channels of the first stage.
         #[serde(default = "resnet_width")]
         base_width: usize,
+        /// Low-rank additions to its layers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lora: Option<LowRank>,
     },
 }
 
@@ -36,8 +45,15 @@ impl EncoderConfig {
     /// Number of blocks that the encoder will have.
     pub fn depth(&self) -> usize {
         match self {
-            Self::Mlp { widths } | Self::Cnn { widths } => widths.len(),
+            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.len(),
             Self::ResNet18 { .. } => 4,
+        }
+    }
+
+    /// Low-rank additions to its layers.
+    pub fn low_rank(&self) -> Option<LowRank> {
+        match self {
+            Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora,
         }
     }
 
@@ -46,9 +62,16 @@ impl EncoderConfig {
     /// # Errors
     /// If a width is 0 or there is no block.
     pub fn check(&self, place: &str) -> Result<()> {
+        if self.low_rank().is_some_and(|l| l.rank == 0 || !l.scale.is_finite()) {
+            return Err(Error::invalid(
+                format!("{place}.lora"),
+                "has rank 0 or no finite scale",
+                "use a rank of at least 1",
+            ));
+        }
         let bad = match self {
-            Self::Mlp { widths } | Self::Cnn { widths } => widths.is_empty() || widths.contains(&0),
-            Self::ResNet18 { base_width } => *base_width == 0,
+            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.is_empty() || widths.contains(&0),
+            Self::ResNet18 { base_width, .. } => *base_width == 0,
         };
         if bad {
             return Err(Error::invalid(place, "has no width or a width of 0", "give each block at least one unit"));
@@ -62,10 +85,11 @@ impl EncoderConfig {
     /// If the input does not fit the encoder.
     pub fn build(&self, build: &mut Build, name: &str, index: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
+        build.set_low_rank(self.low_rank());
         Ok(match self {
-            Self::Mlp { widths } => Box::new(Mlp::new(build, &prefix, index, input.iter().product(), widths)?),
-            Self::Cnn { widths } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
-            Self::ResNet18 { base_width } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
+            Self::Mlp { widths, .. } => Box::new(Mlp::new(build, &prefix, index, input.iter().product(), widths)?),
+            Self::Cnn { widths, .. } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
+            Self::ResNet18 { base_width, .. } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
         })
     }
 }

@@ -4,10 +4,27 @@ use aim_core::{Handle, Norm, Pass, Result};
 use aim_ops::Act;
 use candle_core::Tensor;
 
+/// A low-rank addition to a weight: `scale B A`, in the weight's shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapter {
+    pub(crate) a: Handle,
+    pub(crate) b: Handle,
+    pub(crate) scale: f64,
+}
+
+/// The weight of a layer in this pass, its addition included.
+fn adapted(weight: &Handle, adapter: Option<&Adapter>, pass: &Pass<'_>) -> Result<Tensor> {
+    let weight = pass.weight(weight);
+    let Some(Adapter { a, b, scale }) = adapter else { return Ok(weight) };
+    let change = (pass.weight(b).matmul(&pass.weight(a))? * *scale)?;
+    Ok((&weight + change.reshape(weight.dims())?)?)
+}
+
 /// `x W^T + b`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     pub(crate) weight: Handle,
+    pub(crate) adapter: Option<Adapter>,
     pub(crate) bias: Option<Handle>,
 }
 
@@ -18,10 +35,10 @@ impl Linear {
     /// If the width does not fit.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let bias = self.bias(pass);
-        Ok(aim_ops::linear(x, &self.weight(pass), bias.as_ref())?)
+        Ok(aim_ops::linear(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, bias.as_ref())?)
     }
 
-    /// The weight `[out, in]` in this pass.
+    /// The weight `[out, in]` in this pass; heads have no low-rank addition.
     pub fn weight(&self, pass: &Pass<'_>) -> Tensor {
         pass.weight(&self.weight)
     }
@@ -36,6 +53,7 @@ impl Linear {
 #[derive(Clone, Debug)]
 pub struct Conv {
     pub(crate) weight: Handle,
+    pub(crate) adapter: Option<Adapter>,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
 }
@@ -47,7 +65,7 @@ impl Conv {
     /// If the shape does not fit.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let p = aim_ops::Conv2d { stride: self.stride, padding: self.padding, ..Default::default() };
-        Ok(aim_ops::conv2d(x, &pass.weight(&self.weight), None, p)?)
+        Ok(aim_ops::conv2d(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, None, p)?)
     }
 }
 

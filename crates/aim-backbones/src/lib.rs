@@ -9,7 +9,7 @@ mod layers;
 mod mlp;
 mod resnet;
 
-pub use build::{Build, ConvSize, Init};
+pub use build::{Build, ConvSize, Init, LowRank};
 pub use cnn::Cnn;
 pub use config::{CARDS, Card, EncoderConfig};
 pub use layers::{BatchNorm, Conv, Conv1d, Linear};

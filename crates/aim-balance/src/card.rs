@@ -1,9 +1,11 @@
 //! Method cards: the static description that help texts, checks and tests are made from, and the way from a config section
 //! to a method.
 
-use aim_core::{Error, Method, NetSpec, Offers, Result};
+use aim_core::{Error, GradFn, Method, NetSpec, Offers, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::Value;
+
+use crate::stack::Built;
 
 /// One setting of a method.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,32 @@ pub struct Needs {
     pub uni_heads: bool,
     /// A head for each modality whose logits are summed or averaged.
     pub disjoint_heads: bool,
+    /// One head that reads any modality's feature.
+    pub shared_head: bool,
+    /// Heads that are linear in each modality's feature.
+    pub linear_heads: bool,
+    /// A head of several layers for each modality.
+    pub deep_heads: bool,
+    /// One head of several layers with a learnt rate.
+    pub boosted: bool,
+    /// Low-rank additions in the encoders.
+    pub adapters: bool,
+}
+
+impl Needs {
+    /// Nothing beyond fused logits.
+    pub const NONE: Self = Self {
+        single: false,
+        at_most: None,
+        unimodal: false,
+        uni_heads: false,
+        disjoint_heads: false,
+        shared_head: false,
+        linear_heads: false,
+        deep_heads: false,
+        boosted: false,
+        adapters: false,
+    };
 }
 
 /// What a card says in words.
@@ -57,11 +85,11 @@ pub trait Settings: DeserializeOwned + Serialize + Default {
     /// # Errors
     /// If one is out of range; the place is `method.<key>`.
     fn check(&self) -> Result<()>;
-    /// Makes the method for a network.
+    /// Makes the method, or the part of one that it is, for a network.
     ///
     /// # Errors
     /// If it cannot work on that network.
-    fn build(self, net: &NetSpec) -> Result<Box<dyn Method>>;
+    fn build(self, net: &NetSpec) -> Result<Built>;
 }
 
 /// A method: its description and how it is made.
@@ -69,7 +97,7 @@ pub struct Card {
     /// The description.
     pub about: &'static About,
     check: fn(&Value) -> Result<()>,
-    build: fn(&Value, &NetSpec) -> Result<Box<dyn Method>>,
+    build: fn(&Value, &NetSpec) -> Result<Built>,
     defaults: fn() -> Result<Value>,
 }
 
@@ -110,36 +138,91 @@ pub fn card(name: &str) -> Result<&'static Card> {
     })
 }
 
-/// The card that a config section `{name: …, settings…}` names.
-fn named(section: &Value) -> Result<&'static Card> {
-    let name = section.get("name").and_then(Value::as_str);
-    card(name.ok_or_else(|| Error::invalid("method", "has no `name`", "write `method: {name: joint}` or the like"))?)
-}
-
-/// Checks a config section and the pair of method and network, before anything is built.
+/// Checks a method section and its fit with the network, before anything is built. A section is a name, `{name: …,
+/// settings…}`, `{<name>: {settings…}}`, or a list of those: a stack.
 ///
 /// # Errors
-/// Unknown keys, values out of range, or a network that cannot give what the method needs.
-pub fn check(section: &Value, modalities: usize, offers: Offers) -> Result<()> {
-    let card = named(section)?;
-    (card.check)(section)?;
-    fits(card.about, modalities, offers)
+/// Unknown keys, values out of range, a network that cannot give what the method needs, or an impossible stack.
+pub fn check(section: &Value, modalities: &[String], offers: Offers) -> Result<()> {
+    for (card, settings) in sections(section)? {
+        (card.check)(&settings)?;
+        fits(card.about, modalities.len(), offers)?;
+        if let Some(inner) = settings.get("inner") {
+            check(inner, modalities, offers)?;
+        }
+    }
+    // Sizes do not decide whether methods stack or know a modality's name: the smallest network shows it.
+    let ones = vec![1; modalities.len()];
+    let (inputs, widths) = (vec![vec![1]; modalities.len()], ones.clone());
+    let net = NetSpec { modalities: modalities.to_vec(), inputs, depths: ones, widths, classes: 2, offers };
+    stack(section, &net).map(drop)
 }
 
-/// Makes the method that a config section describes.
+/// Makes the method that a section describes.
 ///
 /// # Errors
 /// Those of [`check`].
 pub fn build(section: &Value, net: &NetSpec) -> Result<Box<dyn Method>> {
-    let card = named(section)?;
-    fits(card.about, net.modalities.len(), net.offers)?;
-    (card.build)(section, net)
+    check(section, &net.modalities, net.offers)?;
+    stack(section, net)?.method()
+}
+
+/// The gradient function that a section describes, for a method that wraps it.
+pub(crate) fn inner(section: &Value, net: &NetSpec) -> Result<Box<dyn GradFn>> {
+    stack(section, net)?.gradient()
+}
+
+/// The methods that a section names, each with its settings.
+fn sections(section: &Value) -> Result<Vec<(&'static Card, Value)>> {
+    let empty = || Value::Mapping(serde_yaml::Mapping::new());
+    match section {
+        Value::String(name) => Ok(vec![(card(name)?, empty())]),
+        Value::Sequence(list) if !list.is_empty() => {
+            Ok(list.iter().map(sections).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        }
+        Value::Mapping(map) => match (map.get("name").and_then(Value::as_str), map.iter().next()) {
+            (Some(name), _) => {
+                let mut settings = map.clone();
+                settings.remove("name");
+                Ok(vec![(card(name)?, Value::Mapping(settings))])
+            }
+            (None, Some((Value::String(name), settings))) if map.len() == 1 => {
+                let settings = if settings.is_null() { empty() } else { settings.clone() };
+                Ok(vec![(card(name)?, settings)])
+            }
+            _ => Err(unnamed()),
+        },
+        _ => Err(unnamed()),
+    }
+}
+
+fn unnamed() -> Error {
+    Error::invalid("method", "names no method", "write `method: joint`, `method: {name: joint}` or a list of methods")
+}
+
+/// Makes every method of a section and joins them.
+fn stack(section: &Value, net: &NetSpec) -> Result<Built> {
+    let built = |(card, settings): (&'static Card, Value)| -> Result<_> {
+        Ok((card.about.name, (card.build)(&settings, net)?))
+    };
+    let mut built = sections(section)?.into_iter().map(built);
+    let (mut name, mut whole) = built.next().ok_or_else(unnamed)??;
+    for next in built {
+        let (next_name, next) = next?;
+        whole = whole.join(next).map_err(|problem| {
+            let place = format!("method: [{name}, {next_name}]");
+            Error::invalid(place, problem, "stack methods that change different parts of a step")
+        })?;
+        name = next_name;
+    }
+    Ok(whole)
 }
 
 fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
     let fail = |problem: String, remedy: &str| Err(Error::invalid("method.name", problem, remedy));
     let (name, needs) = (about.name, about.needs);
-    let least = if needs.single { 1 } else { 2 };
+    // One modality alone is one stage of a method with a head of its own for each.
+    let least = if needs.single || needs.deep_heads { 1 } else { 2 };
     let most = if needs.single { Some(1) } else { needs.at_most };
     if modalities < least || most.is_some_and(|m| modalities > m) {
         let wanted = most.map_or(format!("at least {least}"), |m| {
@@ -162,20 +245,46 @@ fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
     if needs.disjoint_heads && !offers.disjoint_heads {
         return fail(format!("`{name}` needs a head for each modality"), "set model.fusion to separate, sum or mean");
     }
+    if needs.shared_head && !offers.shared_head {
+        return fail(format!("`{name}` needs one head that reads any modality"), "set model.fusion: shared");
+    }
+    if needs.linear_heads && !offers.linear_heads {
+        let problem = format!("`{name}` needs heads that are linear in each modality's feature");
+        return fail(problem, "set model.fusion to concat, sum, mean or separate");
+    }
+    if needs.deep_heads && !offers.deep_heads {
+        return fail(
+            format!("`{name}` needs heads of several layers"),
+            "set model.fusion: {deep: {hidden: [256, 64]}}",
+        );
+    }
+    if needs.boosted && !offers.boosted {
+        return fail(format!("`{name}` needs the boosted head"), "set model.fusion: {boosted: {hidden: 256}}");
+    }
+    if needs.adapters && !offers.adapters {
+        return fail(format!("`{name}` needs low-rank additions"), "give an encoder `lora: {rank: 4}`");
+    }
     Ok(())
 }
 
-/// The typed settings of a section; `name` is the section's own key.
+/// The typed settings of a section.
 fn parse<S: Settings>(section: &Value) -> Result<S> {
-    let mut section = section.clone();
-    if let Value::Mapping(map) = &mut section {
-        map.remove("name");
-    }
-    serde_path_to_error::deserialize(section).map_err(|e| {
+    serde_path_to_error::deserialize(section.clone()).map_err(|e| {
         let path = e.path().to_string();
         let place = if path == "." { "method".into() } else { format!("method.{path}") };
         Error::invalid(place, e.into_inner().to_string(), "see `list methods` for its settings")
     })
+}
+
+/// Indices of modalities that a setting names; all of them, in the network's order, if it names none.
+pub(crate) fn order(key: &str, names: Option<&[String]>, net: &NetSpec) -> Result<Vec<usize>> {
+    let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok((0..net.modalities.len()).collect()) };
+    let index = |name: &String| {
+        let problem = || format!("there is no modality `{name}`, only {}", net.modalities.join(", "));
+        let unknown = || Error::invalid(format!("method.{key}"), problem(), "name the network's modalities");
+        net.modalities.iter().position(|n| n == name).ok_or_else(unknown)
+    };
+    names.iter().map(index).collect()
 }
 
 /// Checks that a number lies in a range; `key` is the setting's.

@@ -2,12 +2,13 @@
 //!
 //! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as alone.
 
-use aim_core::{Descend, Error, GradFn, Grads, Method, NetSpec, Report, Result, Stateless, Step};
+use aim_core::{Error, GradFn, Grads, Idle, NetSpec, Plain, Report, Result, Stateless, Step};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Settings};
 use crate::joint::cross_entropy;
+use crate::stack::Built;
 
 /// Card of [`Ensemble`].
 pub static ABOUT: About = About {
@@ -16,7 +17,7 @@ pub static ABOUT: About = About {
     idea: "each modality trained on its own loss, predictions averaged",
     paper: "baseline (unimodal ensemble, Du et al. 2023, arXiv 2305.01233)",
     settings: &[],
-    needs: Needs { single: false, at_most: None, unimodal: true, uni_heads: false, disjoint_heads: true },
+    needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };
 
 /// Settings of `ensemble`.
@@ -28,12 +29,14 @@ impl Settings for Ensemble {
     fn check(&self) -> Result<()> {
         Ok(())
     }
-    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Descend(self)))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(self))
     }
 }
 
 impl Stateless for Ensemble {}
+impl Idle for Ensemble {}
+impl Plain for Ensemble {}
 
 impl GradFn for Ensemble {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {

@@ -3,12 +3,13 @@
 //! First each encoder is trained alone with its own head; then the encoders are frozen (evaluation mode, no gradient) and
 //! only fusion and head are trained. The fused head sees no gradient in the first part, the encoders none in the second.
 
-use aim_core::{Descend, GradFn, Grads, Method, NetSpec, Pass, Report, Result, Stateless, Step};
+use aim_core::{GradFn, Grads, Idle, NetSpec, Pass, Plain, Report, Result, Stateless, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Setting, Settings};
 use crate::ensemble::unimodal_losses;
 use crate::joint::cross_entropy;
+use crate::stack::Built;
 
 /// Card of [`Frozen`].
 pub static ABOUT: About = About {
@@ -22,7 +23,7 @@ pub static ABOUT: About = About {
         range: "1 or more, below the number of epochs",
         meaning: "epochs in which the encoders are trained; the head has the rest",
     }],
-    needs: Needs { single: false, at_most: None, unimodal: true, uni_heads: true, disjoint_heads: false },
+    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };
 
 /// Settings of `frozen`.
@@ -38,12 +39,14 @@ impl Settings for Frozen {
         let epochs = self.encoder_epochs.unwrap_or(1) as f64;
         crate::card::within("encoder_epochs", epochs, 1., f64::MAX)
     }
-    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Descend(self)))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(self))
     }
 }
 
 impl Stateless for Frozen {}
+impl Idle for Frozen {}
+impl Plain for Frozen {}
 
 impl GradFn for Frozen {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {

@@ -5,11 +5,12 @@
 //! * `joint-unimodal`: the same plus a cross-entropy for each modality's own head,
 //!   `L = CE(fused) + weight * sum_m CE(m)` (the multi-loss baseline of MMPareto, Wei & Hu 2024).
 
-use aim_core::{Batch, Descend, Method, NetSpec, Objective, Output, Recipe, Result};
+use aim_core::{Batch, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Setting, Settings, within};
+use crate::stack::Built;
 
 /// Mean cross-entropy of logits against a batch's labels.
 pub(crate) fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
@@ -28,7 +29,7 @@ pub static UNIMODAL: About = About {
         range: "a modality",
         meaning: "the one that is trained",
     }],
-    needs: Needs { single: true, at_most: None, unimodal: false, uni_heads: false, disjoint_heads: false },
+    needs: Needs { single: true, ..Needs::NONE },
 };
 
 /// Settings of `unimodal`.
@@ -43,8 +44,8 @@ impl Settings for Unimodal {
     fn check(&self) -> Result<()> {
         Ok(())
     }
-    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Descend(Recipe::of(Fused))))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(FusedLoss))
     }
 }
 
@@ -55,7 +56,7 @@ pub static JOINT: About = About {
     idea: "cross-entropy of the fused logits",
     paper: "baseline",
     settings: &[],
-    needs: Needs { single: false, at_most: None, unimodal: false, uni_heads: false, disjoint_heads: false },
+    needs: Needs::NONE,
 };
 
 /// Settings of `joint`.
@@ -67,17 +68,20 @@ impl Settings for Joint {
     fn check(&self) -> Result<()> {
         Ok(())
     }
-    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Descend(Recipe::of(Fused))))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(FusedLoss))
     }
 }
 
 /// Cross-entropy of the fused logits.
-pub struct Fused;
+pub struct FusedLoss;
 
-impl Objective for Fused {
-    fn losses(&mut self, out: &Output, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-        Ok(vec![("loss".into(), cross_entropy(&out.logits, batch)?)])
+impl Stateless for FusedLoss {}
+impl Idle for FusedLoss {}
+
+impl Objective for FusedLoss {
+    fn losses(&mut self, seen: &Seen<'_>, _: &mut Report) -> Result<Vec<Loss>> {
+        Ok(vec![Loss::new("loss", cross_entropy(&seen.out.logits, seen.batch)?)])
     }
 }
 
@@ -88,7 +92,7 @@ pub static JOINT_UNIMODAL: About = About {
     idea: "cross-entropy of the fused logits and of each modality's own head",
     paper: "multi-loss baseline, e.g. Wei & Hu 2024 (arXiv 2405.17730)",
     settings: &[Setting { name: "weight", default: "1", range: "0 to 100", meaning: "weight of the unimodal losses" }],
-    needs: Needs { single: false, at_most: None, unimodal: true, uni_heads: true, disjoint_heads: false },
+    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };
 
 /// Settings of `joint-unimodal`.
@@ -109,24 +113,24 @@ impl Settings for JointUnimodal {
     fn check(&self) -> Result<()> {
         within("weight", self.weight, 0., 100.)
     }
-    fn build(self, net: &NetSpec) -> Result<Box<dyn Method>> {
-        let objective = FusedAndUnimodal { weight: self.weight, names: net.modalities.clone() };
-        Ok(Box::new(Descend(Recipe::of(objective))))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(FusedAndUnimodal { weight: self.weight }))
     }
 }
 
-struct FusedAndUnimodal {
-    weight: f64,
-    names: Vec<String>,
+/// Cross-entropy of the fused logits plus `weight` times that of each modality's.
+pub(crate) struct FusedAndUnimodal {
+    pub weight: f64,
 }
 
+impl Stateless for FusedAndUnimodal {}
+impl Idle for FusedAndUnimodal {}
+
 impl Objective for FusedAndUnimodal {
-    fn losses(&mut self, out: &Output, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-        let mut losses = vec![("loss.fused".into(), cross_entropy(&out.logits, batch)?)];
-        if self.weight != 0. {
-            for (name, logits) in self.names.iter().zip(&out.unimodal) {
-                losses.push((format!("loss.{name}"), (cross_entropy(logits, batch)? * self.weight)?));
-            }
+    fn losses(&mut self, seen: &Seen<'_>, _: &mut Report) -> Result<Vec<Loss>> {
+        let mut losses = vec![Loss::new("loss.fused", cross_entropy(&seen.out.logits, seen.batch)?)];
+        for (name, logits) in seen.net.spec().modalities.iter().zip(&seen.out.unimodal) {
+            losses.push(Loss::new(format!("loss.{name}"), cross_entropy(logits, seen.batch)?).times(self.weight));
         }
         Ok(losses)
     }

@@ -4,14 +4,42 @@
 //! so any method meets any network. To add one, write its file and add one line to [`CARDS`].
 #![deny(missing_docs)]
 
+pub mod aggregate;
+pub mod agm;
 pub mod aim;
+pub mod amss;
+pub mod arm;
 mod card;
+pub mod cml;
+pub mod dnr;
+mod eigen;
 pub mod ensemble;
+pub mod fmtl;
 pub mod frozen;
+pub mod gblend;
+pub mod igm;
+pub mod inforeg;
 pub mod joint;
+pub mod lfm;
+pub mod lora;
+pub mod mbcd;
+pub mod mla;
+pub mod mlb;
+pub mod mmcosine;
+pub mod mmpareto;
+pub mod msam;
 pub mod ogm;
+pub mod opm;
+pub mod pmr;
+pub mod qmf;
+pub mod rates;
+pub mod reconboost;
+pub mod sam;
+mod stack;
+mod util;
 
 pub use card::{About, Card, Needs, Setting, Settings, build, card, check};
+pub use stack::{Built, Parts};
 
 /// Every method.
 pub static CARDS: &[Card] = &[
@@ -22,5 +50,29 @@ pub static CARDS: &[Card] = &[
     Card::of::<joint::JointUnimodal>(&joint::JOINT_UNIMODAL),
     Card::of::<ogm::Ogm>(&ogm::OGM),
     Card::of::<ogm::OgmGe>(&ogm::OGM_GE),
+    Card::of::<opm::Opm>(&opm::ABOUT),
+    Card::of::<mmcosine::MmCosine>(&mmcosine::ABOUT),
+    Card::of::<mmpareto::MmPareto>(&mmpareto::ABOUT),
+    Card::of::<fmtl::Fmtl>(&fmtl::ABOUT),
+    Card::of::<sam::Sam>(&sam::ABOUT),
+    Card::of::<msam::MSam>(&msam::ABOUT),
+    Card::of::<agm::Agm>(&agm::ABOUT),
+    Card::of::<cml::Cml>(&cml::ABOUT),
+    Card::of::<gblend::GBlend>(&gblend::ABOUT),
+    Card::of::<pmr::Pmr>(&pmr::ABOUT),
+    Card::of::<qmf::Qmf>(&qmf::ABOUT),
+    Card::of::<lfm::Lfm>(&lfm::ABOUT),
+    Card::of::<mlb::Mlb>(&mlb::ABOUT),
+    Card::of::<inforeg::InfoReg>(&inforeg::ABOUT),
+    Card::of::<mla::Mla>(&mla::ABOUT),
+    Card::of::<rates::Mslr>(&rates::MSLR),
+    Card::of::<rates::Mses>(&rates::MSES),
+    Card::of::<amss::Amss>(&amss::ABOUT),
+    Card::of::<lora::Lora>(&lora::ABOUT),
+    Card::of::<mbcd::Mbcd>(&mbcd::ABOUT),
+    Card::of::<dnr::Dnr>(&dnr::ABOUT),
+    Card::of::<arm::Arm>(&arm::ABOUT),
+    Card::of::<igm::Igm>(&igm::ABOUT),
+    Card::of::<reconboost::ReconBoost>(&reconboost::ABOUT),
     Card::of::<aim::AimSettings>(&aim::ABOUT),
 ];

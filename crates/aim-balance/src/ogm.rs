@@ -13,12 +13,12 @@
 //! standard deviation is that of the gradient before scaling (n - 1), as in the official code. Defaults: alpha 0.3 of the
 //! official script for its example run, modulation in epochs 0 to 50.
 
-use aim_core::{Descend, GradOp, Grads, Kind, Method, NetSpec, Recipe, Report, Result, Role, Seen, Stateless};
+use aim_core::{GradOp, Grads, Idle, Kind, NetSpec, Report, Result, Role, Seen, Stateless};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Setting, Settings, within};
-use crate::joint::Fused;
+use crate::stack::Built;
 
 const SETTINGS: &[Setting] = &[
     Setting { name: "alpha", default: "0.3", range: "0 to 100", meaning: "strength; 0 is joint training" },
@@ -28,7 +28,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "modulation_starts", default: "0", range: "an epoch", meaning: "first epoch with modulation" },
     Setting { name: "modulation_ends", default: "50", range: "an epoch", meaning: "last epoch with modulation" },
 ];
-const NEEDS: Needs = Needs { single: false, at_most: None, unimodal: true, uni_heads: false, disjoint_heads: false };
+const NEEDS: Needs = Needs { unimodal: true, ..Needs::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
 /// Card of [`Ogm`].
@@ -102,8 +102,8 @@ impl Settings for Ogm {
         within("alpha", self.alpha, 0., 100.)?;
         within("modulation_ends", self.modulation_ends as f64, self.modulation_starts as f64, f64::MAX)
     }
-    fn build(self, _: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Descend(Recipe::of(Fused).with(self))))
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(self))
     }
 }
 
@@ -122,13 +122,14 @@ impl Settings for OgmGe {
     fn check(&self) -> Result<()> {
         self.0.check()
     }
-    fn build(self, net: &NetSpec) -> Result<Box<dyn Method>> {
+    fn build(self, net: &NetSpec) -> Result<Built> {
         // Without noise it would be OGM, whatever the section says.
         Ogm { noise: true, ..self.0 }.build(net)
     }
 }
 
 impl Stateless for Ogm {}
+impl Idle for Ogm {}
 
 impl GradOp for Ogm {
     fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {

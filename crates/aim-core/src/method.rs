@@ -1,6 +1,6 @@
 //! What a balancing method implements, from the least powerful trait to the one that owns its step.
 
-use crate::{Batch, Clock, Grads, Net, Params, Report, Result, State, Stateful, Step};
+use crate::{Batch, Clock, Grads, Net, Output, Params, Pass, Report, Result, State, Stateful, Step};
 
 /// An optimizer that any method can drive.
 pub trait Optim: Stateful {
@@ -13,15 +13,6 @@ pub trait Optim: Stateful {
     fn lr(&self) -> f64;
     /// Sets the learning rate.
     fn set_lr(&mut self, lr: f64);
-}
-
-/// Computes the gradient to descend; never touches the optimizer, so it can be wrapped.
-pub trait GradFn: Stateful {
-    /// The gradient of this step and what there is to say about it.
-    ///
-    /// # Errors
-    /// If a tensor operation fails.
-    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)>;
 }
 
 /// Which samples an epoch's work may look at. There is no test split here: nothing may be chosen on it.
@@ -65,8 +56,44 @@ pub trait EpochWork {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()>;
 }
 
+/// States that a type has nothing to do before an epoch; said explicitly, so that no work is forgotten.
+pub trait Idle {}
+
+impl<T: Idle> EpochWork for T {
+    fn before_epoch(&mut self, _: &mut EpochStart<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// How the trained network answers: some methods read its logits otherwise than the fusion does.
+pub trait Infer {
+    /// Fused and unimodal logits of a batch in evaluation; labels must not be used.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output>;
+}
+
+/// States that a type answers as the network itself does.
+pub trait Plain {}
+
+impl<T: Plain> Infer for T {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        net.forward(batch, &mut Pass::eval())
+    }
+}
+
+/// Computes the gradient to descend; never touches the optimizer, so it can be wrapped.
+pub trait GradFn: Stateful + EpochWork + Infer {
+    /// The gradient of this step and what there is to say about it.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)>;
+}
+
 /// Owns the whole step. Implement this only where a step is not "one gradient, one update".
-pub trait Method: Stateful + EpochWork {
+pub trait Method: Stateful + EpochWork + Infer {
     /// One training step.
     ///
     /// # Errors
@@ -74,10 +101,10 @@ pub trait Method: Stateful + EpochWork {
     fn step(&mut self, cx: &mut Step<'_>) -> Result<Report>;
 }
 
-/// "One gradient, one update", without work between epochs: turns any [`GradFn`] into a [`Method`].
-pub struct Descend<G>(pub G);
+/// "One gradient, one update": turns any [`GradFn`] into a [`Method`].
+pub struct Descend(pub Box<dyn GradFn>);
 
-impl<G: GradFn> Method for Descend<G> {
+impl Method for Descend {
     fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
         let (grads, report) = self.0.grads(cx)?;
         cx.descend(&grads)?;
@@ -85,39 +112,19 @@ impl<G: GradFn> Method for Descend<G> {
     }
 }
 
-impl<G> EpochWork for Descend<G> {
-    fn before_epoch(&mut self, _: &mut EpochStart<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl<G: Stateful> Stateful for Descend<G> {
-    fn state(&self) -> Result<State> {
-        self.0.state()
-    }
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.0.load(state)
-    }
-}
-
-/// "One gradient, one update" for a [`GradFn`] that also works between epochs.
-pub struct Prepared<G>(pub G);
-
-impl<G: GradFn + EpochWork> Method for Prepared<G> {
-    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
-        let (grads, report) = self.0.grads(cx)?;
-        cx.descend(&grads)?;
-        Ok(report)
-    }
-}
-
-impl<G: EpochWork> EpochWork for Prepared<G> {
+impl EpochWork for Descend {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
         self.0.before_epoch(cx)
     }
 }
 
-impl<G: Stateful> Stateful for Prepared<G> {
+impl Infer for Descend {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        self.0.infer(net, batch)
+    }
+}
+
+impl Stateful for Descend {
     fn state(&self) -> Result<State> {
         self.0.state()
     }

@@ -15,6 +15,14 @@ pub struct Offers {
     pub disjoint_heads: bool,
     /// One head that reads any modality's features.
     pub shared_head: bool,
+    /// Heads that are linear in each modality's feature: one over the concatenation, or one for each modality.
+    pub linear_heads: bool,
+    /// A head of several layers for each modality.
+    pub deep_heads: bool,
+    /// One head of several layers that reads any modality, and a learnt rate on their sum.
+    pub boosted: bool,
+    /// Low-rank additions in at least one encoder.
+    pub adapters: bool,
 }
 
 /// What a network is, without its weights.

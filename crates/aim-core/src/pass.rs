@@ -27,6 +27,13 @@ pub enum Site {
         /// Index of the block.
         depth: usize,
     },
+    /// Input of layer `layer` of a modality's own head of several layers.
+    HeadInput {
+        /// Index of the modality.
+        modality: usize,
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The feature that a modality hands to the fusion, `[B, width]`.
     Feature {
         /// Index of the modality.

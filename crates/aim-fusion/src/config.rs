@@ -4,7 +4,7 @@ use aim_backbones::Build;
 use aim_core::{Error, Fusion, Offers, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Concat, Film, Gated, Separate, Shared, Sum};
+use crate::{Boosted, Concat, Deep, Film, Gated, Separate, Shared, Sum};
 
 /// A fusion as a config names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +25,33 @@ pub enum FusionConfig {
     Shared,
     /// A head for each modality, trained apart.
     Separate,
+    /// A head of three layers for each modality.
+    Deep {
+        /// Widths of the hidden layers.
+        hidden: [usize; 2],
+    },
+    /// One head of two layers for any modality, and a learnt rate on their sum.
+    Boosted {
+        /// Width of the hidden layer.
+        hidden: usize,
+    },
 }
 
 impl FusionConfig {
     /// What the fusion will be able to give, before it is built.
     pub fn offers(self) -> Offers {
-        let disjoint_heads = matches!(self, Self::Sum | Self::Mean | Self::Separate);
-        Offers { unimodal: true, uni_heads: false, disjoint_heads, shared_head: self == Self::Shared }
+        let linear_each = matches!(self, Self::Sum | Self::Mean | Self::Separate);
+        let disjoint_heads = linear_each || matches!(self, Self::Deep { .. });
+        Offers {
+            unimodal: true,
+            uni_heads: false,
+            disjoint_heads,
+            shared_head: self == Self::Shared,
+            linear_heads: linear_each || self == Self::Concat,
+            deep_heads: matches!(self, Self::Deep { .. }),
+            boosted: matches!(self, Self::Boosted { .. }),
+            adapters: false,
+        }
     }
 
     /// Checks that the fusion can join that many modalities.
@@ -59,6 +79,8 @@ impl FusionConfig {
             Self::Gated => Box::new(Gated::new(build, names, widths, k)?),
             Self::Shared => Box::new(Shared::new(build, widths, k)?),
             Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
+            Self::Deep { hidden } => Box::new(Deep::new(build, names, widths, hidden, k)?),
+            Self::Boosted { hidden } => Box::new(Boosted::new(build, widths, hidden, k)?),
         })
     }
 }
@@ -91,6 +113,16 @@ pub static CARDS: &[Card] = &[
     Card {
         name: "shared",
         about: "one head for any modality, mean of its logits",
+        unimodal: "the head on its feature",
+    },
+    Card {
+        name: "deep: {hidden: [256, 64]}",
+        about: "a head of three layers for each modality, mean of their logits",
+        unimodal: "its head",
+    },
+    Card {
+        name: "boosted: {hidden: 256}",
+        about: "one head of two layers for any modality, sum of its logits times a learnt rate",
         unimodal: "the head on its feature",
     },
     Card { name: "separate", about: "networks that share nothing, mean of their logits", unimodal: "its head" },

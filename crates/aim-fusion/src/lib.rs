@@ -2,11 +2,13 @@
 #![deny(missing_docs)]
 
 mod config;
+mod deep;
 mod gated;
 mod heads;
 mod network;
 
 pub use config::{CARDS, Card, FusionConfig};
+pub use deep::{Boosted, Deep};
 pub use gated::{Film, Gated};
 pub use heads::{Concat, Separate, Shared, Sum};
 pub use network::{LateFusion, ModelConfig};

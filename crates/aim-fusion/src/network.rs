@@ -30,7 +30,8 @@ impl ModelConfig {
     /// What the network will be able to give, before it is built.
     pub fn offers(&self) -> Offers {
         let offers = self.fusion.offers();
-        Offers { uni_heads: self.uni_heads, unimodal: offers.unimodal || self.uni_heads, ..offers }
+        let adapters = self.encoders.values().any(|e| e.low_rank().is_some());
+        Offers { uni_heads: self.uni_heads, unimodal: offers.unimodal || self.uni_heads, adapters, ..offers }
     }
 }
 

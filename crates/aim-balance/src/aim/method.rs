@@ -1,8 +1,8 @@
 //! One step of AIM: measure, decouple, rely on the auxiliary blocks.
 
 use aim_core::{
-    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Kept, NetSpec, Norm, Output, Pass, Report, Result, Rng, State,
-    Stateful, Step, View,
+    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Kept, NetSpec, Norm, Output, Pass, Plain, Report, Result, Rng,
+    State, Stateful, Step, View,
 };
 use candle_core::{DType, Tensor};
 
@@ -31,6 +31,8 @@ impl Aim {
         Self { settings, rule, spec: net.clone(), prototypes: None, rho: None, saliency }
     }
 }
+
+impl Plain for Aim {}
 
 impl EpochWork for Aim {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {

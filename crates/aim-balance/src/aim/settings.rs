@@ -1,10 +1,11 @@
 //! AIM's settings, presets and ablations.
 
-use aim_core::{Method, NetSpec, Prepared, Result};
+use aim_core::{NetSpec, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Aim;
 use crate::card::{About, Needs, Setting, Settings, within};
+use crate::stack::Built;
 
 /// Card of AIM.
 pub static ABOUT: About = About {
@@ -112,7 +113,7 @@ pub static ABOUT: About = About {
             meaning: "plain and auxiliary loss; a random half of the samples auxiliary; auxiliary alone",
         },
     ],
-    needs: Needs { single: false, at_most: None, unimodal: false, uni_heads: false, disjoint_heads: false },
+    needs: Needs::NONE,
 };
 
 macro_rules! choice {
@@ -274,7 +275,7 @@ impl Settings for AimSettings {
         within("saliency_every", self.saliency_every as f64, 1., f64::MAX)
     }
 
-    fn build(self, net: &NetSpec) -> Result<Box<dyn Method>> {
-        Ok(Box::new(Prepared(Aim::new(self, net))))
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Aim::new(self, net)))
     }
 }

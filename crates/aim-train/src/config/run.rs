@@ -117,7 +117,7 @@ impl RunConfig {
         }
         self.model.fusion.check(modalities.len(), "model.fusion")?;
         let offers = self.model.offers();
-        aim_balance::check(&self.method, modalities.len(), offers)
+        aim_balance::check(&self.method, &modalities, offers)
     }
 }
 

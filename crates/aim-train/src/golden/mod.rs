@@ -4,7 +4,9 @@
 mod case;
 mod compare;
 mod numeric;
+mod quantities;
 mod steps;
+mod translate;
 
 use std::path::Path;
 

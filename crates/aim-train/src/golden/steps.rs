@@ -8,18 +8,28 @@ use aim_optim::OptimConfig;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
-use super::case::Case;
+use super::{
+    case::{Case, Model},
+    translate::{Translated, translate},
+};
 
-/// An optimizer that remembers the gradients it was given.
+/// An optimizer that remembers its updates.
 struct Recorder {
     inner: Box<dyn Optim>,
-    seen: Vec<Grads>,
+    seen: Vec<Update>,
+}
+
+/// The gradients of an update and the parameters after it.
+struct Update {
+    grads: Grads,
+    after: BTreeMap<String, Tensor>,
 }
 
 impl Optim for Recorder {
     fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
-        self.seen.push(grads.clone());
-        self.inner.apply(params, grads)
+        self.inner.apply(params, grads)?;
+        self.seen.push(Update { grads: grads.clone(), after: params.snapshot()? });
+        Ok(())
     }
     fn lr(&self) -> f64 {
         self.inner.lr()
@@ -41,28 +51,40 @@ impl Stateful for Recorder {
 /// Every quantity that the case's steps give, under the names of the expected file.
 pub(super) fn run(case: &Case) -> Result<BTreeMap<String, Tensor>> {
     let net = network(case)?;
-    let mut method = method(case, &net)?;
+    let translated = translate(case)?;
+    let mut method = method(case, &net, &translated)?;
     let mut opt = Recorder { inner: optimizer(case)?, seen: Vec::new() };
     let mut got = BTreeMap::new();
     for t in 0..case.spec.steps {
-        let batch = batch(case, &net, t)?;
+        let batch = batch(case, &net, t, &translated.given)?;
         opt.seen.clear();
-        let clock =
-            Clock { epoch: case.spec.epoch, epochs: case.spec.epoch + 1, step: t, steps_per_epoch: case.spec.steps };
+        let clock = translated.clock(case, t);
         let report = method.step(&mut Step { net: &net, opt: &mut opt, batch: &batch, clock, seed: 0, trace: true })?;
         collect(&mut got, t, &report, &opt.seen);
         for (name, value) in net.params().snapshot()? {
             got.insert(format!("param{}.{name}", t + 1), value);
         }
+        for (name, value) in method.state()?.0 {
+            let (kind, rest) = name.split_at(name.find('.').unwrap_or(name.len()));
+            got.insert(format!("{kind}{}{rest}", t + 1), value.copy()?);
+        }
     }
     Ok(got)
 }
 
-fn collect(got: &mut BTreeMap<String, Tensor>, t: usize, report: &Report, seen: &[Grads]) {
+/// Files a step's report and gradients. In the first step the updates are also filed one by one, for methods with several.
+fn collect(got: &mut BTreeMap<String, Tensor>, t: usize, report: &Report, seen: &[Update]) {
     let prefix = if t == 0 { String::new() } else { format!("step{}.", t + 1) };
     got.extend(report.iter().map(|(k, v)| (format!("{prefix}{k}"), v.clone())));
-    if let (0, Some(grads)) = (t, seen.first()) {
-        got.extend(grads.iter().map(|(k, g)| (format!("grad.{k}"), g.clone())));
+    if t > 0 {
+        return;
+    }
+    if let Some(first) = seen.first() {
+        got.extend(first.grads.iter().map(|(k, g)| (format!("grad.{k}"), g.clone())));
+    }
+    for (i, update) in (1..).zip(seen) {
+        got.extend(update.grads.iter().map(|(k, g)| (format!("substep{i}.grad.{k}"), g.clone())));
+        got.extend(update.after.iter().map(|(k, v)| (format!("substep{i}.param.{k}"), v.clone())));
     }
 }
 
@@ -74,17 +96,33 @@ fn network(case: &Case) -> Result<LateFusion> {
         let encoder = model.encoders.get(name).ok_or_else(|| case.invalid(format!("no encoder `{name}`")))?;
         let keep = |k: &str| encoder.get(k).map(|v| (k.to_owned(), v.clone()));
         let mut config: serde_json::Map<String, Value> =
-            ["widths", "base_width"].into_iter().filter_map(keep).collect();
+            ["widths", "base_width", "lora"].into_iter().filter_map(keep).collect();
         config.insert("name".into(), encoder.get("type").cloned().unwrap_or_default());
         encoders.insert(name.clone(), Value::Object(config));
         let suffix = if case.spec.steps > 1 { ".1" } else { "" };
         shapes.push((name.clone(), case.batch(&format!("x.{name}{suffix}"))?.dims()[1..].to_vec()));
     }
-    let config = json!({ "encoders": encoders, "fusion": model.fusion, "uni_heads": model.uni_heads });
+    let config = json!({ "encoders": encoders, "fusion": fusion(case, model)?, "uni_heads": model.uni_heads });
     let config: ModelConfig = serde_json::from_value(config).map_err(|e| case.invalid(format!("model: {e}")))?;
     let net = LateFusion::new(&config, &shapes, model.classes, 0, &Device::Cpu)?;
     net.params().load(&case.init)?;
     Ok(net)
+}
+
+/// The fusion; a case says `none` where its method has heads of its own, whose widths are those of the weights.
+fn fusion(case: &Case, model: &Model) -> Result<Value> {
+    let rows = |name: &str| -> Result<usize> {
+        let weight = case.init.get(name).ok_or_else(|| case.invalid(format!("no parameter `{name}`")))?;
+        Ok(weight.dim(0)?)
+    };
+    Ok(match (model.fusion.as_str(), case.spec.method.as_str()) {
+        ("none", "igm") => {
+            let head = format!("igm_head.{}", model.modalities[0]);
+            json!({ "deep": { "hidden": [rows(&format!("{head}.0.weight"))?, rows(&format!("{head}.1.weight"))?] } })
+        }
+        ("none", "reconboost") => json!({ "boosted": { "hidden": rows("head.0.weight")? } }),
+        (name, _) => json!(name),
+    })
 }
 
 fn optimizer(case: &Case) -> Result<Box<dyn Optim>> {
@@ -97,23 +135,27 @@ fn optimizer(case: &Case) -> Result<Box<dyn Optim>> {
     Ok(config.build())
 }
 
-/// The method's config section; what the case supplies from outside is no setting.
-fn method(case: &Case, net: &LateFusion) -> Result<Box<dyn Method>> {
-    let mut section: serde_json::Map<String, Value> = case.spec.hyper.clone().into_iter().collect();
-    section.remove("quality");
-    section.insert("name".into(), json!(case.spec.method));
-    let section = serde_yaml::to_value(Value::Object(section)).map_err(|e| case.invalid(e.to_string()))?;
-    aim_balance::build(&section, net.spec())
+/// The method that the case describes, in the state that it starts from.
+fn method(case: &Case, net: &LateFusion, translated: &Translated) -> Result<Box<dyn Method>> {
+    let section = serde_yaml::to_value(&translated.section).map_err(|e| case.invalid(e.to_string()))?;
+    let mut method = aim_balance::build(&section, net.spec())?;
+    let mut state = method.state()?;
+    state.0.extend(translated.state.0.clone());
+    method.load(&state)?;
+    Ok(method)
 }
 
 /// The batch of step `t`: inputs, labels, and everything else as supplied draws.
-fn batch(case: &Case, net: &LateFusion, t: usize) -> Result<Batch> {
+fn batch(case: &Case, net: &LateFusion, t: usize, given: &[(String, Tensor)]) -> Result<Batch> {
     let suffix = if case.spec.steps > 1 { format!(".{}", t + 1) } else { String::new() };
     let input = |m: &String| Ok(case.batch(&format!("x.{m}{suffix}"))?.clone());
     let inputs = net.spec().modalities.iter().map(input).collect::<Result<_>>()?;
     let labels = case.batch(&format!("y{suffix}"))?.to_dtype(DType::U32)?;
     let mut batch = Batch::new(inputs, labels)?;
-    let given = |(k, v): (&String, &Tensor)| Some((k.strip_suffix(suffix.as_str())?.to_owned(), v.clone()));
-    batch.given = case.batch.iter().filter_map(given).collect();
+    if let Some(ids) = case.batch.get(&format!("index{suffix}")) {
+        batch.ids = ids.to_vec1::<i64>()?.into_iter().map(|i| i as usize).collect();
+    }
+    let of_step = |(k, v): (&String, &Tensor)| Some((k.strip_suffix(suffix.as_str())?.to_owned(), v.clone()));
+    batch.given = case.batch.iter().filter_map(of_step).chain(given.iter().cloned()).collect();
     Ok(batch)
 }

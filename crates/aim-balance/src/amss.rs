@@ -1,0 +1,268 @@
+//! AMSS and AMSS+: adaptively masked subnetworks (Yang et al., TPAMI 2025, arXiv 2404.08347): the modality that says more
+//! about the label has fewer of its units updated.
+//!
+//! ```text
+//! I_m   = -CE(unimodal_m) + H(Y) + offset          H(Y): entropy of the batch's label frequencies
+//! t_m   = I_m / H(softmax(phi_m)) / temperature;   rho_m = clamp(1 - softmax(t)_m, 0.1, 0.9); 0.5 each if any I_m <= 0
+//! unit o of a layer: p_o = |g_o|^2 / sum |g|^2;  n = ceil(units rho_m) are drawn without replacement with chances p
+//! drawn units: gradient times 1 (amss), 1 / min(1, n p_o) (amss+), 1 / (p_o + 1/units) (amss+official);   others: 0
+//! head: the same in each class row over the columns of each modality
+//! ```
+//! Units are output units of linear layers and channels of block convolutions (not stems, shortcuts, biases, norm layers).
+//! The official audio-visual script never applies the head's mask (`mask_head: false`), takes another quantity for H(Y) and
+//! its AMSS+ weight is no inverse of a chance; the clean forms are the defaults. temperature 0.2 and offset 0.5 are official.
+
+use aim_core::{GradOp, Grads, Idle, Kind, NetSpec, Part, Report, Result, Rng, Role, Seen, Stateless};
+use candle_core::{D, DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::stack::Built;
+use crate::util::number;
+
+/// Card of [`Amss`].
+pub static ABOUT: About = About {
+    name: "amss",
+    title: "AMSS",
+    idea: "update only a sampled part of each encoder, the smaller the more its modality says",
+    paper: "Yang et al., TPAMI 2025 (arXiv 2404.08347)",
+    settings: &[
+        Setting { name: "temperature", default: "0.2", range: "above 0", meaning: "sharpness of the shares" },
+        Setting { name: "offset", default: "0.5", range: "0 to 100", meaning: "added to the information" },
+        Setting { name: "weights", default: "amss", range: "amss | amss+ | amss+official", meaning: "of drawn units" },
+        Setting { name: "mask_head", default: "true", range: "true | false", meaning: "also mask the head" },
+    ],
+    needs: Needs { unimodal: true, ..Needs::NONE },
+};
+
+/// Weights of drawn units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Weights {
+    /// 1.
+    #[serde(rename = "amss")]
+    Plain,
+    /// `1 / min(1, n p)`.
+    #[serde(rename = "amss+")]
+    Plus,
+    /// `1 / (p + 1 / units)`.
+    #[serde(rename = "amss+official")]
+    Official,
+}
+
+/// Settings of `amss`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Amss {
+    /// Sharpness of the shares.
+    pub temperature: f64,
+    /// Added to the information.
+    pub offset: f64,
+    /// Weights of drawn units.
+    pub weights: Weights,
+    /// Also mask the head.
+    pub mask_head: bool,
+}
+
+impl Default for Amss {
+    fn default() -> Self {
+        Self { temperature: 0.2, offset: 0.5, weights: Weights::Plain, mask_head: true }
+    }
+}
+
+impl Settings for Amss {
+    fn check(&self) -> Result<()> {
+        within("temperature", self.temperature, f64::MIN_POSITIVE, f64::MAX)?;
+        within("offset", self.offset, 0., 100.)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(self))
+    }
+}
+
+impl Stateless for Amss {}
+impl Idle for Amss {}
+
+impl GradOp for Amss {
+    fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        let rho = self.shares(seen, report)?;
+        let spec = seen.net.spec();
+        let widths = &spec.widths;
+        grads.map(seen.net.params(), |name, role, grad| match role.part {
+            Part::Encoder { modality, depth } if is_unit_layer(role, grad, depth, &spec.inputs[modality]) => {
+                self.layer(name, grad, rho[modality], seen, report).map(Some)
+            }
+            Part::Head { modality } if role.is_weight() && self.mask_head => {
+                let parts: Vec<(usize, usize)> = match modality {
+                    Some(m) => vec![(m, widths[m])],
+                    None if grad.dim(1)? == widths.iter().sum::<usize>() => {
+                        widths.iter().copied().enumerate().collect()
+                    }
+                    None => return Ok(None),
+                };
+                self.head(name, grad, &parts, &rho, seen, report).map(Some)
+            }
+            _ => Ok(None),
+        })
+    }
+}
+
+/// Every linear layer, and convolutions that neither read the encoder's input (stems) nor have a kernel of one (shortcuts).
+fn is_unit_layer(role: Role, grad: &Tensor, depth: usize, input: &[usize]) -> bool {
+    let dims = grad.dims();
+    match role.kind {
+        Kind::Linear => true,
+        Kind::Conv => dims[2..].iter().any(|k| *k > 1) && !(depth == 0 && input.first() == Some(&dims[1])),
+        _ => false,
+    }
+}
+
+impl Amss {
+    /// Share of each modality's units that is updated.
+    fn shares(&self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<f64>> {
+        let names = &seen.net.spec().modalities;
+        let label_entropy = label_entropy(&seen.batch.labels)?;
+        report.scalar("label_entropy", label_entropy)?;
+        let (mut information, mut rates) = (vec![], vec![]);
+        for (m, name) in names.iter().enumerate() {
+            let own =
+                label_entropy + self.offset - number(&cross_entropy(&seen.out.unimodal[m].detach(), seen.batch)?)?;
+            let entropy = feature_entropy(&seen.out.features[m].detach())?;
+            report.scalar(format!("information.{name}"), own)?;
+            report.scalar(format!("feature_entropy.{name}"), entropy)?;
+            information.push(own);
+            rates.push(own / entropy / self.temperature);
+        }
+        let largest = rates.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = rates.iter().map(|r| (r - largest).exp()).sum();
+        let share = |rate: &f64| (1. - (rate - largest).exp() / total).clamp(0.1, 0.9);
+        let rho: Vec<f64> = match information.iter().any(|i| *i <= 0.) || !largest.is_finite() {
+            true => vec![0.5; names.len()],
+            false => rates.iter().map(share).collect(),
+        };
+        names.iter().zip(&rho).try_for_each(|(name, rho)| report.scalar(format!("rho.{name}"), *rho))?;
+        Ok(rho)
+    }
+
+    fn layer(&self, name: &str, grad: &Tensor, rho: f64, seen: &Seen<'_>, report: &mut Report) -> Result<Tensor> {
+        let flat = grad.flatten_from(1)?;
+        let score: Vec<f64> = flat.sqr()?.sum(1)?.to_dtype(DType::F64)?.to_vec1()?;
+        let given = seen.batch.given.get(&format!("mask.{name}")).map(|m| m.to_vec1::<f32>()).transpose()?;
+        let rng = &mut seen.draws.rng(&format!("amss.{name}"));
+        let Drawn { p, n, factor } = self.draw(&score, rho, given, rng);
+        if seen.trace {
+            report.list(format!("score.{name}"), &score)?;
+            report.list(format!("p.{name}"), &p)?;
+            report.scalar(format!("n.{name}"), n as f64)?;
+            report.list(format!("weight.{name}"), &factor)?;
+        }
+        let factor = Tensor::new(factor, grad.device())?.to_dtype(grad.dtype())?.unsqueeze(1)?;
+        Ok(flat.broadcast_mul(&factor)?.reshape(grad.dims())?)
+    }
+
+    fn head(
+        &self,
+        name: &str,
+        grad: &Tensor,
+        parts: &[(usize, usize)],
+        rho: &[f64],
+        seen: &Seen<'_>,
+        report: &mut Report,
+    ) -> Result<Tensor> {
+        let score = grad.sqr()?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let given = seen.batch.given.get(&format!("mask.{name}")).map(|m| m.to_vec2::<f32>()).transpose()?;
+        let mut rows = vec![vec![]; score.len()];
+        let mut start = 0;
+        for &(m, width) in parts {
+            let (mut chances, mut factors, mut count) = (vec![], vec![], 0);
+            for (class, row) in score.iter().enumerate() {
+                let mask = given.as_ref().map(|g| g[class][start..start + width].to_vec());
+                let rng = &mut seen.draws.rng(&format!("amss.{name}.{m}.{class}"));
+                let Drawn { p, n, factor } = self.draw(&row[start..start + width], rho[m], mask, rng);
+                rows[class].extend(factor.iter().copied());
+                (chances.push(p), factors.push(factor), count = n);
+            }
+            start += width;
+            if seen.trace {
+                let modality = &seen.net.spec().modalities[m];
+                report.note(format!("head_p.{modality}"), &Tensor::new(chances, grad.device())?);
+                report.scalar(format!("head_n.{modality}"), count as f64)?;
+                report.note(format!("head_weight.{modality}"), &Tensor::new(factors, grad.device())?);
+            }
+        }
+        Ok((grad * Tensor::new(rows, grad.device())?.to_dtype(grad.dtype())?)?)
+    }
+
+    /// Draws the units of one layer, or takes those given.
+    fn draw(&self, score: &[f64], rho: f64, given: Option<Vec<f32>>, rng: &mut Rng) -> Drawn {
+        let (units, total) = (score.len() as f64, score.iter().sum::<f64>());
+        let p: Vec<f64> = score.iter().map(|s| if total > 0. { s / total } else { 1. / units }).collect();
+        // 9 of 10 units at rho 0.9 are 9, not the 10 that rounding makes of 9.000000000000002.
+        let n = (units * rho - 1e-9).ceil() as usize;
+        let mask = given.unwrap_or_else(|| without_replacement(&p, n, rng));
+        let weight = |p: &f64| match self.weights {
+            Weights::Plain => 1.,
+            Weights::Plus => 1. / (n as f64 * p).min(1.),
+            Weights::Official => 1. / (p + 1. / units),
+        };
+        let factor = p.iter().zip(mask).map(|(p, m)| if m == 0. { 0. } else { weight(p) }).collect();
+        Drawn { p, n, factor }
+    }
+}
+
+struct Drawn {
+    p: Vec<f64>,
+    n: usize,
+    factor: Vec<f64>,
+}
+
+/// `n` draws without replacement with chances `p`: the largest of `log p` plus Gumbel noise.
+fn without_replacement(p: &[f64], n: usize, rng: &mut Rng) -> Vec<f32> {
+    let key = |p: &f64| p.max(1e-300).ln() - (-rng.uniform().max(1e-300).ln()).ln();
+    let keys: Vec<f64> = p.iter().map(key).collect();
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|a, b| keys[*b].total_cmp(&keys[*a]));
+    let mut mask = vec![0.; p.len()];
+    order.into_iter().take(n).for_each(|i| mask[i] = 1.);
+    mask
+}
+
+/// Entropy of the frequencies of the labels, in nats.
+fn label_entropy(labels: &Tensor) -> Result<f64> {
+    let labels = labels.to_vec1::<u32>()?;
+    let frequency = |y: &u32| labels.iter().filter(|l| *l == y).count() as f64 / labels.len() as f64;
+    Ok(-labels.iter().map(|y| frequency(y).ln()).sum::<f64>() / labels.len() as f64)
+}
+
+/// Mean over the batch of the entropy of `softmax(feature)`.
+fn feature_entropy(features: &Tensor) -> Result<f64> {
+    let log_p = aim_ops::log_softmax(features)?;
+    Ok(-number(&(log_p.exp()? * log_p)?.sum(D::Minus1)?.mean_all()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn weights_by_hand() {
+        let draw = |weights| {
+            let amss = Amss { weights, ..Amss::default() };
+            amss.draw(&[1., 2., 1., 4.], 0.5, Some(vec![1., 0., 0., 1.]), &mut Rng::keyed(0, "x")).factor
+        };
+        assert_eq!(draw(Weights::Plain), [1., 0., 0., 1.]);
+        // n = 2, p = 1/8 and 1/2.
+        assert_eq!(draw(Weights::Plus), [4., 0., 0., 1.]);
+        assert_eq!(draw(Weights::Official), [1. / 0.375, 0., 0., 1. / 0.75]);
+    }
+
+    #[test]
+    fn draws_are_as_many_as_asked_and_label_entropy_is_that_of_frequencies() {
+        let mask = without_replacement(&[0.1, 0.2, 0.3, 0.4], 3, &mut Rng::keyed(1, "x"));
+        assert_eq!(mask.iter().sum::<f32>(), 3.);
+        let labels = Tensor::new(&[0u32, 1, 1, 1], &Device::Cpu).unwrap();
+        let by_hand = -(0.25 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
+        assert!((label_entropy(&labels).unwrap() - by_hand).abs() < 1e-12);
+    }
+}

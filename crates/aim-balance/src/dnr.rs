@@ -1,0 +1,216 @@
+//! D&R: Diagnosing & Re-learning (Wei et al., ECCV 2024, arXiv 2407.09705): encoders whose features separate the training
+//! split better than the validation split are pulled back towards their start.
+//!
+//! ```text
+//! every `reinit_epochs` epochs, at most `reinit_count` times, for modality m and each of the two splits:
+//!   features scaled to [-1, 1] a dimension; k-means with as many clusters as classes
+//!   purity = share of samples whose label is the majority label of their cluster
+//! w_m = tanh(lambda |purity_train - purity_validation|);   theta <- w_m theta_start + (1 - w_m) theta      encoder m
+//! ```
+//! Head, running statistics and the optimizer's moments are left alone. Training is joint in between. k-means starts from
+//! k-means++ and runs at most 50 rounds, its draws keyed by the run's seed. Defaults: those of the official script.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aim_core::{
+    EpochStart, EpochWork, Loss, NetSpec, Objective, Pass, Report, Result, Rng, Seen, Split, State, Stateful,
+};
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::FusedLoss;
+use crate::stack::Built;
+
+/// Card of [`Dnr`].
+pub static ABOUT: About = About {
+    name: "dnr",
+    title: "D&R",
+    idea: "pull encoders that separate training better than validation data back to their start",
+    paper: "Wei et al., ECCV 2024 (arXiv 2407.09705)",
+    settings: &[
+        Setting { name: "lambda", default: "3", range: "0 to 100", meaning: "strength; 0 is joint training" },
+        Setting { name: "reinit_epochs", default: "20", range: "1 or more", meaning: "epochs between diagnoses" },
+        Setting { name: "reinit_count", default: "3", range: "0 or more", meaning: "diagnoses in a run" },
+    ],
+    needs: Needs::NONE,
+};
+
+/// Settings of `dnr`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dnr {
+    /// Strength.
+    pub lambda: f64,
+    /// Epochs between diagnoses.
+    pub reinit_epochs: usize,
+    /// Diagnoses in a run.
+    pub reinit_count: usize,
+}
+
+impl Default for Dnr {
+    fn default() -> Self {
+        Self { lambda: 3., reinit_epochs: 20, reinit_count: 3 }
+    }
+}
+
+impl Settings for Dnr {
+    fn check(&self) -> Result<()> {
+        within("lambda", self.lambda, 0., 100.)?;
+        within("reinit_epochs", self.reinit_epochs as f64, 1., f64::MAX)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Relearning { settings: self, start: BTreeMap::new() }))
+    }
+}
+
+struct Relearning {
+    settings: Dnr,
+    /// Encoder weights before the first step.
+    start: BTreeMap<Arc<str>, Tensor>,
+}
+
+impl Objective for Relearning {
+    fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
+        FusedLoss.losses(seen, report)
+    }
+}
+
+impl EpochWork for Relearning {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        let Dnr { lambda, reinit_epochs, reinit_count } = self.settings;
+        if cx.clock.epoch == 0 {
+            let encoders = cx.net.params().iter().filter(|(_, p)| p.role.encoder().is_some());
+            self.start = encoders.map(|(k, p)| Ok((k.clone(), p.var.as_tensor().copy()?))).collect::<Result<_>>()?;
+        }
+        // The official code diagnoses after the epochs whose number divides, so one epoch later than a count from 1.
+        let done = cx.clock.epoch.saturating_sub(1);
+        if done == 0 || done % reinit_epochs != 0 || done / reinit_epochs > reinit_count || lambda == 0. {
+            return Ok(());
+        }
+        for m in 0..cx.net.modalities() {
+            let gap = diagnose(cx, m, Split::Train)? - diagnose(cx, m, Split::Validation)?;
+            let pull = weight(lambda, gap);
+            for (name, param) in cx.net.params().iter().filter(|(_, p)| p.role.encoder() == Some(m)) {
+                if let Some(start) = self.start.get(name) {
+                    param.var.set(&pulled(start, &param.var.as_detached_tensor(), pull)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `tanh(lambda |gap|)`: how far an encoder is pulled back.
+pub fn weight(lambda: f64, gap: f64) -> f64 {
+    (lambda * gap.abs()).tanh()
+}
+
+/// `w start + (1 - w) now`.
+///
+/// # Errors
+/// If shapes differ.
+pub fn pulled(start: &Tensor, now: &Tensor, w: f64) -> Result<Tensor> {
+    Ok(((start * w)? + (now * (1. - w))?)?)
+}
+
+/// Purity of the clusters of a modality's features on a split.
+fn diagnose(cx: &EpochStart<'_>, m: usize, split: Split) -> Result<f64> {
+    let (mut features, mut labels) = (vec![], vec![]);
+    cx.samples.each(split, &mut |batch| {
+        features.push(cx.net.encode(m, &batch.inputs[m], &mut Pass::eval())?.detach());
+        labels.extend(batch.labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize));
+        Ok(())
+    })?;
+    let points = scaled(&Tensor::cat(&features, 0)?)?.to_vec2::<f64>()?;
+    let mut rng = Rng::keyed(cx.seed, &format!("dnr.{m}.{split:?}@{}", cx.clock.epoch));
+    Ok(purity(&clusters(&points, cx.net.spec().classes, &mut rng), &labels))
+}
+
+/// Features `[N, d]` scaled to [-1, 1] in each dimension (f64); constant dimensions become -1.
+///
+/// # Errors
+/// If there is no sample.
+pub fn scaled(features: &Tensor) -> Result<Tensor> {
+    let x = features.to_dtype(DType::F64)?;
+    let (low, high) = (x.min_keepdim(0)?, x.max_keepdim(0)?);
+    let range = (high - &low)?.maximum(1e-12)?;
+    Ok((x.broadcast_sub(&low)?.broadcast_div(&range)? * 2.)?.affine(1., -1.)?)
+}
+
+/// Share of samples whose label is the majority label of their cluster.
+pub fn purity(clusters: &[usize], labels: &[usize]) -> f64 {
+    let mut counts: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
+    for (cluster, label) in clusters.iter().zip(labels) {
+        *counts.entry(*cluster).or_default().entry(*label).or_default() += 1;
+    }
+    let majority: usize = counts.values().filter_map(|labels| labels.values().max()).sum();
+    majority as f64 / labels.len() as f64
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
+}
+
+/// The nearest centre and the squared distance to it.
+fn nearest(point: &[f64], centres: &[Vec<f64>]) -> (usize, f64) {
+    let distances = centres.iter().map(|c| distance(point, c)).enumerate();
+    distances.fold((0, f64::INFINITY), |best, next| if next.1 < best.1 { next } else { best })
+}
+
+/// Cluster of each point by k-means.
+fn clusters(points: &[Vec<f64>], k: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut centres = vec![points[rng.below(points.len())].clone()];
+    while centres.len() < k.min(points.len()) {
+        let chances: Vec<f64> = points.iter().map(|p| nearest(p, &centres).1).collect();
+        let mut left = rng.uniform() * chances.iter().sum::<f64>();
+        let pick = chances.iter().position(|c| {
+            left -= c;
+            left < 0.
+        });
+        centres.push(points[pick.unwrap_or(0)].clone());
+    }
+    let mut assigned = vec![];
+    for _ in 0..50 {
+        let next: Vec<usize> = points.iter().map(|p| nearest(p, &centres).0).collect();
+        if next == assigned {
+            break;
+        }
+        assigned = next;
+        for (c, centre) in centres.iter_mut().enumerate() {
+            let own: Vec<_> = points.iter().zip(&assigned).filter(|(_, a)| **a == c).map(|(p, _)| p).collect();
+            for (d, x) in centre.iter_mut().enumerate().filter(|_| !own.is_empty()) {
+                *x = own.iter().map(|p| p[d]).sum::<f64>() / own.len() as f64;
+            }
+        }
+    }
+    assigned
+}
+
+impl Stateful for Relearning {
+    fn state(&self) -> Result<State> {
+        Ok(State(self.start.iter().map(|(k, t)| (format!("start.{k}"), t.clone())).collect()))
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.start = state.part("start").0.into_iter().map(|(k, t)| (k.into(), t)).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purity_by_hand() {
+        // Cluster 0 holds labels 1, 1, 2; cluster 1 holds 2, 2.
+        assert_eq!(purity(&[0, 0, 0, 1, 1], &[1, 1, 2, 2, 2]), 0.8);
+    }
+
+    #[test]
+    fn clusters_of_two_clouds() {
+        let points: Vec<Vec<f64>> = [0., 0.1, 0.2, 5., 5.1].iter().map(|x| vec![*x]).collect();
+        let found = clusters(&points, 2, &mut Rng::keyed(0, "x"));
+        assert_eq!(purity(&found, &[0, 0, 0, 1, 1]), 1.);
+    }
+}

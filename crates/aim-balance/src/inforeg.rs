@@ -1,0 +1,188 @@
+//! InfoReg: information regulation in the prime learning window (Huang et al., CVPR 2025, arXiv 2503.18595).
+//!
+//! ```text
+//! s_m = mean log-probability of the true class from modality m alone
+//! Delta_m = mean over modalities with a lower score of s_m - s_j; 0 for the weakest
+//! Tr_m(t) = mean over the batches of epoch t of |gradient of encoder m|^2
+//! window: (Tr(t-1) - Tr(t-2)) / Tr(t-1) > K
+//! in the window and Delta_m > 0:  g += exp(beta tanh(Delta_m)) (w - w at the end of the last epoch)    all of encoder m
+//! ```
+//! This is the paper's rule; the released script uses other constants for each modality, sums of probabilities and one
+//! modality's trace for both. `unimodal_losses` adds the unimodal losses (InfoReg*). beta and K are the paper's.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aim_core::{EpochStart, EpochWork, GradOp, Grads, Net, NetSpec, Report, Result, Seen, State, Stateful};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::{FusedAndUnimodal, cross_entropy};
+use crate::stack::Built;
+use crate::util::number;
+
+/// Card of [`InfoReg`].
+pub static ABOUT: About = About {
+    name: "inforeg",
+    title: "InfoReg",
+    idea: "hold the encoder that is ahead near its last epoch while it takes in information fastest",
+    paper: "Huang et al., CVPR 2025 (arXiv 2503.18595)",
+    settings: &[
+        Setting { name: "beta", default: "0.9", range: "0 to 100", meaning: "growth of the hold with the lead" },
+        Setting {
+            name: "K",
+            default: "0.04",
+            range: "-100 to 100",
+            meaning: "growth of the trace that opens the window",
+        },
+        Setting {
+            name: "unimodal_losses",
+            default: "false",
+            range: "true | false",
+            meaning: "add the unimodal losses (InfoReg*)",
+        },
+    ],
+    needs: Needs { unimodal: true, ..Needs::NONE },
+};
+
+/// Settings of `inforeg`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InfoReg {
+    /// Growth of the hold with the lead.
+    pub beta: f64,
+    /// Growth of the trace that opens the window.
+    #[serde(rename = "K")]
+    pub k: f64,
+    /// Add the unimodal losses.
+    pub unimodal_losses: bool,
+}
+
+impl Default for InfoReg {
+    fn default() -> Self {
+        Self { beta: 0.9, k: 0.04, unimodal_losses: false }
+    }
+}
+
+impl Settings for InfoReg {
+    fn check(&self) -> Result<()> {
+        within("beta", self.beta, 0., 100.)?;
+        within("K", self.k, -100., 100.)
+    }
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        let (unimodal, n) = (self.unimodal_losses, net.modalities.len());
+        let (names, trace, running) = (net.modalities.clone(), vec![vec![]; n], vec![0.; n]);
+        let built = Built::op(Regulated { settings: self, names, trace, running, steps: 0, previous: BTreeMap::new() });
+        Ok(if unimodal { built.with_objective(FusedAndUnimodal { weight: 1. }) } else { built })
+    }
+}
+
+struct Regulated {
+    settings: InfoReg,
+    names: Vec<String>,
+    /// Traces of the last two epochs, oldest first.
+    trace: Vec<Vec<f64>>,
+    /// Sum of squared norms in this epoch, and the number of its steps.
+    running: Vec<f64>,
+    steps: usize,
+    /// Encoder weights at the end of the last epoch.
+    previous: BTreeMap<Arc<str>, Tensor>,
+}
+
+/// Lead of each modality over those that score less.
+fn leads(scores: &[f64]) -> Vec<f64> {
+    let lead = |own: &f64| {
+        let lower: Vec<f64> = scores.iter().filter(|s| *s < own).map(|s| own - s).collect();
+        lower.iter().sum::<f64>() / lower.len().max(1) as f64
+    };
+    scores.iter().map(lead).collect()
+}
+
+impl Regulated {
+    fn in_window(&self, m: usize) -> bool {
+        matches!(self.trace[m][..], [before, last] if (last - before) / last > self.settings.k)
+    }
+
+    fn watch(&mut self, grads: &Grads, net: &dyn Net, report: &mut Report) -> Result<()> {
+        for (m, name) in self.names.iter().enumerate() {
+            let own = grads.clone().filter(net.params(), |role| role.encoder() == Some(m));
+            let squared = own.dot(&own)?;
+            report.scalar(format!("trace.{name}"), squared)?;
+            self.running[m] += squared;
+        }
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+impl GradOp for Regulated {
+    fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
+        self.watch(grads, seen.net, report)?;
+        let score = |logits: &Tensor| Ok(-number(&cross_entropy(&logits.detach(), seen.batch)?)?);
+        let scores = seen.out.unimodal.iter().map(score).collect::<Result<Vec<_>>>()?;
+        let leads = leads(&scores);
+        let mut hold = vec![0.; leads.len()];
+        for (m, name) in self.names.iter().enumerate() {
+            let window = self.in_window(m);
+            if window && leads[m] > 0. {
+                hold[m] = (self.settings.beta * leads[m].tanh()).exp();
+            }
+            report.scalar(format!("score.{name}"), scores[m])?;
+            report.scalar(format!("delta.{name}"), leads[m])?;
+            report.scalar(format!("window.{name}"), f64::from(u8::from(window)))?;
+            report.scalar(format!("coef.{name}"), hold[m])?;
+        }
+        let params = seen.net.params();
+        grads.map(params, |name, role, grad| match (role.encoder(), self.previous.get(name), params.get(name)) {
+            (Some(m), Some(old), Some(now)) if hold[m] != 0. => {
+                Ok(Some((grad + ((now.var.as_detached_tensor() - old)? * hold[m])?)?))
+            }
+            _ => Ok(None),
+        })
+    }
+}
+
+impl EpochWork for Regulated {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        if self.steps > 0 {
+            for (trace, running) in self.trace.iter_mut().zip(&mut self.running) {
+                trace.push(std::mem::take(running) / self.steps as f64);
+                trace.drain(..trace.len().saturating_sub(2));
+            }
+            self.steps = 0;
+        }
+        let encoders = cx.net.params().iter().filter(|(_, p)| p.role.encoder().is_some());
+        self.previous = encoders.map(|(k, p)| Ok((k.clone(), p.var.as_tensor().copy()?))).collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+impl Stateful for Regulated {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        for (m, name) in self.names.iter().enumerate() {
+            state.put(format!("trace.{name}"), &self.trace[m])?;
+        }
+        state.put("running", &self.running)?;
+        state.put("steps", &[self.steps as f64])?;
+        state.nest("prev", State(self.previous.iter().map(|(k, t)| (k.to_string(), t.clone())).collect()));
+        Ok(state)
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trace = self.names.iter().map(|n| state.numbers(&format!("trace.{n}"))).collect::<Result<_>>()?;
+        self.running = state.numbers("running")?;
+        self.steps = state.number("steps")? as usize;
+        self.previous = state.part("prev").0.into_iter().map(|(k, t)| (k.into(), t)).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leads_of_three_by_hand() {
+        assert_eq!(leads(&[-1., -3., -2.]), [1.5, 0., 1.]);
+    }
+}

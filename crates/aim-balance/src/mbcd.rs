@@ -1,0 +1,237 @@
+//! MBCD: Modality-Balanced Collaborative Distillation (Wang et al., AAAI 2026, arXiv 2511.20258), first order.
+//!
+//! ```text
+//! z_k = LayerNorm(encoder k);   s_k = sum over the batch of the largest probability of modality k's own head
+//! r_k = mean over j != k of s_k / s_j;   modality k is left out of the fusion with chance p_k = tanh(max(r_k - 1, 0))
+//! theta'_k = theta_k - alpha grad CE_k                                         inner step of each encoder
+//! L = CE(fused at theta') + lambda KL(p_ema || fused at theta') + sum of CE_k + lambda KL(p_ema || p_k)
+//! after the update: ema <- beta ema + (1 - beta) theta        encoders, fusion and fused head
+//! ```
+//! The gradient of the fused terms is taken at theta' and applied to theta (first order); the exact form needs second
+//! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm has no
+//! weights of its own. No code was public: alpha, beta and lambda are ours. Masks are drawn for the batch or for each sample.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aim_core::{
+    Batch, Grads, Idle, Infer, Method, Net, NetSpec, Output, Part, Pass, Report, Result, Role, State, Stateful, Step,
+    View,
+};
+use candle_core::{D, DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::ogm::ratios;
+use crate::stack::Built;
+use crate::util::{Still, number};
+
+/// Card of [`Mbcd`].
+pub static ABOUT: About = About {
+    name: "mbcd",
+    title: "MBCD",
+    idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged teacher",
+    paper: "Wang et al., AAAI 2026 (arXiv 2511.20258); first order",
+    settings: &[
+        Setting { name: "alpha", default: "0.01", range: "0 to 100", meaning: "length of the inner step" },
+        Setting { name: "beta", default: "0.99", range: "0 to 1", meaning: "share of the old teacher" },
+        Setting { name: "lambda", default: "0.5", range: "0 to 100", meaning: "weight of the distillation" },
+        Setting { name: "mask", default: "per_batch", range: "per_batch | per_sample", meaning: "what a draw drops" },
+    ],
+    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+};
+
+/// What a draw drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// A modality of the whole batch.
+    PerBatch,
+    /// A modality of a sample.
+    PerSample,
+}
+
+/// Settings of `mbcd`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mbcd {
+    /// Length of the inner step.
+    pub alpha: f64,
+    /// Share of the old teacher.
+    pub beta: f64,
+    /// Weight of the distillation.
+    pub lambda: f64,
+    /// What a draw drops.
+    pub mask: Mask,
+}
+
+impl Default for Mbcd {
+    fn default() -> Self {
+        Self { alpha: 0.01, beta: 0.99, lambda: 0.5, mask: Mask::PerBatch }
+    }
+}
+
+impl Settings for Mbcd {
+    fn check(&self) -> Result<()> {
+        within("alpha", self.alpha, 0., 100.)?;
+        within("beta", self.beta, 0., 1.)?;
+        within("lambda", self.lambda, 0., 100.)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::Method(Box::new(Collaborative { settings: self, teacher: BTreeMap::new() })))
+    }
+}
+
+struct Collaborative {
+    settings: Mbcd,
+    /// Averaged weights of encoders, fusion and fused head; none before the first step.
+    teacher: View,
+}
+
+impl Idle for Collaborative {}
+
+/// Normalised features of every modality.
+fn features(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+    let one = |(m, x): (usize, &Tensor)| {
+        let z = net.encode(m, x, pass)?;
+        let ones = Tensor::ones(z.dim(1)?, z.dtype(), z.device())?;
+        Ok(aim_ops::layer_norm(&z, &ones, &ones.zeros_like()?, 1e-5)?)
+    };
+    batch.inputs.iter().enumerate().map(one).collect()
+}
+
+fn output(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
+    let features = features(net, batch, pass)?;
+    net.fuse(features, batch.present.as_ref(), pass)
+}
+
+/// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.
+fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let log_p = (p + 1e-30)?.log()?;
+    Ok((p * (log_p - aim_ops::log_softmax(logits)?)?)?.sum(D::Minus1)?.mean_all()?)
+}
+
+impl Method for Collaborative {
+    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
+        if self.teacher.is_empty() {
+            self.teacher = averaged(cx.net).map(|(k, t)| Ok((k, t.copy()?))).collect::<Result<_>>()?;
+        }
+        let (mut report, params, lambda) = (Report::default(), cx.net.params(), self.settings.lambda);
+        let taught =
+            aim_ops::softmax(&output(cx.net, cx.batch, &mut Pass::eval().view(&self.teacher))?.logits.detach())?;
+        report.note("teacher_prob", &taught);
+        let out = output(cx.net, cx.batch, &mut Pass::train(cx.draws()))?;
+        let masks = self.masks(cx, &out, &mut report)?;
+        let (mut grads, mut shift) = (Grads::default(), Grads::default());
+        let mut total = taught.sum_all()?.affine(0., 0.)?;
+        for (m, name) in cx.net.spec().modalities.iter().enumerate() {
+            report.note(format!("unimodal.{name}"), &out.unimodal[m]);
+            let (ce, kl) = (cross_entropy(&out.unimodal[m], cx.batch)?, divergence(&taught, &out.unimodal[m])?);
+            report.note(format!("loss.{name}"), &ce);
+            report.note(format!("loss.kl.{name}"), &kl);
+            let inner = Grads::of(&ce, params)?.filter(params, |role| role.encoder() == Some(m));
+            shift.add_scaled(&inner, -self.settings.alpha)?;
+            let loss = (ce + (kl * lambda)?)?;
+            grads.add_scaled(&Grads::of(&loss, params)?, 1.)?;
+            total = (total + loss.detach())?;
+        }
+        let (fused, loss) = cx.nudged(&shift, |cx| fused_grads(cx, &taught, &masks, lambda, &mut report))?;
+        grads.add_scaled(&fused, 1.)?;
+        report.note("loss", &(total + loss)?);
+        cx.descend(&grads)?;
+        self.average(cx.net)?;
+        Ok(report)
+    }
+}
+
+/// Gradient and value of the fused terms at the weights of the inner step.
+fn fused_grads(
+    cx: &mut Step<'_>,
+    taught: &Tensor,
+    masks: &[Tensor],
+    lambda: f64,
+    report: &mut Report,
+) -> Result<(Grads, Tensor)> {
+    let net: &dyn Net = &Still(cx.net);
+    let mut pass = Pass::train(cx.draws());
+    let kept = |(z, mask): (Tensor, &Tensor)| Ok(z.broadcast_mul(&mask.unsqueeze(1)?)?);
+    let features = features(net, cx.batch, &mut pass)?.into_iter().zip(masks).map(kept).collect::<Result<_>>()?;
+    let logits = net.fuse(features, cx.batch.present.as_ref(), &mut pass)?.logits;
+    let (ce, kl) = (cross_entropy(&logits, cx.batch)?, divergence(taught, &logits)?);
+    report.note("logits", &logits);
+    report.note("loss.fused", &ce);
+    report.note("loss.kl_fused", &kl);
+    let loss = (ce + (kl * lambda)?)?;
+    Ok((Grads::of(&loss, net.params())?, loss.detach()))
+}
+
+/// What the teacher averages.
+fn averaged(net: &dyn Net) -> impl Iterator<Item = (Arc<str>, Tensor)> {
+    let taught = |role: Role| !matches!(role.part, Part::UniHead { .. });
+    let params = net.params().iter().filter(move |(_, p)| taught(p.role));
+    params.map(|(k, p)| (k.clone(), p.var.as_detached_tensor()))
+}
+
+impl Collaborative {
+    /// 1 where a modality stays in the fusion, `[B]` or `[1]` each.
+    fn masks(&self, cx: &Step<'_>, out: &Output, report: &mut Report) -> Result<Vec<Tensor>> {
+        let confidence = |logits: &Tensor| number(&aim_ops::softmax(&logits.detach())?.max(D::Minus1)?.sum_all()?);
+        let confidence = out.unimodal.iter().map(confidence).collect::<Result<Vec<_>>>()?;
+        let ratios = ratios(&confidence);
+        let mut masks = Vec::new();
+        for (m, name) in cx.net.spec().modalities.iter().enumerate() {
+            let p = (ratios[m] - 1.).max(0.).tanh();
+            report.scalar(format!("confidence.{name}"), confidence[m])?;
+            report.scalar(format!("ratio.{name}"), ratios[m])?;
+            report.scalar(format!("drop_p.{name}"), p)?;
+            let draws = if self.settings.mask == Mask::PerBatch { 1 } else { cx.batch.len() };
+            let mut rng = cx.draws().rng(&format!("mbcd.{m}"));
+            let drawn: Vec<f32> = (0..draws).map(|_| f32::from(u8::from(rng.uniform() >= p))).collect();
+            masks.push(match cx.given(&format!("keep.{name}")) {
+                Some(given) => given.to_dtype(DType::F32)?,
+                None => Tensor::new(drawn, out.logits.device())?,
+            });
+        }
+        Ok(masks)
+    }
+
+    fn average(&mut self, net: &dyn Net) -> Result<()> {
+        let beta = self.settings.beta;
+        for (name, now) in averaged(net) {
+            if let Some(old) = self.teacher.get_mut(&name) {
+                *old = ((&*old * beta)? + (now * (1. - beta))?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Infer for Collaborative {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        output(net, batch, &mut Pass::eval().view(&self.teacher))
+    }
+}
+
+impl Stateful for Collaborative {
+    fn state(&self) -> Result<State> {
+        Ok(State(self.teacher.iter().map(|(k, t)| (format!("ema.{k}"), t.clone())).collect()))
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.teacher = state.part("ema").0.into_iter().map(|(k, t)| (k.into(), t)).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn divergence_by_hand() {
+        let p = Tensor::new(&[[0.75f32, 0.25]], &Device::Cpu).unwrap();
+        let logits = Tensor::new(&[[1f32, 1.]], &Device::Cpu).unwrap();
+        let by_hand = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+        assert!((number(&divergence(&p, &logits).unwrap()).unwrap() - by_hand).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,137 @@
+//! OPM: On-the-fly Prediction Modulation (Wei et al., TPAMI 2024, arXiv 2410.11582): features of the modality that is ahead
+//! are dropped at random.
+//!
+//! ```text
+//! S_m, rho_m as in OGM;   q_m = q_base (1 + lambda tanh(rho_m - 1)) if rho_m > 1 else 0, clipped to [0, 1]
+//! with probability p_exe a step:  theta = sum d_m q_m / sum d_m
+//!                                 phi_m <- mask_m phi_m / (1 - theta),  mask_m ~ Bernoulli(1 - q_m) a sample
+//!                                 samples without any modality take no part
+//! ```
+//! `q` comes from the same batch, as in the official code; the paper's algorithm takes the last batch's. Unimodal logits
+//! are those of the undropped features, so `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of
+//! the official script (0.5, 0.5, 0.7, six epochs of warm-up). No dropping in evaluation.
+
+use aim_core::{Fuse, Fused, Idle, NetSpec, Output, Pass, Plain, Report, Result, Stateless, Step};
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::ogm::{ratios, scores};
+use crate::stack::Built;
+
+/// Card of [`Opm`].
+pub static ABOUT: About = About {
+    name: "opm",
+    title: "OPM",
+    idea: "drop features of the modality that is ahead",
+    paper: "Wei et al., TPAMI 2024 (arXiv 2410.11582)",
+    settings: &[
+        Setting { name: "q_base", default: "0.5", range: "0 to 1", meaning: "least drop probability; 0 is joint" },
+        Setting { name: "lambda", default: "0.5", range: "0 to 100", meaning: "growth with the discrepancy" },
+        Setting { name: "p_exe", default: "0.7", range: "0 to 1", meaning: "chance that a step drops at all" },
+        Setting { name: "warmup", default: "6", range: "epochs", meaning: "epochs of joint training before" },
+    ],
+    needs: Needs { unimodal: true, ..Needs::NONE },
+};
+
+/// Settings of `opm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Opm {
+    /// Least drop probability.
+    pub q_base: f64,
+    /// Growth with the discrepancy.
+    pub lambda: f64,
+    /// Chance that a step drops at all.
+    pub p_exe: f64,
+    /// Epochs of joint training before.
+    pub warmup: usize,
+}
+
+impl Default for Opm {
+    fn default() -> Self {
+        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6 }
+    }
+}
+
+impl Settings for Opm {
+    fn check(&self) -> Result<()> {
+        within("q_base", self.q_base, 0., 1.)?;
+        within("lambda", self.lambda, 0., 100.)?;
+        within("p_exe", self.p_exe, 0., 1.)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::fuse(self))
+    }
+}
+
+impl Stateless for Opm {}
+impl Idle for Opm {}
+impl Plain for Opm {}
+
+impl Fuse for Opm {
+    fn fuse(&mut self, features: Vec<Tensor>, cx: &Step<'_>, report: &mut Report) -> Result<Fused> {
+        let fuse = |features| cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()));
+        let out = fuse(features)?;
+        if cx.clock.epoch < self.warmup {
+            return Ok(Fused { out, kept: None });
+        }
+        let q = self.drop_probabilities(&out, cx, report)?;
+        let widths = &cx.net.spec().widths;
+        let theta = q.iter().zip(widths).map(|(q, d)| q * *d as f64).sum::<f64>() / widths.iter().sum::<usize>() as f64;
+        report.scalar("theta", theta)?;
+        if theta == 0. || !self.executes(cx)? {
+            return Ok(Fused { out, kept: None });
+        }
+        let masks = q.iter().enumerate().map(|(m, q)| mask(m, *q, cx)).collect::<Result<Vec<_>>>()?;
+        let drop = |(x, mask): (&Tensor, &Tensor)| Ok((x.broadcast_mul(&mask.unsqueeze(1)?)? / (1. - theta))?);
+        let dropped = out.features.iter().zip(&masks).map(drop).collect::<Result<_>>()?;
+        let logits = fuse(dropped)?.logits;
+        Ok(Fused { out: Output { logits, ..out }, kept: kept_rows(&masks)? })
+    }
+}
+
+impl Opm {
+    fn drop_probabilities(&self, out: &Output, cx: &Step<'_>, report: &mut Report) -> Result<Vec<f64>> {
+        let scores = scores(&out.unimodal, &cx.batch.labels)?;
+        let ratios = ratios(&scores);
+        let probability = |rho: &f64| {
+            let q = self.q_base * (1. + self.lambda * (rho - 1.).tanh());
+            // All dropped would leave nothing to divide by.
+            if *rho > 1. { q.clamp(0., 1.) } else { 0. }
+        };
+        let q: Vec<f64> = ratios.iter().map(probability).collect();
+        for (m, name) in cx.net.spec().modalities.iter().enumerate() {
+            report.scalar(format!("score.{name}"), scores[m])?;
+            report.scalar(format!("ratio.{name}"), ratios[m])?;
+            report.scalar(format!("q.{name}"), q[m])?;
+        }
+        Ok(q)
+    }
+
+    fn executes(&self, cx: &Step<'_>) -> Result<bool> {
+        match cx.given("executed") {
+            Some(given) => Ok(crate::util::number(given)? != 0.),
+            None => Ok(cx.draws().rng("opm").uniform() < self.p_exe),
+        }
+    }
+}
+
+/// 1 for each sample that keeps the modality.
+fn mask(m: usize, q: f64, cx: &Step<'_>) -> Result<Tensor> {
+    if let Some(given) = cx.given(&format!("mask.{}", cx.net.spec().modalities[m])) {
+        return Ok(given.clone());
+    }
+    let mut rng = cx.draws().rng(&format!("opm.{m}"));
+    let keep: Vec<f32> = (0..cx.batch.len()).map(|_| f32::from(rng.uniform() >= q)).collect();
+    Ok(Tensor::new(keep, cx.batch.labels.device())?)
+}
+
+/// Rows with at least one modality; `None` if that is all, or none at all (the step is then taken undivided).
+fn kept_rows(masks: &[Tensor]) -> Result<Option<Tensor>> {
+    let total = Tensor::stack(masks, 0)?.sum(0)?.to_dtype(DType::F32)?;
+    let some = total.to_vec1::<f32>()?;
+    let rows: Vec<u32> = (0..).zip(&some).filter(|(_, n)| **n > 0.).map(|(i, _)| i).collect();
+    let all = rows.is_empty() || rows.len() == some.len();
+    Ok(if all { None } else { Some(Tensor::new(rows, total.device())?) })
+}

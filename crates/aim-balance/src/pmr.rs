@@ -1,0 +1,238 @@
+//! PMR: Prototypical Modal Rebalance (Fan et al., CVPR 2023, arXiv 2211.07089): the modality that is behind also learns from
+//! the distance of its features to class prototypes. Two modalities.
+//!
+//! ```text
+//! c_mk  = momentum c_mk + (1 - momentum) mean feature of class k          once an epoch, over a share of the training set
+//! p_m   = softmax over k of -|z_m - c_mk|;   rho = sum p_0(y) / sum p_1(y) over the batch
+//! beta  = clip(1/rho - 1, 0, 1) if rho < 1 else 0;   gamma = clip(rho - 1, 0, 1) if rho >= 1 else 0     (paper)
+//! beta  = [rho < 1], gamma = [rho > 1]                                                                  (binary)
+//! L = CE + alpha (beta PCE_0 + gamma PCE_1) - mu (gamma H_0 + beta H_1)
+//! ```
+//! PCE_m is the cross-entropy and H_m the entropy of p_m; H raises the entropy of the modality that is ahead. `binary` is
+//! the official code's rule. Distances are `sqrt(d^2 + 1e-12)`, so that the gradient at a prototype is finite. A class without
+//! samples in the share keeps its prototype. Defaults: alpha 1 of the paper; mu 0 and momentum 0.2 of the official code.
+
+use aim_core::{
+    Batch, EpochStart, EpochWork, Loss, NetSpec, Objective, Pass, Report, Result, Rng, Seen, Split, State, Stateful,
+};
+use candle_core::{D, DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::stack::Built;
+use crate::util::{number, true_probability};
+
+/// Card of [`Pmr`].
+pub static ABOUT: About = About {
+    name: "pmr",
+    title: "PMR",
+    idea: "the modality that is behind also learns from distances to class prototypes",
+    paper: "Fan et al., CVPR 2023 (arXiv 2211.07089)",
+    settings: &[
+        Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "weight of the prototype loss; 0 is joint" },
+        Setting { name: "mu", default: "0", range: "0 to 100", meaning: "weight of the entropy of the one ahead" },
+        Setting { name: "coefficient", default: "paper", range: "paper | binary", meaning: "form of beta and gamma" },
+        Setting { name: "momentum", default: "0.2", range: "0 to 1", meaning: "share of the old prototypes" },
+        Setting { name: "share", default: "0.1", range: "0 to 1", meaning: "share of the training set for prototypes" },
+    ],
+    needs: Needs { at_most: Some(2), ..Needs::NONE },
+};
+
+/// Form of the coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coefficient {
+    /// Clipped discrepancy.
+    Paper,
+    /// 0 or 1.
+    Binary,
+}
+
+/// Settings of `pmr`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pmr {
+    /// Weight of the prototype loss.
+    pub alpha: f64,
+    /// Weight of the entropy.
+    pub mu: f64,
+    /// Form of the coefficients.
+    pub coefficient: Coefficient,
+    /// Share of the old prototypes.
+    pub momentum: f64,
+    /// Share of the training set for prototypes.
+    pub share: f64,
+}
+
+impl Default for Pmr {
+    fn default() -> Self {
+        Self { alpha: 1., mu: 0., coefficient: Coefficient::Paper, momentum: 0.2, share: 0.1 }
+    }
+}
+
+impl Settings for Pmr {
+    fn check(&self) -> Result<()> {
+        within("alpha", self.alpha, 0., 100.)?;
+        within("mu", self.mu, 0., 100.)?;
+        within("momentum", self.momentum, 0., 1.)?;
+        within("share", self.share, 0., 1.)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Prototypical { settings: self, prototypes: Vec::new() }))
+    }
+}
+
+struct Prototypical {
+    settings: Pmr,
+    /// `[classes, width]` of each modality; none before the first epoch.
+    prototypes: Vec<Tensor>,
+}
+
+impl Objective for Prototypical {
+    fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
+        let names = &seen.net.spec().modalities;
+        let given = names.iter().map(|name| seen.batch.given.get(&format!("proto.{name}")).cloned());
+        let prototypes = given.collect::<Option<Vec<_>>>().unwrap_or_else(|| self.prototypes.clone());
+        let mut losses = vec![Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?)];
+        if prototypes.is_empty() || (self.settings.alpha == 0. && self.settings.mu == 0.) {
+            return Ok(losses);
+        }
+        let distance = |(z, c): (&Tensor, &Tensor)| distances(z, c);
+        let distances = seen.out.features.iter().zip(&prototypes).map(distance).collect::<Result<Vec<_>>>()?;
+        let (beta, gamma) = self.coefficients(&distances, &seen.batch.labels, report)?;
+        let Pmr { alpha, mu, .. } = self.settings;
+        for (m, (behind, ahead)) in [(beta, gamma), (gamma, beta)].into_iter().enumerate() {
+            let (name, scores) = (&names[m], distances[m].neg()?);
+            report.note(format!("dist.{name}"), &distances[m]);
+            let own = Loss::new(format!("loss.pce.{name}"), cross_entropy(&scores, seen.batch)?);
+            losses.push(own.times(alpha * behind));
+            losses.push(Loss::new(format!("entropy.{name}"), entropy(&scores)?).times(-mu * ahead));
+        }
+        Ok(losses)
+    }
+}
+
+/// Distances of features `[B, d]` to prototypes `[C, d]`.
+fn distances(features: &Tensor, prototypes: &Tensor) -> Result<Tensor> {
+    let difference = features.unsqueeze(1)?.broadcast_sub(&prototypes.detach().unsqueeze(0)?)?;
+    Ok((difference.sqr()?.sum(D::Minus1)? + 1e-12)?.sqrt()?)
+}
+
+/// Mean over the batch of the entropy of `softmax(scores)`.
+fn entropy(scores: &Tensor) -> Result<Tensor> {
+    let log_p = aim_ops::log_softmax(scores)?;
+    Ok((log_p.exp()? * log_p)?.sum(D::Minus1)?.mean_all()?.neg()?)
+}
+
+impl Prototypical {
+    /// Weights of the prototype losses of the first and the second modality.
+    fn coefficients(&self, distances: &[Tensor], labels: &Tensor, report: &mut Report) -> Result<(f64, f64)> {
+        let score = |d: &Tensor| number(&true_probability(&d.detach().neg()?, labels)?.sum_all()?);
+        let rho = score(&distances[0])? / score(&distances[1])?;
+        let (beta, gamma) = match self.settings.coefficient {
+            Coefficient::Paper => ((1. / rho - 1.).clamp(0., 1.), (rho - 1.).clamp(0., 1.)),
+            Coefficient::Binary => (f64::from(u8::from(rho < 1.)), f64::from(u8::from(rho > 1.))),
+        };
+        report.scalar("rho", rho)?;
+        report.scalar("beta", beta)?;
+        report.scalar("gamma", gamma)?;
+        Ok((beta, gamma))
+    }
+
+    fn class_means(&self, cx: &EpochStart<'_>, m: usize) -> Result<(Tensor, Vec<bool>)> {
+        let mut rng = Rng::keyed(cx.seed, &format!("pmr@{}", cx.clock.epoch));
+        let spec = cx.net.spec();
+        let mut means = ClassMeans::new(spec.classes, spec.widths[m]);
+        cx.samples.each(Split::Train, &mut |batch: &Batch| {
+            let chosen: Vec<u32> = (0..batch.len() as u32).filter(|_| rng.uniform() < self.settings.share).collect();
+            if chosen.is_empty() {
+                return Ok(());
+            }
+            let rows = Tensor::new(chosen, batch.labels.device())?;
+            let features = cx.net.encode(m, &batch.inputs[m].index_select(&rows, 0)?, &mut Pass::eval())?;
+            means.add(&features.detach(), &batch.labels.index_select(&rows, 0)?)
+        })?;
+        means.finish()
+    }
+}
+
+/// Sums of features by class.
+struct ClassMeans {
+    sums: Vec<Vec<f64>>,
+    counts: Vec<f64>,
+}
+
+impl ClassMeans {
+    fn new(classes: usize, width: usize) -> Self {
+        Self { sums: vec![vec![0.; width]; classes], counts: vec![0.; classes] }
+    }
+
+    fn add(&mut self, features: &Tensor, labels: &Tensor) -> Result<()> {
+        let rows = features.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        for (row, label) in rows.into_iter().zip(labels.to_vec1::<u32>()?) {
+            let label = label as usize;
+            self.sums[label].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            self.counts[label] += 1.;
+        }
+        Ok(())
+    }
+
+    /// The means, and which classes had samples.
+    fn finish(mut self) -> Result<(Tensor, Vec<bool>)> {
+        for (sum, count) in self.sums.iter_mut().zip(&self.counts) {
+            sum.iter_mut().for_each(|x| *x /= count.max(1.));
+        }
+        let means = Tensor::new(self.sums, &Device::Cpu)?.to_dtype(DType::F32)?;
+        Ok((means, self.counts.iter().map(|n| *n > 0.).collect()))
+    }
+}
+
+/// Mean feature `[C, d]` of each class; zeros for a class without samples.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn class_means(features: &Tensor, labels: &Tensor, classes: usize) -> Result<Tensor> {
+    let mut means = ClassMeans::new(classes, features.dim(1)?);
+    means.add(features, labels)?;
+    Ok(means.finish()?.0)
+}
+
+/// `momentum old + (1 - momentum) new`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn blend(old: &Tensor, new: &Tensor, momentum: f64) -> Result<Tensor> {
+    Ok(((old * momentum)? + (new * (1. - momentum))?)?)
+}
+
+impl EpochWork for Prototypical {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        if self.settings.alpha == 0. && self.settings.mu == 0. {
+            return Ok(());
+        }
+        let means = (0..cx.net.modalities()).map(|m| self.class_means(cx, m)).collect::<Result<Vec<_>>>()?;
+        let updated = |(m, (new, seen)): (usize, (Tensor, Vec<bool>))| {
+            let Some(old) = self.prototypes.get(m) else { return Ok(new) };
+            let keep: Vec<f32> = seen.iter().map(|seen| f32::from(u8::from(*seen))).collect();
+            let keep = Tensor::new(keep, old.device())?.unsqueeze(1)?;
+            let change = blend(old, &new.to_device(old.device())?, self.settings.momentum)?.sub(old)?;
+            Ok((old + change.broadcast_mul(&keep)?)?)
+        };
+        self.prototypes = means.into_iter().enumerate().map(updated).collect::<Result<_>>()?;
+        let device = cx.net.params().iter().next().map_or(Device::Cpu, |(_, p)| p.var.device().clone());
+        self.prototypes = self.prototypes.iter().map(|p| Ok(p.to_device(&device)?)).collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+impl Stateful for Prototypical {
+    fn state(&self) -> Result<State> {
+        let named = |(m, p): (usize, &Tensor)| (format!("proto.{m}"), p.clone());
+        Ok(State(self.prototypes.iter().enumerate().map(named).collect()))
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.prototypes = state.0.values().cloned().collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! ReconBoost (Hua et al., ICML 2024, arXiv 2405.09321): modalities are trained in turn, each on what the others have not yet
+//! fitted, with a shared head of two layers and a learnt rate.
+//!
+//! ```text
+//! F = beta0 * sum of out_m,  out_m = head(phi_m)
+//! boosting modality m (encoder m and head learn):   p_o = true-class softmax(beta0 * sum over the others of out)
+//!   L = mean of -(w1 - w2 p_o) log softmax(out_m)[y] / C + alpha MSE(softmax(out_m), softmax(out_previous))
+//! then correction (everything learns):  CE(F)
+//! ```
+//! p_o and the previous modality's prediction carry no gradient. The alignment has a gradient here, as intended; the released
+//! code cuts both sides, which is alpha 0. In the first stage there is no previous modality. Boosting and correction take turns
+//! of 4 epochs, w1 5, w2 1, alpha 0.5, as released for CREMA-D; the optimizer is made new there with each stage, here the
+//! parameters that rest have no gradient and keep their moments.
+
+use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Output, Part, Pass, Plain, Report, Result, Stateless, Step};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::stack::Built;
+use crate::util::{sample_losses, true_probability, weighted_mean};
+
+/// Card of [`ReconBoost`].
+pub static ABOUT: About = About {
+    name: "reconboost",
+    title: "ReconBoost",
+    idea: "train modalities in turn on what the others have not yet fitted",
+    paper: "Hua et al., ICML 2024 (arXiv 2405.09321)",
+    settings: &[
+        Setting { name: "order", default: "the network's", range: "modalities", meaning: "who is boosted in turn" },
+        Setting { name: "w1", default: "5", range: "0 to 100", meaning: "weight of the own loss" },
+        Setting { name: "w2", default: "1", range: "0 to 100", meaning: "how much less what others fit counts" },
+        Setting { name: "alpha", default: "0.5", range: "0 to 100", meaning: "weight of the alignment" },
+        Setting { name: "boost_epochs", default: "4", range: "1 or more", meaning: "epochs of boosting in a stage" },
+        Setting {
+            name: "correct_epochs",
+            default: "4",
+            range: "0 or more",
+            meaning: "epochs of correction in a stage",
+        },
+    ],
+    needs: Needs { unimodal: true, boosted: true, ..Needs::NONE },
+};
+
+/// Settings of `reconboost`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconBoost {
+    /// Who is boosted in turn; the network's order by default.
+    pub order: Option<Vec<String>>,
+    /// Weight of the own loss.
+    pub w1: f64,
+    /// How much less what others fit counts.
+    pub w2: f64,
+    /// Weight of the alignment.
+    pub alpha: f64,
+    /// Epochs of boosting in a stage.
+    pub boost_epochs: usize,
+    /// Epochs of correction in a stage.
+    pub correct_epochs: usize,
+}
+
+impl Default for ReconBoost {
+    fn default() -> Self {
+        Self { order: None, w1: 5., w2: 1., alpha: 0.5, boost_epochs: 4, correct_epochs: 4 }
+    }
+}
+
+impl Settings for ReconBoost {
+    fn check(&self) -> Result<()> {
+        within("w1", self.w1, 0., 100.)?;
+        within("w2", self.w2, 0., 100.)?;
+        within("alpha", self.alpha, 0., 100.)?;
+        within("boost_epochs", self.boost_epochs as f64, 1., f64::MAX)
+    }
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        let order = crate::card::order("order", self.order.as_deref(), net)?;
+        Ok(Built::grads(Boosting { settings: self, order }))
+    }
+}
+
+struct Boosting {
+    settings: ReconBoost,
+    order: Vec<usize>,
+}
+
+impl Stateless for Boosting {}
+impl Idle for Boosting {}
+impl Plain for Boosting {}
+
+impl GradFn for Boosting {
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        let (mut report, params) = (Report::default(), cx.net.params());
+        let out = cx.forward()?;
+        report.note("logits", &out.logits);
+        for (name, logits) in cx.net.spec().modalities.iter().zip(&out.unimodal) {
+            report.note(format!("unimodal.{name}"), logits);
+        }
+        let length = self.settings.boost_epochs + self.settings.correct_epochs;
+        let (stage, epoch) = (cx.clock.epoch / length, cx.clock.epoch % length);
+        if epoch >= self.settings.boost_epochs {
+            let loss = cross_entropy(&out.logits, cx.batch)?;
+            report.note("loss", &loss);
+            return Ok((Grads::of(&loss, params)?, report));
+        }
+        let m = self.order[stage % self.order.len()];
+        let previous = (stage > 0).then(|| self.order[(stage + self.order.len() - 1) % self.order.len()]);
+        let mut loss = self.boost(cx, &out, m, &mut report)?;
+        if let Some(previous) = previous {
+            let difference =
+                (aim_ops::softmax(&out.unimodal[m])? - aim_ops::softmax(&out.unimodal[previous].detach())?)?;
+            let align = difference.sqr()?.mean_all()?;
+            report.note("loss.align", &align);
+            if self.settings.alpha != 0. {
+                loss = (loss + (align * self.settings.alpha)?)?;
+            }
+        }
+        report.note("loss", &loss);
+        let learns = |role: aim_core::Role| match role.part {
+            Part::Head { .. } => true,
+            _ => role.encoder() == Some(m),
+        };
+        Ok((Grads::of(&loss, params)?.filter(params, learns), report))
+    }
+}
+
+impl Boosting {
+    /// The own loss, less where the others fit.
+    fn boost(&self, cx: &Step<'_>, out: &Output, m: usize, report: &mut Report) -> Result<Tensor> {
+        let p = true_probability(&others(cx.net, cx, out, m)?, &cx.batch.labels)?;
+        report.note("p_other", &p);
+        let weights = (p * -self.settings.w2)?.affine(1., self.settings.w1)?;
+        let classes = cx.net.spec().classes as f64;
+        let loss = (weighted_mean(&sample_losses(&out.unimodal[m], cx.batch)?, &weights)? / classes)?;
+        report.note("loss.boost", &loss);
+        Ok(loss)
+    }
+}
+
+/// Fused logits of the modalities other than m: all of them less what the head makes of m, without gradient.
+fn others(net: &dyn Net, cx: &Step<'_>, out: &Output, m: usize) -> Result<Tensor> {
+    let others: Vec<Tensor> =
+        out.features.iter().enumerate().filter(|(j, _)| *j != m).map(|(_, x)| x.detach()).collect();
+    Ok(net.fuse(others, None, &mut Pass::train(cx.draws()))?.logits.detach())
+}

@@ -1,0 +1,131 @@
+//! SAM and ASAM (Foret et al., ICLR 2021; Kwon et al., ICML 2021) over any method that has one gradient a step.
+//!
+//! ```text
+//! g  = gradient of the inner method at theta
+//! e  = rho g / (|g| + 1e-12)                        one norm over all parameters
+//! e  = rho theta^2 g / (| |theta| g | + 1e-12)      adaptive
+//! the gradient of the inner method at theta + e, on the same batch, is descended from theta
+//! ```
+//! The second pass uses the same draws, leaves running statistics of normalisation layers alone, and what the inner method
+//! remembers of a step it remembers of the first pass. Default rho 0.05, that of the paper (adaptive forms use ten times more).
+
+use aim_core::{
+    Batch, EpochStart, EpochWork, GradFn, Grads, Infer, Net, NetSpec, Output, Params, Report, Result, State, Stateful,
+    Step,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use serde_yaml::Value;
+
+use crate::card::{About, Needs, Setting, Settings, inner, within};
+use crate::stack::Built;
+use crate::util::{Still, ascent};
+
+/// Card of [`Sam`].
+pub static ABOUT: About = About {
+    name: "sam",
+    title: "SAM",
+    idea: "descend the gradient at the worst neighbour of the weights",
+    paper: "Foret et al., ICLR 2021 (arXiv 2010.01412); adaptive: Kwon et al., ICML 2021 (arXiv 2102.11600)",
+    settings: &[
+        Setting { name: "rho", default: "0.05", range: "0 to 100", meaning: "radius; 0 is the inner method" },
+        Setting { name: "adaptive", default: "false", range: "true | false", meaning: "radius in units of weights" },
+        Setting { name: "inner", default: "joint", range: "a method", meaning: "the method that is wrapped" },
+    ],
+    needs: Needs::NONE,
+};
+
+/// Settings of `sam`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sam {
+    /// Radius.
+    pub rho: f64,
+    /// Whether the radius is in units of each weight.
+    pub adaptive: bool,
+    /// The method that is wrapped.
+    pub inner: Value,
+}
+
+impl Default for Sam {
+    fn default() -> Self {
+        Self { rho: 0.05, adaptive: false, inner: "joint".into() }
+    }
+}
+
+impl Settings for Sam {
+    fn check(&self) -> Result<()> {
+        within("rho", self.rho, 0., 100.)
+    }
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Wrapped { inner: inner(&self.inner, net)?, settings: self }))
+    }
+}
+
+struct Wrapped {
+    settings: Sam,
+    inner: Box<dyn GradFn>,
+}
+
+impl GradFn for Wrapped {
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        let (plain, mut report) = self.inner.grads(cx)?;
+        if self.settings.rho == 0. {
+            return Ok((plain, report));
+        }
+        report.scalar("grad_norm", plain.norm()?)?;
+        if cx.trace {
+            plain.iter().for_each(|(name, grad)| report.note(format!("grad_raw.{name}"), grad));
+        }
+        let shift = self.shift(&plain, cx.net.params())?;
+        let state = self.inner.state()?;
+        let (grads, perturbed) = cx.nudged(&shift, |cx| {
+            let (net, batch, clock, seed) = (&Still(cx.net), cx.batch, cx.clock, cx.seed);
+            self.inner.grads(&mut Step { net, opt: &mut *cx.opt, batch, clock, seed, trace: false })
+        })?;
+        self.inner.load(&state)?;
+        if let Some(loss) = perturbed.get("loss") {
+            report.note("loss.perturbed", loss);
+        }
+        Ok((grads, report))
+    }
+}
+
+impl Wrapped {
+    fn shift(&self, grads: &Grads, params: &Params) -> Result<Grads> {
+        if !self.settings.adaptive {
+            return ascent(grads, self.settings.rho);
+        }
+        let scaled = |times: fn(&Tensor) -> candle_core::Result<Tensor>| -> Result<Grads> {
+            let mut out = grads.clone();
+            out.map(params, |name, _, grad| match params.get(name) {
+                Some(param) => Ok(Some((times(&param.var.as_detached_tensor())? * grad)?)),
+                None => Ok(None),
+            })?;
+            Ok(out)
+        };
+        let norm = scaled(Tensor::abs)?.norm()?;
+        scaled(Tensor::sqr)?.scaled(self.settings.rho / (norm + 1e-12))
+    }
+}
+
+impl EpochWork for Wrapped {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        self.inner.before_epoch(cx)
+    }
+}
+
+impl Infer for Wrapped {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        self.inner.infer(net, batch)
+    }
+}
+
+impl Stateful for Wrapped {
+    fn state(&self) -> Result<State> {
+        self.inner.state()
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.inner.load(state)
+    }
+}

@@ -1,0 +1,136 @@
+//! Small pieces that several methods share.
+
+use aim_core::{Batch, Error, Grads, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
+use candle_core::{D, DType, Tensor};
+
+/// A scalar tensor as a number.
+pub(crate) fn number(t: &Tensor) -> Result<f64> {
+    Ok(t.to_dtype(DType::F64)?.to_scalar()?)
+}
+
+/// Probability of each sample's true class, `[B]`.
+pub(crate) fn true_probability(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(aim_ops::softmax(logits)?.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?)
+}
+
+/// Probability of the true class, mean over the batch.
+pub(crate) fn mean_true_probability(logits: &Tensor, labels: &Tensor) -> Result<f64> {
+    number(&true_probability(&logits.detach(), labels)?.mean_all()?)
+}
+
+/// Euclidean norm of each row, never below 1e-12; its gradient is finite at 0.
+pub(crate) fn unit_rows(x: &Tensor) -> Result<Tensor> {
+    let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
+    Ok(x.broadcast_div(&norm)?)
+}
+
+/// Part of the linear head that reads each modality: columns of one head, or a head of its own.
+pub(crate) fn head_weights(net: &dyn Net) -> Result<Vec<Tensor>> {
+    let NetSpec { modalities, widths, .. } = net.spec();
+    let missing = || Error::invalid("model.fusion", "has no linear head for each modality", "use concat or sum");
+    let weight = |modality| {
+        let wanted = |r: Role| r.part == Part::Head { modality } && r.is_weight();
+        let found = net.params().iter().find(|(_, p)| wanted(p.role));
+        found.map(|(_, p)| p.var.as_tensor().clone())
+    };
+    let Some(joint) = weight(None) else {
+        return (0..modalities.len()).map(|m| weight(Some(m)).ok_or_else(missing)).collect();
+    };
+    if joint.dim(1)? != widths.iter().sum::<usize>() {
+        return Err(missing());
+    }
+    let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
+    starts.zip(widths).map(|(start, width)| Ok(joint.narrow(1, start, *width)?.contiguous()?)).collect()
+}
+
+/// A view of a network in which training passes leave running statistics alone: for every forward pass of a step after
+/// the first.
+pub(crate) struct Still<'a>(pub &'a dyn Net);
+
+impl Still<'_> {
+    fn pass<T>(pass: &mut Pass<'_>, f: impl FnOnce(&mut Pass<'_>) -> T) -> T {
+        let norm = pass.norm;
+        if norm == Norm::Update {
+            pass.norm = Norm::Batch;
+        }
+        let out = f(pass);
+        pass.norm = norm;
+        out
+    }
+}
+
+impl Net for Still<'_> {
+    fn spec(&self) -> &NetSpec {
+        self.0.spec()
+    }
+    fn params(&self) -> &Params {
+        self.0.params()
+    }
+    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        Self::pass(pass, |pass| self.0.encode(modality, x, pass))
+    }
+    fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
+        Self::pass(pass, |pass| self.0.fuse(features, present, pass))
+    }
+}
+
+/// The step from weights to their SAM neighbours: `rho g / (|g| + 1e-12)` with one norm over all of `grads`.
+pub(crate) fn ascent(grads: &Grads, rho: f64) -> Result<Grads> {
+    grads.scaled(rho / (grads.norm()? + 1e-12))
+}
+
+/// Shapley values of a function of subsets. `value[s]` belongs to the set whose members are the bits of `s`:
+///
+/// `phi_m = sum over S without m of |S|! (M-|S|-1)! / M! (V(S + m) - V(S))`.
+pub(crate) fn shapley(value: &[Tensor]) -> Result<Vec<Tensor>> {
+    let modalities = value.len().ilog2();
+    let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+    let one = |m: u32| {
+        let mut phi = value[0].zeros_like()?;
+        for s in (0..value.len()).filter(|s| s >> m & 1 == 0) {
+            let size = s.count_ones();
+            let weight = factorial(size) * factorial(modalities - size - 1) / factorial(modalities);
+            phi = (phi + ((&value[s | 1 << m] - &value[s])? * weight)?)?;
+        }
+        Ok(phi)
+    };
+    (0..modalities).map(one).collect()
+}
+
+/// Which modalities are in the set whose members are the bits of `s`.
+pub(crate) fn members(s: usize, modalities: usize) -> Vec<bool> {
+    (0..modalities).map(|m| s >> m & 1 == 1).collect()
+}
+
+/// The name of a set of modalities: `audio+visual`, or `none`.
+pub(crate) fn set_name(s: usize, names: &[String]) -> String {
+    let own: Vec<&str> = names.iter().enumerate().filter(|(m, _)| s >> m & 1 == 1).map(|(_, n)| n.as_str()).collect();
+    if own.is_empty() { "none".into() } else { own.join("+") }
+}
+
+/// Mean over the batch of each sample's loss times a constant weight.
+pub(crate) fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor> {
+    Ok((losses * weights.detach())?.mean_all()?)
+}
+
+/// Each sample's cross-entropy.
+pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+    Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn shapley_of_two_and_three_by_hand() {
+        let set = |values: &[f64]| values.iter().map(|v| Tensor::new(*v, &Device::Cpu).unwrap()).collect::<Vec<_>>();
+        let phi =
+            |values: &[f64]| shapley(&set(values)).unwrap().iter().map(|t| number(t).unwrap()).collect::<Vec<_>>();
+        assert_eq!(phi(&[0., 0.5, 0.25, 1.]), [0.625, 0.375]);
+        // V(S) = |S|: everybody contributes 1.
+        let each = phi(&[0., 1., 1., 2., 1., 2., 2., 3.]);
+        assert!(each.iter().all(|p| (p - 1.).abs() < 1e-12), "{each:?}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Fusions with heads of several layers: one for each modality (IGM), or one that all share (ReconBoost).
+
+use aim_backbones::{Build, Init, Linear};
+use aim_core::{Error, Fusion, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
+use candle_core::Tensor;
+
+/// A head of three layers for each modality: linear, ReLU, linear, linear; fused logits are the mean. The input of each layer
+/// can be kept at [`Site::HeadInput`].
+pub struct Deep(Vec<Vec<Linear>>);
+
+impl Deep {
+    /// `igm_head.<modality>.0` to `.2` over hidden layers of the given widths.
+    ///
+    /// # Errors
+    /// If the names are taken.
+    pub fn new(build: &mut Build, names: &[String], widths: &[usize], hidden: [usize; 2], k: usize) -> Result<Self> {
+        let mut heads = Vec::new();
+        for (m, (name, width)) in names.iter().zip(widths).enumerate() {
+            let sizes = [*width, hidden[0], hidden[1], k];
+            let part = Part::Head { modality: Some(m) };
+            let layer =
+                |(i, io): (usize, &[usize])| build.linear(&format!("igm_head.{name}.{i}"), part, io[0], io[1], true);
+            heads.push(sizes.windows(2).enumerate().map(layer).collect::<Result<_>>()?);
+        }
+        Ok(Self(heads))
+    }
+}
+
+impl Fusion for Deep {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut unimodal = Vec::new();
+        for (modality, (head, x)) in self.0.iter().zip(features).enumerate() {
+            let mut h = x.clone();
+            for (layer, linear) in head.iter().enumerate() {
+                h = pass.visit(Site::HeadInput { modality, layer }, h, Pool::None)?;
+                h = linear.forward(&h, pass)?;
+                if layer == 0 {
+                    h = aim_ops::relu(&h)?;
+                }
+            }
+            unimodal.push(h);
+        }
+        Ok((Tensor::stack(&unimodal, 0)?.mean(0)?, unimodal))
+    }
+}
+
+/// One head (linear, ReLU, linear) that reads any modality; fused logits are `beta0` times the sum.
+pub struct Boosted {
+    first: Linear,
+    second: Linear,
+    rate: Handle,
+}
+
+impl Boosted {
+    /// `head.0.*`, `head.1.*` over a hidden layer, and the learnt rate `beta0` (1 at first).
+    ///
+    /// # Errors
+    /// If the widths differ.
+    pub fn new(build: &mut Build, widths: &[usize], hidden: usize, classes: usize) -> Result<Self> {
+        if widths.windows(2).any(|w| w[0] != w[1]) {
+            return Err(Error::shape("features of the shared head", widths, "the same width for every modality"));
+        }
+        let (part, width) = (Part::Head { modality: None }, widths.first().copied().unwrap_or(0));
+        let rate = build.param("beta0", Role { part, kind: Kind::Norm }, &[1], Init::Constant(1.), (1, 1))?;
+        let first = build.linear("head.0", part, width, hidden, true)?;
+        Ok(Self { first, second: build.linear("head.1", part, hidden, classes, true)?, rate })
+    }
+}
+
+impl Fusion for Boosted {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        let own = |x: &Tensor| self.second.forward(&aim_ops::relu(&self.first.forward(x, pass)?)?, pass);
+        let unimodal = features.iter().map(own).collect::<Result<Vec<_>>>()?;
+        let sum = Tensor::stack(&unimodal, 0)?.sum(0)?;
+        Ok((sum.broadcast_mul(&pass.weight(&self.rate))?, unimodal))
+    }
+}
