@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use aim_core::{Error, Result};
+use aim_core::{Error, Net, Result};
 use aim_train::{
     experiment::restrict,
-    run::{Identity, chosen_weights, judge, network},
+    run::{Identity, chosen, judge, network},
 };
 use clap::Args;
 
@@ -34,8 +34,9 @@ impl Eval {
         }
         let (data, device) = (restrict(&identity.config, &data)?, self.device.open()?);
         let net = network(&identity.config, &data, identity.seed, &device)?;
-        let epoch = chosen_weights(&self.run, identity.config.train.select, aim_core::Net::params(&net))?;
-        print(&format!("weights of epoch {epoch}\n{}", judge(&net, &data, &device)?))?;
+        let mut method = aim_balance::build(&identity.config.method, net.spec())?;
+        let epoch = chosen(&self.run, identity.config.train.select)?.put(net.params(), method.as_mut())?;
+        print(&format!("weights of epoch {epoch}\n{}", judge(&net, method.as_ref(), &data, &device)?))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -59,7 +59,7 @@ pub enum Select {
 }
 
 impl RunConfig {
-    /// Understands a merged section, fills in the method's defaults and checks everything that needs no data.
+    /// Understands a merged section and checks everything that needs no data.
     ///
     /// # Errors
     /// With the key as place.
@@ -69,7 +69,7 @@ impl RunConfig {
         config.schedule.check("schedule")?;
         config.check_train()?;
         aim_data::check_settings(&config.data)?;
-        config.resolve_method()?;
+        config.restrict_to_method()?;
         config.check_model()?;
         Ok(config)
     }
@@ -79,9 +79,9 @@ impl RunConfig {
         self.model.modalities.clone().unwrap_or_else(|| self.model.encoders.keys().cloned().collect())
     }
 
-    /// Name of the method.
-    pub fn method_name(&self) -> &str {
-        self.method.get("name").and_then(Value::as_str).unwrap_or_default()
+    /// Name of the method; of a stack, those of its parts.
+    pub fn method_name(&self) -> String {
+        name_of(&self.method)
     }
 
     fn check_train(&self) -> Result<()> {
@@ -94,10 +94,10 @@ impl RunConfig {
         Ok(())
     }
 
-    /// Fills in the method's defaults; a method of one modality makes it the network's only one.
-    fn resolve_method(&mut self) -> Result<()> {
-        let card = aim_balance::card(self.method_name())?;
-        if card.about.needs.single {
+    /// A method of one modality makes it the network's only one.
+    fn restrict_to_method(&mut self) -> Result<()> {
+        let Some(name) = self.method.get("name").and_then(Value::as_str) else { return Ok(()) };
+        if aim_balance::card(name)?.about.needs.single {
             let modality = self.method.get("modality").and_then(Value::as_str);
             let missing = || Error::invalid("method.modality", "is missing", "name the modality to train");
             self.model.modalities = Some(vec![modality.ok_or_else(missing)?.to_owned()]);
@@ -118,6 +118,22 @@ impl RunConfig {
         self.model.fusion.check(modalities.len(), "model.fusion")?;
         let offers = self.model.offers();
         aim_balance::check(&self.method, &modalities, offers)
+    }
+}
+
+/// `a` of `a` and of `{name: a}`, `a+b` of `[a, b]`, `a(b)` of `{a: {inner: b}}`.
+fn name_of(method: &Value) -> String {
+    match method {
+        Value::String(name) => name.clone(),
+        Value::Sequence(parts) => parts.iter().map(name_of).collect::<Vec<_>>().join("+"),
+        Value::Mapping(map) => match (map.get("name"), map.iter().next()) {
+            (Some(name), _) => name_of(name),
+            (None, Some((outer, settings))) => {
+                format!("{}({})", name_of(outer), settings.get("inner").map(name_of).unwrap_or_default())
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
     }
 }
 

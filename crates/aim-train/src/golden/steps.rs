@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aim_core::{Batch, Clock, Grads, Method, Net, Optim, Params, Report, Result, State, Stateful, Step};
+use aim_core::{Batch, Grads, Method, Net, Optim, Params, Report, Result, State, Stateful, Step};
 use aim_fusion::{LateFusion, ModelConfig};
 use aim_optim::OptimConfig;
 use candle_core::{DType, Device, Tensor};

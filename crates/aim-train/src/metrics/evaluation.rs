@@ -1,6 +1,6 @@
 //! Predictions over a whole split: every sample, in order, none dropped.
 
-use aim_core::{Error, Net, Pass, Result};
+use aim_core::{Error, Infer, Net, Result};
 use aim_data::{Loader, Subset};
 use aim_ops::{Reduction, cross_entropy, softmax};
 use aim_stats::{calibration, classification::Confusion};
@@ -25,15 +25,15 @@ pub struct Evaluation {
     loss: f64,
 }
 
-/// Runs the network over a split in evaluation mode.
+/// Answers for every sample of a split, as the method answers in evaluation.
 ///
 /// # Errors
 /// If the split does not fit the network.
-pub fn evaluate(net: &dyn Net, subset: &Subset, device: &Device) -> Result<Evaluation> {
+pub fn evaluate(net: &dyn Net, method: &dyn Infer, subset: &Subset, device: &Device) -> Result<Evaluation> {
     let mut all = Evaluation::default();
     for batch in Loader::new(subset, BATCH, device).in_order() {
         let batch = batch?;
-        let out = net.forward(&batch, &mut Pass::eval())?;
+        let out = method.infer(net, &batch)?;
         all.loss += scalar(&cross_entropy(&out.logits, &batch.labels, 0., Reduction::None)?.sum_all()?)?;
         all.confidence.extend(softmax(&out.logits)?.max(D::Minus1)?.to_vec1::<f32>()?.into_iter().map(f64::from));
         all.predicted.extend(classes(&out.logits)?);

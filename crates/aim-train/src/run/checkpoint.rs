@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use aim_core::{Context, Error, Result, State};
+use aim_core::{Context, Error, Method, Params, Result, State};
 use candle_core::{Device, Tensor};
 use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,16 @@ impl Checkpoint {
             return Err(broken("is damaged (wrong checksum)".into()));
         }
         Ok(checkpoint)
+    }
+
+    /// Puts weights and the method's state back, and says of which epoch they are.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn put(&self, params: &Params, method: &mut dyn Method) -> Result<usize> {
+        params.load(&self.state.part("net").0)?;
+        method.load(&self.state.part("method"))?;
+        Ok(self.epochs - 1)
     }
 
     /// CRC-32 over names, types, shapes and values, in the order of the names, and over what is no tensor.

@@ -6,7 +6,7 @@
 //! | `metrics.jsonl` | one line an epoch |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
 //! | `last.safetensors` | everything that a restart needs |
-//! | `best.safetensors` | weights of the epoch with the best validation accuracy |
+//! | `best.safetensors` | weights and method state of the epoch with the best validation accuracy |
 //! | `predictions.csv` | prediction for every test sample |
 //! | `result.json` | scores; its presence says that the run is done |
 
@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aim_core::{Error, Params, Result};
+use aim_core::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Checkpoint, EpochLog, Identity, Outcome, identity};
@@ -166,19 +166,13 @@ impl Folder {
     }
 }
 
-/// Puts the weights that a run's test scores are made with into a network, and says of which epoch they are.
+/// The checkpoint that a run's test scores are made with.
 ///
 /// # Errors
-/// If the folder holds none, or they do not fit.
-pub fn chosen_weights(folder: &Path, select: Select, params: &Params) -> Result<usize> {
+/// If the folder holds none.
+pub fn chosen(folder: &Path, select: Select) -> Result<Checkpoint> {
     let path = folder.join(if select == Select::Best { "best.safetensors" } else { "last.safetensors" });
-    let missing = || Error::io(&path, std::io::ErrorKind::NotFound.into());
-    let checkpoint = load(&path)?.ok_or_else(missing)?;
-    match select {
-        Select::Best => params.load(&checkpoint.state.0)?,
-        Select::Last => params.load(&checkpoint.state.part("net").0)?,
-    }
-    Ok(checkpoint.epochs - 1)
+    load(&path)?.ok_or_else(|| Error::io(&path, std::io::ErrorKind::NotFound.into()))
 }
 
 fn load(path: &Path) -> Result<Option<Checkpoint>> {

@@ -8,7 +8,7 @@ mod outcome;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint};
-pub use folder::{Folder, chosen_weights, write_atomically};
+pub use folder::{Folder, chosen, write_atomically};
 pub use history::{EpochLog, Quantity};
 pub use identity::{Identity, checksum};
 pub use outcome::{Judged, Outcome, judge};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aim_core::{Net, Result};
+use aim_core::{Infer, Net, Result};
 use aim_data::{Dataset, Subset};
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,8 @@ fn print(f: &mut fmt::Formatter<'_>, test: &Scores, probes: &Probes, parts: &Con
 ///
 /// # Errors
 /// If the data do not fit the network.
-pub fn judge(net: &dyn Net, data: &Dataset, device: &Device) -> Result<Judged> {
-    let evaluation = metrics::evaluate(net, &data.test, device)?;
+pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device) -> Result<Judged> {
+    let evaluation = metrics::evaluate(net, method, &data.test, device)?;
     let test = evaluation.scores(&net.spec().modalities, data.classes())?;
     let (fit, score) = (metrics::features(net, &data.train, device)?, metrics::features(net, &data.test, device)?);
     let probes = probes(&fit, &score, net)?;

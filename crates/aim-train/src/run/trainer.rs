@@ -179,7 +179,7 @@ impl<'a> Trainer<'a> {
 
     fn validate(&self) -> Result<Scores> {
         self.check_weights()?;
-        let evaluation = metrics::evaluate(&self.net, &self.data.validation, self.device)?;
+        let evaluation = metrics::evaluate(&self.net, self.method.as_ref(), &self.data.validation, self.device)?;
         let scores = evaluation.scores(&self.net.spec().modalities, self.data.classes());
         scores.at(|| format!("validation after epoch {}", self.log.len()))
     }
@@ -203,19 +203,16 @@ impl<'a> Trainer<'a> {
         let held = self.last.as_ref().and_then(|c| c.best);
         let better = held.is_none_or(|b| accuracy > b.accuracy);
         let best = if better { Some(Best { epoch, accuracy }) } else { held };
-        let weights = State(self.net.params().tensors());
+        let mut state = State::default();
+        state.nest("net", State(self.net.params().tensors()));
+        state.nest("method", self.method.state()?);
         if better {
-            self.best = Some(Checkpoint { epochs: epoch + 1, best, state: copied(weights.clone())? });
+            self.best = Some(Checkpoint { epochs: epoch + 1, best, state: copied(state.clone())? });
             self.best_is_new = true;
         }
-        let mut state = State::default();
-        state.nest("net", weights);
+        self.schedule.after_epoch(accuracy);
+        state.nest("schedule", self.schedule.state()?);
         state.nest("optimizer", self.opt.state()?);
-        state.nest("schedule", {
-            self.schedule.after_epoch(accuracy);
-            self.schedule.state()?
-        });
-        state.nest("method", self.method.state()?);
         self.last = Some(Checkpoint { epochs: epoch + 1, best, state: copied(state)? });
         self.last_is_new = true;
         Ok(())
@@ -230,21 +227,17 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Outcome> {
-        let last = self.config.train.epochs - 1;
+    fn finish(mut self) -> Result<Outcome> {
         let epoch = match (self.config.train.select, self.best.as_ref()) {
-            (Select::Best, Some(best)) => {
-                self.net.params().load(&best.state.0)?;
-                best.epochs - 1
-            }
-            _ => last,
+            (Select::Best, Some(best)) => best.put(self.net.params(), self.method.as_mut())?,
+            _ => self.config.train.epochs - 1,
         };
-        let judged = judge(&self.net, self.data, self.device)?;
+        let judged = judge(&self.net, self.method.as_ref(), self.data, self.device)?;
         let spec = self.net.spec();
         self.folder.put_predictions(&predictions(&judged.evaluation, &self.data.test, &spec.modalities))?;
         let outcome = Outcome {
             name: self.config.name.clone(),
-            method: self.config.method_name().to_owned(),
+            method: self.config.method_name(),
             seed: self.seed,
             data: self.data.name.clone(),
             modalities: spec.modalities.clone(),
