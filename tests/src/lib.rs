@@ -11,7 +11,7 @@ use aim_core::{Result, Rng};
 use aim_train::{
     config::{Scale, Source, TableConfig},
     experiment::{Options, Results, run},
-    run::Stop,
+    run::{Checkpoint, Stop},
 };
 use candle_core::{Device, Tensor};
 
@@ -89,7 +89,10 @@ pub fn run_folder(folder: &Path, row: &str) -> PathBuf {
     found.expect("the row has a folder").join("seed0")
 }
 
-/// What a run leaves that must be the same bits every time.
+/// Weights and predictions of a run, which must be the same bits every time. The method's own state is left out.
 pub fn bits(run: &Path) -> Vec<Vec<u8>> {
-    ["best.safetensors", "predictions.csv"].map(|f| fs::read(run.join(f)).unwrap()).to_vec()
+    let file = run.join("best.safetensors");
+    let best = Checkpoint::from_bytes(&file, &fs::read(&file).unwrap()).unwrap();
+    let weights = Checkpoint { state: best.state.part("net"), ..best };
+    vec![weights.to_bytes().unwrap(), fs::read(run.join("predictions.csv")).unwrap()]
 }
