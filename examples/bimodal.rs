@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let data = aim_data::load(&yaml("{name: synth-av, train: 1000}")?, None)?;
 
     // Network: an encoder a modality, then a fusion.
-    let cnn = || EncoderConfig::Cnn { widths: vec![16, 32, 64] };
+    let cnn = || EncoderConfig::Cnn { widths: vec![16, 32, 64], lora: None };
     let model = ModelConfig {
         modalities: None,
         encoders: BTreeMap::from([("sound".into(), cnn()), ("image".into(), cnn())]),

@@ -1,5 +1,4 @@
 //! Helpers of the tests that cross crates: small bundles of data and short runs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,11 @@
 //! Every public golden case, through the ordinary methods, fusions and optimizers.
 //!
 //! The folder is named by `AIM_GOLDEN`; without it the test says that it is skipped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::explicit_write,
+    reason = "helpers of tests; the macro for stderr would be captured"
+)]
 
 use std::{io::Write, path::PathBuf};
 

@@ -180,7 +180,9 @@ impl Amss {
                 let rng = &mut seen.draws.rng(&format!("amss.{name}.{m}.{class}"));
                 let Drawn { p, n, factor } = self.draw(&row[start..start + width], rho[m], mask, rng);
                 rows[class].extend(factor.iter().copied());
-                (chances.push(p), factors.push(factor), count = n);
+                chances.push(p);
+                factors.push(factor);
+                count = n;
             }
             start += width;
             if seen.trace {

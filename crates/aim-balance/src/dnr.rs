@@ -85,7 +85,7 @@ impl EpochWork for Relearning {
         }
         // The official code diagnoses after the epochs whose number divides, so one epoch later than a count from 1.
         let done = cx.clock.epoch.saturating_sub(1);
-        if done == 0 || done % reinit_epochs != 0 || done / reinit_epochs > reinit_count || lambda == 0. {
+        if done == 0 || !done.is_multiple_of(reinit_epochs) || done / reinit_epochs > reinit_count || lambda == 0. {
             return Ok(());
         }
         for m in 0..cx.net.modalities() {

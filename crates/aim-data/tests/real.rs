@@ -1,4 +1,9 @@
 //! The real sets as their splits promise them; skipped where `AIM_DATA` is not set.
+#![allow(
+    clippy::unwrap_used,
+    clippy::explicit_write,
+    reason = "helpers of tests; the macro for stderr would be captured"
+)]
 
 use std::collections::BTreeSet;
 use std::io::Write;

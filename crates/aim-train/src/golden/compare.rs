@@ -83,7 +83,7 @@ fn difference(case: &Case, key: &str, got: &Tensor, want: &Tensor) -> Result<Opt
     let mut worst: Option<(f64, f64, f64)> = None;
     for (i, (g, w)) in values(got)?.into_iter().zip(values(want)?).enumerate() {
         let off = (g - w).abs();
-        let bad = !(off <= atol + rtol * w.abs()) && keep.as_ref().is_none_or(|k| k[i]);
+        let bad = (off.is_nan() || off > atol + rtol * w.abs()) && keep.as_ref().is_none_or(|k| k[i]);
         if bad && worst.is_none_or(|(o, ..)| off > o || off.is_nan()) {
             worst = Some((off, g, w));
         }
