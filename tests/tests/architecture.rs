@@ -6,7 +6,7 @@ use std::process::Command;
 fn dependencies(of: &str) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tree = Command::new(cargo)
-        .args(["tree", "--package", of, "--edges", "normal", "--prefix", "none", "--offline"])
+        .args(["tree", "--package", of, "--edges", "normal", "--prefix", "none"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .unwrap();
