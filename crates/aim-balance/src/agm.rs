@@ -26,6 +26,8 @@ pub static ABOUT: About = About {
     title: "AGM",
     idea: "scale the gradient that flows into each modality's Shapley-style output",
     paper: "Li et al., ICCV 2023 (arXiv 2308.07686)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "strength; 0 modulates nothing" },
         Setting { name: "cap", default: "10", range: "above 0", meaning: "largest tau - r (official for three: 7)" },

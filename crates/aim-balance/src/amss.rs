@@ -27,6 +27,8 @@ pub static ABOUT: About = About {
     title: "AMSS",
     idea: "update only a sampled part of each encoder, the smaller the more its modality says",
     paper: "Yang et al., TPAMI 2025 (arXiv 2404.08347)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "temperature", default: "0.2", range: "above 0", meaning: "sharpness of the shares" },
         Setting { name: "offset", default: "0.5", range: "0 to 100", meaning: "added to the information" },

@@ -27,6 +27,8 @@ pub static ABOUT: About = About {
     title: "ARM (analogue)",
     idea: "scale features against the information that their modality contributes",
     paper: "Gao et al., AAAI 2025 (arXiv 2501.01240); fusion only, without the projections",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "bins", default: "30", range: "2 to 1000", meaning: "bins of the information" },
         Setting { name: "bins_cmi", default: "2", range: "2 to 100", meaning: "bins of the conditional information" },

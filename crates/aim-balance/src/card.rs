@@ -72,6 +72,10 @@ pub struct About {
     pub idea: &'static str,
     /// Where it is published.
     pub paper: &'static str,
+    /// What a step and an epoch cost, in units of joint training.
+    pub cost: &'static str,
+    /// Where it departs from the paper or from released code, and why; one sentence each.
+    pub departs: &'static [&'static str],
     /// Its settings.
     pub settings: &'static [Setting],
     /// What it needs of the network.

@@ -24,6 +24,8 @@ pub static ABOUT: About = About {
     title: "CML",
     idea: "punish confidence that grows when a modality is taken away",
     paper: "Ma et al., ICML 2023 (arXiv 2306.01265)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "lambda", default: "0.1", range: "0 to 100", meaning: "weight of the penalty" },
         Setting { name: "mode", default: "chain", range: "chain | all", meaning: "sets of modalities that are used" },

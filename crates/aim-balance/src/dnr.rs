@@ -28,6 +28,8 @@ pub static ABOUT: About = About {
     title: "D&R",
     idea: "pull encoders that separate training better than validation data back to their start",
     paper: "Wei et al., ECCV 2024 (arXiv 2407.09705)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "lambda", default: "3", range: "0 to 100", meaning: "strength; 0 is joint training" },
         Setting { name: "reinit_epochs", default: "20", range: "1 or more", meaning: "epochs between diagnoses" },

@@ -16,6 +16,8 @@ pub static ABOUT: About = About {
     title: "ensemble of unimodals",
     idea: "each modality trained on its own loss, predictions averaged",
     paper: "baseline (unimodal ensemble, Du et al. 2023, arXiv 2305.01233)",
+    cost: "",
+    departs: &[],
     settings: &[],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };

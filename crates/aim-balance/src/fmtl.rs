@@ -28,6 +28,8 @@ pub static ABOUT: About = About {
     title: "F-MTL",
     idea: "aggregate the losses' gradients and, apart from them, the directions towards flat minima",
     paper: "Phan et al., ICCV 2025 (arXiv 2211.13723)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting {
             name: "aggregation",

@@ -17,6 +17,8 @@ pub static ABOUT: About = About {
     title: "frozen unimodal encoders + head",
     idea: "train each encoder alone, then only fusion and head on the frozen encoders",
     paper: "baseline",
+    cost: "",
+    departs: &[],
     settings: &[Setting {
         name: "encoder_epochs",
         default: "half of the epochs",

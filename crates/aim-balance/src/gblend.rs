@@ -30,6 +30,8 @@ pub static ABOUT: About = About {
     title: "G-Blend",
     idea: "weight the fused and unimodal losses by generalisation against overfitting",
     paper: "Wang et al., CVPR 2020 (arXiv 1905.12681)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting {
             name: "weights",

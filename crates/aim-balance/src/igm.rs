@@ -31,6 +31,8 @@ pub static ABOUT: About = About {
     title: "IGM",
     idea: "train modalities in turn; a head learns where the head before it is flat",
     paper: "Jiang, Chi & Yang, IJCAI 2025 (MIE: arXiv 2407.04587)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "order", default: "the network's", range: "modalities", meaning: "who is trained in turn" },
         Setting { name: "stage_epochs", default: "1", range: "1 or more", meaning: "epochs of a stage" },

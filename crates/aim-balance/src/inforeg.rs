@@ -27,6 +27,8 @@ pub static ABOUT: About = About {
     title: "InfoReg",
     idea: "hold the encoder that is ahead near its last epoch while it takes in information fastest",
     paper: "Huang et al., CVPR 2025 (arXiv 2503.18595)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "beta", default: "0.9", range: "0 to 100", meaning: "growth of the hold with the lead" },
         Setting {

@@ -23,6 +23,8 @@ pub static UNIMODAL: About = About {
     title: "unimodal",
     idea: "train one modality alone",
     paper: "baseline",
+    cost: "",
+    departs: &[],
     settings: &[Setting {
         name: "modality",
         default: "(required)",
@@ -55,6 +57,8 @@ pub static JOINT: About = About {
     title: "joint",
     idea: "cross-entropy of the fused logits",
     paper: "baseline",
+    cost: "",
+    departs: &[],
     settings: &[],
     needs: Needs::NONE,
 };
@@ -91,6 +95,8 @@ pub static JOINT_UNIMODAL: About = About {
     title: "joint + unimodal losses",
     idea: "cross-entropy of the fused logits and of each modality's own head",
     paper: "multi-loss baseline, e.g. Wei & Hu 2024 (arXiv 2405.17730)",
+    cost: "",
+    departs: &[],
     settings: &[Setting { name: "weight", default: "1", range: "0 to 100", meaning: "weight of the unimodal losses" }],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };

@@ -25,6 +25,8 @@ pub static ABOUT: About = About {
     title: "LFM",
     idea: "classify and align the modalities' predictions, by a schedule of weights",
     paper: "Yang et al., NeurIPS 2024; schedule of the released code",
+    cost: "",
+    departs: &[],
     settings: &[Setting {
         name: "align",
         default: "reversed",

@@ -23,6 +23,8 @@ pub static ABOUT: About = About {
     title: "MMLoRA",
     idea: "train each modality alone, freeze it, then learn what they share in low-rank additions",
     paper: "Du et al. 2023 (arXiv 2310.05193); abstract and reviews only",
+    cost: "",
+    departs: &[],
     settings: &[Setting {
         name: "encoder_epochs",
         default: "half of the epochs",

@@ -32,6 +32,8 @@ pub static ABOUT: About = About {
     title: "MBCD",
     idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged teacher",
     paper: "Wang et al., AAAI 2026 (arXiv 2511.20258); first order",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "alpha", default: "0.01", range: "0 to 100", meaning: "length of the inner step" },
         Setting { name: "beta", default: "0.99", range: "0 to 1", meaning: "share of the old teacher" },

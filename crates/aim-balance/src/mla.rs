@@ -28,6 +28,8 @@ pub static ABOUT: About = About {
     title: "MLA",
     idea: "update one modality after the other through a shared head whose gradient avoids the others' features",
     paper: "Zhang et al., CVPR 2024 (arXiv 2311.10707)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "order", default: "the network's", range: "modalities", meaning: "who goes first" },
         Setting {

@@ -24,6 +24,8 @@ pub static ABOUT: About = About {
     title: "MLB",
     idea: "unimodal losses; slow down encoders that are ahead and speed up those behind",
     paper: "Kontras et al., BMVC 2024 (arXiv 2405.07930)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "strength; 0 is joint-unimodal" },
         Setting { name: "beta", default: "2", range: "1 to 100", meaning: "largest factor" },

@@ -22,6 +22,8 @@ pub static ABOUT: About = About {
     title: "MMCosine",
     idea: "logits from cosines between features and head weights, so that no norm can dominate",
     paper: "Xu et al., ICASSP 2023 (arXiv 2303.05338)",
+    cost: "",
+    departs: &[],
     settings: &[Setting { name: "scale", default: "10", range: "above 0", meaning: "s: factor on the cosines" }],
     needs: Needs { linear_heads: true, ..Needs::NONE },
 };

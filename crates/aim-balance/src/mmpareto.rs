@@ -23,6 +23,8 @@ pub static ABOUT: About = About {
     title: "MMPareto",
     idea: "encoders follow a direction that conflicts neither with the fused nor with the unimodal loss",
     paper: "Wei & Hu, ICML 2024 (arXiv 2405.17730)",
+    cost: "",
+    departs: &[],
     settings: &[Setting {
         name: "gamma",
         default: "1.5",

@@ -25,6 +25,8 @@ pub static ABOUT: About = About {
     title: "M-SAM",
     idea: "SAM for the dominant modality's share of the loss, the plain gradient for the rest",
     paper: "Nowdeh et al., NeurIPS 2025 (arXiv 2510.24919); value function and rho ours",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "rho", default: "0.05", range: "0 to 100", meaning: "radius; 0 is joint training" },
         Setting {

@@ -37,6 +37,8 @@ pub static OGM: About = About {
     title: "OGM",
     idea: "scale down the encoder gradients of the modality that is ahead",
     paper: PAPER,
+    cost: "",
+    departs: &[],
     settings: SETTINGS,
     needs: NEEDS,
 };
@@ -47,6 +49,8 @@ pub static OGM_GE: About = About {
     title: "OGM-GE",
     idea: "OGM, and noise of the gradient's own spread on the encoders",
     paper: PAPER,
+    cost: "",
+    departs: &[],
     settings: SETTINGS,
     needs: NEEDS,
 };

@@ -25,6 +25,8 @@ pub static ABOUT: About = About {
     title: "OPM",
     idea: "drop features of the modality that is ahead",
     paper: "Wei et al., TPAMI 2024 (arXiv 2410.11582)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "q_base", default: "0.5", range: "0 to 1", meaning: "least drop probability; 0 is joint" },
         Setting { name: "lambda", default: "0.5", range: "0 to 100", meaning: "growth with the discrepancy" },

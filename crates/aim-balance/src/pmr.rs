@@ -29,6 +29,8 @@ pub static ABOUT: About = About {
     title: "PMR",
     idea: "the modality that is behind also learns from distances to class prototypes",
     paper: "Fan et al., CVPR 2023 (arXiv 2211.07089)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "weight of the prototype loss; 0 is joint" },
         Setting { name: "mu", default: "0", range: "0 to 100", meaning: "weight of the entropy of the one ahead" },

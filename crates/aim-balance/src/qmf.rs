@@ -29,6 +29,8 @@ pub static ABOUT: About = About {
     title: "QMF",
     idea: "fuse by confidence, and make confidence follow how well a sample has been learnt",
     paper: "Zhang et al., ICML 2023 (arXiv 2306.02050)",
+    cost: "",
+    departs: &[],
     settings: &[Setting { name: "lambda", default: "0.1", range: "0 to 100", meaning: "weight of the ranking loss" }],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };

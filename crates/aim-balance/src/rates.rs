@@ -32,6 +32,8 @@ pub static MSLR: About = About {
     title: "MSLR",
     idea: "a learning rate for each modality that follows its validation accuracy",
     paper: "Yao & Mihalcea, ACL 2022; as in the AGM repository",
+    cost: "",
+    departs: &[],
     settings: &[Setting { name: "init", default: "1 each", range: "0 to 100", meaning: "factor of each modality" }],
     needs: NEEDS,
 };
@@ -42,6 +44,8 @@ pub static MSES: About = About {
     title: "MSES",
     idea: "freeze each modality at its own best epoch",
     paper: "Fujimori et al. 2019; as in the AGM repository",
+    cost: "",
+    departs: &[],
     settings: &[Setting { name: "patience", default: "80", range: "epochs", meaning: "epochs without a new minimum" }],
     needs: NEEDS,
 };

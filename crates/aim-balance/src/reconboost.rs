@@ -27,6 +27,8 @@ pub static ABOUT: About = About {
     title: "ReconBoost",
     idea: "train modalities in turn on what the others have not yet fitted",
     paper: "Hua et al., ICML 2024 (arXiv 2405.09321)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "order", default: "the network's", range: "modalities", meaning: "who is boosted in turn" },
         Setting { name: "w1", default: "5", range: "0 to 100", meaning: "weight of the own loss" },

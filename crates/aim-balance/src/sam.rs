@@ -27,6 +27,8 @@ pub static ABOUT: About = About {
     title: "SAM",
     idea: "descend the gradient at the worst neighbour of the weights",
     paper: "Foret et al., ICLR 2021 (arXiv 2010.01412); adaptive: Kwon et al., ICML 2021 (arXiv 2102.11600)",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting { name: "rho", default: "0.05", range: "0 to 100", meaning: "radius; 0 is the inner method" },
         Setting { name: "adaptive", default: "false", range: "true | false", meaning: "radius in units of weights" },

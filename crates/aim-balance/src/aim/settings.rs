@@ -13,6 +13,8 @@ pub static ABOUT: About = About {
     title: "AIM (reconstruction)",
     idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the imbalance at each depth asks for",
     paper: "Shen, Chen & Zhang 2025 (arXiv 2508.19769); reconstruction, equations not public in full",
+    cost: "",
+    departs: &[],
     settings: &[
         Setting {
             name: "scope",
