@@ -26,18 +26,26 @@ pub static ABOUT: About = About {
     title: "AGM",
     idea: "scale the gradient that flows into each modality's Shapley-style output",
     paper: "Li et al., ICCV 2023 (arXiv 2308.07686)",
-    cost: "",
-    departs: &[],
+    cost: "3 forward passes of every encoder and 2^M - 1 of the fusion; the backward pass goes through all of them \
+    while gradients are modulated, through one afterwards",
+    departs: &[
+        "Epochs count from 0, so that modulation lasts one epoch longer than in the released code, which counts from \
+        1.",
+        "One clipping rule, that of the released CREMA-D script, serves all; its MOSEI script tests the gradient's \
+        smallest entry too.",
+        "The cap is 10 for any number of modalities; the released script with three has 7.",
+    ],
     settings: &[
-        Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "strength; 0 modulates nothing" },
-        Setting { name: "cap", default: "10", range: "above 0", meaning: "largest tau - r (official for three: 7)" },
-        Setting {
-            name: "clip_threshold",
-            default: "1",
-            range: "above 0",
-            meaning: "largest entry of the head's gradient without clipping",
-        },
-        Setting { name: "modulation_ends", default: "20", range: "an epoch", meaning: "last epoch with modulation" },
+        Setting::new("alpha", "1", "0 to 100", "strength; 0 modulates nothing", "released code (CREMA-D)"),
+        Setting::new("cap", "10", "above 0", "largest tau - r (official for three: 7)", "released code (CREMA-D)"),
+        Setting::new(
+            "clip_threshold",
+            "1",
+            "above 0",
+            "largest entry of the head's gradient without clipping",
+            "released code (CREMA-D)",
+        ),
+        Setting::new("modulation_ends", "20", "an epoch", "last epoch with modulation", "released code (CREMA-D)"),
     ],
     needs: Needs::NONE,
 };

@@ -27,13 +27,24 @@ pub static ABOUT: About = About {
     title: "AMSS",
     idea: "update only a sampled part of each encoder, the smaller the more its modality says",
     paper: "Yang et al., TPAMI 2025 (arXiv 2404.08347)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward and 1 backward pass; squared gradients and a draw a layer, on the CPU",
+    departs: &[
+        "H(Y) is the entropy of the labels; the released code takes a cross-entropy of the frequencies with their own \
+        softmax.",
+        "The head is masked too, as in the released text-image and three-modality scripts; the audio-visual script \
+        makes the mask and does not apply it (`mask_head: false`).",
+        "AMSS+ divides by the chance of a unit to be drawn; the released weight is no such inverse (`weights: \
+        amss+official`).",
+        "Output units of every linear layer are masked, so that MLPs and transformers work; the released text encoder \
+        masks attention heads.",
+        "The audio-visual form serves any number of modalities; the released three-modality script has other \
+        constants.",
+    ],
     settings: &[
-        Setting { name: "temperature", default: "0.2", range: "above 0", meaning: "sharpness of the shares" },
-        Setting { name: "offset", default: "0.5", range: "0 to 100", meaning: "added to the information" },
-        Setting { name: "weights", default: "amss", range: "amss | amss+ | amss+official", meaning: "of drawn units" },
-        Setting { name: "mask_head", default: "true", range: "true | false", meaning: "also mask the head" },
+        Setting::new("temperature", "0.2", "above 0", "sharpness of the shares", "released code"),
+        Setting::new("offset", "0.5", "0 to 100", "added to the information", "released code"),
+        Setting::new("weights", "amss", "amss | amss+ | amss+official", "of drawn units", "paper (AMSS)"),
+        Setting::new("mask_head", "true", "true | false", "also mask the head", "ours; released (audio-visual): false"),
     ],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };

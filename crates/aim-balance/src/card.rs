@@ -16,8 +16,23 @@ pub struct Setting {
     pub default: &'static str,
     /// Values allowed.
     pub range: &'static str,
-    /// What it means, with its source.
+    /// What it means.
     pub meaning: &'static str,
+    /// Where the default is from: paper, released code, a third party, or ours; with details where they matter.
+    pub source: &'static str,
+}
+
+impl Setting {
+    /// A row of a card: name, default, range, meaning, source of the default.
+    pub const fn new(
+        name: &'static str,
+        default: &'static str,
+        range: &'static str,
+        meaning: &'static str,
+        source: &'static str,
+    ) -> Self {
+        Self { name, default, range, meaning, source }
+    }
 }
 
 /// What a method needs of the network.
@@ -297,4 +312,63 @@ pub(crate) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!("method.{key}"), format!("is {value}"), format!("use a number from {low} to {high}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn cards_say_everything_once() {
+        let mut names = BTreeSet::new();
+        for About { name, title, idea, paper, cost, departs, settings, .. } in crate::CARDS.iter().map(|c| c.about) {
+            assert!(names.insert(name), "two methods are called `{name}`");
+            let said = [name, title, idea, paper, cost].into_iter().chain(departs.iter());
+            assert!(said.into_iter().all(|text| !text.trim().is_empty()), "the card of `{name}` has an empty text");
+            assert!(departs.iter().all(|d| d.ends_with('.')), "`{name}`: departures are whole sentences");
+            for s in *settings {
+                let said = [s.name, s.default, s.range, s.meaning, s.source];
+                assert!(said.iter().all(|text| !text.trim().is_empty()), "`{name}`: a row of `{}` is empty", s.name);
+                let known = ["paper", "released code", "third party", "ours"].iter().any(|k| s.source.starts_with(k));
+                assert!(
+                    known,
+                    "`{name}`: the source of `{}` is none of paper, released code, third party, ours",
+                    s.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn cards_name_every_setting_with_its_default() {
+        for card in crate::CARDS {
+            let name = card.about.name;
+            let Value::Mapping(mut defaults) = card.defaults().unwrap() else { panic!("`{name}` has no settings map") };
+            for setting in card.about.settings {
+                let default = defaults.remove(setting.name);
+                let default =
+                    default.unwrap_or_else(|| panic!("`{name}` has no setting `{}`, or two rows", setting.name));
+                assert!(
+                    agrees(&default, setting.default),
+                    "`{name}.{}` is {default:?}, not {}",
+                    setting.name,
+                    setting.default
+                );
+            }
+            assert!(defaults.is_empty(), "the card of `{name}` lacks {defaults:?}");
+        }
+    }
+
+    /// Whether a text is that value; what is no literal (nothing, an empty name or table) is described in words.
+    fn agrees(value: &Value, text: &str) -> bool {
+        match value {
+            Value::Number(number) => text.parse().ok() == number.as_f64(),
+            Value::Bool(flag) => text == flag.to_string(),
+            Value::String(word) if !word.is_empty() => text == word,
+            Value::Mapping(table) if !table.is_empty() => false,
+            _ => text.parse::<f64>().is_err(),
+        }
+    }
 }

@@ -28,12 +28,18 @@ pub static ABOUT: About = About {
     title: "D&R",
     idea: "pull encoders that separate training better than validation data back to their start",
     paper: "Wei et al., ECCV 2024 (arXiv 2407.09705)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward and 1 backward pass; a diagnosis: each encoder over training and validation split, and k-means of \
+    the features",
+    departs: &[
+        "k-means is our own, started by k-means++ and ended after 50 rounds, because the released one is a library's \
+        with its own draws.",
+        "Features of the training split are taken without augmentation; the released code reads them from the training \
+        loader.",
+    ],
     settings: &[
-        Setting { name: "lambda", default: "3", range: "0 to 100", meaning: "strength; 0 is joint training" },
-        Setting { name: "reinit_epochs", default: "20", range: "1 or more", meaning: "epochs between diagnoses" },
-        Setting { name: "reinit_count", default: "3", range: "0 or more", meaning: "diagnoses in a run" },
+        Setting::new("lambda", "3", "0 to 100", "strength; 0 is joint training", "released code"),
+        Setting::new("reinit_epochs", "20", "1 or more", "epochs between diagnoses", "released code"),
+        Setting::new("reinit_count", "3", "0 or more", "diagnoses in a run", "released code"),
     ],
     needs: Needs::NONE,
 };

@@ -16,8 +16,11 @@ pub static ABOUT: About = About {
     title: "ensemble of unimodals",
     idea: "each modality trained on its own loss, predictions averaged",
     paper: "baseline (unimodal ensemble, Du et al. 2023, arXiv 2305.01233)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward and 1 backward pass, as joint training",
+    departs: &[
+        "The members share one run and one optimizer setting, since their parameters are disjoint; the source trains \
+        them apart and averages logits or probabilities, here it is probabilities.",
+    ],
     settings: &[],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };

@@ -28,19 +28,25 @@ pub static ABOUT: About = About {
     title: "F-MTL",
     idea: "aggregate the losses' gradients and, apart from them, the directions towards flat minima",
     paper: "Phan et al., ICCV 2025 (arXiv 2211.13723)",
-    cost: "",
-    departs: &[],
+    cost: "3 forward and 2 M + 2 backward passes that go through each encoder 4 times; up to 2 M + 2 gradients in \
+    memory",
+    departs: &[
+        "Tasks are the fused loss and each modality's own, and an encoder is what they share: our reading, because the \
+        paper has tasks of one input.",
+        "One perturbed pass serves all unimodal losses, since their encoders are disjoint; the paper has a pass a \
+        task.",
+        "The perturbation of the fused loss has one norm over all encoders, which the paper leaves open for several of \
+        them.",
+        "MGDA is exact and takes gradients as they are; one released script normalises them first and multiplies the \
+        result by the number of tasks.",
+        "Perturbations are plain as in the paper's equations; the released runs take the adaptive form with rho 2.",
+    ],
     settings: &[
-        Setting {
-            name: "aggregation",
-            default: "cagrad",
-            range: "mgda | pcgrad | cagrad | imtl",
-            meaning: "how two gradients become one",
-        },
-        Setting { name: "rho_shared", default: "0.05", range: "0 to 100", meaning: "radius in the encoders" },
-        Setting { name: "rho_head", default: "0.05", range: "0 to 100", meaning: "radius in the heads" },
-        Setting { name: "c", default: "0.4", range: "0 to 1", meaning: "radius of CAGrad" },
-        Setting { name: "rescale", default: "1", range: "0 | 1 | 2", meaning: "rescaling of CAGrad" },
+        Setting::new("aggregation", "cagrad", "mgda | pcgrad | cagrad | imtl", "how two gradients become one", "ours"),
+        Setting::new("rho_shared", "0.05", "0 to 100", "radius in the encoders", "released code (plain form)"),
+        Setting::new("rho_head", "0.05", "0 to 100", "radius in the heads", "released code (plain form)"),
+        Setting::new("c", "0.4", "0 to 1", "radius of CAGrad", "released code"),
+        Setting::new("rescale", "1", "0 | 1 | 2", "rescaling of CAGrad", "third party (LibMTL)"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };

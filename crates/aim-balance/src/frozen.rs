@@ -17,14 +17,16 @@ pub static ABOUT: About = About {
     title: "frozen unimodal encoders + head",
     idea: "train each encoder alone, then only fusion and head on the frozen encoders",
     paper: "baseline",
-    cost: "",
+    cost: "first part: 1 forward and 1 backward pass; then forward passes of the encoders without gradient, forward \
+    and backward of fusion and head alone",
     departs: &[],
-    settings: &[Setting {
-        name: "encoder_epochs",
-        default: "half of the epochs",
-        range: "1 or more, below the number of epochs",
-        meaning: "epochs in which the encoders are trained; the head has the rest",
-    }],
+    settings: &[Setting::new(
+        "encoder_epochs",
+        "half of the epochs",
+        "1 or more, below the number of epochs",
+        "epochs in which the encoders are trained; the head has the rest",
+        "ours",
+    )],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };
 

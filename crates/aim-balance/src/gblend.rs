@@ -30,16 +30,24 @@ pub static ABOUT: About = About {
     title: "G-Blend",
     idea: "weight the fused and unimodal losses by generalisation against overfitting",
     paper: "Wang et al., CVPR 2020 (arXiv 1905.12681)",
-    cost: "",
-    departs: &[],
+    cost: "step: 1 forward and 1 backward pass; run with estimated weights: M + 2 times joint training, and M + 2 \
+    evaluations of both splits a super-epoch",
+    departs: &[
+        "The formula is read from BalanceBenchmark and reports, because the official code was not available.",
+        "Losses are means measured with fixed weights before and after; BalanceBenchmark sums them while it trains, so \
+        that splits of different size mix.",
+        "A loss that gets worse weighs 0, small denominators are floored, and all weights are equal if none is left, \
+        because the ratio means nothing there.",
+    ],
     settings: &[
-        Setting {
-            name: "weights",
-            default: "estimated",
-            range: "a weight for each modality and `fused`",
-            meaning: "fixed weights, for instance of an offline estimate",
-        },
-        Setting { name: "super_epoch", default: "10", range: "1 or more", meaning: "epochs between estimates" },
+        Setting::new(
+            "weights",
+            "estimated",
+            "a weight for each modality and `fused`",
+            "fixed weights, for instance of an offline estimate",
+            "ours",
+        ),
+        Setting::new("super_epoch", "10", "1 or more", "epochs between estimates", "third party (BalanceBenchmark)"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };

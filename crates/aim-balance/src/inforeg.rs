@@ -27,22 +27,23 @@ pub static ABOUT: About = About {
     title: "InfoReg",
     idea: "hold the encoder that is ahead near its last epoch while it takes in information fastest",
     paper: "Huang et al., CVPR 2025 (arXiv 2503.18595)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward and 1 backward pass; a squared norm an encoder and a copy of the encoders' weights",
+    departs: &[
+        "The rule is the paper's; the released script has other constants for each modality, sums of probabilities, \
+        the audio trace for all and always the unimodal losses.",
+        "A larger score is better, as the text needs it; the printed equation has the other sign.",
+        "The trace uses the gradient of the step; the released script makes three more backward passes for it.",
+    ],
     settings: &[
-        Setting { name: "beta", default: "0.9", range: "0 to 100", meaning: "growth of the hold with the lead" },
-        Setting {
-            name: "K",
-            default: "0.04",
-            range: "-100 to 100",
-            meaning: "growth of the trace that opens the window",
-        },
-        Setting {
-            name: "unimodal_losses",
-            default: "false",
-            range: "true | false",
-            meaning: "add the unimodal losses (InfoReg*)",
-        },
+        Setting::new("beta", "0.9", "0 to 100", "growth of the hold with the lead", "paper"),
+        Setting::new("K", "0.04", "-100 to 100", "growth of the trace that opens the window", "paper"),
+        Setting::new(
+            "unimodal_losses",
+            "false",
+            "true | false",
+            "add the unimodal losses (InfoReg*)",
+            "paper (InfoReg without star)",
+        ),
     ],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };

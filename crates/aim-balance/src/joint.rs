@@ -23,14 +23,9 @@ pub static UNIMODAL: About = About {
     title: "unimodal",
     idea: "train one modality alone",
     paper: "baseline",
-    cost: "",
+    cost: "forward and backward pass of one encoder and its head alone",
     departs: &[],
-    settings: &[Setting {
-        name: "modality",
-        default: "(required)",
-        range: "a modality",
-        meaning: "the one that is trained",
-    }],
+    settings: &[Setting::new("modality", "(required)", "a modality", "the one that is trained", "ours")],
     needs: Needs { single: true, ..Needs::NONE },
 };
 
@@ -57,7 +52,7 @@ pub static JOINT: About = About {
     title: "joint",
     idea: "cross-entropy of the fused logits",
     paper: "baseline",
-    cost: "",
+    cost: "1 forward and 1 backward pass: the unit",
     departs: &[],
     settings: &[],
     needs: Needs::NONE,
@@ -95,9 +90,9 @@ pub static JOINT_UNIMODAL: About = About {
     title: "joint + unimodal losses",
     idea: "cross-entropy of the fused logits and of each modality's own head",
     paper: "multi-loss baseline, e.g. Wei & Hu 2024 (arXiv 2405.17730)",
-    cost: "",
+    cost: "1 forward pass, 1 backward pass through the sum of M + 1 losses",
     departs: &[],
-    settings: &[Setting { name: "weight", default: "1", range: "0 to 100", meaning: "weight of the unimodal losses" }],
+    settings: &[Setting::new("weight", "1", "0 to 100", "weight of the unimodal losses", "ours")],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };
 

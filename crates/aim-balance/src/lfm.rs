@@ -25,14 +25,21 @@ pub static ABOUT: About = About {
     title: "LFM",
     idea: "classify and align the modalities' predictions, by a schedule of weights",
     paper: "Yang et al., NeurIPS 2024; schedule of the released code",
-    cost: "",
-    departs: &[],
-    settings: &[Setting {
-        name: "align",
-        default: "reversed",
-        range: "reversed | js",
-        meaning: "KL from the mean prediction, as released, or to it",
-    }],
+    cost: "1 forward and 1 backward pass, as joint training",
+    departs: &[
+        "Predictions are aligned, as released; the paper's alignment is a contrastive loss on features.",
+        "The weights follow the released polynomial of the epoch, kept within 0 and 1; the weight that the paper \
+        learns needs second derivatives and hardly moves in the released code.",
+        "Fused logits are those of the network's fusion; the released network averages two heads, which is `fusion: \
+        mean`.",
+    ],
+    settings: &[Setting::new(
+        "align",
+        "reversed",
+        "reversed | js",
+        "KL from the mean prediction, as released, or to it",
+        "released code",
+    )],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };
 

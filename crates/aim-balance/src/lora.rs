@@ -23,14 +23,22 @@ pub static ABOUT: About = About {
     title: "MMLoRA",
     idea: "train each modality alone, freeze it, then learn what they share in low-rank additions",
     paper: "Du et al. 2023 (arXiv 2310.05193); abstract and reviews only",
-    cost: "",
-    departs: &[],
-    settings: &[Setting {
-        name: "encoder_epochs",
-        default: "half of the epochs",
-        range: "0 or more",
-        meaning: "epochs of unimodal training",
-    }],
+    cost: "1 forward and 1 backward pass in both parts; gradients of frozen weights are computed and dropped",
+    departs: &[
+        "Abstract and reviews alone were readable: ranks, layers, learning rates and whether heads learn are open \
+        there; here rank and scale belong to the encoder and the head learns.",
+        "Unimodal and joint training are parts of one run, so that its budget compares with others; the paper \
+        fine-tunes pre-trained models first.",
+        "Biases, norm layers and their statistics are frozen with the weights, because the joint part must begin at \
+        the unimodal networks.",
+    ],
+    settings: &[Setting::new(
+        "encoder_epochs",
+        "half of the epochs",
+        "0 or more",
+        "epochs of unimodal training",
+        "ours",
+    )],
     needs: Needs { unimodal: true, adapters: true, ..Needs::NONE },
 };
 

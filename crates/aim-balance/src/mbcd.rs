@@ -32,13 +32,20 @@ pub static ABOUT: About = About {
     title: "MBCD",
     idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged teacher",
     paper: "Wang et al., AAAI 2026 (arXiv 2511.20258); first order",
-    cost: "",
-    departs: &[],
+    cost: "3 forward passes, one of them without gradient; 2 M + 1 backward passes that go through each encoder 3 \
+    times; an average of the weights",
+    departs: &[
+        "The inner step is first order, because the exact form needs second derivatives.",
+        "alpha, beta and lambda are ours, because the text names none and no code was public.",
+        "The teacher answers in evaluation, which the paper implies.",
+        "One draw serves a batch, which is one reading of the text (`mask: per_sample` is the other).",
+        "The LayerNorm has no weights, because a method adds no parameters to a network.",
+    ],
     settings: &[
-        Setting { name: "alpha", default: "0.01", range: "0 to 100", meaning: "length of the inner step" },
-        Setting { name: "beta", default: "0.99", range: "0 to 1", meaning: "share of the old teacher" },
-        Setting { name: "lambda", default: "0.5", range: "0 to 100", meaning: "weight of the distillation" },
-        Setting { name: "mask", default: "per_batch", range: "per_batch | per_sample", meaning: "what a draw drops" },
+        Setting::new("alpha", "0.01", "0 to 100", "length of the inner step", "ours"),
+        Setting::new("beta", "0.99", "0 to 1", "share of the old teacher", "ours"),
+        Setting::new("lambda", "0.5", "0 to 100", "weight of the distillation", "ours"),
+        Setting::new("mask", "per_batch", "per_batch | per_sample", "what a draw drops", "paper, in one reading"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };

@@ -28,17 +28,29 @@ pub static ABOUT: About = About {
     title: "MLA",
     idea: "update one modality after the other through a shared head whose gradient avoids the others' features",
     paper: "Zhang et al., CVPR 2024 (arXiv 2311.10707)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward pass; M backward passes that go through each encoder once; M + 1 passes of the head, M optimizer \
+    steps, M updates of a d x d matrix",
+    departs: &[
+        "Gradients are projected before the own feature enters P, as the paper intends; the released code is written \
+        the other way (`projection: current`), and its projection never takes place.",
+        "The denominator of P's update is a number and P is not normalised, as in recursive least squares; the \
+        released code divides by a matrix and by P's norm.",
+        "Entropies are those of single samples; the released code normalises over the batch, so that predictions \
+        depend on the other samples.",
+        "A sample takes part in the sub-steps of the modalities that it has; the released code has no such path.",
+        "The first sub-step enters P, since nothing speaks against it; the released code is written to leave it out \
+        (`skip_first`).",
+    ],
     settings: &[
-        Setting { name: "order", default: "the network's", range: "modalities", meaning: "who goes first" },
-        Setting {
-            name: "projection",
-            default: "previous",
-            range: "previous | current | none",
-            meaning: "project with the features before, or also with the own, or not at all",
-        },
-        Setting { name: "skip_first", default: "false", range: "true | false", meaning: "first sub-step unprojected" },
+        Setting::new("order", "the network's", "modalities", "who goes first", "released code"),
+        Setting::new(
+            "projection",
+            "previous",
+            "previous | current | none",
+            "project with the features before, or also with the own, or not at all",
+            "paper",
+        ),
+        Setting::new("skip_first", "false", "true | false", "first sub-step unprojected", "ours; released code: true"),
     ],
     needs: Needs { unimodal: true, shared_head: true, ..Needs::NONE },
 };

@@ -24,11 +24,14 @@ pub static ABOUT: About = About {
     title: "MLB",
     idea: "unimodal losses; slow down encoders that are ahead and speed up those behind",
     paper: "Kontras et al., BMVC 2024 (arXiv 2405.07930)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward pass, 1 backward pass through the sum of M + 1 losses; one product an encoder weight",
+    departs: &[
+        "With more than two modalities the ratio is the mean of the others' scores over the own, which is the released \
+        form for three.",
+    ],
     settings: &[
-        Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "strength; 0 is joint-unimodal" },
-        Setting { name: "beta", default: "2", range: "1 to 100", meaning: "largest factor" },
+        Setting::new("alpha", "1", "0 to 100", "strength; 0 is joint-unimodal", "ours"),
+        Setting::new("beta", "2", "1 to 100", "largest factor", "released code: the bound of its plain form"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };

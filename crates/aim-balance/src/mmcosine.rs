@@ -22,9 +22,15 @@ pub static ABOUT: About = About {
     title: "MMCosine",
     idea: "logits from cosines between features and head weights, so that no norm can dominate",
     paper: "Xu et al., ICASSP 2023 (arXiv 2303.05338)",
-    cost: "",
-    departs: &[],
-    settings: &[Setting { name: "scale", default: "10", range: "above 0", meaning: "s: factor on the cosines" }],
+    cost: "1 forward and 1 backward pass; the head is evaluated twice",
+    departs: &[
+        "Evaluation uses the cosine logits of training; the released code evaluates the plain head, norms and bias \
+        included.",
+        "Fusions without linear heads are refused, because the network is a choice of its own; the released code \
+        rewrites film and gated so that a concat head follows.",
+        "The contrastive loss of the supplement is left out, since it is off in the released code.",
+    ],
+    settings: &[Setting::new("scale", "10", "above 0", "s: factor on the cosines", "released code (its example run)")],
     needs: Needs { linear_heads: true, ..Needs::NONE },
 };
 

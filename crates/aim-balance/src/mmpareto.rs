@@ -23,14 +23,14 @@ pub static ABOUT: About = About {
     title: "MMPareto",
     idea: "encoders follow a direction that conflicts neither with the fused nor with the unimodal loss",
     paper: "Wei & Hu, ICML 2024 (arXiv 2405.17730)",
-    cost: "",
-    departs: &[],
-    settings: &[Setting {
-        name: "gamma",
-        default: "1.5",
-        range: "0 to 100",
-        meaning: "magnitude of the encoders' gradients",
-    }],
+    cost: "1 forward pass, M + 1 backward passes that go through each encoder twice; M + 1 gradients in memory",
+    departs: &[
+        "Norms of single tensors and the fixed gamma are the released code's rule, because the text is only reported \
+        to speak of an enhanced magnitude.",
+        "Where the direction vanishes its factor is gamma, because the released ratio is undefined there.",
+        "The learning rate follows the run's schedule; the released script makes a schedule and never steps it.",
+    ],
+    settings: &[Setting::new("gamma", "1.5", "0 to 100", "magnitude of the encoders' gradients", "released code")],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
 };
 

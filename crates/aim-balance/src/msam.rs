@@ -25,17 +25,24 @@ pub static ABOUT: About = About {
     title: "M-SAM",
     idea: "SAM for the dominant modality's share of the loss, the plain gradient for the rest",
     paper: "Nowdeh et al., NeurIPS 2025 (arXiv 2510.24919); value function and rho ours",
-    cost: "",
-    departs: &[],
+    cost: "2 forward and 3 backward passes; 2^M passes of the fusion without gradient",
+    departs: &[
+        "The value function (probability of the true class, absent features at zero), its clamping and rho are ours, \
+        because only digests of the paper were readable.",
+        "The perturbation has the gradient's direction, as SAM's has; one digest prints the gradient's sign.",
+        "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
+        whichever modality is dominant.",
+    ],
     settings: &[
-        Setting { name: "rho", default: "0.05", range: "0 to 100", meaning: "radius; 0 is joint training" },
-        Setting {
-            name: "variant",
-            default: "literal",
-            range: "literal | per_sample | dominant_encoder",
-            meaning: "shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone",
-        },
-        Setting { name: "empty_value", default: "1 / classes", range: "0 to 1", meaning: "value of no modality" },
+        Setting::new("rho", "0.05", "0 to 100", "radius; 0 is joint training", "ours"),
+        Setting::new(
+            "variant",
+            "literal",
+            "literal | per_sample | dominant_encoder",
+            "shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone",
+            "third party (digests of the paper)",
+        ),
+        Setting::new("empty_value", "1 / classes", "0 to 1", "value of no modality", "ours"),
     ],
     needs: Needs::NONE,
 };

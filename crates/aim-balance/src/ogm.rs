@@ -20,14 +20,16 @@ use serde::{Deserialize, Serialize};
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
 
-const SETTINGS: &[Setting] = &[
-    Setting { name: "alpha", default: "0.3", range: "0 to 100", meaning: "strength; 0 is joint training" },
-    Setting { name: "coefficient", default: "cvpr", range: "cvpr | tpami", meaning: "form of the coefficient" },
-    Setting { name: "scale", default: "ndim>1", range: "ndim>1 | conv4d", meaning: "which encoder weights are scaled" },
-    Setting { name: "noise", default: "false", range: "true | false", meaning: "add noise (GE); ogm-ge always does" },
-    Setting { name: "modulation_starts", default: "0", range: "an epoch", meaning: "first epoch with modulation" },
-    Setting { name: "modulation_ends", default: "50", range: "an epoch", meaning: "last epoch with modulation" },
-];
+const fn settings(noise: Setting) -> [Setting; 6] {
+    [
+        Setting::new("alpha", "0.3", "0 to 100", "strength; 0 is joint training", "released code (its gated example)"),
+        Setting::new("coefficient", "cvpr", "cvpr | tpami", "form of the coefficient", "released code"),
+        Setting::new("scale", "ndim>1", "ndim>1 | conv4d", "encoder weights that are scaled", "ours; released: conv4d"),
+        noise,
+        Setting::new("modulation_starts", "0", "an epoch", "first epoch with modulation", "released code"),
+        Setting::new("modulation_ends", "50", "an epoch", "last epoch with modulation", "released code"),
+    ]
+}
 const NEEDS: Needs = Needs { unimodal: true, ..Needs::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
@@ -37,9 +39,16 @@ pub static OGM: About = About {
     title: "OGM",
     idea: "scale down the encoder gradients of the modality that is ahead",
     paper: PAPER,
-    cost: "",
-    departs: &[],
-    settings: SETTINGS,
+    cost: "1 forward and 1 backward pass; one product an encoder weight",
+    departs: &[
+        "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
+        code scales convolutions alone (`scale: conv4d`).",
+        "More than two modalities take the mean ratio of the journal version, because the released code has two.",
+        "Where the head is not linear, unimodal logits are those with the other features at zero; the released code \
+        cuts the head at a fixed column and fails with film and gated.",
+        "At a ratio of exactly 1 nobody is slowed down, since nobody is ahead; the released code then slows audio.",
+    ],
+    settings: &settings(Setting::new("noise", "false", "true | false", "add noise (GE)", "paper")),
     needs: NEEDS,
 };
 
@@ -49,9 +58,18 @@ pub static OGM_GE: About = About {
     title: "OGM-GE",
     idea: "OGM, and noise of the gradient's own spread on the encoders",
     paper: PAPER,
-    cost: "",
-    departs: &[],
-    settings: SETTINGS,
+    cost: "1 forward and 1 backward pass; one product and one normal draw an encoder weight",
+    departs: &[
+        "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
+        code scales convolutions alone (`scale: conv4d`).",
+        "More than two modalities take the mean ratio of the journal version, because the released code has two.",
+        "Where the head is not linear, unimodal logits are those with the other features at zero; the released code \
+        cuts the head at a fixed column and fails with film and gated.",
+        "At a ratio of exactly 1 nobody is slowed down, since nobody is ahead; the released code then slows audio.",
+        "Noise has the spread of each tensor's gradient, as released; the paper is reported to take the covariance of \
+        the batch gradient.",
+    ],
+    settings: &settings(Setting::new("noise", "true", "true", "GE, without which this is `ogm`", "paper")),
     needs: NEEDS,
 };
 

@@ -25,13 +25,18 @@ pub static ABOUT: About = About {
     title: "OPM",
     idea: "drop features of the modality that is ahead",
     paper: "Wei et al., TPAMI 2024 (arXiv 2410.11582)",
-    cost: "",
-    departs: &[],
+    cost: "1 forward and 1 backward pass; the fusion runs twice in steps that drop",
+    departs: &[
+        "The drop probability is that of the same batch, as released; the paper's algorithm is reported to take that \
+        of the batch before.",
+        "A batch in which every sample lost every modality is kept whole, because a step without samples has no loss; \
+        the released code skips it (possible from three modalities on).",
+    ],
     settings: &[
-        Setting { name: "q_base", default: "0.5", range: "0 to 1", meaning: "least drop probability; 0 is joint" },
-        Setting { name: "lambda", default: "0.5", range: "0 to 100", meaning: "growth with the discrepancy" },
-        Setting { name: "p_exe", default: "0.7", range: "0 to 1", meaning: "chance that a step drops at all" },
-        Setting { name: "warmup", default: "6", range: "epochs", meaning: "epochs of joint training before" },
+        Setting::new("q_base", "0.5", "0 to 1", "least drop probability; 0 is joint", "released code"),
+        Setting::new("lambda", "0.5", "0 to 100", "growth with the discrepancy", "released code"),
+        Setting::new("p_exe", "0.7", "0 to 1", "chance that a step drops at all", "released code"),
+        Setting::new("warmup", "6", "epochs", "epochs of joint training before", "released code"),
     ],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };

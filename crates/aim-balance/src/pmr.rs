@@ -29,14 +29,29 @@ pub static ABOUT: About = About {
     title: "PMR",
     idea: "the modality that is behind also learns from distances to class prototypes",
     paper: "Fan et al., CVPR 2023 (arXiv 2211.07089)",
-    cost: "",
-    departs: &[],
+    cost: "step: 1 forward and 1 backward pass; distances to C prototypes a modality; epoch: each encoder over `share` \
+    of the training split",
+    departs: &[
+        "The size of the coefficients is the paper's; the released code has 0 or 1 (`coefficient: binary`).",
+        "The entropy term acts in every epoch if it is on; in the paper it acts in the first ones, in the released \
+        script it is absent.",
+        "Prototypes come from samples of the training split drawn anew each epoch; the released code takes the first \
+        batches, for some sets of the validation or test split.",
+        "A class without samples keeps its prototype and distances have a floor, because the released code divides by \
+        zero in both places.",
+    ],
     settings: &[
-        Setting { name: "alpha", default: "1", range: "0 to 100", meaning: "weight of the prototype loss; 0 is joint" },
-        Setting { name: "mu", default: "0", range: "0 to 100", meaning: "weight of the entropy of the one ahead" },
-        Setting { name: "coefficient", default: "paper", range: "paper | binary", meaning: "form of beta and gamma" },
-        Setting { name: "momentum", default: "0.2", range: "0 to 1", meaning: "share of the old prototypes" },
-        Setting { name: "share", default: "0.1", range: "0 to 1", meaning: "share of the training set for prototypes" },
+        Setting::new("alpha", "1", "0 to 100", "weight of the prototype loss; 0 is joint", "paper"),
+        Setting::new(
+            "mu",
+            "0",
+            "0 to 100",
+            "weight of the entropy of the one ahead",
+            "released code, which has no such term",
+        ),
+        Setting::new("coefficient", "paper", "paper | binary", "form of beta and gamma", "paper"),
+        Setting::new("momentum", "0.2", "0 to 1", "share of the old prototypes", "released code"),
+        Setting::new("share", "0.1", "0 to 1", "share of the training set for prototypes", "paper"),
     ],
     needs: Needs { at_most: Some(2), ..Needs::NONE },
 };

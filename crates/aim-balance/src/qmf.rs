@@ -29,9 +29,21 @@ pub static ABOUT: About = About {
     title: "QMF",
     idea: "fuse by confidence, and make confidence follow how well a sample has been learnt",
     paper: "Zhang et al., ICML 2023 (arXiv 2306.02050)",
-    cost: "",
-    departs: &[],
-    settings: &[Setting { name: "lambda", default: "0.1", range: "0 to 100", meaning: "weight of the ranking loss" }],
+    cost: "1 forward and 1 backward pass; one number a sample and modality in memory",
+    departs: &[
+        "Confidence carries no gradient into the fusion, as in the text-image and MLA code; the released RGB-D trainer \
+        lets it through.",
+        "The history grows after the ranking loss, as in the RGB-D trainer; the text-image and MLA code do it before.",
+        "The fused loss and lambda 0.1 are those of the MLA repository's audio-visual path; the text paths have no \
+        fused loss and rank weight 1.",
+    ],
+    settings: &[Setting::new(
+        "lambda",
+        "0.1",
+        "0 to 100",
+        "weight of the ranking loss",
+        "third party (MLA repository)",
+    )],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };
 

@@ -27,20 +27,22 @@ pub static ABOUT: About = About {
     title: "ReconBoost",
     idea: "train modalities in turn on what the others have not yet fitted",
     paper: "Hua et al., ICML 2024 (arXiv 2405.09321)",
-    cost: "",
-    departs: &[],
+    cost: "boosting: 1 forward pass, 1 backward pass through one encoder and the head, one more pass of the head \
+    without gradient; correction: as joint training",
+    departs: &[
+        "The alignment has a gradient, as the paper intends; the released code cuts both of its sides (`alpha: 0`).",
+        "Moments of resting parameters are kept, since a method does not make optimizers; the released code makes a \
+        new one each stage.",
+        "In the first stage the others count as they are; in the released code their probability is then 1 for every \
+        sample.",
+    ],
     settings: &[
-        Setting { name: "order", default: "the network's", range: "modalities", meaning: "who is boosted in turn" },
-        Setting { name: "w1", default: "5", range: "0 to 100", meaning: "weight of the own loss" },
-        Setting { name: "w2", default: "1", range: "0 to 100", meaning: "how much less what others fit counts" },
-        Setting { name: "alpha", default: "0.5", range: "0 to 100", meaning: "weight of the alignment" },
-        Setting { name: "boost_epochs", default: "4", range: "1 or more", meaning: "epochs of boosting in a stage" },
-        Setting {
-            name: "correct_epochs",
-            default: "4",
-            range: "0 or more",
-            meaning: "epochs of correction in a stage",
-        },
+        Setting::new("order", "the network's", "modalities", "who is boosted in turn", "released code"),
+        Setting::new("w1", "5", "0 to 100", "weight of the own loss", "released code (CREMA-D)"),
+        Setting::new("w2", "1", "0 to 100", "how much less what others fit counts", "released code (CREMA-D)"),
+        Setting::new("alpha", "0.5", "0 to 100", "weight of the alignment", "released code (CREMA-D)"),
+        Setting::new("boost_epochs", "4", "1 or more", "epochs of boosting in a stage", "released code (CREMA-D)"),
+        Setting::new("correct_epochs", "4", "0 or more", "epochs of correction in a stage", "released code (CREMA-D)"),
     ],
     needs: Needs { unimodal: true, boosted: true, ..Needs::NONE },
 };

@@ -27,12 +27,15 @@ pub static ABOUT: About = About {
     title: "SAM",
     idea: "descend the gradient at the worst neighbour of the weights",
     paper: "Foret et al., ICLR 2021 (arXiv 2010.01412); adaptive: Kwon et al., ICML 2021 (arXiv 2102.11600)",
-    cost: "",
-    departs: &[],
+    cost: "2 forward and 2 backward passes of the inner method; a copy of the weights",
+    departs: &[
+        "The second pass leaves the inner method's state and running statistics of norm layers alone, so that one step \
+        counts once; the paper wraps plain training.",
+    ],
     settings: &[
-        Setting { name: "rho", default: "0.05", range: "0 to 100", meaning: "radius; 0 is the inner method" },
-        Setting { name: "adaptive", default: "false", range: "true | false", meaning: "radius in units of weights" },
-        Setting { name: "inner", default: "joint", range: "a method", meaning: "the method that is wrapped" },
+        Setting::new("rho", "0.05", "0 to 100", "radius; 0 is the inner method", "paper"),
+        Setting::new("adaptive", "false", "true | false", "radius in units of weights", "paper"),
+        Setting::new("inner", "joint", "a method", "the method that is wrapped", "ours"),
     ],
     needs: Needs::NONE,
 };
