@@ -59,6 +59,7 @@ fn modulation_changes_the_run_and_the_same_seed_repeats_it() {
 
 #[test]
 fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
+    use aim_core::Prepared;
     use aim_train::{
         config::RunConfig,
         run::{EpochLog, Folder, Identity, Stop, Watch, train},
@@ -88,7 +89,15 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
         for after in stops.iter().chain([&99]) {
             let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
             let stop = Stop::default();
-            let done = train(&config, 3, &data, &open, &candle_core::Device::Cpu, (&StopAfter(*after, &stop), &stop));
+            let done = train(
+                &config,
+                3,
+                &data,
+                &open,
+                &candle_core::Device::Cpu,
+                &Prepared::default(),
+                (&StopAfter(*after, &stop), &stop),
+            );
             assert_eq!(done.is_ok(), *after == 99);
         }
         let file = |f: &str| std::fs::read(path.join(f)).unwrap();

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use aim_core::Result;
 use aim_train::{
     config::{RunConfig, Source},
-    experiment::{Console, restrict},
-    run::{Folder, Identity, checksum, train},
+    experiment::{Console, Job, Shared},
+    run::{Folder, checksum},
 };
 use clap::Args;
 
@@ -38,14 +38,13 @@ impl Train {
         let seed = self.seed.unwrap_or(stored);
         let device = self.places.device.open()?;
         let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
-        let identity = Identity::new(&config, seed, checksum(&data));
-        let name = format!("{}-{}.{}", config.name, config.method_name(), identity.key()?);
-        let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &identity)?;
-        let data = restrict(&config, &data)?;
+        let job = Job::new(&config.name, &config, seed, &data, checksum(&data))?;
+        let name = format!("{}-{}.{}", config.name, config.method_name(), job.identity().key()?);
+        let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &job.identity())?;
         let console = Console::new(config.train.epochs, self.places.quiet);
-        let watch = console.begin(&config.name, seed);
-        let outcome = train(&config, seed, &data, &folder, &device, (&watch, &*stop_on_interrupt()?))?;
-        drop(watch);
+        let stop = stop_on_interrupt()?;
+        let shared = Shared { out: &self.places.out, device: &device, console: &console, stop: &stop };
+        let outcome = job.run(&folder, shared)?;
         drop(console);
         print(&format!("{outcome}folder: {}\n", folder.path().display()))?;
         Ok(ExitCode::SUCCESS)

@@ -57,6 +57,15 @@ impl EncoderConfig {
         }
     }
 
+    /// The same encoder without low-rank additions.
+    #[must_use]
+    pub fn without_low_rank(mut self) -> Self {
+        match &mut self {
+            Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora = None,
+        }
+        self
+    }
+
     /// Checks the values; `place` names the section in messages.
     ///
     /// # Errors

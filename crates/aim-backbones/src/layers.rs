@@ -109,8 +109,8 @@ impl BatchNorm {
     pub fn forward(&self, x: &Tensor, act: Act, residual: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
         let (gamma, beta) = (pass.weight(&self.weight), pass.weight(&self.bias));
         if pass.norm == Norm::Running {
-            let (mean, var) = (self.running_mean.var.as_tensor(), self.running_var.var.as_tensor());
-            return Ok(aim_ops::batch_norm_eval(x, mean, var, &gamma, &beta, EPS, act, residual)?);
+            let (mean, var) = (pass.weight(&self.running_mean), pass.weight(&self.running_var));
+            return Ok(aim_ops::batch_norm_eval(x, &mean, &var, &gamma, &beta, EPS, act, residual)?);
         }
         let (y, stats) = aim_ops::batch_norm_train(x, &gamma, &beta, EPS, act, residual)?;
         if pass.norm == Norm::Update {
@@ -126,4 +126,36 @@ impl BatchNorm {
 fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
     let old = (running.var.as_detached_tensor() * (1. - MOMENTUM))?;
     Ok(running.var.set(&(old + (new.detach() * (MOMENTUM * scale))?)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_core::{Draws, Part, View};
+    use candle_core::Device;
+
+    use super::*;
+    use crate::Build;
+
+    #[test]
+    fn a_view_replaces_running_statistics_too() {
+        let mut build = Build::new(0, &Device::Cpu);
+        let norm = build.batch_norm("bn", Part::Encoder { modality: 0, depth: 0 }, 1).unwrap();
+        let number = |x: f32| Tensor::new(&[x], &Device::Cpu).unwrap();
+        let x = Tensor::new(&[[3f32], [7.]], &Device::Cpu).unwrap();
+        let apply = |pass: &Pass<'_>| {
+            let y = norm.forward(&x, Act::None, None, pass).unwrap();
+            y.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let close = |got: Vec<f32>, want: [f32; 2]| {
+            assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-4), "{got:?} is not {want:?}");
+        };
+        // The network's own statistics are mean 0 and variance 1; the view's (x - 1) / sqrt(4).
+        let view = View::from([("bn.running_mean".into(), number(1.)), ("bn.running_var".into(), number(4.))]);
+        close(apply(&Pass::eval().view(&view)), [1., 3.]);
+        close(apply(&Pass::eval()), [3., 7.]);
+        // A training pass normalises by the batch, whatever the view says, and updates the network's own.
+        close(apply(&Pass::train(Draws { seed: 0, epoch: 0, step: 0 }).view(&view)), [-1., 1.]);
+        // mean 0.1 * 5, variance 0.9 * 1 + 0.1 * 8: (3 - 0.5) / sqrt(1.7), (7 - 0.5) / sqrt(1.7)
+        close(apply(&Pass::eval()), [1.91741, 4.98527]);
+    }
 }

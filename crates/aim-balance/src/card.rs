@@ -1,7 +1,9 @@
 //! Method cards: the static description that help texts, checks and tests are made from, and the way from a config section
 //! to a method.
 
-use aim_core::{Error, GradFn, Method, NetSpec, Offers, Result};
+use std::collections::BTreeSet;
+
+use aim_core::{Error, GradFn, Method, NetSpec, Offers, Preparation, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::Value;
 
@@ -111,12 +113,19 @@ pub trait Settings: DeserializeOwned + Serialize + Default {
     fn build(self, net: &NetSpec) -> Result<Built>;
 }
 
+/// Settings of a method that needs networks to be trained before its run.
+pub trait Prepares: Settings {
+    /// Which; `modalities` are the run's.
+    fn prepares(&self, modalities: &[String]) -> Vec<Preparation>;
+}
+
 /// A method: its description and how it is made.
 pub struct Card {
     /// The description.
     pub about: &'static About,
     check: fn(&Value) -> Result<()>,
     build: fn(&Value, &NetSpec) -> Result<Built>,
+    prepares: fn(&Value, &[String]) -> Result<Vec<Preparation>>,
     defaults: fn() -> Result<Value>,
 }
 
@@ -131,10 +140,16 @@ impl Card {
                 settings.check()?;
                 settings.build(net)
             },
+            prepares: |_, _| Ok(Vec::new()),
             defaults: || {
                 serde_yaml::to_value(S::default()).map_err(|e| Error::invalid("method", e.to_string(), "report this"))
             },
         }
+    }
+
+    /// The same for a method that needs networks to be trained before.
+    pub const fn preparing<S: Prepares>(about: &'static About) -> Self {
+        Self { prepares: |v, modalities| Ok(parse::<S>(v)?.prepares(modalities)), ..Self::of::<S>(about) }
     }
 
     /// The settings with their defaults.
@@ -184,6 +199,21 @@ pub fn check(section: &Value, modalities: &[String], offers: Offers) -> Result<(
 pub fn build(section: &Value, net: &NetSpec) -> Result<Box<dyn Method>> {
     check(section, &net.modalities, net.offers)?;
     stack(section, net)?.method()
+}
+
+/// What must be trained before a run with this method section.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn preparations(section: &Value, modalities: &[String]) -> Result<BTreeSet<Preparation>> {
+    let mut all = BTreeSet::new();
+    for (card, settings) in sections(section)? {
+        all.extend((card.prepares)(&settings, modalities)?);
+        if let Some(inner) = settings.get("inner") {
+            all.extend(preparations(inner, modalities)?);
+        }
+    }
+    Ok(all)
 }
 
 /// The gradient function that a section describes, for a method that wraps it.

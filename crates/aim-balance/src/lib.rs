@@ -16,6 +16,7 @@ mod eigen;
 pub mod ensemble;
 pub mod fmtl;
 pub mod frozen;
+pub mod g2d;
 pub mod gblend;
 pub mod igm;
 pub mod inforeg;
@@ -36,16 +37,18 @@ pub mod rates;
 pub mod reconboost;
 pub mod sam;
 mod stack;
+mod teacher;
+pub mod umt;
 mod util;
 
-pub use card::{About, Card, Needs, Setting, Settings, build, card, check};
+pub use card::{About, Card, Needs, Prepares, Setting, Settings, build, card, check, preparations};
 pub use stack::{Built, Parts};
 
 /// Every method.
 pub static CARDS: &[Card] = &[
     Card::of::<joint::Unimodal>(&joint::UNIMODAL),
     Card::of::<ensemble::Ensemble>(&ensemble::ABOUT),
-    Card::of::<frozen::Frozen>(&frozen::ABOUT),
+    Card::preparing::<frozen::Frozen>(&frozen::ABOUT),
     Card::of::<joint::Joint>(&joint::JOINT),
     Card::of::<joint::JointUnimodal>(&joint::JOINT_UNIMODAL),
     Card::of::<ogm::Ogm>(&ogm::OGM),
@@ -58,7 +61,9 @@ pub static CARDS: &[Card] = &[
     Card::of::<msam::MSam>(&msam::ABOUT),
     Card::of::<agm::Agm>(&agm::ABOUT),
     Card::of::<cml::Cml>(&cml::ABOUT),
-    Card::of::<gblend::GBlend>(&gblend::ABOUT),
+    Card::preparing::<gblend::GBlend>(&gblend::ABOUT),
+    Card::preparing::<umt::Umt>(&umt::ABOUT),
+    Card::preparing::<g2d::G2d>(&g2d::ABOUT),
     Card::of::<pmr::Pmr>(&pmr::ABOUT),
     Card::of::<qmf::Qmf>(&qmf::ABOUT),
     Card::of::<lfm::Lfm>(&lfm::ABOUT),
@@ -68,7 +73,7 @@ pub static CARDS: &[Card] = &[
     Card::of::<rates::Mslr>(&rates::MSLR),
     Card::of::<rates::Mses>(&rates::MSES),
     Card::of::<amss::Amss>(&amss::ABOUT),
-    Card::of::<lora::Lora>(&lora::ABOUT),
+    Card::preparing::<lora::Lora>(&lora::ABOUT),
     Card::of::<mbcd::Mbcd>(&mbcd::ABOUT),
     Card::of::<dnr::Dnr>(&dnr::ABOUT),
     Card::of::<arm::Arm>(&arm::ABOUT),

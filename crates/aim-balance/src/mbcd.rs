@@ -24,7 +24,7 @@ use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::ogm::ratios;
 use crate::stack::Built;
-use crate::util::{Still, number};
+use crate::util::{Still, divergence, number};
 
 /// Card of [`Mbcd`].
 pub static ABOUT: About = About {
@@ -112,12 +112,6 @@ fn features(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Ten
 fn output(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
     let features = features(net, batch, pass)?;
     net.fuse(features, batch.present.as_ref(), pass)
-}
-
-/// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.
-fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
-    let log_p = (p + 1e-30)?.log()?;
-    Ok((p * (log_p - aim_ops::log_softmax(logits)?)?)?.sum(D::Minus1)?.mean_all()?)
 }
 
 impl Method for Collaborative {
@@ -228,19 +222,5 @@ impl Stateful for Collaborative {
     fn load(&mut self, state: &State) -> Result<()> {
         self.teacher = state.part("ema").0.into_iter().map(|(k, t)| (k.into(), t)).collect();
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Device;
-
-    #[test]
-    fn divergence_by_hand() {
-        let p = Tensor::new(&[[0.75f32, 0.25]], &Device::Cpu).unwrap();
-        let logits = Tensor::new(&[[1f32, 1.]], &Device::Cpu).unwrap();
-        let by_hand = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
-        assert!((number(&divergence(&p, &logits).unwrap()).unwrap() - by_hand).abs() < 1e-6);
     }
 }

@@ -118,10 +118,24 @@ pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
 }
 
+/// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.
+pub(crate) fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let log_p = (p + 1e-30)?.log()?;
+    Ok((p * (log_p - aim_ops::log_softmax(logits)?)?)?.sum(D::Minus1)?.mean_all()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    #[test]
+    fn divergence_by_hand() {
+        let p = Tensor::new(&[[0.75f32, 0.25]], &Device::Cpu).unwrap();
+        let logits = Tensor::new(&[[1f32, 1.]], &Device::Cpu).unwrap();
+        let by_hand = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+        assert!((number(&divergence(&p, &logits).unwrap()).unwrap() - by_hand).abs() < 1e-6);
+    }
 
     #[test]
     fn shapley_of_two_and_three_by_hand() {

@@ -11,6 +11,7 @@ mod method;
 mod net;
 mod params;
 mod pass;
+mod prepared;
 mod recipe;
 mod report;
 mod rng;
@@ -24,6 +25,7 @@ pub use method::{Descend, EpochStart, EpochWork, GradFn, Idle, Infer, Method, Op
 pub use net::{Encoder, Fusion, Net, NetSpec, Offers, Output};
 pub use params::{Handle, Kind, Param, Params, Part, Role};
 pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};
+pub use prepared::{Alone, Preparation, Prepared};
 pub use recipe::{Combine, Fuse, Fused, GradOp, Loss, Objective, PlainFuse, Recipe, Seen, SumLosses};
 pub use report::Report;
 pub use rng::{Draws, Rng};

@@ -1,6 +1,6 @@
 //! What a balancing method implements, from the least powerful trait to the one that owns its step.
 
-use crate::{Batch, Clock, Grads, Net, Output, Params, Pass, Report, Result, State, Stateful, Step};
+use crate::{Batch, Clock, Grads, Net, Output, Params, Pass, Prepared, Report, Result, State, Stateful, Step};
 
 /// An optimizer that any method can drive.
 pub trait Optim: Stateful {
@@ -41,6 +41,8 @@ pub struct EpochStart<'a> {
     pub opt: &'a mut dyn Optim,
     /// Training and validation samples.
     pub samples: &'a dyn Samples,
+    /// What was trained before the run.
+    pub prepared: &'a Prepared,
     /// Where training stands.
     pub clock: Clock,
     /// Seed of the run.

@@ -1,10 +1,10 @@
 //! The configuration of one run.
 
-use aim_core::{Error, Result};
-use aim_fusion::ModelConfig;
+use aim_core::{Error, Preparation, Result};
+use aim_fusion::{FusionConfig, ModelConfig};
 use aim_optim::{OptimConfig, ScheduleConfig};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 /// Everything that decides a run but its seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,6 +82,36 @@ impl RunConfig {
     /// Name of the method; of a stack, those of its parts.
     pub fn method_name(&self) -> String {
         name_of(&self.method)
+    }
+
+    /// The run that a preparation of this one is: everything the same but the network and the method. Its name does not
+    /// depend on this run's, so that all runs that need it share it.
+    #[must_use]
+    pub fn preparation(&self, which: &Preparation) -> Self {
+        let method = |pairs: &[(&str, &str)]| {
+            let pair = |(key, value): &(&str, &str)| (Value::from(*key), Value::from(*value));
+            Value::Mapping(pairs.iter().map(pair).collect::<Mapping>())
+        };
+        let (name, model, method) = match which {
+            Preparation::Alone { modality } => {
+                let encoder = self.model.encoders.get_key_value(modality);
+                let model = ModelConfig {
+                    modalities: Some(vec![modality.clone()]),
+                    encoders: encoder.map(|(k, e)| (k.clone(), e.clone().without_low_rank())).into_iter().collect(),
+                    fusion: FusionConfig::Concat,
+                    uni_heads: false,
+                };
+                // Names of runs are those of folders; a modality may be called anything.
+                let fine = |c: char| if c.is_alphanumeric() { c } else { '_' };
+                let name = modality.chars().map(fine).collect::<String>() + "-alone";
+                (name, model, method(&[("name", "unimodal"), ("modality", modality)]))
+            }
+            Preparation::Joint => {
+                let model = ModelConfig { uni_heads: false, ..self.model.clone() };
+                ("joint".into(), model, method(&[("name", "joint")]))
+            }
+        };
+        Self { name, model, method, ..self.clone() }
     }
 
     fn check_train(&self) -> Result<()> {

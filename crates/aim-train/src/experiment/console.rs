@@ -63,6 +63,11 @@ impl Console {
         RunWatch { console: self, title, seed, bar }
     }
 
+    /// Epochs that are to be done as well.
+    pub fn expect(&self, epochs: usize) {
+        self.epochs.fetch_add(epochs, Ordering::Relaxed);
+    }
+
     /// Epochs that need not be done after all.
     pub fn skip(&self, epochs: usize) {
         self.epochs.fetch_sub(epochs, Ordering::Relaxed);

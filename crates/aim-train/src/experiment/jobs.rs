@@ -1,12 +1,11 @@
 //! Runs the rows of a table with all seeds, several at once.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use aim_core::{Error, Result};
@@ -15,13 +14,12 @@ use candle_core::Device;
 use serde_yaml::Value;
 
 use super::{
-    Console, Results,
-    console::clock,
+    Console, Job, Results, Shared,
     results::{RowResults, RunResults},
 };
 use crate::{
-    config::{Row, RunConfig, TableConfig},
-    run::{Folder, Identity, Stop, checksum, train},
+    config::{Row, TableConfig},
+    run::{Folder, Stop, checksum},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -61,9 +59,10 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Result
     let jobs: Vec<(usize, u64)> =
         (0..table.seeds).flat_map(|seed| (0..table.rows.len()).map(move |row| (row, seed))).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let shared = Shared { out: &options.out, device: &options.device, console: &console, stop };
     let worker = || {
         while let Some(&(row, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !stop.asked()) {
-            let outcome = one(&table.rows[row], seed, &table.name, &data, options, (&console, stop));
+            let outcome = one(&table.rows[row], seed, &table.name, &data, options, shared);
             if let Ok(mut done) = done.lock() {
                 done.push((row, seed, outcome));
             }
@@ -120,11 +119,11 @@ fn one(
     table: &str,
     data: &[Loaded],
     options: &Options,
-    (console, stop): (&Console, &Stop),
+    shared: Shared<'_>,
 ) -> Result<RunResults> {
-    let result = attempt(row, seed, table, data, options, (console, stop));
+    let result = attempt(row, seed, table, data, options, shared);
     if let Err(error) = &result {
-        console.say(&format!("{}, seed {seed}: FAILED: {error}", row.title));
+        shared.console.say(&format!("{}, seed {seed}: FAILED: {error}", row.title));
     }
     result
 }
@@ -135,45 +134,18 @@ fn attempt(
     table: &str,
     data: &[Loaded],
     options: &Options,
-    (console, stop): (&Console, &Stop),
+    shared: Shared<'_>,
 ) -> Result<RunResults> {
     let loaded = data.iter().find(|l| l.section == row.config.data);
     let loaded = loaded.ok_or_else(|| Error::invalid("data", "has not been loaded", "report this"))?;
-    let data = restrict(&row.config, &loaded.data)?;
-    let identity = Identity::new(&row.config, seed, loaded.crc32);
-    let path = folder(&options.out, table, &row.config.name, &identity.key()?, seed);
-    let folder = Folder::open(&path, &identity)?;
+    let job = Job::new(&row.title, &row.config, seed, &loaded.data, loaded.crc32)?;
+    let folder = Folder::open(&job.folder(&options.out.join(table))?, &job.identity())?;
     if folder.result()?.is_some() {
-        console.skip(row.config.train.epochs);
-        return RunResults::read(&folder, row.config.train.epochs);
+        shared.console.skip(row.config.train.epochs);
+    } else {
+        pool(options.threads)?.install(|| job.run(&folder, shared))?;
     }
-    let start = Instant::now();
-    let watch = console.begin(&row.title, seed);
-    let work = || train(&row.config, seed, &data, &folder, &options.device, (&watch, stop));
-    let outcome = pool(options.threads)?.install(work)?;
-    let took = clock(start.elapsed().as_secs_f64());
-    console.say(&format!("{}, seed {seed}: test accuracy {:.3} ({took})", row.title, outcome.test.accuracy));
     RunResults::read(&folder, row.config.train.epochs)
-}
-
-/// The modalities that a run's network reads, in the data set's order.
-///
-/// # Errors
-/// If the data set lacks one.
-pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
-    let wanted = config.modalities();
-    if let Some(missing) = wanted.iter().find(|m| !data.modalities.contains(m)) {
-        let problem = format!("data set `{}` has no modality `{missing}`", data.name);
-        let remedy = format!("name the encoders after its modalities: {}", data.modalities.join(", "));
-        return Err(Error::invalid("model.encoders", problem, remedy));
-    }
-    let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
-    data.clone().project(&order)
-}
-
-/// Where a run of a table has its folder.
-fn folder(out: &Path, table: &str, row: &str, key: &str, seed: u64) -> PathBuf {
-    out.join(table).join(format!("{row}.{key}")).join(format!("seed{seed}"))
 }
 
 /// A run's own threads, so that runs side by side do not wait for each other and its bits do not depend on them.

@@ -1,13 +1,15 @@
 //! Tables: every row with every seed, side by side, and what comes out of them.
 
 mod console;
+mod job;
 mod jobs;
 mod report;
 mod results;
 mod tables;
 
 pub use console::Console;
-pub use jobs::{Options, restrict, run};
+pub use job::{Job, Shared, restrict};
+pub use jobs::{Options, run};
 pub use report::{Written, write};
 pub use results::{Results, RowResults, RunResults};
 pub use tables::{comparison, diagnosis};

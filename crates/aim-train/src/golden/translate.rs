@@ -66,10 +66,7 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             out.batches = count("batch_index").zip(count("num_batches"));
         }
         "mbcd" => nest(case, "ema.", "ema.", &mut out.state),
-        "lora" => {
-            settings.clear();
-            settings.insert("encoder_epochs".into(), json!(0));
-        }
+        "lora" => settings.clear(),
         "igm" => {
             let modality = settings.remove("modality");
             settings.insert("order".into(), json!([modality]));

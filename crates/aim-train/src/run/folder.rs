@@ -35,8 +35,19 @@ impl Folder {
     /// # Errors
     /// If the folder belongs to another configuration, seed or data set, is in use by another process, or cannot be written.
     pub fn open(path: &Path, identity: &Identity) -> Result<Self> {
+        Self::open_if_free(path, identity)?.ok_or_else(|| {
+            let problem = "is in use by another process";
+            Error::invalid(path.display().to_string(), problem, "wait until it is done, or choose another folder")
+        })
+    }
+
+    /// Opens the folder of a run, or makes it; `None` while it is in use elsewhere.
+    ///
+    /// # Errors
+    /// If the folder belongs to another configuration, seed or data set, or cannot be written.
+    pub fn open_if_free(path: &Path, identity: &Identity) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
-        let lock = lock(path)?;
+        let Some(lock) = lock(path)? else { return Ok(None) };
         let folder = Self { path: path.into(), _lock: lock };
         let wanted = identity.to_yaml()?;
         match folder.read("config.yaml")? {
@@ -51,7 +62,7 @@ impl Folder {
                 ));
             }
         }
-        Ok(folder)
+        Ok(Some(folder))
     }
 
     /// Where it is.
@@ -207,16 +218,13 @@ fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
         .map_err(|e| Error::invalid(path.display().to_string(), format!("is damaged ({e})"), "delete the run's folder"))
 }
 
-/// Locks the folder; the lock goes with the process, so a killed one leaves none behind.
-fn lock(path: &Path) -> Result<File> {
+/// Locks the folder, if it is not locked; the lock goes with the process, so a killed one leaves none behind.
+fn lock(path: &Path) -> Result<Option<File>> {
     let file = path.join(".lock");
     let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => {
-            let problem = "is in use by another process";
-            Err(Error::invalid(path.display().to_string(), problem, "wait until it is done, or choose another folder"))
-        }
+        Ok(()) => Ok(Some(lock)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(e)) => Err(Error::io(file, e)),
     }
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use aim_core::{
-    Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step,
+    Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Prepared, Result, Samples, Split, State, Stateful,
+    Step,
 };
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
@@ -44,9 +45,21 @@ impl Stop {
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Goes on unless someone has asked.
+    ///
+    /// # Errors
+    /// If someone has.
+    pub fn check(&self) -> Result<()> {
+        if !self.asked() {
+            return Ok(());
+        }
+        Err(Error::invalid("run", "was stopped", "start it again to go on after the last whole epoch"))
+    }
 }
 
 /// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read.
+/// `prepared` holds what `aim_balance::preparations` lists for its method.
 ///
 /// # Errors
 /// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or `stop` was asked;
@@ -57,12 +70,13 @@ pub fn train(
     data: &Dataset,
     folder: &Folder,
     device: &Device,
+    prepared: &Prepared,
     (watch, stop): (&dyn Watch, &Stop),
 ) -> Result<Outcome> {
     if let Some(outcome) = folder.result()? {
         return Ok(outcome);
     }
-    let mut trainer = Trainer::new(config, seed, data, folder, device)?;
+    let mut trainer = Trainer::new(config, seed, data, folder, device, prepared)?;
     trainer.resume()?;
     let done = trainer.epochs(watch, stop);
     trainer.flush()?;
@@ -76,6 +90,7 @@ struct Trainer<'a> {
     data: &'a Dataset,
     folder: &'a Folder,
     device: &'a Device,
+    prepared: &'a Prepared,
     net: LateFusion,
     method: Box<dyn Method>,
     opt: Box<dyn Optim>,
@@ -97,6 +112,7 @@ impl<'a> Trainer<'a> {
         data: &'a Dataset,
         folder: &'a Folder,
         device: &'a Device,
+        prepared: &'a Prepared,
     ) -> Result<Self> {
         let net = network(config, data, seed, device)?;
         Ok(Self {
@@ -116,6 +132,7 @@ impl<'a> Trainer<'a> {
             data,
             folder,
             device,
+            prepared,
         })
     }
 
@@ -159,6 +176,7 @@ impl<'a> Trainer<'a> {
             net: &self.net,
             opt: self.opt.as_mut(),
             samples: &samples,
+            prepared: self.prepared,
             clock,
             seed: self.seed,
         })?;
@@ -170,9 +188,7 @@ impl<'a> Trainer<'a> {
             let report = self.method.step(&mut step)?;
             means.add(&report, &format!("epoch {epoch}, step {}", clock.step))?;
             clock.step += 1;
-            if stop.asked() {
-                return Err(Error::invalid("run", "was stopped", "start it again to go on after the last whole epoch"));
-            }
+            stop.check()?;
         }
         Ok(means.finish())
     }

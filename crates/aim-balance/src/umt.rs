@@ -1,0 +1,112 @@
+//! UMT: Uni-Modal Teacher (Du et al., ICML 2023, arXiv 2305.01233): joint training that keeps each encoder's feature near that
+//! of the encoder trained alone.
+//!
+//! ```text
+//! L = CE(fused) + lambda sum_m mean over batch and width of (z_m - t_m)^2
+//! ```
+//! `z_m` is the feature of modality m, `t_m` that of its teacher: the same architecture, trained on m alone before the run.
+
+use aim_core::{EpochStart, EpochWork, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, Stateless};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::card::{About, Needs, Prepares, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::stack::Built;
+use crate::teacher::Teacher;
+
+/// Card of [`Umt`].
+pub static ABOUT: About = About {
+    name: "umt",
+    title: "UMT",
+    idea: "joint training, with each encoder's feature held near that of the encoder trained alone",
+    paper: "Du et al., ICML 2023 (arXiv 2305.01233)",
+    cost: "1 forward and 1 backward pass; 1 more forward pass of the encoders without gradient; each modality trained \
+    alone before",
+    departs: &["Teachers answer in evaluation mode; BalanceBenchmark's normalise by the batch, a fault."],
+    settings: &[Setting::new(
+        "lambda",
+        "10",
+        "0 to 1000",
+        "weight of the distance between features; 0 is joint training",
+        "third party (BalanceBenchmark); the paper's is not known for sure",
+    )],
+    needs: Needs::NONE,
+};
+
+/// Settings of `umt`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Umt {
+    /// Weight of the distance between features.
+    pub lambda: f64,
+}
+
+impl Default for Umt {
+    fn default() -> Self {
+        Self { lambda: 10. }
+    }
+}
+
+impl Settings for Umt {
+    fn check(&self) -> Result<()> {
+        within("lambda", self.lambda, 0., 1000.)
+    }
+    fn build(self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Taught { lambda: self.lambda, teachers: Vec::new() }))
+    }
+}
+
+impl Prepares for Umt {
+    fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
+        if self.lambda == 0. { Vec::new() } else { Preparation::each(modalities) }
+    }
+}
+
+struct Taught {
+    lambda: f64,
+    /// None before the first epoch, and none if they have no weight.
+    teachers: Vec<Teacher>,
+}
+
+impl Stateless for Taught {}
+
+impl EpochWork for Taught {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        if self.lambda != 0. && self.teachers.is_empty() {
+            self.teachers = Teacher::all(cx)?;
+        }
+        Ok(())
+    }
+}
+
+impl Objective for Taught {
+    fn losses(&mut self, seen: &Seen<'_>, _: &mut Report) -> Result<Vec<Loss>> {
+        let mut losses = vec![Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?)];
+        for (m, teacher) in self.teachers.iter().enumerate() {
+            let taught = teacher.feature(seen.net, m, &seen.batch.inputs[m])?;
+            let name = format!("loss.feature.{}", seen.net.spec().modalities[m]);
+            losses.push(Loss::new(name, distance(&seen.out.features[m], &taught)?).times(self.lambda));
+        }
+        Ok(losses)
+    }
+}
+
+/// Mean over batch and width of the squared difference.
+pub(crate) fn distance(feature: &Tensor, taught: &Tensor) -> Result<Tensor> {
+    Ok((feature - taught)?.sqr()?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::number;
+    use candle_core::Device;
+
+    #[test]
+    fn distance_by_hand() {
+        let z = Tensor::new(&[[1f64, 2.], [0., 4.]], &Device::Cpu).unwrap();
+        let t = Tensor::new(&[[0f64, 2.], [3., 2.]], &Device::Cpu).unwrap();
+        assert_eq!(number(&distance(&z, &t).unwrap()).unwrap(), (1. + 0. + 9. + 4.) / 4.);
+    }
+}

@@ -1,0 +1,155 @@
+//! One run with what must be trained before it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use aim_core::{Alone, Context, Error, Preparation, Prepared, Result, View};
+use aim_data::Dataset;
+use candle_core::Device;
+
+use super::{Console, console::clock};
+use crate::{
+    config::RunConfig,
+    run::{Folder, Identity, Outcome, Stop, chosen, train},
+};
+
+/// How often a run looks whether a preparation that another run makes is done.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What runs side by side have in common.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    /// Folder under which run folders are made; preparations go to `prepared/` there.
+    pub out: &'a Path,
+    /// Where networks are trained.
+    pub device: &'a Device,
+    /// Shows progress.
+    pub console: &'a Console,
+    /// Asks to stop.
+    pub stop: &'a Stop,
+}
+
+/// A run that is to be made.
+pub struct Job<'a> {
+    title: &'a str,
+    config: &'a RunConfig,
+    seed: u64,
+    data: Dataset,
+    crc32: u32,
+}
+
+impl<'a> Job<'a> {
+    /// A run on a data set of that checksum.
+    ///
+    /// # Errors
+    /// If the data set lacks a modality of the network.
+    pub fn new(title: &'a str, config: &'a RunConfig, seed: u64, data: &Dataset, crc32: u32) -> Result<Self> {
+        Ok(Self { title, config, seed, data: restrict(config, data)?, crc32 })
+    }
+
+    /// What makes it the run it is.
+    pub fn identity(&self) -> Identity {
+        Identity::new(self.config, self.seed, self.crc32)
+    }
+
+    /// Its folder under another.
+    ///
+    /// # Errors
+    /// If the configuration cannot be written.
+    pub fn folder(&self, under: &Path) -> Result<PathBuf> {
+        let name = format!("{}.{}", self.config.name, self.identity().key()?);
+        Ok(under.join(name).join(format!("seed{}", self.seed)))
+    }
+
+    /// Makes its preparations, trains it to its end and scores it. A run that is done is only read.
+    ///
+    /// # Errors
+    /// Those of [`train`]; if it is a preparation's, it says which.
+    pub fn run(&self, folder: &Folder, shared: Shared<'_>) -> Result<Outcome> {
+        if let Some(outcome) = folder.result()? {
+            return Ok(outcome);
+        }
+        let prepared = self.prepare(shared)?;
+        let (start, watch) = (Instant::now(), shared.console.begin(self.title, self.seed));
+        let watched = (&watch as _, shared.stop);
+        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, watched)?;
+        let took = clock(start.elapsed().as_secs_f64());
+        let (title, seed, accuracy) = (self.title, self.seed, outcome.test.accuracy);
+        shared.console.say(&format!("{title}, seed {seed}: test accuracy {accuracy:.3} ({took})"));
+        Ok(outcome)
+    }
+
+    /// Makes or reads every preparation. Those that another run is making come last.
+    fn prepare(&self, shared: Shared<'_>) -> Result<Prepared> {
+        let mut wanted = aim_balance::preparations(&self.config.method, &self.data.modalities)?;
+        let (mut prepared, mut told) = (Prepared::default(), false);
+        while !wanted.is_empty() {
+            let mut busy = wanted.clone();
+            for which in &wanted {
+                if let Some(view) = self.make(which, shared).at(|| format!("preparation `{which}`"))? {
+                    store(&mut prepared, which, view)?;
+                    busy.remove(which);
+                }
+            }
+            if busy.len() == wanted.len() {
+                let names = busy.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                if !std::mem::replace(&mut told, true) {
+                    let (title, seed) = (self.title, self.seed);
+                    shared.console.say(&format!("{title}, seed {seed}: waits for {names}, in training elsewhere"));
+                }
+                shared.stop.check()?;
+                std::thread::sleep(POLL);
+            }
+            wanted = busy;
+        }
+        Ok(prepared)
+    }
+
+    /// Trains a preparation, unless that is done; `None` while another run does so.
+    fn make(&self, which: &Preparation, shared: Shared<'_>) -> Result<Option<View>> {
+        let config = self.config.preparation(which);
+        let title = format!("{}: {which}", self.title);
+        let job = Job::new(&title, &config, self.seed, &self.data, self.crc32)?;
+        let path = job.folder(&shared.out.join("prepared"))?;
+        let Some(folder) = Folder::open_if_free(&path, &job.identity())? else { return Ok(None) };
+        if folder.result()?.is_none() {
+            shared.console.expect(config.train.epochs);
+        }
+        job.run(&folder, shared)?;
+        let weights = chosen(&path, config.train.select)?.state.part("net").0;
+        let moved = |(name, tensor): (String, candle_core::Tensor)| Ok((name.into(), tensor.to_device(shared.device)?));
+        weights.into_iter().map(moved).collect::<Result<_>>().map(Some)
+    }
+}
+
+fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Result<()> {
+    let Preparation::Alone { modality } = which else {
+        prepared.joint = Some(view);
+        return Ok(());
+    };
+    let mut take = |name: &str| {
+        let missing =
+            || Error::invalid(format!("preparation `{which}`"), format!("has no `{name}`"), "delete its folder");
+        view.remove(name).ok_or_else(missing)
+    };
+    let (weight, bias) = (take("head.weight")?, take("head.bias")?);
+    prepared.alone.insert(modality.clone(), Alone { encoder: view, weight, bias });
+    Ok(())
+}
+
+/// The modalities that a run's network reads, in the data set's order.
+///
+/// # Errors
+/// If the data set lacks one.
+pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
+    let wanted = config.modalities();
+    if let Some(missing) = wanted.iter().find(|m| !data.modalities.contains(m)) {
+        let problem = format!("data set `{}` has no modality `{missing}`", data.name);
+        let remedy = format!("name the encoders after its modalities: {}", data.modalities.join(", "));
+        return Err(Error::invalid("model.encoders", problem, remedy));
+    }
+    let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
+    data.clone().project(&order)
+}
