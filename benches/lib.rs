@@ -1,6 +1,6 @@
 //! Whole training steps to measure: a network, an optimizer, a method and a random batch.
 
-use aim_core::{Batch, Clock, EpochStart, Error, Method, Optim, Report, Result, Rng, Samples, Split, Step};
+use aim_core::{Batch, Clock, EpochStart, Error, Method, Optim, Prepared, Report, Result, Rng, Samples, Split, Step};
 use aim_fusion::{LateFusion, ModelConfig};
 use aim_optim::OptimConfig;
 use candle_core::{Device, Tensor};
@@ -41,8 +41,9 @@ impl CnnAv {
             net,
         };
         let samples = One(&this.batch);
-        let (net, clock) = (&this.net, this.clock);
-        this.method.before_epoch(&mut EpochStart { net, opt: this.opt.as_mut(), samples: &samples, clock, seed: 0 })?;
+        let (net, clock, samples, prepared) = (&this.net, this.clock, &samples, &Prepared::default());
+        let opt = this.opt.as_mut();
+        this.method.before_epoch(&mut EpochStart { net, opt, samples, prepared, clock, seed: 0 })?;
         Ok(this)
     }
 

@@ -69,10 +69,18 @@ pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
 /// # Errors
 /// Those of the configuration and the data.
 pub fn run_table(source: Source, folder: &Path) -> Result<Results> {
+    run_side_by_side(source, folder, 1)
+}
+
+/// The same with several runs at a time.
+///
+/// # Errors
+/// Those of the configuration and the data.
+pub fn run_side_by_side(source: Source, folder: &Path, jobs: usize) -> Result<Results> {
     let options = Options {
         data_root: Some(folder.into()),
         out: folder.join("runs"),
-        jobs: 1,
+        jobs,
         threads: 1,
         device: Device::Cpu,
         quiet: true,

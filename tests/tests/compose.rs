@@ -13,7 +13,8 @@ fn section(name: &str) -> String {
 
 /// What a method needs of the network.
 fn model(needs: aim_balance::Needs, fusion: &str) -> String {
-    format!("{{fusion: {fusion}, uni_heads: {}}}", needs.uni_heads)
+    let encoders = if needs.adapters { format!("{}: {{lora: {{rank: 2}}}}", MODALITIES[0]) } else { String::new() };
+    format!("{{fusion: {fusion}, uni_heads: {}, encoders: {{{encoders}}}}}", needs.uni_heads)
 }
 
 #[test]
@@ -54,7 +55,8 @@ fn every_method_runs_or_is_refused() {
 fn encoders_of_any_kind_meet() {
     let rows = "  - {name: aim, method: {name: aim, warmup: 0, dap_steps: 3}}
   - {name: ogm, method: {name: ogm-ge}, model: {fusion: gated}}
-  - {name: frozen, method: {name: frozen, encoder_epochs: 1}, model: {uni_heads: true}}";
+  - {name: frozen, method: {name: frozen}}
+  - {name: umt, method: {name: umt}, model: {encoders: {image: {lora: {rank: 2}}}}}";
     let folder = tempfile::tempdir().unwrap();
     let mut source = bundle_config(rows, &["train.epochs=2"]);
     source.value["data"] = serde_yaml::from_str("{name: synth-av, train: 40, validation: 20, test: 20}").unwrap();
