@@ -1,31 +1,41 @@
 //! What modulation costs: the whole step of each method, to be read as a ratio to `joint`.
 //!
 //! ```text
-//! cargo bench -p aim-benches
+//! cargo bench -p aim-benches --bench modulation
 //! ```
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that cannot be built should say why")]
 
-use aim_benches::CnnAv;
+use std::time::Duration;
+
+use aim_benches::{Preset, Training};
+use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 
-const METHODS: [(&str, &str); 6] = [
-    ("joint", "{name: joint}"),
-    ("ogm", "{name: ogm}"),
-    ("ogm-ge", "{name: ogm-ge}"),
-    ("aim-dominant", "{name: aim, scope: dominant}"),
-    ("aim", "{name: aim}"),
-    ("aim, aux_fraction 0.25", "{name: aim, aux_fraction: 0.25}"),
+/// Variants of methods that cost less than their defaults; prototypes, which are learnt before an epoch, are kept short.
+const VARIANTS: [(&str, &str); 3] = [
+    ("aim", "{name: aim, dap_steps: 1}"),
+    ("aim, scope dominant", "{name: aim, scope: dominant, dap_steps: 1}"),
+    ("aim, aux_fraction 0.25", "{name: aim, aux_fraction: 0.25, dap_steps: 1}"),
 ];
 
-fn cnn_av(c: &mut Criterion) {
-    let mut group = c.benchmark_group("cnn-av");
-    group.sample_size(30);
-    for (name, method) in METHODS {
-        let mut step = CnnAv::new(method).expect("the method fits the network");
-        group.bench_function(name, |b| b.iter(|| step.step().expect("a step")));
+fn steps(c: &mut Criterion, preset: &str, seconds: u64) {
+    let preset = Preset::named(preset).expect("the preset");
+    let mut group = c.benchmark_group(preset.name);
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(seconds));
+    let whole = |name: &&str| !matches!(*name, "unimodal" | "aim");
+    let cards = aim_balance::CARDS.iter().map(|card| card.about.name).filter(whole);
+    for (name, method) in cards.map(|name| (name, name)).chain(VARIANTS) {
+        let mut training =
+            Training::new(preset, method, preset.batch, &Device::Cpu).expect("the method fits the network");
+        group.bench_function(name, |b| b.iter(|| training.step().expect("a step")));
     }
     group.finish();
 }
 
-criterion_group!(benches, cnn_av);
+fn modulation(c: &mut Criterion) {
+    steps(c, "cnn-av", 2);
+    steps(c, "resnet18-av", 15);
+}
+
+criterion_group!(benches, modulation);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
 //! The command line: flags and wiring only.
 
+mod bench;
 mod eval;
 mod list;
 mod reproduce;
@@ -29,6 +30,8 @@ enum Command {
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
     Eval(eval::Eval),
+    /// Measure training steps or operations; nothing else should run meanwhile.
+    Bench(bench::Bench),
     /// List what there is, with settings, defaults and sources.
     List {
         /// What to list.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Reproduce(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::List { what } => what.print(),
         Command::Step { case } => step(&case),
     };

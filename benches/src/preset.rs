@@ -1,0 +1,132 @@
+//! The networks that are measured.
+
+use std::collections::BTreeMap;
+
+use aim_backbones::EncoderConfig;
+use aim_core::{Error, Result};
+use aim_fusion::{FusionConfig, ModelConfig};
+use serde_yaml::Value;
+
+/// A network with the batch that it is trained on.
+#[derive(Debug)]
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// Number of classes.
+    pub classes: usize,
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Steps that take some ten seconds.
+    pub steps: usize,
+    inputs: &'static [Input],
+}
+
+/// A modality: its name, the shape of a sample and its encoder's section.
+#[derive(Debug)]
+struct Input {
+    name: &'static str,
+    shape: &'static [usize],
+    encoder: &'static str,
+}
+
+const fn input(name: &'static str, shape: &'static [usize], encoder: &'static str) -> Input {
+    Input { name, shape, encoder }
+}
+
+const CNN: &str = "{name: cnn, widths: [16, 32, 64]}";
+const MLP: &str = "{name: mlp, widths: [256, 256, 256]}";
+const RESNET: &str = "{name: resnet18}";
+const VIT: &str = "{name: vit}";
+
+/// Every preset.
+pub static PRESETS: &[Preset] = &[
+    Preset {
+        name: "resnet18-av",
+        classes: 6,
+        batch: 8,
+        steps: 10,
+        inputs: &[input("audio", &[1, 257, 188], RESNET), input("visual", &[3, 1, 224, 224], RESNET)],
+    },
+    Preset {
+        name: "cnn-av",
+        classes: 51,
+        batch: 64,
+        steps: 500,
+        inputs: &[input("audio", &[1, 32, 16], CNN), input("visual", &[6, 26, 52], CNN)],
+    },
+    Preset {
+        name: "mlp-tri",
+        classes: 2,
+        batch: 64,
+        steps: 2000,
+        inputs: &[input("audio", &[100], MLP), input("visual", &[73], MLP), input("text", &[100], MLP)],
+    },
+    Preset {
+        name: "vit-av",
+        classes: 6,
+        batch: 8,
+        steps: 10,
+        inputs: &[input("audio", &[3, 224, 224], VIT), input("visual", &[3, 224, 224], VIT)],
+    },
+];
+
+/// What may stand behind the encoders: the fusion, heads of their own, low-rank additions.
+const HEADS: [(FusionConfig, bool, bool); 7] = [
+    (FusionConfig::Concat, false, false),
+    (FusionConfig::Concat, true, false),
+    (FusionConfig::Separate, false, false),
+    (FusionConfig::Shared, false, false),
+    (FusionConfig::Deep { hidden: [256, 64] }, false, false),
+    (FusionConfig::Boosted { hidden: 256 }, false, false),
+    (FusionConfig::Concat, false, true),
+];
+
+impl Preset {
+    /// The preset of that name.
+    ///
+    /// # Errors
+    /// If there is none; the message lists those that exist.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        let known = || PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
+        PRESETS
+            .iter()
+            .find(|p| p.name == name)
+            .ok_or_else(|| Error::invalid("preset", format!("there is no `{name}`"), format!("use one of {}", known())))
+    }
+
+    /// Names of the modalities and shapes of their samples.
+    pub(crate) fn modalities(&self) -> Vec<(String, Vec<usize>)> {
+        self.inputs.iter().map(|i| (i.name.to_owned(), i.shape.to_vec())).collect()
+    }
+
+    /// The network for a method: concat, unless the method needs other heads.
+    ///
+    /// # Errors
+    /// If the method's section is wrong, or no heads suit it.
+    pub(crate) fn model(&self, method: &Value) -> Result<ModelConfig> {
+        let names: Vec<String> = self.modalities().into_iter().map(|(name, _)| name).collect();
+        let mut refused = None;
+        for (fusion, uni_heads, lora) in HEADS {
+            let model = ModelConfig { modalities: None, encoders: self.encoders(lora)?, fusion, uni_heads };
+            match aim_balance::check(method, &names, model.offers()) {
+                Ok(()) => return Ok(model),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::invalid("method", "suits no heads", "report this")))
+    }
+
+    fn encoders(&self, lora: bool) -> Result<BTreeMap<String, EncoderConfig>> {
+        let encoder = |input: &Input| {
+            let addition = if lora { ", lora: {rank: 4}}" } else { "}" };
+            let section = input.encoder.trim_end_matches('}').to_owned() + addition;
+            Ok((input.name.to_owned(), parse(&section)?))
+        };
+        self.inputs.iter().map(encoder).collect()
+    }
+}
+
+/// Reads a section of YAML.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_yaml::from_str(text).map_err(|e| Error::invalid(text, e.to_string(), "write it as in a configuration"))
+}

@@ -1,0 +1,134 @@
+//! `bench`.
+
+use std::{process::ExitCode, time::Duration};
+
+use aim_benches::{Case, Limits, Preset, Timing, Training, Work, cases, peak_rss_mb};
+use aim_core::{Error, Result};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::{DeviceName, cores, print};
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+    /// Threads to compute with [default: one a processor].
+    #[arg(long, value_name = "T", global = true)]
+    threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Whole training steps of a fixed network on a random batch.
+    Step(Step),
+    /// Single operations, forward and backward, against the machine's measured limits.
+    Ops {
+        /// Only operations whose name contains this.
+        #[arg(default_value = "")]
+        filter: String,
+    },
+}
+
+#[derive(Args)]
+struct Step {
+    /// The network: resnet18-av, cnn-av, mlp-tri or vit-av.
+    #[arg(long)]
+    preset: String,
+    /// A method section: a name or YAML, for instance `{name: ogm-ge, alpha: 0.3}`.
+    #[arg(long, default_value = "joint")]
+    method: String,
+    /// Samples in the batch [default: the preset's].
+    #[arg(long, value_name = "B")]
+    batch: Option<usize>,
+    /// Steps to time [default: about ten seconds].
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or_else(cores)).build();
+        let pool = pool.map_err(|e| Error::invalid("--threads", e.to_string(), "use fewer"))?;
+        pool.install(|| match self.what {
+            What::Step(step) => step.run(),
+            What::Ops { filter } => operations(&filter),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What `bench step` prints.
+#[derive(Serialize)]
+struct Measured<'a> {
+    preset: &'a str,
+    batch: usize,
+    method: &'a str,
+    median_ms: f64,
+    min_ms: f64,
+    peak_rss_mb: Option<f64>,
+    threads: usize,
+}
+
+impl Step {
+    fn run(&self) -> Result<()> {
+        let preset = Preset::named(&self.preset)?;
+        let batch = self.batch.unwrap_or(preset.batch);
+        let steps = self.steps.unwrap_or(preset.steps);
+        let mut training = Training::new(preset, &self.method, batch, &self.device.open()?)?;
+        let Timing { median_ms, min_ms } = Timing::of_runs(2 + steps / 10, steps, || training.step().map(drop))?;
+        let measured = Measured {
+            preset: preset.name,
+            batch,
+            method: &self.method,
+            median_ms,
+            min_ms,
+            peak_rss_mb: peak_rss_mb(),
+            threads: rayon::current_num_threads(),
+        };
+        print(&if self.json { measured.json()? } else { measured.text() })
+    }
+}
+
+impl Measured<'_> {
+    fn json(&self) -> Result<String> {
+        let line = serde_json::to_string(self).map_err(|e| Error::invalid("--json", e.to_string(), "report this"))?;
+        Ok(line + "\n")
+    }
+
+    fn text(&self) -> String {
+        let memory = self.peak_rss_mb.map_or("?".into(), |m| format!("{m:.0}"));
+        format!(
+            "{} with {}, batch {}, {} threads: median {:.3} ms, fastest {:.3} ms, at most {memory} MiB\n",
+            self.preset, self.method, self.batch, self.threads, self.median_ms, self.min_ms
+        )
+    }
+}
+
+fn operations(filter: &str) -> Result<()> {
+    let (threads, limits) = (rayon::current_num_threads(), Limits::measure()?);
+    let Limits { gflops, gbps } = limits;
+    print(&format!(
+        "limits with {threads} threads: {gflops:.0} GFLOP/s in registers, {gbps:.1} GB/s copying memory\n"
+    ))?;
+    for case in cases()?.iter().filter(|c| c.name.contains(filter)) {
+        print(&row(case, limits)?)?;
+    }
+    Ok(())
+}
+
+/// Time, speed and share of the limit of one operation.
+fn row(case: &Case, limits: Limits) -> Result<String> {
+    let ms = Timing::within(Duration::from_millis(500), || case.run())?.median_ms;
+    let (speed, unit, limit) = match case.work {
+        Work::Flops(n) => (n / (ms * 1e6), "GFLOP/s", limits.gflops),
+        Work::Bytes(n) => (n / (ms * 1e6), "GB/s", limits.gbps),
+    };
+    Ok(format!("{:<56} {ms:>9.3} ms {speed:>7.1} {unit:<7} {:>4.0} %\n", case.name, 100. * speed / limit))
+}
