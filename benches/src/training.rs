@@ -1,7 +1,8 @@
 //! A network in training on one random batch.
 
 use aim_core::{
-    Alone, Batch, Clock, EpochStart, Method, Net, NetSpec, Optim, Prepared, Report, Result, Rng, Samples, Split, Step, View,
+    Alone, Batch, Clock, EpochStart, Method, Net, NetSpec, Optim, Prepared, Report, Result, Rng, Samples, Split, Step,
+    View,
 };
 use aim_fusion::LateFusion;
 use aim_optim::OptimConfig;

@@ -57,12 +57,19 @@ fn encoders_of_any_kind_meet() {
   - {name: ogm, method: {name: ogm-ge}, model: {fusion: gated}}
   - {name: frozen, method: {name: frozen}}
   - {name: umt, method: {name: umt}, model: {encoders: {image: {lora: {rank: 2}}}}}";
-    let folder = tempfile::tempdir().unwrap();
-    let mut source = bundle_config(rows, &["train.epochs=2"]);
-    source.value["data"] = serde_yaml::from_str("{name: synth-av, train: 40, validation: 20, test: 20}").unwrap();
-    source.value["model"] = serde_yaml::from_str(
-        "{encoders: {sound: {name: cnn, widths: [4, 8]}, image: {name: resnet18, base_width: 4}}, fusion: film}",
-    )
-    .unwrap();
-    assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
+    let pairs = [
+        ("{name: cnn, widths: [4, 8]}", "{name: resnet18, base_width: 4}"),
+        (
+            "{name: vit, patch: 8, width: 8, heads: 2, layers: 4}",
+            "{name: vit, patch: 7, width: 6, layers: 4, dropout: 0.1}",
+        ),
+    ];
+    for (sound, image) in pairs {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = bundle_config(rows, &["train.epochs=2"]);
+        let mut set = |key, text: &str| source.value[key] = serde_yaml::from_str(text).unwrap();
+        set("data", "{name: synth-av, train: 40, validation: 20, test: 20}");
+        set("model", &format!("{{encoders: {{sound: {sound}, image: {image}}}, fusion: film}}"));
+        assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
+    }
 }

@@ -4,7 +4,7 @@ use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, Linear};
+use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear};
 
 /// How a weight starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Init {
     Uniform,
     /// Normal with variance 2 / fan out (He et al. 2015): torchvision's choice for ResNet.
     HeFanOut,
+    /// Normal with this standard deviation.
+    Normal(f64),
     /// Every value the same.
     Constant(f64),
 }
@@ -93,6 +95,7 @@ impl Build {
         let value = match init {
             Init::Uniform => rng.uniform_tensor(shape, 1. / (fan.0.max(1) as f64).sqrt(), &self.device)?,
             Init::HeFanOut => rng.normal_tensor(shape, (2. / fan.1.max(1) as f64).sqrt(), &self.device)?,
+            Init::Normal(std) => rng.normal_tensor(shape, std, &self.device)?,
             Init::Constant(c) => Tensor::full(c as f32, shape, &self.device)?,
         };
         self.params.add(name, role, &value)
@@ -103,16 +106,26 @@ impl Build {
     /// # Errors
     /// If the name is taken.
     pub fn linear(&mut self, name: &str, part: Part, input: usize, output: usize, bias: bool) -> Result<Linear> {
-        let (fan, init) = ((input, output), Init::Uniform);
-        let role = Role { part, kind: Kind::Linear };
-        let weight = self.param(&format!("{name}.weight"), role, &[output, input], init, fan)?;
-        let bias = self.bias(name, part, output, fan, bias)?;
-        Ok(Linear { weight, bias, adapter: self.adapter(name, part, (input, output), 1)? })
+        self.linear_from(name, part, (input, output), Init::Uniform, bias.then_some(Init::Uniform))
     }
 
-    fn bias(&mut self, name: &str, part: Part, n: usize, fan: (usize, usize), wanted: bool) -> Result<Option<Handle>> {
-        let role = Role { part, kind: Kind::Bias };
-        wanted.then(|| self.param(&format!("{name}.bias"), role, &[n], Init::Uniform, fan)).transpose()
+    /// A linear layer `[out, in]` whose weight, and bias if it has one, start in a given way.
+    pub(crate) fn linear_from(
+        &mut self,
+        name: &str,
+        part: Part,
+        io: (usize, usize),
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Result<Linear> {
+        let role = Role { part, kind: Kind::Linear };
+        let weight = self.param(&format!("{name}.weight"), role, &[io.1, io.0], weight, io)?;
+        let bias = bias.map(|init| self.bias(name, part, io, init)).transpose()?;
+        Ok(Linear { weight, bias, adapter: self.adapter(name, part, io, 1)? })
+    }
+
+    fn bias(&mut self, name: &str, part: Part, io: (usize, usize), init: Init) -> Result<Handle> {
+        self.param(&format!("{name}.bias"), Role { part, kind: Kind::Bias }, &[io.1], init, io)
     }
 
     /// A square 2-D convolution `[out, in, k, k]` without bias.
@@ -125,7 +138,20 @@ impl Build {
         let role = Role { part, kind: Kind::Conv };
         let weight = self.param(&format!("{name}.weight"), role, &shape, init, (io.0 * area, io.1 * area))?;
         let adapter = self.adapter(name, part, io, size.kernel)?;
-        Ok(Conv { weight, adapter, stride: size.stride, padding: size.padding })
+        Ok(Conv { weight, adapter, bias: None, stride: size.stride, padding: size.padding })
+    }
+
+    /// A square 2-D convolution with a bias that starts at 0.
+    pub(crate) fn conv2d_bias(
+        &mut self,
+        name: &str,
+        part: Part,
+        io: (usize, usize),
+        size: ConvSize,
+        init: Init,
+    ) -> Result<Conv> {
+        let bias = Some(self.bias(name, part, io, Init::Constant(0.))?);
+        Ok(Conv { bias, ..self.conv2d(name, part, io, size, init)? })
     }
 
     /// A 1-D convolution `[out, in, k]` without bias.
@@ -145,14 +171,28 @@ impl Build {
     /// # Errors
     /// If the name is taken.
     pub fn batch_norm(&mut self, name: &str, part: Part, width: usize) -> Result<BatchNorm> {
-        let role = Role { part, kind: Kind::Norm };
-        let mut scale =
-            |kind, value| self.param(&format!("{name}.{kind}"), role, &[width], Init::Constant(value), (1, 1));
-        let (weight, bias) = (scale("weight", 1.)?, scale("bias", 0.)?);
+        let (weight, bias) = self.scale_and_shift(name, part, width)?;
         let zeros = Tensor::zeros(width, DType::F32, &self.device)?;
         let running_mean = self.params.add_buffer(&format!("{name}.running_mean"), &zeros)?;
         let running_var = self.params.add_buffer(&format!("{name}.running_var"), &zeros.ones_like()?)?;
         Ok(BatchNorm { weight, bias, running_mean, running_var })
+    }
+
+    /// Normalisation over a last dimension of `width`.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn layer_norm(&mut self, name: &str, part: Part, width: usize) -> Result<LayerNorm> {
+        let (weight, bias) = self.scale_and_shift(name, part, width)?;
+        Ok(LayerNorm { weight, bias })
+    }
+
+    /// A norm's weight of ones and bias of zeros.
+    fn scale_and_shift(&mut self, name: &str, part: Part, width: usize) -> Result<(Handle, Handle)> {
+        let role = Role { part, kind: Kind::Norm };
+        let mut vector =
+            |kind, value| self.param(&format!("{name}.{kind}"), role, &[width], Init::Constant(value), (1, 1));
+        Ok((vector("weight", 1.)?, vector("bias", 0.)?))
     }
 }
 

@@ -3,7 +3,7 @@
 use aim_core::{Encoder, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, Cnn, LowRank, Mlp, ResNet18};
+use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Transformer, TransformerConfig, Vit, VitConfig};
 
 /// An encoder as a config names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub enum EncoderConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lora: Option<LowRank>,
     },
+    /// Vision transformer.
+    Vit(VitConfig),
+    /// Transformer over words or vectors.
+    Transformer(TransformerConfig),
 }
 
 fn resnet_width() -> usize {
@@ -47,6 +51,8 @@ impl EncoderConfig {
         match self {
             Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.len(),
             Self::ResNet18 { .. } => 4,
+            Self::Vit(config) => config.blocks,
+            Self::Transformer(config) => config.blocks,
         }
     }
 
@@ -54,6 +60,8 @@ impl EncoderConfig {
     pub fn low_rank(&self) -> Option<LowRank> {
         match self {
             Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora,
+            Self::Vit(config) => config.lora,
+            Self::Transformer(config) => config.lora,
         }
     }
 
@@ -62,6 +70,8 @@ impl EncoderConfig {
     pub fn without_low_rank(mut self) -> Self {
         match &mut self {
             Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora = None,
+            Self::Vit(config) => config.lora = None,
+            Self::Transformer(config) => config.lora = None,
         }
         self
     }
@@ -69,7 +79,7 @@ impl EncoderConfig {
     /// Checks the values; `place` names the section in messages.
     ///
     /// # Errors
-    /// If a width is 0 or there is no block.
+    /// If a width is 0, there is no block, or values do not fit together.
     pub fn check(&self, place: &str) -> Result<()> {
         if self.low_rank().is_some_and(|l| l.rank == 0 || !l.scale.is_finite()) {
             return Err(Error::invalid(
@@ -81,6 +91,8 @@ impl EncoderConfig {
         let bad = match self {
             Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.is_empty() || widths.contains(&0),
             Self::ResNet18 { base_width, .. } => *base_width == 0,
+            Self::Vit(config) => return config.check(place),
+            Self::Transformer(config) => return config.check(place),
         };
         if bad {
             return Err(Error::invalid(place, "has no width or a width of 0", "give each block at least one unit"));
@@ -98,6 +110,8 @@ impl EncoderConfig {
         Ok(match self {
             Self::Mlp { widths, .. } => Box::new(Mlp::new(build, &prefix, index, input.iter().product(), widths)?),
             Self::Cnn { widths, .. } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
+            Self::Vit(config) => Box::new(Vit::new(build, &prefix, index, input, config)?),
+            Self::Transformer(config) => Box::new(Transformer::new(build, &prefix, index, input, config)?),
             Self::ResNet18 { base_width, .. } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
         })
     }
@@ -134,5 +148,17 @@ pub static CARDS: &[Card] = &[
         about: "ResNet-18 with torchvision's names; 4 blocks, the stem in the first",
         input: "[C, H, W], or video [C, T, H, W] averaged over frames",
         settings: "base_width: 64, channels of the first stage",
+    },
+    Card {
+        name: "vit",
+        about: "vision transformer with Hugging Face's names; its layers form 4 blocks, the embeddings in the first",
+        input: "[C, H, W] that patches fill, or video [C, T, H, W] averaged over frames",
+        settings: "patch 16, width 192, layers 12, heads 3, blocks 4, dropout 0",
+    },
+    Card {
+        name: "transformer",
+        about: "transformer over a sequence with the names of Hugging Face's BERT; its layers form 4 blocks",
+        input: "[T, C] vectors (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
+        settings: "vocabulary: none, width 256, layers 4, heads 4, blocks 4, dropout 0.1",
     },
 ];

@@ -49,11 +49,12 @@ impl Linear {
     }
 }
 
-/// 2-D convolution without bias.
+/// 2-D convolution, with or without bias.
 #[derive(Clone, Debug)]
 pub struct Conv {
     pub(crate) weight: Handle,
     pub(crate) adapter: Option<Adapter>,
+    pub(crate) bias: Option<Handle>,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
 }
@@ -65,7 +66,8 @@ impl Conv {
     /// If the shape does not fit.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let p = aim_ops::Conv2d { stride: self.stride, padding: self.padding, ..Default::default() };
-        Ok(aim_ops::conv2d(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, None, p)?)
+        let bias = self.bias.as_ref().map(|b| pass.weight(b));
+        Ok(aim_ops::conv2d(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, bias.as_ref(), p)?)
     }
 }
 
@@ -126,6 +128,25 @@ impl BatchNorm {
 fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
     let old = (running.var.as_detached_tensor() * (1. - MOMENTUM))?;
     Ok(running.var.set(&(old + (new.detach() * (MOMENTUM * scale))?)?)?)
+}
+
+/// Normalisation over the last dimension, with the eps of Hugging Face's transformers.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    pub(crate) weight: Handle,
+    pub(crate) bias: Handle,
+}
+
+const LAYER_NORM_EPS: f64 = 1e-12;
+
+impl LayerNorm {
+    /// Applies the layer to `[..., width]`.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        Ok(aim_ops::layer_norm(x, &pass.weight(&self.weight), &pass.weight(&self.bias), LAYER_NORM_EPS)?)
+    }
 }
 
 #[cfg(test)]

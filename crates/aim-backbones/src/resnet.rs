@@ -4,7 +4,7 @@ use aim_core::{Encoder, Error, Part, Pass, Pool, Result, Site};
 use aim_ops::{Act, Pool2d};
 use candle_core::Tensor;
 
-use crate::{BatchNorm, Build, Conv, ConvSize, Init};
+use crate::{BatchNorm, Build, Conv, ConvSize, Init, frames::fold};
 
 /// A convolution with its norm.
 struct ConvNorm {
@@ -124,10 +124,4 @@ impl Encoder for ResNet18 {
     fn width(&self) -> usize {
         self.width
     }
-}
-
-/// Folds the frames of a video into the batch; an image is one frame.
-fn fold(x: &Tensor) -> Result<(Tensor, usize)> {
-    let [b, c, t, h, w] = *x.dims() else { return Ok((x.clone(), 1)) };
-    Ok((x.transpose(1, 2)?.reshape((b * t, c, h, w))?, t))
 }

@@ -51,8 +51,11 @@ pub enum Pool {
         /// Frames folded into the batch; 1 for anything but video.
         frames: usize,
     },
-    /// `[B, tokens, width]`: the first token stands for the sample.
-    Token,
+    /// `[B * frames, tokens, width]`: the first token stands for the frame; mean over frames.
+    Token {
+        /// Frames folded into the batch; 1 for anything but video.
+        frames: usize,
+    },
 }
 
 impl Pool {
@@ -63,17 +66,21 @@ impl Pool {
     pub fn apply(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::None => Ok(x.clone()),
-            Self::Token => Ok(x.narrow(1, 0, 1)?.squeeze(1)?),
+            Self::Token { frames } => over_frames(x.narrow(1, 0, 1)?.squeeze(1)?, frames),
             Self::Mean { frames } => {
-                let flat = if x.rank() > 2 { x.flatten_from(2)?.mean(2)? } else { x.clone() };
-                if frames == 1 {
-                    return Ok(flat);
-                }
-                let (rows, width) = flat.dims2()?;
-                Ok(flat.reshape((rows / frames, frames, width))?.mean(1)?)
+                over_frames(if x.rank() > 2 { x.flatten_from(2)?.mean(2)? } else { x.clone() }, frames)
             }
         }
     }
+}
+
+/// The mean over the frames of each sample: from `[B * frames, width]` to `[B, width]`.
+fn over_frames(x: Tensor, frames: usize) -> Result<Tensor> {
+    if frames == 1 {
+        return Ok(x);
+    }
+    let (rows, width) = x.dims2()?;
+    Ok(x.reshape((rows / frames, frames, width))?.mean(1)?)
 }
 
 /// Changes activations at named sites inside any encoder.

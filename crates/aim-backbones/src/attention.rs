@@ -1,0 +1,176 @@
+//! What the layers of transformers share.
+
+use aim_core::{Part, Pass, Result};
+use candle_core::Tensor;
+
+use crate::{Build, Init, LayerNorm, Linear};
+
+/// The reference's initialisation: normal with standard deviation 0.02 (its cut at 2 is a hundred deviations away), biases 0.
+pub(crate) const INIT: Init = Init::Normal(0.02);
+const ZERO: Init = Init::Constant(0.);
+
+/// What layers are made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Width of a token.
+    pub(crate) width: usize,
+    /// Attention heads of a layer.
+    pub(crate) heads: usize,
+    /// Number of layers.
+    pub(crate) layers: usize,
+    /// Blocks of depth that they form.
+    pub(crate) blocks: usize,
+    /// Probability that dropout zeroes a value.
+    pub(crate) dropout: f64,
+}
+
+impl Shape {
+    /// What is wrong with the values, and the remedy.
+    pub(crate) fn problem(&self) -> Option<(&'static str, &'static str)> {
+        let Self { width, heads, layers, blocks, dropout } = *self;
+        match () {
+            () if width == 0 => Some(("has tokens without width", "set width to 1 or more")),
+            () if heads == 0 || width % heads != 0 => {
+                Some(("has heads that do not divide its width", "change heads or width"))
+            }
+            () if layers == 0 || blocks == 0 || layers % blocks != 0 => {
+                Some(("has layers that do not form blocks of equal size", "make layers a multiple of blocks"))
+            }
+            () if !(0. ..1.).contains(&dropout) => Some(("has a dropout outside of [0, 1)", "use 0 for none")),
+            () => None,
+        }
+    }
+
+    /// The layers of each block: `<prefix>.encoder.layer.<i>`.
+    pub(crate) fn build(
+        self,
+        build: &mut Build,
+        prefix: &str,
+        modality: usize,
+        style: Style,
+    ) -> Result<Vec<Vec<Layer>>> {
+        let each = self.layers / self.blocks;
+        let block = |depth: usize| {
+            let part = Part::Encoder { modality, depth };
+            let layer = |i| Layer::new(build, format!("{prefix}.encoder.layer.{i}"), part, self, style);
+            (depth * each..(depth + 1) * each).map(layer).collect()
+        };
+        (0..self.blocks).map(block).collect()
+    }
+}
+
+/// Which model's names layers carry, and where they normalise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Before attention and before the linear maps.
+    Vit,
+    /// Behind each sum.
+    Bert,
+}
+
+impl Style {
+    /// Names of the part that holds query, key and value, of the first and of the second norm.
+    fn names(self) -> [&'static str; 3] {
+        match self {
+            Self::Vit => ["attention", "layernorm_before", "layernorm_after"],
+            Self::Bert => ["self", "attention.output.LayerNorm", "output.LayerNorm"],
+        }
+    }
+}
+
+/// A linear layer that starts as the reference's.
+pub(crate) fn dense(build: &mut Build, name: &str, part: Part, io: (usize, usize)) -> Result<Linear> {
+    build.linear_from(name, part, io, INIT, Some(ZERO))
+}
+
+/// Dropout of a pass, whose mask belongs to `name`.
+pub(crate) fn dropout(x: Tensor, p: f64, name: &str, pass: &Pass<'_>) -> Result<Tensor> {
+    if !pass.train || p == 0. {
+        return Ok(x);
+    }
+    Ok(aim_ops::dropout(&x, p, pass.rng(name).below(usize::MAX) as u64)?)
+}
+
+/// Self-attention of several heads.
+struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    heads: usize,
+}
+
+impl Attention {
+    fn new(build: &mut Build, prefix: &str, inner: &str, part: Part, shape: Shape) -> Result<Self> {
+        let mut layer = |name: &str| dense(build, &format!("{prefix}.{name}"), part, (shape.width, shape.width));
+        let mut project = |name| layer(&format!("{inner}.{name}"));
+        let (query, key, value) = (project("query")?, project("key")?, project("value")?);
+        Ok(Self { query, key, value, output: layer("output.dense")?, heads: shape.heads })
+    }
+
+    /// `mask` is 0 for tokens that nobody may attend to.
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
+        let (batch, tokens, width) = x.dims3()?;
+        let head = width / self.heads;
+        let split = |layer: &Linear| -> Result<Tensor> {
+            let x = layer.forward(x, pass)?;
+            Ok(x.reshape((batch, tokens, self.heads, head))?.transpose(1, 2)?)
+        };
+        let (q, k, v) = (split(&self.query)?, split(&self.key)?, split(&self.value)?);
+        let joined = aim_ops::attention(&q, &k, &v, mask, 1. / (head as f64).sqrt())?;
+        self.output.forward(&joined.transpose(1, 2)?.reshape((batch, tokens, width))?, pass)
+    }
+}
+
+/// A layer: attention, then two linear maps that widen four times in between, each added to its input. Names are those of
+/// Hugging Face's checkpoints.
+pub(crate) struct Layer {
+    prefix: String,
+    style: Style,
+    attention: Attention,
+    first: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    second: LayerNorm,
+    dropout: f64,
+}
+
+impl Layer {
+    fn new(build: &mut Build, prefix: String, part: Part, shape: Shape, style: Style) -> Result<Self> {
+        let (width, [inner, first, second]) = (shape.width, style.names());
+        Ok(Self {
+            attention: Attention::new(build, &format!("{prefix}.attention"), inner, part, shape)?,
+            first: build.layer_norm(&format!("{prefix}.{first}"), part, width)?,
+            intermediate: dense(build, &format!("{prefix}.intermediate.dense"), part, (width, 4 * width))?,
+            output: dense(build, &format!("{prefix}.output.dense"), part, (4 * width, width))?,
+            second: build.layer_norm(&format!("{prefix}.{second}"), part, width)?,
+            dropout: shape.dropout,
+            style,
+            prefix,
+        })
+    }
+
+    /// Applies the layer to `[B, tokens, width]`.
+    pub(crate) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
+        let attend = |x: &Tensor| self.attention.forward(x, mask, pass);
+        let x = self.residual(x, &self.first, "attention.output", attend, pass)?;
+        let widen = |x: &Tensor| self.output.forward(&aim_ops::gelu(&self.intermediate.forward(x, pass)?)?, pass);
+        self.residual(&x, &self.second, "output", widen, pass)
+    }
+
+    /// `x + f(norm(x))`, or `norm(x + f(x))`.
+    fn residual(
+        &self,
+        x: &Tensor,
+        norm: &LayerNorm,
+        name: &str,
+        f: impl Fn(&Tensor) -> Result<Tensor>,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        let drop = |y| dropout(y, self.dropout, &format!("{}.{name}", self.prefix), pass);
+        match self.style {
+            Style::Vit => Ok((x + drop(f(&norm.forward(x, pass)?)?)?)?),
+            Style::Bert => norm.forward(&(x + drop(f(x)?)?)?, pass),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of depth
+//! of equal size; the embeddings belong to the first block, the last norm to the last.
+
+use aim_core::{Encoder, Error, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Build, Conv, ConvSize, LayerNorm, LowRank,
+    attention::{INIT, Layer, Shape, Style, dropout},
+    frames::fold,
+};
+
+/// Settings of a vision transformer; the defaults are ViT-Tiny/16.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VitConfig {
+    /// Side of a patch.
+    pub patch: usize,
+    /// Width of a token.
+    pub width: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Blocks of depth that the layers form.
+    pub blocks: usize,
+    /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
+    pub dropout: f64,
+    /// Low-rank additions to its layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LowRank>,
+}
+
+impl Default for VitConfig {
+    fn default() -> Self {
+        Self { patch: 16, width: 192, layers: 12, heads: 3, blocks: 4, dropout: 0., lora: None }
+    }
+}
+
+impl VitConfig {
+    /// Checks the values; `place` names the section in messages.
+    pub(crate) fn check(&self, place: &str) -> Result<()> {
+        let empty = (self.patch == 0).then_some(("has patches without width", "set patch to 1 or more"));
+        let problem = empty.or_else(|| self.shape().problem());
+        problem.map_or(Ok(()), |(problem, remedy)| Err(Error::invalid(place, problem, remedy)))
+    }
+
+    fn shape(&self) -> Shape {
+        let Self { width, layers, heads, blocks, dropout, .. } = *self;
+        Shape { width, heads, layers, blocks, dropout }
+    }
+}
+
+/// The encoder: the feature is the class token behind the last norm. Video `[B, C, T, H, W]` is folded into frames and
+/// averaged over time.
+pub struct Vit {
+    modality: usize,
+    class: Handle,
+    position: Handle,
+    patches: Conv,
+    blocks: Vec<Vec<Layer>>,
+    norm: LayerNorm,
+    config: VitConfig,
+}
+
+impl Vit {
+    /// `input` is `[C, H, W]` or `[C, T, H, W]`; height and width are cut into patches.
+    ///
+    /// # Errors
+    /// If the input is neither image nor video, or patches do not fill it.
+    pub fn new(build: &mut Build, prefix: &str, modality: usize, input: &[usize], config: &VitConfig) -> Result<Self> {
+        let VitConfig { patch, width, blocks, .. } = *config;
+        let (channels, tokens) = tokens(input, patch).ok_or_else(|| {
+            Error::shape(prefix, input, format!("[C, H, W] or [C, T, H, W], H and W multiples of the patch {patch}"))
+        })?;
+        let part = |depth| Part::Encoder { modality, depth };
+        let embeddings = format!("{prefix}.embeddings");
+        let role = Role { part: part(0), kind: Kind::Embedding };
+        let mut embed = |name, tokens| {
+            build.param(&format!("{embeddings}.{name}"), role, &[1, tokens, width], INIT, (width, width))
+        };
+        let (class, position) = (embed("cls_token", 1)?, embed("position_embeddings", tokens + 1)?);
+        let size = ConvSize { kernel: patch, stride: patch, padding: 0 };
+        let projection = format!("{embeddings}.patch_embeddings.projection");
+        let patches = build.conv2d_bias(&projection, part(0), (channels, width), size, INIT)?;
+        let layers = config.shape().build(build, prefix, modality, Style::Vit)?;
+        let norm = build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?;
+        Ok(Self { modality, class, position, patches, blocks: layers, norm, config: config.clone() })
+    }
+
+    /// Tokens of patches behind the class token, each with its position: `[B, 1 + patches, width]`.
+    fn embed(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let patches = self.patches.forward(x, pass)?.flatten_from(2)?.transpose(1, 2)?;
+        let (batch, _, width) = patches.dims3()?;
+        let class = pass.weight(&self.class).broadcast_as((batch, 1, width))?;
+        let tokens = Tensor::cat(&[class, patches], 1)?.broadcast_add(&pass.weight(&self.position))?;
+        dropout(tokens, self.config.dropout, &format!("{}.dropout", self.position.name), pass)
+    }
+}
+
+/// Channels of an input and patches of an image of it.
+fn tokens(input: &[usize], patch: usize) -> Option<(usize, usize)> {
+    let ([c, h, w] | [c, _, h, w]) = input else { return None };
+    let whole = *h > 0 && *w > 0 && h % patch == 0 && w % patch == 0;
+    whole.then(|| (*c, (h / patch) * (w / patch)))
+}
+
+impl Encoder for Vit {
+    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let (x, frames) = fold(x)?;
+        let mut h = self.embed(&x, pass)?;
+        let pool = Pool::Token { frames };
+        for (depth, layers) in self.blocks.iter().enumerate() {
+            for layer in layers {
+                h = layer.forward(&h, None, pass)?;
+            }
+            if depth + 1 == self.blocks.len() {
+                h = self.norm.forward(&h, pass)?;
+            }
+            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
+        }
+        pool.apply(&h)
+    }
+    fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+    fn width(&self) -> usize {
+        self.config.width
+    }
+}
+
+#[cfg(test)]
+mod tests;
