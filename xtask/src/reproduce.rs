@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use aim_core::{Error, Result};
 use aim_train::{
-    config::{Scale, TableConfig},
+    config::{Scale, TableConfig, load_tables},
     experiment::{self, Options},
     run::Stop,
 };
@@ -43,9 +43,9 @@ impl Reproduce {
             (_, true) => Scale::Full,
             _ => Scale::Normal,
         };
-        let mut table = TableConfig::load(&self.path()?, scale)?;
+        let mut tables = load_tables(&self.path()?, scale)?;
         if let Some(seeds) = self.seeds {
-            table.seeds = seeds.max(1);
+            tables.iter_mut().for_each(|table| table.seeds = seeds.max(1));
         }
         let device = self.places.device.open()?;
         let jobs = self.jobs.unwrap_or(if device.is_cpu() { cores() } else { 1 }).max(1);
@@ -58,11 +58,11 @@ impl Reproduce {
             quiet: self.places.quiet,
         };
         let stop = stop_on_interrupt()?;
-        let results = experiment::run(&table, &options, &stop)?;
-        let written = experiment::write(&results, &options.out)?;
-        let report = written.report.display();
-        print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
-        Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let mut whole = true;
+        for table in &tables {
+            whole &= make(table, &options, &stop)?;
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// A path as it is; a name in the folder of the tables.
@@ -82,6 +82,15 @@ impl Reproduce {
         let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
         Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
     }
+}
+
+/// Makes a table; whether no run of it failed.
+fn make(table: &TableConfig, options: &Options, stop: &Stop) -> Result<bool> {
+    let results = experiment::run(table, options, stop)?;
+    let written = experiment::write(&results, &options.out)?;
+    let report = written.report.display();
+    print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
+    Ok(results.failures.is_empty())
 }
 
 /// Ctrl-C stops runs after their current step; a second one ends the process at once.

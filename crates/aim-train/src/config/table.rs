@@ -116,7 +116,7 @@ impl TableConfig {
     pub fn new(mut source: Source, scale: Scale) -> Result<Self> {
         apply_scale(&mut source.value, scale);
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
-        let rows = (0..file.rows.len()).map(|i| row(&file, i, &source)).collect::<Result<Vec<_>>>()?;
+        let rows = rows(&file, &source, |_| true)?;
         let table = Self {
             title: file.title.unwrap_or_else(|| file.name.clone()),
             name: file.name,
@@ -128,7 +128,14 @@ impl TableConfig {
         Ok(table)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Only the rows of a table, of those that `wanted` names by their places.
+    pub(super) fn rows_of(mut source: Source, scale: Scale, wanted: impl Fn(usize) -> bool) -> Result<Vec<Row>> {
+        apply_scale(&mut source.value, scale);
+        let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
+        rows(&file, &source, wanted)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         check_name(&self.name)?;
         if self.seeds == 0 {
             return Err(Error::invalid("seeds", "is 0", "use at least 1; an interval needs 2"));
@@ -198,6 +205,10 @@ fn shared(file: &File, name: &str) -> Value {
     ];
     let given = sections.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (Value::from(k), v.clone()));
     Value::Mapping(given.chain([(Value::from("name"), Value::from(name))]).collect())
+}
+
+fn rows(file: &File, source: &Source, wanted: impl Fn(usize) -> bool) -> Result<Vec<Row>> {
+    (0..file.rows.len()).filter(|i| wanted(*i)).map(|i| row(file, i, source)).collect()
 }
 
 fn row(file: &File, i: usize, source: &Source) -> Result<Row> {

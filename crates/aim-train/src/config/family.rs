@@ -1,0 +1,136 @@
+//! One file for several tables: the same rows on several sets.
+
+use std::path::Path;
+
+use aim_core::{Error, Result};
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use super::{Scale, Source, TableConfig, run::typed};
+
+/// A file that names sets. Each of them is a table of its own beside it, which becomes one here: its rows, then these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Family {
+    name: String,
+    title: Option<String>,
+    sets: Vec<String>,
+    seeds: Option<u64>,
+    rows: Vec<Mapping>,
+}
+
+/// Reads a file: its table, or one for each of the `sets` that it names.
+///
+/// In such a file a row may say `sets: […]` if it is not meant for all of them, and `each_encoder: {…}` for settings that
+/// every encoder of a set gets, whatever its modality is called.
+///
+/// # Errors
+/// Whatever is wrong with a file, with its line.
+pub fn load_tables(path: &Path, scale: Scale) -> Result<Vec<TableConfig>> {
+    let source = Source::load(path)?;
+    if source.value.get("sets").is_none() {
+        return Ok(vec![TableConfig::new(source, scale)?]);
+    }
+    let family: Family = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
+    family.check().map_err(|e| source.locate(e, None))?;
+    family.sets.iter().map(|set| family.table(set, path, &source, scale)).collect()
+}
+
+impl Family {
+    fn check(&self) -> Result<()> {
+        let sets = |row: &Mapping| row.get("sets").and_then(Value::as_sequence).cloned().unwrap_or_default();
+        for (i, row) in self.rows.iter().enumerate() {
+            if let Some(wrong) =
+                sets(row).iter().find(|s| !s.as_str().is_some_and(|s| self.sets.iter().any(|o| o == s)))
+            {
+                let problem =
+                    format!("{} is none of this file's sets", serde_yaml::to_string(wrong).unwrap_or_default());
+                return Err(Error::invalid(format!("rows[{i}].sets"), problem.replace('\n', ""), self.sets.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self, set: &str, path: &Path, source: &Source, scale: Scale) -> Result<TableConfig> {
+        let base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
+        // The rows keep their places, so that errors find their lines; those for other sets stay as harmless repetitions.
+        let mut both = source.clone();
+        both.value = base.value.clone();
+        both.value["rows"] = self.rows.iter().map(|row| Value::Mapping(own(row, &base.value))).collect();
+        let rows = TableConfig::rows_of(both, scale, |i| meant_for(&self.rows[i], set))?;
+        let mut table = TableConfig::new(base, scale)?;
+        table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
+        table.name = format!("{}-{set}", self.name);
+        table.rows.extend(rows);
+        if scale == Scale::Normal {
+            table.seeds = self.seeds.unwrap_or(table.seeds);
+        }
+        table.check().map_err(|e| source.locate(e, None))?;
+        Ok(table)
+    }
+}
+
+fn meant_for(row: &Mapping, set: &str) -> bool {
+    let Some(Value::Sequence(sets)) = row.get("sets") else { return true };
+    sets.iter().any(|s| s.as_str() == Some(set))
+}
+
+/// A row in the words of an ordinary table.
+fn own(row: &Mapping, base: &Value) -> Mapping {
+    let mut row = row.clone();
+    row.remove("sets");
+    if let Some(each) = row.remove("each_encoder") {
+        let names = base["model"]["encoders"].as_mapping().into_iter().flat_map(Mapping::keys);
+        let encoders: Mapping = names.map(|name| (name.clone(), each.clone())).collect();
+        let model = row.entry("model".into()).or_insert_with(|| Value::Mapping(Mapping::new()));
+        if let Value::Mapping(model) = model {
+            model.insert("encoders".into(), Value::Mapping(encoders));
+        }
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    const SET: &str = "name: A\ndata: {name: bundle}\nmodel: {encoders: {x: {name: mlp, widths: [2]}, y: {name: mlp, widths: [2]}}}\n\
+         seeds: 3\nrows:\n  - {name: joint, method: joint}\n";
+
+    fn family(rows: &str) -> Result<Vec<TableConfig>> {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "a.yaml", &SET.replace('A', "a"));
+        write(folder.path(), "b.yaml", &SET.replace('A', "b"));
+        let file = write(folder.path(), "all.yaml", &format!("name: all\nsets: [a, b]\nseeds: 2\nrows:\n{rows}"));
+        load_tables(&file, Scale::Normal)
+    }
+
+    #[test]
+    fn each_set_becomes_a_table_with_its_own_rows_and_these() {
+        let tables = family(
+            "  - {name: only-b, sets: [b], method: mmpareto}\n  - {name: lora, each_encoder: {lora: {rank: 1}}, method: lora}\n",
+        );
+        let tables = tables.unwrap();
+        let names = |t: &TableConfig| t.rows.iter().map(|r| r.config.name.clone()).collect::<Vec<_>>();
+        assert_eq!(tables.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["all-a", "all-b"]);
+        assert_eq!(names(&tables[0]), ["joint", "lora"]);
+        assert_eq!(names(&tables[1]), ["joint", "only-b", "lora"]);
+        assert!(tables.iter().all(|t| t.seeds == 2));
+        let encoders = &tables[0].rows[1].config.model.encoders;
+        assert!(encoders.len() == 2 && encoders.values().all(|e| e.low_rank().is_some()));
+    }
+
+    #[test]
+    fn errors_name_the_line_of_the_row() {
+        let say = |rows: &str| family(rows).unwrap_err().to_string();
+        assert!(say("  - {name: m, method: {name: aim, alpa: 1}}\n").contains("all.yaml:5: method.alpa"));
+        assert!(say("  - {name: m, sets: [c], method: joint}\n").contains("all.yaml:5: rows[0].sets: c is none"));
+        assert!(say("  - {name: joint, method: joint}\n").contains("`joint` is there twice"));
+    }
+}
