@@ -4,8 +4,10 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use aim_balance::About;
 use aim_core::{Result, Rng};
 use aim_train::{
     config::{Scale, Source, TableConfig},
@@ -49,19 +51,37 @@ pub fn write_split(folder: &Path, name: &str, tensors: &HashMap<String, Tensor>)
     candle_core::safetensors::save(tensors, folder.join(format!("{name}.safetensors"))).unwrap();
 }
 
-/// A configuration on the bundle of a folder: `rows` is the YAML of the rows, `rest` what replaces or extends the base.
-pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
-    let text = format!(
+/// A table on the bundle of a folder; `rows` is the YAML of the rows.
+pub fn bundle_text(rows: &str) -> String {
+    format!(
         "name: test\n\
          data: {{name: bundle, train: train.safetensors, validation: validation.safetensors, test: test.safetensors}}\n\
          model:\n  encoders:\n    heart: {{name: mlp, widths: [8, 8]}}\n    breath: {{name: mlp, widths: [8, 8]}}\n    \
          motion: {{name: mlp, widths: [8, 8]}}\n\
          optimizer: {{name: adam, lr: 0.01}}\n\
          train: {{epochs: 3, batch: 32}}\nseeds: 1\nrows:\n{rows}\n"
-    );
+    )
+}
+
+/// A configuration on the bundle of a folder: `rest` replaces or extends what [`bundle_text`] says.
+pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
+    let text = bundle_text(rows);
     let mut source = Source::parse(Path::new("test.yaml"), &text).unwrap();
     rest.iter().for_each(|r| source.set(r).unwrap());
     source
+}
+
+/// The rows of all methods that work with three modalities and a head on all features.
+pub fn every_method(train: &str) -> String {
+    let row = |about: &About| {
+        let (name, heads) = (about.name, about.needs.uni_heads);
+        let modality = if name == "unimodal" { ", modality: heart" } else { "" };
+        let encoders = if about.needs.adapters { "heart: {lora: {rank: 2}}" } else { "" };
+        let model = format!("{{uni_heads: {heads}, encoders: {{{encoders}}}}}");
+        format!("  - {{name: {name}, method: {{name: {name}{modality}}}, model: {model}, train: {train}}}")
+    };
+    let works = |row: &String| TableConfig::new(bundle_config(row, &[]), Scale::Normal).is_ok();
+    aim_balance::CARDS.iter().map(|card| row(card.about)).filter(works).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs a table, with data and run folders in `folder`.
@@ -69,23 +89,28 @@ pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
 /// # Errors
 /// Those of the configuration and the data.
 pub fn run_table(source: Source, folder: &Path) -> Result<Results> {
-    run_side_by_side(source, folder, 1)
+    run_with(source, &run_options(folder))
 }
 
-/// The same with several runs at a time.
+/// The same with other options.
 ///
 /// # Errors
 /// Those of the configuration and the data.
-pub fn run_side_by_side(source: Source, folder: &Path, jobs: usize) -> Result<Results> {
-    let options = Options {
+pub fn run_with(source: Source, options: &Options) -> Result<Results> {
+    run(&TableConfig::new(source, Scale::Normal)?, options, &Stop::default())
+}
+
+/// How [`run_table`] runs.
+pub fn run_options(folder: &Path) -> Options {
+    Options {
         data_root: Some(folder.into()),
         out: folder.join("runs"),
-        jobs,
+        jobs: 1,
         threads: 1,
         device: Device::Cpu,
         quiet: true,
-    };
-    run(&TableConfig::new(source, Scale::Normal)?, &options, &Stop::default())
+        checkpoint_every: Duration::from_secs(5),
+    }
 }
 
 /// Folder of a row's run with seed 0.
@@ -100,6 +125,6 @@ pub fn run_folder(folder: &Path, row: &str) -> PathBuf {
 pub fn bits(run: &Path) -> Vec<Vec<u8>> {
     let file = run.join("best.safetensors");
     let best = Checkpoint::from_bytes(&file, &fs::read(&file).unwrap()).unwrap();
-    let weights = Checkpoint { state: best.state.part("net"), ..best };
+    let weights = Checkpoint { state: best.state.part("net"), log: Vec::new(), ..best };
     vec![weights.to_bytes().unwrap(), fs::read(run.join("predictions.csv")).unwrap()]
 }

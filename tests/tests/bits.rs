@@ -1,6 +1,6 @@
 //! Bit for bit: neutral settings equal joint training, the same seed gives the same run, a resumed run equals one left alone.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use aim_tests::{bits, bundle_config, run_folder, run_table, write_bundle};
 
@@ -62,7 +62,7 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
     use aim_core::Prepared;
     use aim_train::{
         config::RunConfig,
-        run::{EpochLog, Folder, Identity, Stop, Watch, train},
+        run::{Control, EpochLog, Folder, Identity, Stop, Watch, train},
     };
 
     /// Asks to stop when an epoch is done; the step that follows is the last.
@@ -72,6 +72,9 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
             if log.epoch == self.0 {
                 self.1.ask();
             }
+        }
+        fn say(&self, line: &str) {
+            panic!("{line}");
         }
     }
 
@@ -89,15 +92,10 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
         for after in stops.iter().chain([&99]) {
             let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
             let stop = Stop::default();
-            let done = train(
-                &config,
-                3,
-                &data,
-                &open,
-                &candle_core::Device::Cpu,
-                &Prepared::default(),
-                (&StopAfter(*after, &stop), &stop),
-            );
+            let control =
+                Control { watch: &StopAfter(*after, &stop), stop: &stop, checkpoint_every: Duration::from_secs(5) };
+            let device = candle_core::Device::Cpu;
+            let done = train(&config, 3, &data, &open, &device, &Prepared::default(), control);
             assert_eq!(done.is_ok(), *after == 99);
         }
         let file = |f: &str| std::fs::read(path.join(f)).unwrap();

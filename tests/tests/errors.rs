@@ -122,7 +122,7 @@ fn a_loss_that_explodes_names_tensor_epoch_and_step_and_keeps_the_last_good_chec
     let run = run_folder(folder.path(), "later");
     let kept = fs::read(run.join("last.safetensors")).unwrap();
     let kept = aim_train::run::Checkpoint::from_bytes(&run, &kept).unwrap();
-    assert!(kept.epochs > 0 && !run.join("result.json").exists());
+    assert!(kept.epochs() > 0 && !run.join("result.json").exists());
     for (name, tensor) in &kept.state.part("net").0 {
         let sum = tensor.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(sum.is_finite(), "{name}");

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use aim_balance::gblend;
@@ -11,11 +12,11 @@ use aim_core::{
     Result, Role, Samples, Split, Stateless, Step, View,
 };
 use aim_data::{Dataset, Subset};
-use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_side_by_side, run_table, write_bundle};
+use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_options, run_table, run_with, write_bundle};
 use aim_train::{
-    config::RunConfig,
-    experiment::restrict,
-    run::{EpochLog, Folder, Identity, Stop, Watch, checksum, network, train},
+    config::{RunConfig, Select},
+    experiment::{Options, restrict},
+    run::{Control, EpochLog, Folder, Identity, Stop, Watch, checksum, chosen, network, train},
 };
 use candle_core::{D, DType, Device, Tensor};
 
@@ -45,7 +46,7 @@ fn preparations_are_trained_once_for_all_rows() {
   - {name: g2d, method: {sam: {inner: g2d}}}
   - {name: frozen, method: {name: frozen}, model: {fusion: shared}}
   - {name: lora, method: {name: lora}, model: {encoders: {heart: {lora: {rank: 2}}}}}";
-    let results = run_side_by_side(bundle_config(rows, &[]), folder.path(), 4).unwrap();
+    let results = run_with(bundle_config(rows, &[]), &Options { jobs: 4, ..run_options(folder.path()) }).unwrap();
     assert_eq!(results.failures, [""; 0]);
     let made = prepared(folder.path());
     assert_eq!(made.len(), MODALITIES.len(), "{made:?}");
@@ -64,6 +65,9 @@ fn a_preparation_that_was_killed_goes_on_with_the_same_bits() {
         fn epoch(&self, _: &EpochLog, _: usize, _: f64) {
             self.0.ask();
         }
+        fn say(&self, line: &str) {
+            panic!("{line}");
+        }
     }
 
     let row = "  - {name: umt, method: {name: umt}}";
@@ -76,9 +80,9 @@ fn a_preparation_that_was_killed_goes_on_with_the_same_bits() {
     let name = format!("{}.{}", config.name, identity.key().unwrap());
     let open = Folder::open(&killed.path().join("runs/prepared").join(&name).join("seed0"), &identity).unwrap();
     let (stop, data) = (Stop::default(), restrict(&config, &data).unwrap());
-    let watch = StopAfterFirst(&stop);
-    assert!(train(&config, 0, &data, &open, &CPU, &Prepared::default(), (&watch, &stop)).is_err());
-    assert_eq!(open.checkpoint().unwrap().unwrap().epochs, 1);
+    let control = Control { watch: &StopAfterFirst(&stop), stop: &stop, checkpoint_every: Duration::ZERO };
+    assert!(train(&config, 0, &data, &open, &CPU, &Prepared::default(), control).is_err());
+    assert_eq!(chosen(open.path(), Select::Last).unwrap().epochs(), 1);
     drop(open);
 
     run(row, killed.path());

@@ -51,6 +51,9 @@ enum Command {
     },
 }
 
+/// Exit status of a command that was stopped, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// Where the real data lie and where results go.
 #[derive(Args, Clone)]
 struct Places {
@@ -66,6 +69,9 @@ struct Places {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
+    /// Shortest time between two checkpoints of a run; 0 for one after every epoch.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    checkpoint_every: u64,
 }
 
 /// A kind of device.
@@ -104,6 +110,10 @@ fn main() -> ExitCode {
         Command::Step { case } => step(&case),
     };
     outcome.unwrap_or_else(|error| {
+        if error.is_stop() {
+            eprintln!("{error}");
+            return ExitCode::from(INTERRUPTED);
+        }
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })

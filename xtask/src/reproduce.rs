@@ -1,6 +1,6 @@
 //! `reproduce`.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use aim_core::{Error, Result};
 use aim_train::{
@@ -10,7 +10,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Places, cores, print};
+use crate::{INTERRUPTED, Places, cores, print};
 
 /// Folder of the tables.
 const CONFIGS: &str = "configs";
@@ -56,6 +56,7 @@ impl Reproduce {
             threads: (cores() / jobs).max(1),
             device,
             quiet: self.places.quiet,
+            checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
         };
         let stop = stop_on_interrupt()?;
         let mut whole = true;
@@ -90,6 +91,9 @@ fn make(table: &TableConfig, options: &Options, stop: &Stop) -> Result<bool> {
     let written = experiment::write(&results, &options.out)?;
     let report = written.report.display();
     print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
+    if stop.asked() {
+        return Err(Error::Stopped);
+    }
     Ok(results.failures.is_empty())
 }
 
@@ -99,7 +103,7 @@ pub(crate) fn stop_on_interrupt() -> Result<Arc<Stop>> {
     let asked = Arc::clone(&stop);
     let handler = move || {
         if asked.asked() {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
         asked.ask();
     };

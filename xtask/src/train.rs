@@ -1,6 +1,6 @@
 //! `train`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use aim_core::Result;
 use aim_train::{
@@ -42,8 +42,10 @@ impl Train {
         let name = format!("{}-{}.{}", config.name, config.method_name(), job.identity().key()?);
         let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &job.identity())?;
         let console = Console::new(config.train.epochs, self.places.quiet);
+        let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
         let stop = stop_on_interrupt()?;
-        let shared = Shared { out: &self.places.out, device: &device, console: &console, stop: &stop };
+        let shared =
+            Shared { out: &self.places.out, device: &device, console: &console, stop: &stop, checkpoint_every };
         let outcome = job.run(&folder, shared)?;
         drop(console);
         print(&format!("{outcome}folder: {}\n", folder.path().display()))?;

@@ -51,6 +51,9 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
+    /// Someone asked for the work to end; nothing is wrong.
+    #[error("was stopped; the same command goes on after the last whole epoch")]
+    Stopped,
     /// Another error with the place where it came up.
     #[error("{place}: {source}")]
     At {
@@ -72,12 +75,23 @@ impl Error {
         Self::Shape { name: name.into(), got: got.to_vec(), want: want.into() }
     }
 
+    /// Whether nothing is wrong, but someone asked for the work to end.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Self::Stopped => true,
+            Self::At { source, .. } => source.is_stop(),
+            _ => false,
+        }
+    }
+
     /// A failed read or write, with a remedy derived from the kind of failure.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         let remedy = match source.kind() {
             std::io::ErrorKind::NotFound => "check the path",
             std::io::ErrorKind::PermissionDenied => "check the permissions of the folder",
             std::io::ErrorKind::StorageFull => "free some space",
+            std::io::ErrorKind::FileTooLarge => "raise the limit for the size of files",
+            std::io::ErrorKind::ReadOnlyFilesystem => "choose a folder that can be written",
             std::io::ErrorKind::UnexpectedEof => "the file ends too early: fetch or write it again",
             _ => "check that the file can be read and written",
         };

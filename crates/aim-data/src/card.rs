@@ -20,6 +20,14 @@ pub struct SettingCard {
     pub meaning: &'static str,
 }
 
+/// Noise that makes a strong modality weaker.
+pub(crate) const AUDIO_NOISE: SettingCard = SettingCard {
+    name: "noise",
+    default: "0",
+    range: "0 to 100",
+    meaning: "standard deviation of the noise on the standardised audio, the same in every run",
+};
+
 /// One set.
 #[derive(Clone, Copy, Debug)]
 pub struct Card {

@@ -11,6 +11,7 @@ mod card;
 mod dataset;
 mod files;
 pub mod front;
+mod hub;
 mod loader;
 mod pca;
 mod read;

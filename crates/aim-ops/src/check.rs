@@ -45,6 +45,14 @@ pub(crate) fn shape(op: &str, name: &str, t: &Tensor, shape: &[usize]) -> Result
     Ok(())
 }
 
+/// What is added below a root must not be negative.
+pub(crate) fn eps(op: &str, eps: f64) -> Result<()> {
+    if eps.is_nan() || eps < 0. {
+        bail!("{op}: eps must not be negative, got {eps}");
+    }
+    Ok(())
+}
+
 /// All tensors must be on one device.
 pub(crate) fn one_device(op: &str, first: &Tensor, others: &[Option<&Tensor>]) -> Result<()> {
     for other in others.iter().flatten() {

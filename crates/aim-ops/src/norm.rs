@@ -1,6 +1,6 @@
 //! Normalisations, fused with what usually follows them.
 
-use candle_core::{D, Result, Tensor, bail};
+use candle_core::{D, Result, Tensor};
 
 use crate::{check, compose, cpu};
 
@@ -39,10 +39,7 @@ fn check_batch_norm(
     if let Some(residual) = residual {
         check::shape(op, "residual", residual, x.dims())?;
     }
-    if eps.is_nan() || eps < 0. {
-        bail!("{op}: eps must not be negative, got {eps}");
-    }
-    Ok(())
+    check::eps(op, eps)
 }
 
 /// Batch normalisation of `x [B, C, ...]` by the batch's own statistics: `act(bn(x) + residual)`.
@@ -102,9 +99,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     check::shape("layer_norm", "gamma", gamma, &d)?;
     check::shape("layer_norm", "beta", beta, &d)?;
     check::one_device("layer_norm", x, &[Some(gamma), Some(beta)])?;
-    if eps.is_nan() || eps < 0. {
-        bail!("layer_norm: eps must not be negative, got {eps}");
-    }
+    check::eps("layer_norm", eps)?;
     if x.device().is_cpu() {
         return cpu::layer_norm(x, gamma, beta, eps);
     }

@@ -1,8 +1,8 @@
 //! Features of a CSV file whose last column is the label.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use aim_core::Result;
+use aim_core::{Error, Result};
 use csv::{ReaderBuilder, StringRecord};
 
 use crate::{
@@ -26,6 +26,25 @@ pub(crate) fn features(path: &Path, header: bool, classes: u32) -> Result<(Array
         return Err(broken(path, "holds no rows of features and a label"));
     }
     Ok((Array { data, shape: vec![width] }.finite(&path.display().to_string())?, labels))
+}
+
+/// Reads every modality from its own place, and what they must agree on: whose sample each row is.
+pub(crate) fn modalities<T: PartialEq>(
+    names: &[&str],
+    place: impl Fn(&str) -> PathBuf,
+    read: impl Fn(&str) -> Result<(Array, T)>,
+) -> Result<(Vec<(String, Array)>, T)> {
+    let (mut arrays, mut common) = (Vec::new(), None);
+    for name in names {
+        let (array, own) = read(name)?;
+        if common.as_ref().is_some_and(|common| *common != own) {
+            return Err(broken(&place(name), format!("its labels are not those of `{}`", names[0])));
+        }
+        common = Some(own);
+        arrays.push((String::from(*name), array));
+    }
+    let common = common.ok_or_else(|| Error::invalid("data", "has no modality", "report this"))?;
+    Ok((arrays, common))
 }
 
 fn number(path: &Path, row: usize, column: usize, record: &StringRecord) -> Result<f32> {
@@ -58,6 +77,16 @@ mod tests {
     }
 
     #[test]
+    fn modalities_must_agree_on_their_labels() {
+        let array = || Array { data: vec![1.], shape: vec![1] };
+        let read = |name: &str| Ok((array(), if name == "c" { 1 } else { 0 }));
+        let of = |names: &[&str]| modalities(names, |name| PathBuf::from(name), read);
+        assert_eq!(of(&["a", "b"]).unwrap().1, 0);
+        let error = of(&["a", "b", "c"]).err().unwrap().to_string();
+        assert!(error.starts_with("c: its labels are not those of `a`"), "{error}");
+    }
+
+    #[test]
     fn broken_files_are_named_with_row_and_column() {
         for (content, message) in [
             ("a,y\n1,2\n", "label `2` of row 0 is no class index below 2"),
@@ -65,6 +94,9 @@ mod tests {
             ("a,b,y\n1,2,0\n1,1\n", "record"),
             ("a,b,y\n1,2,0\nNaN,1,1\n", "sample 1` is not finite"),
             ("a,b,y\n", "holds no rows"),
+            ("", "holds no rows"),
+            ("y\n1\n", "holds no rows of features and a label"),
+            ("a,y\n1,-1\n", "label `-1` of row 0 is no class index below 2"),
         ] {
             let error = read(content).unwrap_err();
             assert!(error.contains(message), "{error}");

@@ -76,6 +76,8 @@ mod tests {
             (zip(&WHOLE[..6]), "ends too early"),
             (zipped[..zipped.len() - 12].to_vec(), "ends too early"),
             (WHOLE.to_vec(), "is no gzip file"),
+            (Vec::new(), "ends too early"),
+            (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "holds 6 bytes, but says"),
         ] {
             let error = read(&file).unwrap_err();
             assert!(error.contains(message) && error.contains("fetch or write the file again"), "{error}");

@@ -116,3 +116,104 @@ fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {
 fn cast<T: Deserialize>(file: NpyFile<&[u8]>, to: impl Fn(T) -> f32) -> io::Result<Vec<f32>> {
     file.data::<T>().map_err(io::Error::other)?.map(|v| v.map(&to)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use npyz::{AutoSerialize, DType, WriterBuilder, npz::NpzWriter};
+
+    use super::*;
+
+    /// An array to write: name, shape, values and their order.
+    fn put<T: AutoSerialize + Clone>(
+        file: &mut NpzWriter<io::BufWriter<File>>,
+        name: &str,
+        shape: &[u64],
+        values: &[T],
+        order: Order,
+    ) {
+        let array = file.array(name, Default::default()).unwrap().default_dtype().order(order);
+        let mut array = array.shape(shape).begin_nd().unwrap();
+        array.extend(values.iter().cloned()).unwrap();
+        array.finish().unwrap();
+    }
+
+    /// An archive with what is read well and what is not.
+    fn archive() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut file = NpzWriter::create(&path).unwrap();
+        put(&mut file, "u1", &[2, 2], &[0u8, 1, 2, 255], Order::C);
+        put(&mut file, "i2", &[2, 1], &[-3i16, 300], Order::C);
+        put(&mut file, "f4", &[2, 1], &[0.5f32, -1.], Order::C);
+        put(&mut file, "f8", &[2, 1], &[0.25f64, 1e3], Order::C);
+        put(&mut file, "y", &[3], &[0i64, 2, 1], Order::C);
+        put(&mut file, "negative", &[2], &[0i64, -1], Order::C);
+        put(&mut file, "nan", &[2, 1], &[1f32, f32::NAN], Order::C);
+        put(&mut file, "columns", &[2, 2], &[1f32, 2., 3., 4.], Order::Fortran);
+        put(&mut file, "u8", &[2, 1], &[1u64, 2], Order::C);
+        put(&mut file, "none", &[], &[1f32], Order::C);
+        let words = file.array::<str>("words", Default::default()).unwrap().shape(&[2]);
+        let mut words = words.dtype(DType::new_scalar("<U3".parse().unwrap())).begin_nd().unwrap();
+        ["ab", "now"].iter().for_each(|word| words.push(word).unwrap());
+        words.finish().unwrap();
+        drop(file);
+        (folder, path)
+    }
+
+    #[test]
+    fn reads_every_type_of_number_labels_and_texts() {
+        let (_folder, path) = archive();
+        let mut file = Npz::open(path).unwrap();
+        assert_eq!(file.array("u1", 2, &[2]).unwrap().data, [0., 1., 2., 255.]);
+        assert_eq!(file.array("i2", 2, &[1]).unwrap().data, [-3., 300.]);
+        assert_eq!(file.array("f4", 2, &[1]).unwrap().data, [0.5, -1.]);
+        assert_eq!(file.array("f8", 2, &[1]).unwrap().data, [0.25, 1000.]);
+        assert_eq!(file.len("y").unwrap(), 3);
+        assert_eq!(file.labels("y", 3, 3).unwrap(), [0, 2, 1]);
+        assert_eq!(file.whole("negative", 2).unwrap(), [0, -1]);
+        assert_eq!(file.texts("words", 2).unwrap(), ["ab", "now"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let (_folder, path) = archive();
+        let mut file = Npz::open(path).unwrap();
+        let mut told = |read: &dyn Fn(&mut Npz) -> Option<Error>, message: &str| {
+            let error = read(&mut file).map_or("none".into(), |e| e.to_string());
+            assert!(error.contains("a.npz") && error.contains(message), "{error}\nshould contain\n{message}");
+        };
+        told(&|f| f.len("z").err(), "has no array `z`");
+        told(&|f| f.len("none").err(), "none` has shape [], but [N, ...] is needed");
+        told(&|f| f.array("f4", 3, &[1]).err(), "f4` has shape [2, 1], but [3, 1] is needed");
+        told(&|f| f.array("nan", 2, &[1]).err(), "is not finite");
+        told(&|f| f.array("columns", 2, &[2]).err(), "array `columns` cannot be read");
+        told(&|f| f.array("u8", 2, &[1]).err(), "is not one of u1, i2, f2, f4, f8");
+        told(&|f| f.labels("y", 3, 2).err(), "label 2 of row 1 is out of range, labels must be below 2");
+        told(&|f| f.labels("negative", 2, 2).err(), "label -1 of row 1 is out of range");
+        told(&|f| f.texts("y", 3).err(), "array `y` cannot be read");
+        told(&|f| f.whole("words", 2).err(), "array `words` cannot be read");
+    }
+
+    #[test]
+    fn files_that_are_missing_cut_or_changed_are_told_apart() {
+        let (folder, path) = archive();
+        let error = |path: PathBuf| Npz::open(path).err().map_or("none".into(), |e| e.to_string());
+        let missing = error(folder.path().join("b.npz"));
+        assert!(missing.contains("b.npz: does not exist"), "{missing}");
+        let whole = std::fs::read(&path).unwrap();
+        for content in [&whole[..whole.len() / 2], b"no archive".as_slice(), b"".as_slice()] {
+            std::fs::write(&path, content).unwrap();
+            let cut = error(path.clone());
+            assert!(
+                cut.contains("is no complete npz archive") && cut.contains("fetch or write the file again"),
+                "{cut}"
+            );
+        }
+        // Somewhere inside the first array, behind the archive's own header of it.
+        let mut changed = whole;
+        changed[60] ^= 0xff;
+        std::fs::write(&path, changed).unwrap();
+        let changed = Npz::open(path).unwrap().array("u1", 2, &[2]).unwrap_err().to_string();
+        assert!(changed.contains("array `u1` cannot be read"), "{changed}");
+    }
+}

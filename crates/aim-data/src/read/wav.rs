@@ -40,5 +40,13 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let error = mono(&path, 8000).unwrap_err().to_string();
         assert!(error.contains("is no complete WAV file"), "{error}");
+        std::fs::write(&path, b"no sound").unwrap();
+        let error = mono(&path, 8000).unwrap_err().to_string();
+        assert!(
+            error.contains("is no complete WAV file") && error.contains("fetch or write the file again"),
+            "{error}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(mono(&path, 8000).unwrap_err().to_string().contains("a.wav: does not exist"));
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     Dataset,
-    card::{Card, SettingCard},
+    card::{AUDIO_NOISE, Card, SettingCard},
     files::folder,
     pca,
     settings::{Source, check_as, load_as, within},
@@ -36,12 +36,7 @@ pub(crate) const CARD: Card = Card {
             range: "0 to 256",
             meaning: "how many of the training images' top principal components are taken out of every image",
         },
-        SettingCard {
-            name: "noise",
-            default: "0",
-            range: "0 to 100",
-            meaning: "standard deviation of the noise on the standardised audio, the same in every run",
-        },
+        AUDIO_NOISE,
         SettingCard {
             name: "full",
             default: "false",

@@ -14,6 +14,7 @@ use crate::{
     card::{Card, SettingCard},
     dataset::choose,
     files::{broken, bytes, existing},
+    hub,
     read::tensors,
     settings::{Source, check_as, load_as, wrong},
     table::Array,
@@ -31,7 +32,8 @@ pub(crate) const CARD: Card = Card {
             name: "test",
             default: "-",
             range: "path",
-            meaning: "file of the test split; relative paths start at the current folder or else at the data folder",
+            meaning: "file of the test split; relative paths start at the current folder or else at the data folder, \
+                      hf://datasets/OWNER/NAME[@REVISION]/PATH is fetched from the Hugging Face Hub (feature `hub`)",
         },
         SettingCard {
             name: "modalities",
@@ -68,6 +70,7 @@ impl Source for Bundle {
             if path.as_os_str().is_empty() {
                 return Err(wrong(key, "is missing", "name the safetensors file of that split"));
             }
+            hub::check(key, path)?;
         }
         Ok(())
     }
@@ -99,6 +102,9 @@ fn split(path: &Path, root: Option<&Path>, name: &str, want: Option<&[String]>) 
 }
 
 fn locate(path: &Path, root: Option<&Path>) -> Result<PathBuf> {
+    if let Some(fetched) = hub::local(path)? {
+        return Ok(fetched);
+    }
     match root.map(|root| root.join(path)) {
         Some(below) if !path.exists() && below.exists() => Ok(below),
         _ => existing(path.to_path_buf()),

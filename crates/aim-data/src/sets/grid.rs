@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     Dataset,
-    card::{Card, SettingCard},
+    card::{AUDIO_NOISE, Card, SettingCard},
     files::folder,
     read::npz::Npz,
     settings::{Source, check_as, load_as, within},
@@ -24,12 +24,7 @@ pub(crate) const CARD: Card = Card {
             sentence: of the sorted sentences every 5th is test, the 2nd of every 10 validation, the rest training",
     modalities: "audio [1, 32, 16], video [6, 26, 52]",
     settings: &[
-        SettingCard {
-            name: "noise",
-            default: "0",
-            range: "0 to 100",
-            meaning: "standard deviation of the noise on the standardised audio, the same in every run",
-        },
+        AUDIO_NOISE,
         SettingCard {
             name: "slot",
             default: "all",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     Dataset,
     card::Card,
-    files::{broken, folder},
+    files::folder,
     read::csv,
     settings::{Source, check_as, load_as},
     table::{Part, Share, Table},
@@ -41,16 +41,8 @@ impl Source for Mfeat {
 
     fn read(self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "mfeat")?;
-        let (mut modalities, mut labels) = (Vec::new(), Vec::new());
-        for view in VIEWS {
-            let path = folder.join(format!("mfeat-{view}.csv"));
-            let (array, own) = csv::features(&path, true, 10)?;
-            if !labels.is_empty() && labels != own {
-                return Err(broken(&path, format!("its labels are not those of view `{}`", VIEWS[0])));
-            }
-            labels = own;
-            modalities.push((view.to_owned(), array));
-        }
+        let path = |view: &str| folder.join(format!("mfeat-{view}.csv"));
+        let (modalities, labels) = csv::modalities(&VIEWS, path, |view| csv::features(&path(view), true, 10))?;
         let mut table = Table {
             name: "mfeat",
             modalities,

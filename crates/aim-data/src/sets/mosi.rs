@@ -41,15 +41,8 @@ impl Source for Mosi {
 
     fn read(self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "mosi")?;
-        let (mut modalities, mut labels, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for modality in MODALITIES {
-            let (array, own, own_parts) = utterances(&folder, modality)?;
-            if !labels.is_empty() && (labels != own || parts != own_parts) {
-                return Err(broken(&folder.join(modality), format!("its labels are not those of `{}`", MODALITIES[0])));
-            }
-            (labels, parts) = (own, own_parts);
-            modalities.push((modality.to_owned(), array));
-        }
+        let path = |modality: &str| folder.join(modality);
+        let (modalities, (labels, parts)) = csv::modalities(&MODALITIES, path, |name| utterances(&path(name), name))?;
         let mut table = Table {
             name: "mosi",
             modalities,
@@ -64,8 +57,8 @@ impl Source for Mosi {
 }
 
 /// A modality's training file with its test file behind it.
-fn utterances(folder: &Path, modality: &str) -> Result<(Array, Vec<u32>, Vec<Part>)> {
-    let file = |split: &str| folder.join(modality).join(format!("{modality}_{split}0.csv"));
+fn utterances(folder: &Path, modality: &str) -> Result<(Array, (Vec<u32>, Vec<Part>))> {
+    let file = |split: &str| folder.join(format!("{modality}_{split}0.csv"));
     let (mut array, mut labels) = csv::features(&file("train"), false, 2)?;
     let (test, test_labels) = csv::features(&file("test"), false, 2)?;
     if test.shape != array.shape {
@@ -76,5 +69,5 @@ fn utterances(folder: &Path, modality: &str) -> Result<(Array, Vec<u32>, Vec<Par
     let parts = (0..labels.len()).map(part).chain(test_labels.iter().map(|_| Part::Test)).collect();
     array.data.extend(test.data);
     labels.extend(test_labels);
-    Ok((array, labels, parts))
+    Ok((array, (labels, parts)))
 }

@@ -136,6 +136,10 @@ impl Watch for RunWatch<'_> {
             None => {}
         }
     }
+
+    fn say(&self, line: &str) {
+        self.console.say(&format!("{}, seed {}: {line}", self.title, self.seed));
+    }
 }
 
 impl Drop for RunWatch<'_> {

@@ -12,7 +12,7 @@ use candle_core::Device;
 use super::{Console, console::clock};
 use crate::{
     config::RunConfig,
-    run::{Folder, Identity, Outcome, Stop, chosen, train},
+    run::{Control, Folder, Identity, Outcome, Stop, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -29,6 +29,8 @@ pub struct Shared<'a> {
     pub console: &'a Console,
     /// Asks to stop.
     pub stop: &'a Stop,
+    /// Shortest time between two checkpoints of a run; zero for one after every epoch.
+    pub checkpoint_every: Duration,
 }
 
 /// A run that is to be made.
@@ -68,13 +70,13 @@ impl<'a> Job<'a> {
     /// # Errors
     /// Those of [`train`]; if it is a preparation's, it says which.
     pub fn run(&self, folder: &Folder, shared: Shared<'_>) -> Result<Outcome> {
-        if let Some(outcome) = folder.result()? {
+        if let Some(outcome) = folder.done(&|line| shared.console.say(line))? {
             return Ok(outcome);
         }
         let prepared = self.prepare(shared)?;
         let (start, watch) = (Instant::now(), shared.console.begin(self.title, self.seed));
-        let watched = (&watch as _, shared.stop);
-        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, watched)?;
+        let control = Control { watch: &watch, stop: shared.stop, checkpoint_every: shared.checkpoint_every };
+        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, control)?;
         let took = clock(start.elapsed().as_secs_f64());
         let (title, seed, accuracy) = (self.title, self.seed, outcome.test.accuracy);
         shared.console.say(&format!("{title}, seed {seed}: test accuracy {accuracy:.3} ({took})"));
@@ -114,7 +116,7 @@ impl<'a> Job<'a> {
         let job = Job::new(&title, &config, self.seed, &self.data, self.crc32)?;
         let path = job.folder(&shared.out.join("prepared"))?;
         let Some(folder) = Folder::open_if_free(&path, &job.identity())? else { return Ok(None) };
-        if folder.result()?.is_none() {
+        if folder.done(&|line| shared.console.say(line))?.is_none() {
             shared.console.expect(config.train.epochs);
         }
         job.run(&folder, shared)?;

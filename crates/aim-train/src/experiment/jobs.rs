@@ -6,6 +6,7 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use aim_core::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Options {
     pub device: Device,
     /// Whether progress is not shown.
     pub quiet: bool,
+    /// Shortest time between two checkpoints of a run; zero for one after every epoch.
+    pub checkpoint_every: Duration,
 }
 
 /// A data section that has been loaded.
@@ -59,10 +62,18 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Result
     let jobs: Vec<(usize, u64)> =
         (0..table.seeds).flat_map(|seed| (0..table.rows.len()).map(move |row| (row, seed))).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let shared = Shared { out: &options.out, device: &options.device, console: &console, stop };
+    let shared = Shared {
+        out: &options.out,
+        device: &options.device,
+        console: &console,
+        stop,
+        checkpoint_every: options.checkpoint_every,
+    };
     let worker = || {
         while let Some(&(row, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !stop.asked()) {
+            let say = |error: &Error| console.say(&format!("{}, seed {seed}: FAILED: {error}", table.rows[row].title));
             let outcome = one(&table.rows[row], seed, &table.name, &data, options, shared);
+            outcome.as_ref().err().filter(|error| !error.is_stop()).inspect(|error| say(error));
             if let Ok(mut done) = done.lock() {
                 done.push((row, seed, outcome));
             }
@@ -94,6 +105,7 @@ fn collect(table: &TableConfig, done: Vec<(usize, u64, Result<RunResults>)>) -> 
     for (row, seed, outcome) in done {
         match outcome {
             Ok(run) => rows[row].runs.push(run),
+            Err(error) if error.is_stop() => {}
             Err(error) => failures.push(format!("{}, seed {seed}: {error}", rows[row].title)),
         }
     }
@@ -121,31 +133,21 @@ fn one(
     options: &Options,
     shared: Shared<'_>,
 ) -> Result<RunResults> {
-    let result = attempt(row, seed, table, data, options, shared);
-    if let Err(error) = &result {
-        shared.console.say(&format!("{}, seed {seed}: FAILED: {error}", row.title));
-    }
-    result
-}
-
-fn attempt(
-    row: &Row,
-    seed: u64,
-    table: &str,
-    data: &[Loaded],
-    options: &Options,
-    shared: Shared<'_>,
-) -> Result<RunResults> {
     let loaded = data.iter().find(|l| l.section == row.config.data);
     let loaded = loaded.ok_or_else(|| Error::invalid("data", "has not been loaded", "report this"))?;
     let job = Job::new(&row.title, &row.config, seed, &loaded.data, loaded.crc32)?;
     let folder = Folder::open(&job.folder(&options.out.join(table))?, &job.identity())?;
-    if folder.result()?.is_some() {
-        shared.console.skip(row.config.train.epochs);
-    } else {
-        pool(options.threads)?.install(|| job.run(&folder, shared))?;
+    let read = || RunResults::read(&folder, row.config.train.epochs);
+    match read() {
+        Ok(Some(done)) => {
+            shared.console.skip(row.config.train.epochs);
+            return Ok(done);
+        }
+        Ok(None) => {}
+        Err(damage) => folder.reopen(&damage, &|line| shared.console.say(line))?,
     }
-    RunResults::read(&folder, row.config.train.epochs)
+    pool(options.threads)?.install(|| job.run(&folder, shared))?;
+    read()?.ok_or_else(|| Error::invalid(folder.path().display().to_string(), "has no result", "report this"))
 }
 
 /// A run's own threads, so that runs side by side do not wait for each other and its bits do not depend on them.

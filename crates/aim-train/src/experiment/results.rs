@@ -42,19 +42,22 @@ pub struct RunResults {
 }
 
 impl RunResults {
-    /// Reads a folder whose run is done.
+    /// Reads a run's folder, if the run is done.
     ///
     /// # Errors
     /// If a file is missing or damaged.
-    pub fn read(folder: &Folder, epochs: usize) -> Result<Self> {
+    pub fn read(folder: &Folder, epochs: usize) -> Result<Option<Self>> {
+        let Some(outcome) = folder.result()? else { return Ok(None) };
         let place = || folder.path().display().to_string();
-        let outcome = folder.result()?;
-        let outcome = outcome.ok_or_else(|| Error::invalid(place(), "has no result", "run it to its end"))?;
         let correct = folder.predictions()?.lines().skip(1).map(correct).collect::<Option<Vec<_>>>();
         let correct = correct.ok_or_else(|| {
-            Error::invalid(format!("{}/predictions.csv", place()), "is damaged", "delete the run's folder")
+            Error::invalid(
+                format!("{}/predictions.csv", place()),
+                "is damaged",
+                "start the run's command again, which mends its folder",
+            )
         })?;
-        Ok(Self { outcome, log: folder.log(epochs)?, seconds: folder.seconds(epochs)?, correct })
+        Ok(Some(Self { outcome, log: folder.log(epochs)?, seconds: folder.seconds(epochs)?, correct }))
     }
 }
 

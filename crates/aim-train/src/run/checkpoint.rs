@@ -1,11 +1,13 @@
 //! Everything that a restart needs, in one safetensors file with a checksum.
 
-use std::{collections::HashMap, path::Path};
+use std::{borrow::Cow, collections::HashMap, path::Path};
 
-use aim_core::{Context, Error, Method, Params, Result, State};
+use aim_core::{Error, Method, Params, Result, State};
 use candle_core::{Device, Tensor};
 use safetensors::{SafeTensors, View};
 use serde::{Deserialize, Serialize};
+
+use super::EpochLog;
 
 /// Where the header keeps what is no tensor.
 const KEY: &str = "checkpoint";
@@ -22,17 +24,17 @@ pub struct Best {
 /// The state of a run between two epochs.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Epochs done.
-    pub epochs: usize,
+    /// What the epochs done left in the log.
+    pub log: Vec<EpochLog>,
     /// The best of them.
     pub best: Option<Best>,
-    /// Weights, buffers, and the states of optimizer, schedule and method.
+    /// Weights, buffers, the states of optimizer, schedule and method, and under `best.` those of the best epoch.
     pub state: State,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
-    epochs: usize,
+struct Header<'a> {
+    log: Cow<'a, [EpochLog]>,
     best: Option<Best>,
     crc32: u32,
 }
@@ -43,9 +45,7 @@ impl Checkpoint {
     /// # Errors
     /// If a tensor cannot be read from its device.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let header = Header { epochs: self.epochs, best: self.best, crc32: self.checksum() };
-        let text =
-            serde_json::to_string(&header).map_err(|e| Error::invalid("checkpoint", e.to_string(), "report this"))?;
+        let text = self.header(self.checksum()?)?;
         let metadata = HashMap::from([(KEY.to_owned(), text)]);
         safetensors::serialize(self.state.0.iter().map(|(k, t)| (k.as_str(), t)), Some(metadata))
             .map_err(|e| Error::invalid("checkpoint", e.to_string(), "report this"))
@@ -56,16 +56,18 @@ impl Checkpoint {
     /// # Errors
     /// If the bytes are no checkpoint, or any of them has changed.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let broken =
-            |problem: String| Error::invalid(path.display().to_string(), problem, "restore or delete the file");
+        let broken = |problem: String| {
+            Error::invalid(path.display().to_string(), problem, "start the run's command again, which mends its folder")
+        };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| broken(format!("is damaged ({e})")))?;
         let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
         let text = text.ok_or_else(|| broken("is no checkpoint of this program".into()))?;
-        let header: Header = serde_json::from_str(text).map_err(|e| broken(format!("is damaged ({e})")))?;
-        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).at(|| path.display().to_string())?;
+        let header: Header<'_> = serde_json::from_str(text).map_err(|e| broken(format!("is damaged ({e})")))?;
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
+            .map_err(|e| broken(format!("is damaged ({e})")))?;
         let state = State(tensors.into_iter().collect());
-        let checkpoint = Self { epochs: header.epochs, best: header.best, state };
-        if checkpoint.checksum() != header.crc32 {
+        let checkpoint = Self { log: header.log.into_owned(), best: header.best, state };
+        if checkpoint.checksum()? != header.crc32 {
             return Err(broken("is damaged (wrong checksum)".into()));
         }
         Ok(checkpoint)
@@ -78,18 +80,36 @@ impl Checkpoint {
     pub fn put(&self, params: &Params, method: &mut dyn Method) -> Result<usize> {
         params.load(&self.state.part("net").0)?;
         method.load(&self.state.part("method"))?;
-        Ok(self.epochs - 1)
+        Ok(self.epochs().saturating_sub(1))
+    }
+
+    /// Epochs done.
+    pub fn epochs(&self) -> usize {
+        self.log.len()
+    }
+
+    /// The checkpoint of the best epoch, which every later one holds.
+    #[must_use]
+    pub fn of_best(&self) -> Option<Self> {
+        let log = self.log.get(..=self.best?.epoch)?.to_vec();
+        Some(Self { log, best: self.best, state: self.state.part("best") })
+    }
+
+    /// What is no tensor, as text.
+    fn header(&self, crc32: u32) -> Result<String> {
+        let header = Header { log: Cow::Borrowed(&self.log), best: self.best, crc32 };
+        serde_json::to_string(&header).map_err(|e| Error::invalid("checkpoint", e.to_string(), "report this"))
     }
 
     /// CRC-32 over names, types, shapes and values, in the order of the names, and over what is no tensor.
-    fn checksum(&self) -> u32 {
+    fn checksum(&self) -> Result<u32> {
         let mut crc = crc32fast::Hasher::new();
         for (name, tensor) in &self.state.0 {
             crc.update(format!("{name} {:?} {:?};", tensor.dtype(), tensor.dims()).as_bytes());
             crc.update(&View::data(tensor));
         }
-        crc.update(format!("{} {:?}", self.epochs, self.best.map(|b| (b.epoch, b.accuracy.to_bits()))).as_bytes());
-        crc.finalize()
+        crc.update(self.header(0)?.as_bytes());
+        Ok(crc.finalize())
     }
 }
 
@@ -102,22 +122,43 @@ pub(super) fn copied(state: State) -> Result<State> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{metrics::Scores, run::Quantity};
 
     fn checkpoint() -> Checkpoint {
         let mut state = State::default();
         state.put("a", &[1.5, -2.]).unwrap();
         state.0.insert("b".into(), Tensor::new(&[[1f32, 2.]], &Device::Cpu).unwrap());
-        Checkpoint { epochs: 3, best: Some(Best { epoch: 1, accuracy: 0.625 }), state }
+        state.0.insert("best.b".into(), Tensor::new(&[[0.1f32, 2.]], &Device::Cpu).unwrap());
+        let entry = |epoch| EpochLog {
+            epoch,
+            lr: 0.1,
+            train: [("loss".to_owned(), Quantity::Number(0.3))].into(),
+            validation: Scores {
+                loss: 1. / 3.,
+                accuracy: 0.625,
+                macro_f1: 0.5,
+                calibration_error: 0.1,
+                modality: [("heart".to_owned(), 0.7)].into(),
+            },
+        };
+        Checkpoint { log: (0..3).map(entry).collect(), best: Some(Best { epoch: 1, accuracy: 0.625 }), state }
     }
 
     #[test]
     fn survives_the_way_through_a_file() {
         let bytes = checkpoint().to_bytes().unwrap();
         let back = Checkpoint::from_bytes(Path::new("x"), &bytes).unwrap();
-        assert_eq!((back.epochs, back.best), (3, checkpoint().best));
+        assert_eq!((back.epochs(), &back.log, back.best), (3, &checkpoint().log, checkpoint().best));
         assert_eq!(back.state.numbers("a").unwrap(), [1.5, -2.]);
         assert_eq!(back.state.tensor("b").unwrap().to_vec2::<f32>().unwrap(), [[1., 2.]]);
         assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+
+    #[test]
+    fn holds_the_best_epoch_s_checkpoint() {
+        let best = checkpoint().of_best().unwrap();
+        assert_eq!((best.epochs(), best.best.unwrap().epoch, best.state.0.len()), (2, 1, 1));
+        assert_eq!(best.state.tensor("b").unwrap().to_vec2::<f32>().unwrap(), [[0.1, 2.]]);
     }
 
     #[test]

@@ -3,24 +3,45 @@
 //! | file | content |
 //! |---|---|
 //! | `config.yaml` | the resolved configuration with seed and the data's checksum; runs again as it is |
-//! | `metrics.jsonl` | one line an epoch |
+//! | `last.safetensors` | everything that a restart needs, with a checksum |
+//! | `previous.safetensors` | the one before it, used if that is damaged |
+//! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
+//! | `best.safetensors` | weights and method state of the epoch with the best validation accuracy; such a copy, too |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
-//! | `last.safetensors` | everything that a restart needs |
-//! | `best.safetensors` | weights and method state of the epoch with the best validation accuracy |
 //! | `predictions.csv` | prediction for every test sample |
 //! | `result.json` | scores; its presence says that the run is done |
 
 use std::{
     fs::{self, File},
-    io::Write,
     path::{Path, PathBuf},
 };
 
 use aim_core::{Error, Result};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Checkpoint, EpochLog, Identity, Outcome, identity};
+use super::{
+    Checkpoint, EpochLog, Identity, Outcome,
+    disk::{lock, part, settle, write_atomically, write_part},
+    identity,
+};
 use crate::config::Select;
+
+const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
+const BEST: &str = "best.safetensors";
+const METRICS: &str = "metrics.jsonl";
+const TIMING: &str = "timing.jsonl";
+const PREDICTIONS: &str = "predictions.csv";
+const RESULT: &str = "result.json";
+
+/// The content of `result.json`.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    #[serde(flatten)]
+    outcome: Outcome,
+    /// Of `predictions.csv`.
+    predictions_crc32: u32,
+}
 
 /// A run's folder, locked as long as this value lives.
 #[derive(Debug)]
@@ -50,19 +71,15 @@ impl Folder {
         let Some(lock) = lock(path)? else { return Ok(None) };
         let folder = Self { path: path.into(), _lock: lock };
         let wanted = identity.to_yaml()?;
-        match folder.read("config.yaml")? {
-            None => folder.write("config.yaml", wanted.as_bytes())?,
-            Some(found) if identity::same(&found, &wanted) => {}
-            Some(_) => {
-                let problem = "belongs to a run with another configuration, seed or data set";
-                return Err(Error::invalid(
-                    path.display().to_string(),
-                    problem,
-                    "choose another folder or delete this one",
-                ));
-            }
-        }
-        Ok(Some(folder))
+        let Some(found) = folder.read("config.yaml")? else {
+            folder.write("config.yaml", wanted.as_bytes())?;
+            return Ok(Some(folder));
+        };
+        let Some(difference) = identity::difference(&found, &wanted) else { return Ok(Some(folder)) };
+        let problem =
+            format!("belongs to a run with another configuration, seed or data set (its config.yaml {difference})");
+        let remedy = "undo an edit of that file, choose another folder or delete this one";
+        Err(Error::invalid(path.display().to_string(), problem, remedy))
     }
 
     /// Where it is.
@@ -73,71 +90,121 @@ impl Folder {
     /// The result, if the run is done.
     ///
     /// # Errors
-    /// If the file is damaged.
+    /// If the file, or one that belongs to it, is damaged.
     pub fn result(&self) -> Result<Option<Outcome>> {
-        self.read("result.json")?.map(|text| from_json(&self.path.join("result.json"), &text)).transpose()
-    }
-
-    /// Stores the result.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn put_result(&self, outcome: &Outcome) -> Result<()> {
-        let text = serde_json::to_string_pretty(outcome).map_err(|e| self.unwritten("result.json", &e))?;
-        self.write("result.json", text.as_bytes())
-    }
-
-    /// The last checkpoint, if there is one.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        load(&self.path.join("last.safetensors"))
-    }
-
-    /// The checkpoint of the best epoch, if there is one.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn best(&self) -> Result<Option<Checkpoint>> {
-        load(&self.path.join("best.safetensors"))
-    }
-
-    /// Stores history and checkpoints; `last` goes last, so that what it refers to is there.
-    ///
-    /// # Errors
-    /// If they cannot be written.
-    pub fn put(&self, log: &[EpochLog], seconds: &[f64], best: Option<&Checkpoint>, last: &Checkpoint) -> Result<()> {
-        if let Some(best) = best {
-            self.write("best.safetensors", &best.to_bytes()?)?;
+        let Some(text) = self.read(RESULT)? else { return Ok(None) };
+        let Done { outcome, predictions_crc32 } = self.from_json(RESULT, &text)?;
+        if crc32fast::hash(self.predictions()?.as_bytes()) != predictions_crc32 {
+            return Err(self.damaged(PREDICTIONS, "wrong checksum"));
         }
-        self.write("metrics.jsonl", self.lines("metrics.jsonl", log)?.as_bytes())?;
-        self.write("timing.jsonl", self.lines("timing.jsonl", seconds)?.as_bytes())?;
-        self.write("last.safetensors", &last.to_bytes()?)
+        Ok(Some(outcome))
     }
 
-    /// The logs of the first `epochs` epochs.
-    ///
-    /// # Errors
-    /// If a line is damaged.
-    pub fn log(&self, epochs: usize) -> Result<Vec<EpochLog>> {
-        self.parsed("metrics.jsonl", epochs)
-    }
-
-    /// Seconds that the first `epochs` epochs took.
-    ///
-    /// # Errors
-    /// If a line is damaged.
-    pub fn seconds(&self, epochs: usize) -> Result<Vec<f64>> {
-        self.parsed("timing.jsonl", epochs)
-    }
-
-    /// Stores the predictions.
+    /// Stores the result and the predictions that belong to it.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn put_predictions(&self, csv: &str) -> Result<()> {
-        self.write("predictions.csv", csv.as_bytes())
+    pub fn put_result(&self, outcome: &Outcome, predictions: &str) -> Result<()> {
+        self.write(PREDICTIONS, predictions.as_bytes())?;
+        let done = Done { outcome: outcome.clone(), predictions_crc32: crc32fast::hash(predictions.as_bytes()) };
+        let text = serde_json::to_string_pretty(&done).map_err(|e| self.unwritten(RESULT, &e))?;
+        self.write(RESULT, text.as_bytes())
+    }
+
+    /// The result, if the run is done and whole; what is damaged is to be made anew.
+    ///
+    /// # Errors
+    /// If a damaged file cannot be renamed.
+    pub fn done(&self, tell: &dyn Fn(&str)) -> Result<Option<Outcome>> {
+        self.result().or_else(|damage| self.reopen(&damage, tell).map(|()| None))
+    }
+
+    /// Tells of a damaged result and puts it out of the way, so that the run is no longer taken for done.
+    ///
+    /// # Errors
+    /// If the file cannot be renamed.
+    pub fn reopen(&self, damage: &Error, tell: &dyn Fn(&str)) -> Result<()> {
+        tell(&format!("{}; its result is made anew", what(damage)));
+        self.set_aside(RESULT)
+    }
+
+    /// The newest whole checkpoint, if there is one. Damaged ones are told of and set aside, and the files that only copy
+    /// what the checkpoint says are made anew.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub fn restore(&self, tell: &dyn Fn(&str)) -> Result<Option<Checkpoint>> {
+        let mut damaged = false;
+        for name in [LAST, PREVIOUS] {
+            let exists = self.path.join(name).exists();
+            let Some(last) = self.whole(name, tell)? else {
+                damaged |= exists;
+                continue;
+            };
+            if damaged {
+                tell(&format!("{}: goes on after epoch {}", self.path.display(), last.epochs()));
+            }
+            self.whole(BEST, tell)?;
+            self.put_copies(&last, &self.seconds(last.epochs())?, true)?;
+            return Ok(Some(last));
+        }
+        if damaged {
+            tell(&format!("{}: has no whole checkpoint, starts anew", self.path.display()));
+        }
+        Ok(None)
+    }
+
+    /// A checkpoint that is whole; a damaged one is told of and set aside.
+    fn whole(&self, name: &str, tell: &dyn Fn(&str)) -> Result<Option<Checkpoint>> {
+        match load(&self.path.join(name)) {
+            Err(damage @ Error::Invalid { .. }) => {
+                tell(&format!("{}; kept as {}", what(&damage), aside(name)));
+                self.set_aside(name)?;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Stores a checkpoint and what copies it; the one before is kept.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn put(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
+        self.put_copies(last, seconds, best_is_new)?;
+        let (path, part) = (self.path.join(LAST), part(&self.path.join(LAST)));
+        write_part(&path, &last.to_bytes()?)?;
+        if path.exists() {
+            fs::rename(&path, self.path.join(PREVIOUS)).map_err(|e| Error::io(&path, e))?;
+        }
+        settle(&part, &path).map_err(|e| Error::io(&path, e))
+    }
+
+    fn put_copies(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
+        if let Some(best) = last.of_best().filter(|_| best_is_new) {
+            self.write(BEST, &best.to_bytes()?)?;
+        }
+        self.write(METRICS, self.lines(METRICS, &last.log)?.as_bytes())?;
+        self.write(TIMING, self.lines(TIMING, seconds)?.as_bytes())
+    }
+
+    /// The logs of a run of so many epochs that is done.
+    ///
+    /// # Errors
+    /// If one is missing or damaged.
+    pub fn log(&self, epochs: usize) -> Result<Vec<EpochLog>> {
+        let text = self.read(METRICS)?.unwrap_or_default();
+        let log: Vec<_> = text.lines().map(|line| self.from_json(METRICS, line)).collect::<Result<_>>()?;
+        if log.len() == epochs { Ok(log) } else { Err(self.damaged(METRICS, "lines are missing")) }
+    }
+
+    /// Seconds that the first `epochs` epochs took, as far as they can be read; nothing depends on them.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn seconds(&self, epochs: usize) -> Result<Vec<f64>> {
+        let text = self.read(TIMING)?.unwrap_or_default();
+        Ok(text.lines().filter_map(|line| line.parse().ok()).take(epochs).collect())
     }
 
     /// The predictions, as they were stored.
@@ -145,8 +212,7 @@ impl Folder {
     /// # Errors
     /// If there are none.
     pub fn predictions(&self) -> Result<String> {
-        let path = self.path.join("predictions.csv");
-        fs::read_to_string(&path).map_err(|e| Error::io(&path, e))
+        self.read(PREDICTIONS)?.ok_or_else(|| self.damaged(PREDICTIONS, "it is missing"))
     }
 
     fn lines<T: Serialize>(&self, name: &str, items: &[T]) -> Result<String> {
@@ -154,9 +220,18 @@ impl Folder {
         items.iter().map(line).collect()
     }
 
-    fn parsed<T: DeserializeOwned>(&self, name: &str, epochs: usize) -> Result<Vec<T>> {
-        let text = self.read(name)?.unwrap_or_default();
-        text.lines().take(epochs).map(|line| from_json(&self.path.join(name), line)).collect()
+    fn from_json<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T> {
+        serde_json::from_str(text).map_err(|e| self.damaged(name, &e.to_string()))
+    }
+
+    fn damaged(&self, name: &str, how: &str) -> Error {
+        let place = self.path.join(name).display().to_string();
+        Error::invalid(place, format!("is damaged ({how})"), "start the run's command again, which mends its folder")
+    }
+
+    fn set_aside(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::rename(&path, self.path.join(aside(name))).map_err(|e| Error::io(path, e))
     }
 
     fn unwritten(&self, name: &str, e: &serde_json::Error) -> Error {
@@ -165,8 +240,9 @@ impl Folder {
 
     fn read(&self, name: &str) -> Result<Option<String>> {
         let path = self.path.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(&path) {
+            // What is no text has been damaged, and is noticed when it is parsed.
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path, e)),
         }
@@ -180,10 +256,17 @@ impl Folder {
 /// The checkpoint that a run's test scores are made with.
 ///
 /// # Errors
-/// If the folder holds none.
+/// If the folder holds none, or it is damaged.
 pub fn chosen(folder: &Path, select: Select) -> Result<Checkpoint> {
-    let path = folder.join(if select == Select::Best { "best.safetensors" } else { "last.safetensors" });
-    load(&path)?.ok_or_else(|| Error::io(&path, std::io::ErrorKind::NotFound.into()))
+    let path = folder.join(LAST);
+    let none = || Error::io(&path, std::io::ErrorKind::NotFound.into());
+    match load(&folder.join(BEST)) {
+        Ok(Some(best)) if select == Select::Best => Ok(best),
+        _ => {
+            let last = load(&path)?.ok_or_else(none)?;
+            if select == Select::Best { last.of_best().ok_or_else(none) } else { Ok(last) }
+        }
+    }
 }
 
 fn load(path: &Path) -> Result<Option<Checkpoint>> {
@@ -194,37 +277,15 @@ fn load(path: &Path) -> Result<Option<Checkpoint>> {
     }
 }
 
-/// Writes a file under another name, waits until it is on the disk and renames it.
-///
-/// # Errors
-/// If that fails; an older file of that name is then still there.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_added_extension("part");
-    let write = || {
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&part, path)
-    };
-    write().map_err(|e| {
-        // Best effort: what was begun is of no use, and the first error is the one to tell.
-        fs::remove_file(&part).ok();
-        Error::io(path, e)
-    })
-}
-
-fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::invalid(path.display().to_string(), format!("is damaged ({e})"), "delete the run's folder"))
-}
-
-/// Locks the folder, if it is not locked; the lock goes with the process, so a killed one leaves none behind.
-fn lock(path: &Path) -> Result<Option<File>> {
-    let file = path.join(".lock");
-    let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(e)) => Err(Error::io(file, e)),
+/// An error without its remedy, where the remedy is applied at once.
+fn what(error: &Error) -> String {
+    match error {
+        Error::Invalid { place, problem, .. } => format!("{place}: {problem}"),
+        other => other.to_string(),
     }
+}
+
+/// Name of a damaged file that is out of the way.
+fn aside(name: &str) -> String {
+    format!("{name}.damaged")
 }

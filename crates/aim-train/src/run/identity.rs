@@ -7,7 +7,7 @@ use aim_data::{Dataset, Subset};
 use candle_core::Tensor;
 use safetensors::View;
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use crate::config::RunConfig;
 
@@ -78,8 +78,47 @@ fn update(crc: &mut crc32fast::Hasher, subset: &Subset) {
     subset.ids.iter().for_each(|id| crc.update(id.as_bytes()));
 }
 
-/// Whether two YAML texts say the same.
-pub(super) fn same(a: &str, b: &str) -> bool {
+/// The first place where a stored YAML text says something else than the wanted one, in words; none if they agree.
+pub(super) fn difference(found: &str, wanted: &str) -> Option<String> {
     let parse = |text| serde_yaml::from_str::<Value>(text).ok();
-    parse(a).is_some() && parse(a) == parse(b)
+    match (parse(found), parse(wanted)) {
+        (Some(found), Some(wanted)) => differ("", &found, &wanted),
+        _ => Some("is no YAML".into()),
+    }
+}
+
+fn differ(path: &str, found: &Value, wanted: &Value) -> Option<String> {
+    match (found, wanted) {
+        (Value::Mapping(a), Value::Mapping(b)) => a.keys().chain(b.keys()).find_map(|key| {
+            let at = |map: &Mapping| map.get(key).cloned().unwrap_or_default();
+            let dot = if path.is_empty() { "" } else { "." };
+            differ(&format!("{path}{dot}{}", text(key)), &at(a), &at(b))
+        }),
+        _ if found == wanted => None,
+        _ => Some(format!("says `{path}: {}`, this run `{}`", text(found), text(wanted))),
+    }
+}
+
+/// A value on one line.
+fn text(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default().replace('"', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let a = "{seed: 1, train: {epochs: 3, batch: 32}, rows: [1, 2]}";
+        assert_eq!(difference(a, "train: {batch: 32, epochs: 3}\nrows: [1, 2]\nseed: 1"), None);
+        for (b, said) in [
+            ("{seed: 1, train: {epochs: 4, batch: 32}, rows: [1, 2]}", "says `train.epochs: 4`, this run `3`"),
+            ("{seed: 1, train: {epochs: 3}, rows: [1, 2]}", "says `train.batch: null`, this run `32`"),
+            ("{seed: 1, train: {epochs: 3, batch: 32}, rows: [2]}", "says `rows: [2]`, this run `[1,2]`"),
+            ("{seed: 1, tra", "is no YAML"),
+        ] {
+            assert_eq!(difference(b, a).as_deref(), Some(said));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! One run: training, its folder, and the scores at its end.
 
 mod checkpoint;
+mod disk;
 mod folder;
 mod history;
 mod identity;
@@ -8,8 +9,9 @@ mod outcome;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint};
-pub use folder::{Folder, chosen, write_atomically};
+pub use disk::write_atomically;
+pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};
 pub use identity::{Identity, checksum};
 pub use outcome::{Judged, Outcome, judge};
-pub use trainer::{Stop, Watch, network, train};
+pub use trainer::{Control, Stop, Watch, network, train};

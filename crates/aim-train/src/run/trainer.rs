@@ -22,13 +22,28 @@ use crate::{
     metrics::{self, Scores},
 };
 
-/// Shortest time between two checkpoints on the disk. A killed run repeats what lies between, bit for bit.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// How many times as long as writing a checkpoint training goes on at least before the next one, so that they cost less
+/// than 2 % of the time.
+const CHECKPOINT_SHARE: u32 = 50;
 
 /// Sees how a run proceeds.
 pub trait Watch: Sync {
     /// An epoch is done.
     fn epoch(&self, log: &EpochLog, epochs: usize, seconds: f64);
+    /// Something that the user should know.
+    fn say(&self, line: &str);
+}
+
+/// How a run is watched and steered; nothing here changes a result.
+#[derive(Clone, Copy)]
+pub struct Control<'a> {
+    /// Sees how it proceeds.
+    pub watch: &'a dyn Watch,
+    /// Ends it early.
+    pub stop: &'a Stop,
+    /// Shortest time between two checkpoints on the disk; zero for one after every epoch. A killed run repeats what lies
+    /// between, bit for bit.
+    pub checkpoint_every: Duration,
 }
 
 /// Asks all runs to stop after the current step.
@@ -51,18 +66,15 @@ impl Stop {
     /// # Errors
     /// If someone has.
     pub fn check(&self) -> Result<()> {
-        if !self.asked() {
-            return Ok(());
-        }
-        Err(Error::invalid("run", "was stopped", "start it again to go on after the last whole epoch"))
+        if self.asked() { Err(Error::Stopped) } else { Ok(()) }
     }
 }
 
-/// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read.
-/// `prepared` holds what `aim_balance::preparations` lists for its method.
+/// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what is
+/// damaged in its folder is made anew. `prepared` holds what `aim_balance::preparations` lists for its method.
 ///
 /// # Errors
-/// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or `stop` was asked;
+/// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was stopped;
 /// the checkpoint of the last whole epoch is then in the folder.
 pub fn train(
     config: &RunConfig,
@@ -71,14 +83,14 @@ pub fn train(
     folder: &Folder,
     device: &Device,
     prepared: &Prepared,
-    (watch, stop): (&dyn Watch, &Stop),
+    control: Control<'_>,
 ) -> Result<Outcome> {
-    if let Some(outcome) = folder.result()? {
+    if let Some(outcome) = folder.done(&|line| control.watch.say(line))? {
         return Ok(outcome);
     }
     let mut trainer = Trainer::new(config, seed, data, folder, device, prepared)?;
-    trainer.resume()?;
-    let done = trainer.epochs(watch, stop);
+    trainer.resume(control.watch)?;
+    let done = trainer.epochs(control);
     trainer.flush()?;
     done?;
     trainer.finish()
@@ -97,10 +109,10 @@ struct Trainer<'a> {
     schedule: Scheduler,
     log: Vec<EpochLog>,
     seconds: Vec<f64>,
-    best: Option<Checkpoint>,
     last: Option<Checkpoint>,
-    written: Instant,
-    /// Whether `best` and `last` are newer than the files.
+    /// When a checkpoint was written, and how long that took.
+    written: (Instant, Duration),
+    /// Whether the best epoch and `last` are newer than the files.
     best_is_new: bool,
     last_is_new: bool,
 }
@@ -121,9 +133,8 @@ impl<'a> Trainer<'a> {
             schedule: Scheduler::new(&config.schedule, config.optimizer.lr(), config.train.epochs),
             log: Vec::new(),
             seconds: Vec::new(),
-            best: None,
             last: None,
-            written: Instant::now(),
+            written: (Instant::now(), Duration::ZERO),
             best_is_new: false,
             last_is_new: false,
             net,
@@ -136,34 +147,39 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn resume(&mut self) -> Result<()> {
-        let Some(last) = self.folder.checkpoint()? else { return Ok(()) };
+    fn resume(&mut self, watch: &dyn Watch) -> Result<()> {
+        let Some(last) = self.folder.restore(&|line| watch.say(line))? else { return Ok(()) };
         self.net.params().load(&last.state.part("net").0)?;
         self.opt.load(&last.state.part("optimizer"))?;
         self.schedule.load(&last.state.part("schedule"))?;
         self.method.load(&last.state.part("method"))?;
-        self.log = self.folder.log(last.epochs)?;
-        self.seconds = self.folder.seconds(last.epochs)?;
-        self.best = self.folder.best()?;
+        self.log = last.log.clone();
+        self.seconds = self.folder.seconds(last.epochs())?;
         self.last = Some(last);
         Ok(())
     }
 
-    fn epochs(&mut self, watch: &dyn Watch, stop: &Stop) -> Result<()> {
-        for epoch in self.last.as_ref().map_or(0, |c| c.epochs)..self.config.train.epochs {
+    fn epochs(&mut self, control: Control<'_>) -> Result<()> {
+        for epoch in self.log.len()..self.config.train.epochs {
             let start = Instant::now();
-            let train = self.steps(epoch, stop)?;
+            let train = self.steps(epoch, control.stop)?;
             let validation = self.validate()?;
             let seconds = start.elapsed().as_secs_f64();
             self.log.push(EpochLog { epoch, lr: self.opt.lr(), train, validation });
             self.seconds.push(seconds);
             self.snapshot(epoch)?;
-            watch.epoch(&self.log[epoch], self.config.train.epochs, seconds);
-            if self.written.elapsed() >= CHECKPOINT_EVERY {
+            control.watch.epoch(&self.log[epoch], self.config.train.epochs, seconds);
+            if self.due(control.checkpoint_every) {
                 self.flush()?;
             }
         }
         Ok(())
+    }
+
+    /// Whether it is time for a checkpoint.
+    fn due(&self, every: Duration) -> bool {
+        let (when, took) = self.written;
+        every.is_zero() || when.elapsed() >= every.max(took * CHECKPOINT_SHARE)
     }
 
     fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<std::collections::BTreeMap<String, super::Quantity>> {
@@ -222,35 +238,37 @@ impl<'a> Trainer<'a> {
         let mut state = State::default();
         state.nest("net", State(self.net.params().tensors()));
         state.nest("method", self.method.state()?);
-        if better {
-            self.best = Some(Checkpoint { epochs: epoch + 1, best, state: copied(state.clone())? });
-            self.best_is_new = true;
-        }
+        let mut state = copied(state)?;
+        let of_best = if better {
+            state.clone()
+        } else {
+            self.last.as_ref().map_or_else(State::default, |c| c.state.part("best"))
+        };
         self.schedule.after_epoch(accuracy);
-        state.nest("schedule", self.schedule.state()?);
-        state.nest("optimizer", self.opt.state()?);
-        self.last = Some(Checkpoint { epochs: epoch + 1, best, state: copied(state)? });
-        self.last_is_new = true;
+        state.nest("schedule", copied(self.schedule.state()?)?);
+        state.nest("optimizer", copied(self.opt.state()?)?);
+        state.nest("best", of_best);
+        self.last = Some(Checkpoint { log: self.log.clone(), best, state });
+        (self.best_is_new, self.last_is_new) = (self.best_is_new | better, true);
         Ok(())
     }
 
     /// Brings what is new to the disk. After a failure in mid-epoch this is the state before that epoch.
     fn flush(&mut self) -> Result<()> {
         let Some(last) = self.last.as_ref().filter(|_| self.last_is_new) else { return Ok(()) };
-        let best = self.best.as_ref().filter(|_| self.best_is_new);
-        self.folder.put(&self.log[..last.epochs], &self.seconds[..last.epochs], best, last)?;
-        (self.best_is_new, self.last_is_new, self.written) = (false, false, Instant::now());
+        let start = Instant::now();
+        self.folder.put(last, &self.seconds, self.best_is_new)?;
+        (self.best_is_new, self.last_is_new, self.written) = (false, false, (Instant::now(), start.elapsed()));
         Ok(())
     }
 
     fn finish(mut self) -> Result<Outcome> {
-        let epoch = match (self.config.train.select, self.best.as_ref()) {
+        let epoch = match (self.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
             (Select::Best, Some(best)) => best.put(self.net.params(), self.method.as_mut())?,
             _ => self.config.train.epochs - 1,
         };
         let judged = judge(&self.net, self.method.as_ref(), self.data, self.device)?;
         let spec = self.net.spec();
-        self.folder.put_predictions(&predictions(&judged.evaluation, &self.data.test, &spec.modalities))?;
         let outcome = Outcome {
             name: self.config.name.clone(),
             method: self.config.method_name(),
@@ -264,7 +282,8 @@ impl<'a> Trainer<'a> {
             probes: judged.probes,
             contributions: judged.contributions,
         };
-        self.folder.put_result(&outcome)?;
+        let predictions = predictions(&judged.evaluation, &self.data.test, &spec.modalities);
+        self.folder.put_result(&outcome, &predictions)?;
         Ok(outcome)
     }
 }

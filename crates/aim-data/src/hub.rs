@@ -1,0 +1,159 @@
+//! Files on the Hugging Face Hub, named `hf://datasets/OWNER/NAME/PATH` or, for one revision,
+//! `hf://datasets/OWNER/NAME@REVISION/PATH`.
+//!
+//! A file that is in the Hub's cache on this machine (`HF_HOME`) is used as it is, others are fetched into it. Fetching
+//! needs the feature `hub`.
+
+use std::path::{Path, PathBuf};
+
+use aim_core::{Error, Result};
+
+use crate::settings::wrong;
+
+/// What all names of such files begin with.
+const SCHEME: &str = "hf://";
+
+/// A file of a data set on the Hub.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only fetching reads the parts"))]
+struct HubFile<'a> {
+    text: &'a str,
+    owner: &'a str,
+    name: &'a str,
+    revision: Option<&'a str>,
+    path: &'a str,
+}
+
+/// Checks a setting that may name a file on the Hub, without fetching anything.
+pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
+    let checked = match HubFile::parse(path) {
+        Ok(Some(file)) if cfg!(not(feature = "hub")) => Err(file.without_feature()),
+        other => other.map(drop),
+    };
+    checked.map_err(|error| match error {
+        Error::Invalid { place, problem, remedy } => wrong(key, format!("{place} {problem}"), remedy),
+        other => other,
+    })
+}
+
+/// Where a file on the Hub is on this machine, after fetching it if need be; none if the path is of this machine anyway.
+pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
+    HubFile::parse(path)?.map(|file| file.fetch()).transpose()
+}
+
+impl<'a> HubFile<'a> {
+    fn parse(path: &'a Path) -> Result<Option<Self>> {
+        let Some(text) = path.to_str().filter(|text| text.starts_with(SCHEME)) else { return Ok(None) };
+        let remedy = "write hf://datasets/OWNER/NAME/PATH, with @REVISION behind NAME if need be";
+        Self::parts(text).map(Some).ok_or_else(|| Error::invalid(text, "names no file of a data set", remedy))
+    }
+
+    fn parts(text: &'a str) -> Option<Self> {
+        let (owner, rest) = text.strip_prefix(SCHEME)?.strip_prefix("datasets/")?.split_once('/')?;
+        let (name, path) = rest.split_once('/')?;
+        let (name, revision) = name.split_once('@').map_or((name, None), |(name, revision)| (name, Some(revision)));
+        let mut parts = [owner, name, revision.unwrap_or("main")].into_iter().chain(path.split('/'));
+        let whole = !parts.any(|part| ["", ".", ".."].contains(&part));
+        whole.then_some(Self { text, owner, name, revision, path })
+    }
+
+    fn without_feature(&self) -> Error {
+        let problem = "is on the Hub, and this program was built without the feature `hub`";
+        Error::invalid(self.text, problem, "build with `--features hub`, or fetch the file and name it on this machine")
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn fetch(&self) -> Result<PathBuf> {
+        Err(self.without_feature())
+    }
+
+    #[cfg(feature = "hub")]
+    fn fetch(&self) -> Result<PathBuf> {
+        self.fetch_by(hf_hub::HFClientSync::new())
+    }
+
+    #[cfg(feature = "hub")]
+    fn fetch_by(&self, client: hf_hub::HFResult<hf_hub::HFClientSync>) -> Result<PathBuf> {
+        use hf_hub::HFError;
+
+        let remedy = "check the name, the revision and the network, and HF_TOKEN if the set is not public";
+        let fail = |e: HFError| Error::invalid(self.text, e.to_string(), remedy);
+        let set = client.map_err(fail)?.dataset(self.owner, self.name);
+        let file = set.download_file().filename(self.path).maybe_revision(self.revision);
+        match file.clone().local_files_only(true).send() {
+            Err(HFError::LocalEntryNotFound { .. }) => file.send().map_err(fail),
+            cached => cached.map_err(fail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Option<HubFile<'_>>, String> {
+        HubFile::parse(Path::new(text)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn other_paths_are_files_on_this_machine() {
+        for text in ["train.safetensors", "/data/hf/x", "hf/x"] {
+            assert_eq!(parse(text), Ok(None));
+        }
+    }
+
+    #[test]
+    fn incomplete_names_are_refused() {
+        for rest in ["", "me/set/x", "datasets/me/set", "datasets/me//x", "datasets/me/set@/x", "datasets/me/set/../x"]
+        {
+            let error = parse(&format!("hf://{rest}")).unwrap_err();
+            assert!(error.starts_with(&format!("hf://{rest}: names no file")), "{error}");
+            assert!(error.contains("write hf://datasets/OWNER/NAME/PATH"), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_and_revisions() {
+        let parts =
+            |text: &str| parse(text).unwrap().map(|f| [f.owner, f.name, f.revision.unwrap_or("-"), f.path].join(" "));
+        assert_eq!(parts("hf://datasets/me/set/a/x.safetensors").unwrap(), "me set - a/x.safetensors");
+        assert_eq!(parts("hf://datasets/me/set@v1/x.safetensors").unwrap(), "me set v1 x.safetensors");
+    }
+
+    #[cfg(not(feature = "hub"))]
+    #[test]
+    fn without_the_feature_the_error_names_it() {
+        let path = Path::new("hf://datasets/me/set/a/train.safetensors");
+        let checked = check("train", path).unwrap_err().to_string();
+        assert!(checked.starts_with("data.train: hf://datasets/me/set/"), "{checked}");
+        for error in [checked, local(path).unwrap_err().to_string()] {
+            assert!(error.contains("built without the feature `hub`; build with `--features hub`"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    #[test]
+    fn a_file_in_the_cache_needs_no_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = || {
+            // Nobody listens there, so that whatever is not in the cache fails at once.
+            let client = hf_hub::HFClient::builder().cache_dir(folder.path()).endpoint("http://127.0.0.1:9");
+            hf_hub::HFClientSync::from_inner(client.build()?)
+        };
+        let set = folder.path().join("datasets--me--set");
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let file = set.join("snapshots").join(commit).join("a/x.safetensors");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(set.join("refs")).unwrap();
+        std::fs::write(&file, b"x").unwrap();
+        std::fs::write(set.join("refs/main"), commit).unwrap();
+        for name in
+            ["hf://datasets/me/set/a/x.safetensors".into(), format!("hf://datasets/me/set@{commit}/a/x.safetensors")]
+        {
+            assert_eq!(parse(&name).unwrap().unwrap().fetch_by(client()).unwrap(), file);
+        }
+        let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(client());
+        let error = missing.unwrap_err().to_string();
+        assert!(error.contains("hf://datasets/me/set/b.safetensors") && error.contains("HF_TOKEN"), "{error}");
+    }
+}

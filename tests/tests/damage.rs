@@ -1,0 +1,137 @@
+//! Damage in a run's folder is noticed and told of, and the run ends with the same bits all the same.
+
+use std::{cell::RefCell, fs, path::Path, time::Duration};
+
+use aim_core::Rng;
+use aim_tests::{bundle_config, run_folder, run_options, run_table, run_with, write_bundle};
+use aim_train::{
+    experiment::Options,
+    run::{Folder, Identity},
+};
+
+const AIM: &str = "  - {name: aim, method: {name: aim, warmup: 0}, train: {epochs: 5}}";
+
+/// Files of a run that are the same bits every time.
+const FILES: [&str; 6] =
+    ["last.safetensors", "previous.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"];
+
+type Files = Vec<(&'static str, Vec<u8>)>;
+
+/// Trains the table with a checkpoint after every epoch.
+fn train(folder: &Path) -> Files {
+    let options = Options { checkpoint_every: Duration::ZERO, ..run_options(folder) };
+    assert_eq!(run_with(bundle_config(AIM, &[]), &options).unwrap().failures, [""; 0]);
+    let run = run_folder(folder, "aim");
+    FILES.map(|name| (name, fs::read(run.join(name)).unwrap())).into()
+}
+
+/// A run that is done, its folder and its files.
+fn done() -> (tempfile::TempDir, std::path::PathBuf, Files) {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let files = train(folder.path());
+    let run = run_folder(folder.path(), "aim");
+    (folder, run, files)
+}
+
+fn put(run: &Path, files: &Files) {
+    files.iter().for_each(|(name, bytes)| fs::write(run.join(name), bytes).unwrap());
+}
+
+/// Positions all over a file: its header's beginning, and others by chance.
+fn positions(len: usize) -> Vec<usize> {
+    let mut rng = Rng::keyed(0, "positions");
+    (0..16).chain((0..60).map(|_| rng.below(len))).collect()
+}
+
+/// What restoring the folder says, and how many epochs it finds done.
+fn restore(run: &Path) -> (Vec<String>, Option<usize>) {
+    let folder = Folder::open(run, &Identity::load(run).unwrap()).unwrap();
+    let told = RefCell::new(Vec::new());
+    let last = folder.restore(&|line| told.borrow_mut().push(line.to_owned())).unwrap();
+    (told.into_inner(), last.map(|c| c.epochs()))
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    let (_folder, run, files) = done();
+    let last = &files[0].1;
+    for at in positions(last.len()) {
+        put(&run, &files);
+        let mut bytes = last.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(run.join("last.safetensors"), &bytes).unwrap();
+        let (told, epochs) = restore(&run);
+        assert_eq!(epochs, Some(4), "byte {at}: {told:?}");
+        assert!(
+            told[0].contains("last.safetensors: is damaged") && told[1].contains("goes on after epoch 4"),
+            "{told:?}"
+        );
+        assert_eq!(fs::read(run.join("last.safetensors.damaged")).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_damaged_best_checkpoint_is_made_anew_from_the_last() {
+    let (_folder, run, files) = done();
+    let best = &files[2].1;
+    for at in positions(best.len()) {
+        put(&run, &files);
+        let mut bytes = best.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(run.join("best.safetensors"), &bytes).unwrap();
+        let (told, epochs) = restore(&run);
+        assert!(epochs == Some(5) && told.len() == 1, "byte {at}: {told:?}");
+        assert!(told[0].contains("best.safetensors: is damaged"), "{told:?}");
+        assert!(&fs::read(run.join("best.safetensors")).unwrap() == best, "byte {at}");
+    }
+}
+
+#[test]
+fn whatever_is_damaged_the_run_ends_with_the_same_bits() {
+    let (folder, run, files) = done();
+    let half = |name: &str| {
+        let bytes = fs::read(run.join(name)).unwrap();
+        fs::write(run.join(name), &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let damages: [&[&str]; 7] = [
+        &["result.json"],
+        &["predictions.csv"],
+        &["metrics.jsonl"],
+        &["timing.jsonl"],
+        &["result.json", "metrics.jsonl", "best.safetensors"],
+        &["result.json", "last.safetensors"],
+        &["result.json", "last.safetensors", "previous.safetensors", "best.safetensors"],
+    ];
+    for names in damages {
+        names.iter().for_each(|name| half(name));
+        let again = train(folder.path());
+        for (before, after) in files.iter().zip(&again) {
+            assert!(before == after, "{} after damage to {names:?}", before.0);
+        }
+    }
+}
+
+#[test]
+fn without_a_whole_checkpoint_a_run_starts_anew_and_says_so() {
+    let (_folder, run, _) = done();
+    for name in ["last.safetensors", "previous.safetensors"] {
+        fs::write(run.join(name), b"no checkpoint").unwrap();
+    }
+    let (told, epochs) = restore(&run);
+    assert_eq!(epochs, None);
+    assert!(told.last().unwrap().ends_with("has no whole checkpoint, starts anew"), "{told:?}");
+}
+
+#[test]
+fn an_edited_configuration_is_refused_and_named_and_nothing_is_lost() {
+    let (folder, run, files) = done();
+    let path = run.join("config.yaml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("epochs: 5", "epochs: 6")).unwrap();
+    let failures = run_table(bundle_config(AIM, &[]), folder.path()).unwrap().failures;
+    assert!(failures[0].contains("its config.yaml says `train.epochs: 6`, this run `5`"), "{failures:?}");
+    assert!(failures[0].contains("undo an edit of that file"), "{failures:?}");
+    fs::write(&path, config).unwrap();
+    assert!(train(folder.path()) == files);
+}

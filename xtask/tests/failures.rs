@@ -1,0 +1,205 @@
+//! What comes from outside, a signal, a second process, a folder that cannot be written, a full disk, ends in one clear
+//! message, and the same command then goes on to the same bits.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::explicit_write, reason = "helpers of tests; the macro would be captured")]
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use aim_tests::{bundle_text, write_bundle};
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+/// Longer than any test takes.
+const ENDLESS: &str = "train.epochs=1000000";
+
+/// A folder with a bundle and a table of one row.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    fs::write(folder.path().join("table.yaml"), bundle_text("  - {name: aim, method: {name: aim, warmup: 0}}"))
+        .unwrap();
+    folder
+}
+
+/// `train`, with run folders below `out`.
+fn train(folder: &Path, out: &str, rest: &[&str]) -> Command {
+    let mut command = Command::new(XTASK);
+    command.current_dir(folder).args(["train", "--config", "table.yaml", "--row", "aim", "--out", out]).args(rest);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The run folder below `out`, once it and a file in it are there.
+fn run_with(out: &Path, file: &str) -> PathBuf {
+    let start = Instant::now();
+    loop {
+        let runs = fs::read_dir(out).into_iter().flatten().map(|e| e.unwrap().path().join("seed0"));
+        if let Some(run) = runs.into_iter().find(|run| run.join(file).exists()) {
+            return run;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "no {file} in {}", out.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn interrupt(child: Child) -> Output {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The bits of a run that is done.
+fn bits(run: &Path) -> Vec<Vec<u8>> {
+    let names =
+        ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json", "config.yaml"];
+    names.map(|name| fs::read(run.join(name)).unwrap()).into()
+}
+
+/// The bits of a run left alone.
+fn alone(folder: &Path, rest: &[&str]) -> Vec<Vec<u8>> {
+    let output = train(folder, "alone", rest).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    bits(&run_with(&folder.join("alone"), "result.json"))
+}
+
+fn skip(why: &str) {
+    // Past the capture of test output, which swallows what passing tests print.
+    writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+}
+
+#[test]
+fn an_interrupt_ends_a_run_after_its_step_and_the_same_command_goes_on() {
+    let folder = folder();
+    let folder = folder.path();
+    let epochs = "train.epochs=100";
+    let want = alone(folder, &[epochs]);
+    let child = train(folder, "runs", &[epochs, "--checkpoint-every", "0"]).spawn().unwrap();
+    let run = run_with(&folder.join("runs"), "metrics.jsonl");
+    let output = interrupt(child);
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("was stopped; the same command goes on after the last whole epoch"));
+    assert!(!run.join("result.json").exists() && run.join("last.safetensors").exists());
+    assert!(train(folder, "runs", &[epochs]).status().unwrap().success());
+    assert!(bits(&run) == want);
+}
+
+#[test]
+fn an_interrupted_table_is_no_failure() {
+    let folder = folder();
+    let table = fs::read_to_string(folder.path().join("table.yaml")).unwrap().replace("epochs: 3", "epochs: 1000000");
+    fs::write(folder.path().join("table.yaml"), table).unwrap();
+    let mut command = Command::new(XTASK);
+    command.current_dir(folder.path()).args(["reproduce", "table.yaml", "--checkpoint-every", "0"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let row = |e: fs::DirEntry| e.path().join("seed0/metrics.jsonl").exists();
+    while !fs::read_dir(folder.path().join("runs/test")).into_iter().flatten().any(|e| row(e.unwrap())) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = interrupt(child);
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("was stopped") && !text(&output).contains("FAILED"), "{}", text(&output));
+}
+
+#[test]
+fn a_second_process_is_refused_and_a_killed_one_leaves_no_lock() {
+    let folder = folder();
+    let folder = folder.path();
+    let mut first = train(folder, "runs", &[ENDLESS]).spawn().unwrap();
+    run_with(&folder.join("runs"), "config.yaml");
+    let second = train(folder, "runs", &[ENDLESS]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).contains("is in use by another process; wait until it is done"), "{}", text(&second));
+    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let third = train(folder, "runs", &[ENDLESS, "--checkpoint-every", "0"]).spawn().unwrap();
+    run_with(&folder.join("runs"), "metrics.jsonl");
+    assert_eq!(interrupt(third).status.code(), Some(130));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = folder();
+    let folder = folder.path();
+    // Permissions do not bind an administrator, so that the program then runs as nobody.
+    let program = folder.join("program");
+    fs::copy(XTASK, &program).unwrap();
+    let out = folder.join("runs");
+    fs::create_dir(&out).unwrap();
+    let mode = |path: &Path, bits| fs::set_permissions(path, fs::Permissions::from_mode(bits)).unwrap();
+    mode(folder, 0o755);
+    mode(&out, 0o555);
+    let mut command = Command::new(&program);
+    command.current_dir(folder).args(["train", "--config", "table.yaml", "--row", "aim"]).stderr(Stdio::piped());
+    if fs::write(out.join("probe"), "").is_ok() {
+        fs::remove_file(out.join("probe")).unwrap();
+        command.uid(65534);
+    }
+    let output = command.output();
+    mode(&out, 0o755);
+    let Ok(output) = output else { return skip("the program cannot be run as another user") };
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("Permission denied") && text(&output).contains("check the permissions"));
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+}
+
+#[test]
+fn a_write_that_fails_keeps_the_checkpoint_before() {
+    let folder = folder();
+    let folder = folder.path();
+    let epochs = "train.epochs=100";
+    let want = alone(folder, &[epochs]);
+    let child = train(folder, "runs", &[epochs, "--checkpoint-every", "0"]).spawn().unwrap();
+    let run = run_with(&folder.join("runs"), "metrics.jsonl");
+    interrupt(child);
+    let kept = fs::read(run.join("last.safetensors")).unwrap();
+    // A limit for the size of files stands for a disk that is full.
+    let mut limited = Command::new("sh");
+    limited.current_dir(folder).args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", XTASK]);
+    limited.args(train(folder, "runs", &[epochs]).get_args());
+    let output = limited.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("raise the limit for the size of files"), "{}", text(&output));
+    assert!(fs::read(run.join("last.safetensors")).unwrap() == kept);
+    let parts =
+        fs::read_dir(&run).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|x| x == "part"));
+    assert_eq!(parts.count(), 0);
+    assert!(train(folder, "runs", &[epochs]).status().unwrap().success());
+    assert!(bits(&run) == want);
+}
+
+/// Trains on a small disk of its own that is full, then again with room; the disk goes with the process.
+const FULL: &str = r#"
+    mount -t tmpfs -o size=1m none full || exit 77
+    cat /dev/zero > full/ballast 2> /dev/null
+    truncate -s -16k full/ballast
+    "$@" && exit 78
+    rm full/ballast
+    "$@" && cp -r full/runs runs
+"#;
+
+#[test]
+fn a_full_disk_is_told_of_and_with_room_the_run_goes_on() {
+    let folder = folder();
+    let folder = folder.path();
+    let want = alone(folder, &[]);
+    fs::create_dir(folder.join("full")).unwrap();
+    let mut command = Command::new("unshare");
+    command.current_dir(folder).args(["--map-root-user", "--mount", "sh", "-c", FULL, "sh", XTASK]);
+    let output = match command.args(train(folder, "full/runs", &[]).get_args()).output() {
+        Ok(output) if output.status.code() != Some(77) && !text(&output).contains("unshare") => output,
+        _ => return skip("no small disk can be mounted here"),
+    };
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("No space left on device") && text(&output).contains("free some space"));
+    assert!(bits(&run_with(&folder.join("runs"), "result.json")) == want);
+}

@@ -1,0 +1,99 @@
+//! A table that is killed at any moment, and started again by the same command, ends with the bits of one left alone.
+//!
+//! `AIM_KILLS` says how often; the test suite's own number is small.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use aim_core::Rng;
+use aim_tests::{bundle_text, every_method, write_bundle};
+
+/// How often the process is killed.
+fn kills() -> usize {
+    std::env::var("AIM_KILLS").map_or(50, |n| n.parse().unwrap())
+}
+
+fn start(folder: &Path, out: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .current_dir(folder)
+        .args(["reproduce", "table.yaml", "--quiet", "--jobs", "2", "--checkpoint-every", "0", "--out", out])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn finish(mut child: Child) {
+    assert!(child.wait().unwrap().success());
+}
+
+/// Everything below a folder but what tells times: parameters, metrics, predictions, results, tables, and any file that a
+/// kill left behind.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !["timing", "diagnosis", "report"].contains(&name.as_str()) {
+                all.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+fn compare(alone: &BTreeMap<PathBuf, Vec<u8>>, killed: &BTreeMap<PathBuf, Vec<u8>>) {
+    assert_eq!(alone.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    for (path, bytes) in alone {
+        assert!(bytes == &killed[path], "{} differs after kills", path.display());
+    }
+}
+
+#[test]
+fn killed_at_any_moment_a_table_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_bundle(folder);
+    let rows = every_method("{epochs: 3, batch: 64}");
+    assert!(rows.lines().count() >= 8, "{rows}");
+    fs::write(folder.join("table.yaml"), bundle_text(&rows)).unwrap();
+    let begin = Instant::now();
+    finish(start(folder, "alone"));
+    let time = begin.elapsed().as_secs_f64();
+    let alone = files(&folder.join("alone"));
+
+    let mut moments = Rng::keyed(0, "moments");
+    let (mut killed, mut tables) = (0, 0);
+    while killed < kills() {
+        let out = format!("killed{tables}");
+        let done = loop {
+            let mut child = start(folder, &out);
+            std::thread::sleep(Duration::from_secs_f64(moments.range(0., time / 8.)));
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success());
+                break true;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+            if killed == kills() {
+                break false;
+            }
+        };
+        if !done {
+            finish(start(folder, &out));
+        }
+        compare(&alone, &files(&folder.join(&out)));
+        tables += 1;
+    }
+}
