@@ -40,6 +40,7 @@ mod stack;
 mod teacher;
 pub mod umt;
 mod util;
+pub mod valuation;
 
 pub use card::{About, Card, Needs, Prepares, Setting, Settings, build, card, check, preparations};
 pub use stack::{Built, Parts};
@@ -78,6 +79,7 @@ pub static CARDS: &[Card] = &[
     Card::of::<dnr::Dnr>(&dnr::ABOUT),
     Card::of::<arm::Arm>(&arm::ABOUT),
     Card::of::<igm::Igm>(&igm::ABOUT),
+    Card::of::<valuation::Valuation>(&valuation::ABOUT),
     Card::of::<reconboost::ReconBoost>(&reconboost::ABOUT),
     Card::of::<aim::AimSettings>(&aim::ABOUT),
 ];
