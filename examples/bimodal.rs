@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use aim_backbones::EncoderConfig;
-use aim_core::{Batch, Clock, EpochStart, Net, Pass, Result, Samples, Split, Step};
+use aim_core::{Batch, Clock, EpochStart, Net, Pass, Prepared, Result, Samples, Split, Step};
 use aim_data::{Dataset, Loader};
 use aim_fusion::{FusionConfig, LateFusion, ModelConfig};
 use aim_optim::{OptimConfig, ScheduleConfig, Scheduler};
@@ -43,28 +43,27 @@ fn main() -> Result<()> {
     let mut method = aim_balance::build(&yaml("{name: aim, scope: each}")?, net.spec())?;
 
     let loader = Loader::new(&data.train, BATCH, &device);
-    let mut clock = Clock { epoch: 0, epochs: EPOCHS, step: 0, steps_per_epoch: loader.batches() };
+    let mut clock = Clock { epochs: EPOCHS, ..Clock::default() };
     for epoch in 0..EPOCHS {
-        clock.epoch = epoch;
+        (clock.epoch, clock.batch, clock.steps_per_epoch) = (epoch, 0, loader.batches());
         schedule.before_epoch(epoch, opt.as_mut());
         let samples = InMemory { data: &data, device: &device };
-        method.before_epoch(&mut EpochStart { net: &net, opt: opt.as_mut(), samples: &samples, clock, seed: SEED })?;
+        let (opt, samples) = (opt.as_mut(), &samples);
+        let prepared = &Prepared::default();
+        let mut start = EpochStart { net: &net, opt, samples, prepared, clock, seed: SEED, extra: vec![] };
+        method.before_epoch(&mut start)?;
+        let batches = loader.epoch_with(SEED, epoch, start.extra);
+        clock.steps_per_epoch = batches.len();
         let mut loss = 0.;
-        for batch in loader.epoch(SEED, epoch) {
+        for batch in batches {
             let batch = batch?;
-            let report = method.step(&mut Step {
-                net: &net,
-                opt: opt.as_mut(),
-                batch: &batch,
-                clock,
-                seed: SEED,
-                trace: false,
-            })?;
+            let report =
+                method.step(&mut Step { net: &net, opt: &mut *opt, batch: &batch, clock, seed: SEED, trace: false })?;
             loss += report.values("loss")?.map_or(0., |l| l[0]);
-            clock.step += 1;
+            (clock.step, clock.batch) = (clock.step + 1, clock.batch + 1);
         }
         let accuracy = accuracy(&net, &data, &device)?;
-        println!("epoch {epoch}: loss {:.3}, validation accuracy {accuracy:.3}", loss / loader.batches() as f64);
+        println!("epoch {epoch}: loss {:.3}, validation accuracy {accuracy:.3}", loss / clock.steps_per_epoch as f64);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::preset::{Preset, parse};
 
 const SEED: u64 = 0;
 /// The second epoch of two: past AIM's warm-up, and where methods of two stages do their own work.
-const EPOCH: Clock = Clock { epoch: 1, epochs: 2, step: 1000, steps_per_epoch: 1000 };
+const EPOCH: Clock = Clock { epoch: 1, epochs: 2, step: 1000, batch: 0, steps_per_epoch: 1000 };
 
 /// A preset's network with an optimizer, a method and a batch.
 pub struct Training {
@@ -48,7 +48,7 @@ impl Training {
     /// What the method does before its epoch.
     fn begin(&mut self, prepared: &Prepared) -> Result<()> {
         let (net, opt, samples, clock) = (&self.net, self.opt.as_mut(), &One(&self.batch), self.clock);
-        self.method.before_epoch(&mut EpochStart { net, opt, samples, prepared, clock, seed: SEED })
+        self.method.before_epoch(&mut EpochStart { net, opt, samples, prepared, clock, seed: SEED, extra: vec![] })
     }
 
     /// One whole step: forward, backward, modulation, update.
@@ -59,6 +59,7 @@ impl Training {
         let (net, opt, batch, clock) = (&self.net, self.opt.as_mut(), &self.batch, self.clock);
         let report = self.method.step(&mut Step { net, opt, batch, clock, seed: SEED, trace: false })?;
         self.clock.step += 1;
+        self.clock.batch += 1;
         self.batch.labels.device().synchronize()?;
         Ok(report)
     }

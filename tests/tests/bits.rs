@@ -79,27 +79,29 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
     }
 
     let folder = folder();
-    let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}";
+    let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}
+  - {name: valuation, method: {name: valuation, warmup: 1}}";
     let mut source = bundle_config(rows, &["train.epochs=5"]);
     for split in ["train", "validation", "test"] {
         let path = folder.path().join(format!("{split}.safetensors"));
         source.set(&format!("data.{split}={}", path.display())).unwrap();
     }
-    let (config, _) = RunConfig::single(&source, Some("aim")).unwrap();
-    let data = aim_data::load(&config.data, None).unwrap();
-    let run = |name: &str, stops: &[usize]| {
-        let path = folder.path().join(name);
-        for after in stops.iter().chain([&99]) {
-            let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
-            let stop = Stop::default();
-            let control =
-                Control { watch: &StopAfter(*after, &stop), stop: &stop, checkpoint_every: Duration::from_secs(5) };
-            let device = candle_core::Device::Cpu;
-            let done = train(&config, 3, &data, &open, &device, &Prepared::default(), control);
-            assert_eq!(done.is_ok(), *after == 99);
-        }
-        let file = |f: &str| std::fs::read(path.join(f)).unwrap();
-        ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"].map(file)
-    };
-    assert!(run("alone", &[]) == run("stopped", &[0, 2, 3]));
+    for row in ["aim", "valuation"] {
+        let (config, _) = RunConfig::single(&source, Some(row)).unwrap();
+        let data = aim_data::load(&config.data, None).unwrap();
+        let run = |name: &str, stops: &[usize]| {
+            let path = folder.path().join(row).join(name);
+            for after in stops.iter().chain([&99]) {
+                let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
+                let stop = Stop::default();
+                let (watch, device) = (StopAfter(*after, &stop), candle_core::Device::Cpu);
+                let control = Control { watch: &watch, stop: &stop, checkpoint_every: Duration::from_secs(5) };
+                let done = train(&config, 3, &data, &open, &device, &Prepared::default(), control);
+                assert_eq!(done.is_ok(), *after == 99);
+            }
+            let file = |f: &str| std::fs::read(path.join(f)).unwrap();
+            ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"].map(file)
+        };
+        assert!(run("alone", &[]) == run("stopped", &[0, 2, 3]), "{row}");
+    }
 }

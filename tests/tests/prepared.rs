@@ -193,9 +193,10 @@ impl Case {
     /// The report of the first step and the gradient that it descends.
     fn step(&mut self) -> (Report, Grads) {
         let (net, opt) = (&*self.net, &mut Recorder::default());
-        let clock = Clock { epoch: 0, epochs: 2, step: 0, steps_per_epoch: 1 };
+        let clock = Clock { epochs: 2, steps_per_epoch: 1, ..Clock::default() };
         let (samples, prepared) = (&Whole(&self.data), &self.prepared);
-        self.method.before_epoch(&mut EpochStart { net, opt, samples, prepared, clock, seed: 0 }).unwrap();
+        let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
+        self.method.before_epoch(&mut start).unwrap();
         let mut step = Step { net, opt, batch: &self.batch, clock, seed: 0, trace: false };
         let report = self.method.step(&mut step).unwrap();
         (report, opt.0.clone())

@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod agm;
 pub mod aim;
+pub mod amco;
 pub mod amss;
 pub mod arm;
 mod card;
@@ -18,6 +19,7 @@ pub mod fmtl;
 pub mod frozen;
 pub mod g2d;
 pub mod gblend;
+pub mod greedy;
 pub mod igm;
 pub mod inforeg;
 pub mod joint;
@@ -40,6 +42,7 @@ mod stack;
 mod teacher;
 pub mod umt;
 mod util;
+pub mod valuation;
 
 pub use card::{About, Card, Needs, Prepares, Setting, Settings, build, card, check, preparations};
 pub use stack::{Built, Parts};
@@ -78,6 +81,9 @@ pub static CARDS: &[Card] = &[
     Card::of::<dnr::Dnr>(&dnr::ABOUT),
     Card::of::<arm::Arm>(&arm::ABOUT),
     Card::of::<igm::Igm>(&igm::ABOUT),
+    Card::of::<amco::Amco>(&amco::ABOUT),
+    Card::of::<greedy::Greedy>(&greedy::ABOUT),
+    Card::of::<valuation::Valuation>(&valuation::ABOUT),
     Card::of::<reconboost::ReconBoost>(&reconboost::ABOUT),
     Card::of::<aim::AimSettings>(&aim::ABOUT),
 ];

@@ -145,9 +145,7 @@ fn unimodal_loss(cx: &Step<'_>, features: &[Tensor], m: usize) -> Result<Tensor>
 
 /// Regulariser of the projector's update: from 0.1 to 0.01 along the epoch.
 fn alpha(cx: &Step<'_>) -> f64 {
-    let batches = cx.clock.steps_per_epoch.max(1);
-    let batch = cx.clock.step.saturating_sub(cx.clock.epoch * batches);
-    0.1f64.powf(batch as f64 / batches as f64 + 1.)
+    0.1f64.powf(cx.clock.batch as f64 / cx.clock.steps_per_epoch.max(1) as f64 + 1.)
 }
 
 impl Alternating {

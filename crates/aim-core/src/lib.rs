@@ -21,7 +21,7 @@ mod step;
 pub use batch::Batch;
 pub use error::{Context, Error, Result};
 pub use grads::Grads;
-pub use method::{Descend, EpochStart, EpochWork, GradFn, Idle, Infer, Method, Optim, Plain, Samples, Split};
+pub use method::{Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Samples, Split};
 pub use net::{Encoder, Fusion, Net, NetSpec, Offers, Output};
 pub use params::{Handle, Kind, Param, Params, Part, Role};
 pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};

@@ -33,6 +33,15 @@ pub trait Samples {
     fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()>;
 }
 
+/// One more showing of a training sample in an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// Index of the sample in its split.
+    pub sample: usize,
+    /// Whether the sample keeps each modality; the features of the others are zeroed.
+    pub present: Vec<bool>,
+}
+
 /// What a method sees before an epoch.
 pub struct EpochStart<'a> {
     /// The network.
@@ -43,10 +52,12 @@ pub struct EpochStart<'a> {
     pub samples: &'a dyn Samples,
     /// What was trained before the run.
     pub prepared: &'a Prepared,
-    /// Where training stands.
+    /// Where training stands; the steps of the epoch are counted without extras.
     pub clock: Clock,
     /// Seed of the run.
     pub seed: u64,
+    /// What this epoch shows beside every training sample once; empty at first, and methods of a stack add to one list.
+    pub extra: Vec<Extra>,
 }
 
 /// Work before each epoch (prototypes, class means, probes).

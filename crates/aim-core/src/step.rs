@@ -13,7 +13,9 @@ pub struct Clock {
     pub epochs: usize,
     /// Step since the start of training, counted from 0.
     pub step: usize,
-    /// Steps in an epoch.
+    /// Step of this epoch, counted from 0.
+    pub batch: usize,
+    /// Steps in this epoch.
     pub steps_per_epoch: usize,
 }
 

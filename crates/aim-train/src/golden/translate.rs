@@ -25,7 +25,8 @@ impl Translated {
     pub fn clock(&self, case: &Case, t: usize) -> Clock {
         let epoch = self.epoch.unwrap_or(case.spec.epoch);
         let (before, steps_per_epoch) = self.batches.unwrap_or((0, case.spec.steps));
-        Clock { epoch, epochs: epoch + 1, step: epoch * steps_per_epoch + before + t, steps_per_epoch }
+        let batch = before + t;
+        Clock { epoch, epochs: epoch + 1, step: epoch * steps_per_epoch + batch, batch, steps_per_epoch }
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use aim_core::{
-    Batch, Clock, Context, EpochStart, Error, Method, Net, Optim, Prepared, Result, Samples, Split, State, Stateful,
-    Step,
+    Batch, Clock, Context, EpochStart, Error, Extra, Method, Net, Optim, Prepared, Result, Samples, Split, State,
+    Stateful, Step,
 };
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
@@ -109,6 +109,8 @@ struct Trainer<'a> {
     schedule: Scheduler,
     log: Vec<EpochLog>,
     seconds: Vec<f64>,
+    /// Steps done; epochs differ in length where a method shows samples more than once.
+    step: usize,
     last: Option<Checkpoint>,
     /// When a checkpoint was written, and how long that took.
     written: (Instant, Duration),
@@ -133,6 +135,7 @@ impl<'a> Trainer<'a> {
             schedule: Scheduler::new(&config.schedule, config.optimizer.lr(), config.train.epochs),
             log: Vec::new(),
             seconds: Vec::new(),
+            step: 0,
             last: None,
             written: (Instant::now(), Duration::ZERO),
             best_is_new: false,
@@ -153,6 +156,7 @@ impl<'a> Trainer<'a> {
         self.opt.load(&last.state.part("optimizer"))?;
         self.schedule.load(&last.state.part("schedule"))?;
         self.method.load(&last.state.part("method"))?;
+        self.step = last.state.number("clock.step")? as usize;
         self.log = last.log.clone();
         self.seconds = self.folder.seconds(last.epochs())?;
         self.last = Some(last);
@@ -184,29 +188,39 @@ impl<'a> Trainer<'a> {
 
     fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<std::collections::BTreeMap<String, super::Quantity>> {
         let loader = Loader::new(&self.data.train, self.config.train.batch, self.device);
-        let steps = loader.batches();
-        let mut clock = Clock { epoch, epochs: self.config.train.epochs, step: epoch * steps, steps_per_epoch: steps };
+        let steps_per_epoch = loader.batches();
+        let mut clock = Clock { epoch, epochs: self.config.train.epochs, step: self.step, batch: 0, steps_per_epoch };
         self.schedule.before_epoch(epoch, self.opt.as_mut());
+        let batches = loader.epoch_with(self.seed, epoch, self.before_epoch(clock)?);
+        clock.steps_per_epoch = batches.len();
+        let mut means = Means::default();
+        for batch in batches {
+            let batch = batch?;
+            let mut step =
+                Step { net: &self.net, opt: self.opt.as_mut(), batch: &batch, clock, seed: self.seed, trace: false };
+            let report = self.method.step(&mut step)?;
+            means.add(&report, &format!("epoch {epoch}, step {}", clock.step))?;
+            (clock.step, clock.batch) = (clock.step + 1, clock.batch + 1);
+            stop.check()?;
+        }
+        self.step = clock.step;
+        Ok(means.finish())
+    }
+
+    /// The method's work before an epoch; what it wants shown beside every sample once.
+    fn before_epoch(&mut self, clock: Clock) -> Result<Vec<Extra>> {
         let samples = Whole { data: self.data, batch: self.config.train.batch, device: self.device };
-        self.method.before_epoch(&mut EpochStart {
+        let mut start = EpochStart {
             net: &self.net,
             opt: self.opt.as_mut(),
             samples: &samples,
             prepared: self.prepared,
             clock,
             seed: self.seed,
-        })?;
-        let mut means = Means::default();
-        for batch in loader.epoch(self.seed, epoch) {
-            let batch = batch?;
-            let mut step =
-                Step { net: &self.net, opt: self.opt.as_mut(), batch: &batch, clock, seed: self.seed, trace: false };
-            let report = self.method.step(&mut step)?;
-            means.add(&report, &format!("epoch {epoch}, step {}", clock.step))?;
-            clock.step += 1;
-            stop.check()?;
-        }
-        Ok(means.finish())
+            extra: vec![],
+        };
+        self.method.before_epoch(&mut start)?;
+        Ok(start.extra)
     }
 
     fn validate(&self) -> Result<Scores> {
@@ -248,6 +262,7 @@ impl<'a> Trainer<'a> {
         state.nest("schedule", copied(self.schedule.state()?)?);
         state.nest("optimizer", copied(self.opt.state()?)?);
         state.nest("best", of_best);
+        state.put("clock.step", &[self.step as f64])?;
         self.last = Some(Checkpoint { log: self.log.clone(), best, state });
         (self.best_is_new, self.last_is_new) = (self.best_is_new | better, true);
         Ok(())

@@ -11,9 +11,18 @@
 //! The conditional information is the true one (the released code normalises the joint distribution along a wrong axis), and
 //! in evaluation the scales are running means of training (there, labels of the test batch decide). The released network has
 //! projections of its own for f and the scaled features; here f is the mean of the features and the head reads the scaled ones
-//! directly. The paper's min-max loss has no source, and re-sampling is left out.
+//! directly. Two options are off by default, as in the last state of the released code:
+//!
+//! ```text
+//! resample  from epoch `warmup` on each sample is shown once and again by its worth (C_1 + C_2) / 2, whose draws are the
+//!           sample's entries and whose P are 0 where the prediction is wrong: 3 times if < 0.5, twice if < 0.9, else once
+//! min_max   L = CE + min_max (largest CE_m - smallest CE_m)       a stand-in of ours: the paper's loss has no source
+//! ```
 
-use aim_core::{Batch, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, State, Stateful, Step};
+mod information;
+mod options;
+
+use aim_core::{Batch, Fuse, Fused, Infer, Net, NetSpec, Output, Pass, Report, Result, State, Stateful, Step};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +30,16 @@ use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
 use crate::util::mean_true_probability;
 
+pub use information::{Information, contributions, scale};
+
 /// Card of [`Arm`].
 pub static ABOUT: About = About {
     name: "arm",
     title: "ARM (analogue)",
     idea: "scale features against the information that their modality contributes",
-    paper: "Gao et al., AAAI 2025 (arXiv 2501.01240); fusion only, without the projections",
+    paper: "Gao et al., AAAI 2025 (arXiv 2501.01240); without the projections",
     cost: "1 forward and 1 backward pass of the encoders; the fusion runs twice; histograms of all feature entries, on \
-    the CPU",
+    the CPU; with `resample` an epoch shows 2 to 4 times as many samples and starts with one evaluation of them",
     departs: &[
         "The fused feature is the mean of the features and the head reads scaled features directly, because a method \
         adds no parameters to a network; the released one has two projections.",
@@ -36,12 +47,17 @@ pub static ABOUT: About = About {
         wrong axis.",
         "Evaluation uses running means of the scales; the released code takes them from the labels of the test batch.",
         "Contributions have a floor and scales lie between 1/4 and 4, because contributions can be negative.",
-        "The min-max loss is left out, because neither code nor readable text has it.",
+        "Re-sampling, of an older state of the released code, computes contributions as the fusion does, because that \
+        state pairs probabilities and information otherwise and does not run.",
+        "`min_max` is ours and off, because the paper's min-max loss is in neither code nor readable text.",
     ],
     settings: &[
         Setting::new("bins", "30", "2 to 1000", "bins of the information", "released code"),
         Setting::new("bins_cmi", "2", "2 to 100", "bins of the conditional information", "released code"),
         Setting::new("ema", "0.9", "0 to 1", "share of the old running scale", "ours"),
+        Setting::new("resample", "false", "true | false", "copies of samples by their worth", "released code"),
+        Setting::new("warmup", "5", "epochs", "epochs without copies", "released code (older)"),
+        Setting::new("min_max", "0", "0 to 100", "weight of the stand-in for the min-max loss", "ours"),
     ],
     needs: Needs { at_most: Some(2), unimodal: true, shared_head: true, ..Needs::NONE },
 };
@@ -56,11 +72,17 @@ pub struct Arm {
     pub bins_cmi: usize,
     /// Share of the old running scale.
     pub ema: f64,
+    /// Whether samples are shown again by their worth.
+    pub resample: bool,
+    /// Epochs without copies.
+    pub warmup: usize,
+    /// Weight of the difference of the modalities' losses.
+    pub min_max: f64,
 }
 
 impl Default for Arm {
     fn default() -> Self {
-        Self { bins: 30, bins_cmi: 2, ema: 0.9 }
+        Self { bins: 30, bins_cmi: 2, ema: 0.9, resample: false, warmup: 5, min_max: 0. }
     }
 }
 
@@ -68,81 +90,21 @@ impl Settings for Arm {
     fn check(&self) -> Result<()> {
         within("bins", self.bins as f64, 2., 1000.)?;
         within("bins_cmi", self.bins_cmi as f64, 2., 100.)?;
-        within("ema", self.ema, 0., 1.)
+        within("ema", self.ema, 0., 1.)?;
+        within("min_max", self.min_max, 0., 100.)
     }
     fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::fuse(Reinforced { settings: self, running: vec![1., 1.] }))
+        let min_max = self.min_max;
+        let fuse = Built::fuse(Reinforced { settings: self, running: vec![1., 1.] });
+        // Without the option another method of a stack may decide the losses.
+        Ok(if min_max == 0. { fuse } else { fuse.with_objective(options::MinMax(min_max)) })
     }
 }
 
-/// Each draw's bin among equal ones over the range of all; the largest value falls in the last.
-fn binned(values: &[f64], bins: usize) -> Vec<usize> {
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let width = (high - low) / bins as f64;
-    let bin = |v: &f64| if width > 0. { (((v - low) / width) as usize).min(bins - 1) } else { 0 };
-    values.iter().map(bin).collect()
-}
-
-/// Joint entropy of variables that share their draws, in nats.
-fn entropy(variables: &[&[usize]], bins: usize) -> f64 {
-    let mut counts = vec![0usize; bins.pow(variables.len() as u32)];
-    let draws = variables[0].len();
-    for i in 0..draws {
-        counts[variables.iter().fold(0, |cell, v| cell * bins + v[i])] += 1;
+impl Arm {
+    fn all_bins(&self) -> (usize, usize) {
+        (self.bins, self.bins_cmi)
     }
-    let p = counts.into_iter().filter(|n| *n > 0).map(|n| n as f64 / draws as f64);
-    -p.map(|p| p * p.ln()).sum::<f64>()
-}
-
-/// What one modality's feature says about the fused one.
-#[derive(Clone, Copy, Debug)]
-pub struct Information {
-    /// Entropy of the feature.
-    pub entropy: f64,
-    /// Mutual information with the fused feature.
-    pub mutual: f64,
-    /// The same, normalised.
-    pub normalised: f64,
-    /// Conditional mutual information given the other modality.
-    pub conditional: f64,
-    /// The same, normalised.
-    pub conditional_normalised: f64,
-}
-
-impl Information {
-    /// From draws of the feature, the other modality's and the fused one.
-    pub fn of(own: &[f64], other: &[f64], fused: &[f64], bins: usize, bins_cmi: usize) -> Self {
-        let (x, f) = (binned(own, bins), binned(fused, bins));
-        let (h, h_f) = (entropy(&[&x], bins), entropy(&[&f], bins));
-        let mutual = h + h_f - entropy(&[&x, &f], bins);
-        let (x, y, z) = (binned(own, bins_cmi), binned(fused, bins_cmi), binned(other, bins_cmi));
-        let joint = |variables: &[&[usize]]| entropy(variables, bins_cmi);
-        let (xz, yz, h_z) = (joint(&[&x, &z]), joint(&[&y, &z]), joint(&[&z]));
-        let conditional = xz + yz - joint(&[&x, &y, &z]) - h_z;
-        Self {
-            entropy: h,
-            mutual,
-            normalised: 2. * mutual / (h + h_f).max(1e-12),
-            conditional,
-            conditional_normalised: 2. * conditional / (xz + yz - 2. * h_z).max(1e-12),
-        }
-    }
-
-    /// Interaction information: normalised information less its conditional part.
-    pub fn interaction(&self) -> f64 {
-        self.normalised - self.conditional_normalised
-    }
-
-    /// `P_f nmi + P_other ii`.
-    pub fn contribution(&self, fused: f64, other: f64) -> f64 {
-        fused * self.normalised + other * self.interaction()
-    }
-}
-
-/// Scale of a modality from its contribution and the other's.
-pub fn scale(own: f64, other: f64) -> f64 {
-    (other.max(1e-3) / own.max(1e-3)).clamp(0.25, 4.)
 }
 
 struct Reinforced {
@@ -151,10 +113,13 @@ struct Reinforced {
     running: Vec<f64>,
 }
 
-impl Idle for Reinforced {}
-
 fn draws(feature: &Tensor) -> Result<Vec<f64>> {
     Ok(feature.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+}
+
+/// The fused feature.
+fn mean(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| (a + b) / 2.).collect()
 }
 
 fn scaled(features: &[Tensor], scales: &[f64]) -> Result<Vec<Tensor>> {
@@ -166,14 +131,11 @@ impl Fuse for Reinforced {
         let fuse = |features| cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()));
         let plain = fuse(features)?;
         let z = plain.features.iter().map(draws).collect::<Result<Vec<_>>>()?;
-        let fused: Vec<f64> = z[0].iter().zip(&z[1]).map(|(a, b)| (a + b) / 2.).collect();
+        let fused = mean(&z[0], &z[1]);
         let p = |logits: &Tensor| mean_true_probability(logits, &cx.batch.labels);
         let p_fused = p(&plain.logits)?;
-        let mut contribution = [0.; 2];
-        for (m, own) in contribution.iter_mut().enumerate() {
-            let information = Information::of(&z[m], &z[1 - m], &fused, self.settings.bins, self.settings.bins_cmi);
-            *own = information.contribution(p_fused, p(&plain.unimodal[1 - m])?);
-        }
+        let p = [p(&plain.unimodal[0])?, p(&plain.unimodal[1])?];
+        let contribution = contributions([&z[0], &z[1]], &fused, p_fused, p, self.settings.all_bins());
         let scales = [scale(contribution[0], contribution[1]), scale(contribution[1], contribution[0])];
         for (m, name) in cx.net.spec().modalities.iter().enumerate() {
             self.running[m] = self.settings.ema * self.running[m] + (1. - self.settings.ema) * scales[m];
@@ -203,25 +165,5 @@ impl Stateful for Reinforced {
     fn load(&mut self, state: &State) -> Result<()> {
         self.running = state.numbers("running")?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn information_by_hand() {
-        // f repeats the feature, the other modality is independent of both.
-        let (own, other) = ([0., 0., 1., 1.], [0., 1., 0., 1.]);
-        let found = Information::of(&own, &other, &own, 2, 2);
-        let bit = 2f64.ln();
-        assert!((found.mutual - bit).abs() < 1e-12 && (found.normalised - 1.).abs() < 1e-12);
-        assert!((found.conditional - bit).abs() < 1e-12 && found.interaction().abs() < 1e-12);
-    }
-
-    #[test]
-    fn scales_by_hand() {
-        assert_eq!((scale(0.5, 1.), scale(1., -3.), scale(0.001, 1.)), (2., 0.25, 4.));
     }
 }
