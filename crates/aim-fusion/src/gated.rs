@@ -2,7 +2,7 @@
 //! modalities, in the config's order; a modality's own logits are those with the other's feature replaced by zeros.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Part, Pass, Result};
+use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
 use candle_core::Tensor;
 
 fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
@@ -14,6 +14,11 @@ fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
             "use concat, sum, mean or shared",
         )),
     }
+}
+
+/// `(1 + tanh(x / 2)) / 2`, which has no overflow in value or gradient.
+pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    Ok((((x * 0.5)?.tanh()? + 1.)? * 0.5)?)
 }
 
 /// Logits of each modality with the other's feature zeroed.
@@ -48,9 +53,9 @@ impl Film {
 }
 
 impl Fusion for Film {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("film", features)?;
-        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())
     }
 }
 
@@ -76,15 +81,14 @@ impl Gated {
     }
 
     fn logits(&self, a: &Tensor, b: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        // sigmoid(x) = (1 + tanh(x / 2)) / 2 has no overflow in value or gradient.
-        let gate = (((self.first.forward(a, pass)? * 0.5)?.tanh()? + 1.)? * 0.5)?;
+        let gate = sigmoid(&self.first.forward(a, pass)?)?;
         self.head.forward(&(gate * self.second.forward(b, pass)?)?, pass)
     }
 }
 
 impl Fusion for Gated {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("gated", features)?;
-        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())
     }
 }

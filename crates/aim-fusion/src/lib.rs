@@ -5,10 +5,16 @@ mod config;
 mod deep;
 mod gated;
 mod heads;
+mod memory;
+mod mods;
 mod network;
+mod scheduled;
 
 pub use config::{CARDS, Card, FusionConfig};
 pub use deep::{Boosted, Deep};
 pub use gated::{Film, Gated};
 pub use heads::{Concat, Separate, Shared, Sum};
+pub use memory::Memory;
+pub use mods::{Mods, ModsConfig};
 pub use network::{LateFusion, ModelConfig};
+pub use scheduled::Scheduled;
