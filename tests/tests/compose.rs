@@ -3,6 +3,21 @@
 use aim_tests::{MODALITIES, bundle_config, run_table, write_bundle};
 use aim_train::config::{Scale, TableConfig};
 
+const FUSIONS: [&str; 12] = [
+    "concat",
+    "sum",
+    "mean",
+    "film",
+    "gated",
+    "shared",
+    "separate",
+    "sum-linear",
+    "{mmtm: {squeeze: 4}}",
+    "{scheduled: {hidden: 8}}",
+    "{memory: {hidden: 8}}",
+    "{mods: {width: 8, tokens: 3, layers: 2, heads: 2}}",
+];
+
 /// Settings without which a method's card makes no sense.
 fn section(name: &str) -> String {
     match name {
@@ -24,9 +39,7 @@ fn every_method_runs_or_is_refused() {
     let (mut ran, mut refused) = (0, 0);
     for card in aim_balance::CARDS {
         let about = card.about;
-        for fusion in
-            ["concat", "sum", "mean", "film", "gated", "shared", "separate", "sum-linear", "{mmtm: {squeeze: 4}}"]
-        {
+        for fusion in FUSIONS {
             for optimizer in ["{name: sgd, lr: 0.01, momentum: 0.9}", "{name: adamw}"] {
                 let rows = format!(
                     "  - {{name: {0}, method: {1}, model: {2}, optimizer: {optimizer}, train: {{epochs: 1, batch: 64}}}}",

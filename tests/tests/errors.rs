@@ -36,6 +36,17 @@ fn configurations() {
             "joins exactly two modalities, the network has 3",
         ),
         (
+            "  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}",
+            "unknown field `tua`",
+        ),
+        ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
+        ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
+        ("  - {name: a, method: {name: mods}}", "set model.fusion: {mods: {}}"),
+        (
+            "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
+            "and no model.uni_heads",
+        ),
+        (
             "  - {name: a, method: {name: ensemble}}",
             "test.yaml:12: method.name: `ensemble` needs a head for each modality",
         ),

@@ -101,6 +101,14 @@ impl Build {
         self.params.add(name, role, &value)
     }
 
+    /// A buffer: saved and loaded, never trained.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn buffer(&mut self, name: &str, value: &Tensor) -> Result<Handle> {
+        self.params.add_buffer(name, &value.to_device(&self.device)?)
+    }
+
     /// A linear layer `[out, in]`.
     ///
     /// # Errors
@@ -122,6 +130,14 @@ impl Build {
         let weight = self.param(&format!("{name}.weight"), role, &[io.1, io.0], weight, io)?;
         let bias = bias.map(|init| self.bias(name, part, io, init)).transpose()?;
         Ok(Linear { weight, bias, adapter: self.adapter(name, part, io, 1)? })
+    }
+
+    /// A linear layer `[out, in]` with bias that starts at 0.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn zero_linear(&mut self, name: &str, part: Part, input: usize, output: usize) -> Result<Linear> {
+        self.linear_from(name, part, (input, output), Init::Constant(0.), Some(Init::Constant(0.)))
     }
 
     fn bias(&mut self, name: &str, part: Part, io: (usize, usize), init: Init) -> Result<Handle> {

@@ -3,7 +3,7 @@
 use aim_core::{Encoder, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Transformer, TransformerConfig, Vit, VitConfig};
+use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Sequence, Transformer, TransformerConfig, Vit, VitConfig};
 
 /// An encoder as a config names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,14 @@ pub enum EncoderConfig {
     /// Small convolutional network.
     Cnn {
         /// Channels of each block.
+        widths: Vec<usize>,
+        /// Low-rank additions to its layers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lora: Option<LowRank>,
+    },
+    /// Linear layers for each frame of a sequence.
+    Sequence {
+        /// Width of each block.
         widths: Vec<usize>,
         /// Low-rank additions to its layers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,17 +57,28 @@ impl EncoderConfig {
     /// Number of blocks that the encoder will have.
     pub fn depth(&self) -> usize {
         match self {
-            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.len(),
+            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } | Self::Sequence { widths, .. } => widths.len(),
             Self::ResNet18 { .. } => 4,
             Self::Vit(config) => config.blocks,
             Self::Transformer(config) => config.blocks,
         }
     }
 
+    /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time axis.
+    pub fn frames(&self, input: &[usize]) -> usize {
+        match (self, input) {
+            (Self::Sequence { .. }, [_, length]) => *length,
+            _ => 1,
+        }
+    }
+
     /// Low-rank additions to its layers.
     pub fn low_rank(&self) -> Option<LowRank> {
         match self {
-            Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora,
+            Self::Mlp { lora, .. }
+            | Self::Cnn { lora, .. }
+            | Self::Sequence { lora, .. }
+            | Self::ResNet18 { lora, .. } => *lora,
             Self::Vit(config) => config.lora,
             Self::Transformer(config) => config.lora,
         }
@@ -69,7 +88,10 @@ impl EncoderConfig {
     #[must_use]
     pub fn without_low_rank(mut self) -> Self {
         match &mut self {
-            Self::Mlp { lora, .. } | Self::Cnn { lora, .. } | Self::ResNet18 { lora, .. } => *lora = None,
+            Self::Mlp { lora, .. }
+            | Self::Cnn { lora, .. }
+            | Self::Sequence { lora, .. }
+            | Self::ResNet18 { lora, .. } => *lora = None,
             Self::Vit(config) => config.lora = None,
             Self::Transformer(config) => config.lora = None,
         }
@@ -89,7 +111,9 @@ impl EncoderConfig {
             ));
         }
         let bad = match self {
-            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } => widths.is_empty() || widths.contains(&0),
+            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } | Self::Sequence { widths, .. } => {
+                widths.is_empty() || widths.contains(&0)
+            }
             Self::ResNet18 { base_width, .. } => *base_width == 0,
             Self::Vit(config) => return config.check(place),
             Self::Transformer(config) => return config.check(place),
@@ -112,6 +136,7 @@ impl EncoderConfig {
             Self::Cnn { widths, .. } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
             Self::Vit(config) => Box::new(Vit::new(build, &prefix, index, input, config)?),
             Self::Transformer(config) => Box::new(Transformer::new(build, &prefix, index, input, config)?),
+            Self::Sequence { widths, .. } => Box::new(Sequence::new(build, &prefix, index, input, widths)?),
             Self::ResNet18 { base_width, .. } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
         })
     }
@@ -142,6 +167,12 @@ pub static CARDS: &[Card] = &[
         about: "convolution of stride 2, batch norm, ReLU; then a global average",
         input: "[C, H, W] (3x3), [C, L] or [L] (5)",
         settings: "widths: channels of each block (required)",
+    },
+    Card {
+        name: "sequence",
+        about: "linear layers on each frame of a sequence, each with ReLU; keeps the time axis: frames side by side",
+        input: "[C, L]",
+        settings: "widths: one number a block (required)",
     },
     Card {
         name: "resnet18",

@@ -124,8 +124,11 @@ impl BatchNorm {
     }
 }
 
-/// `running = (1 - momentum) * running + momentum * scale * new`.
-fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
+/// Updates a running statistic: `running = (1 - momentum) * running + momentum * scale * new`, momentum 0.1.
+///
+/// # Errors
+/// If shapes differ.
+pub fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
     let old = (running.var.as_detached_tensor() * (1. - MOMENTUM))?;
     Ok(running.var.set(&(old + (new.detach() * (MOMENTUM * scale))?)?)?)
 }

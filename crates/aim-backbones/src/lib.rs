@@ -10,6 +10,7 @@ mod frames;
 mod layers;
 mod mlp;
 mod resnet;
+mod sequence;
 mod transformer;
 mod vit;
 
@@ -19,8 +20,9 @@ mod reference;
 pub use build::{Build, ConvSize, Init, LowRank};
 pub use cnn::Cnn;
 pub use config::{CARDS, Card, EncoderConfig};
-pub use layers::{BatchNorm, Conv, Conv1d, LayerNorm, Linear};
+pub use layers::{BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};
 pub use mlp::Mlp;
 pub use resnet::ResNet18;
+pub use sequence::Sequence;
 pub use transformer::{Transformer, TransformerConfig};
 pub use vit::{Vit, VitConfig};

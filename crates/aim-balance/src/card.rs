@@ -64,6 +64,12 @@ pub struct Needs {
     pub gates: bool,
     /// Low-rank additions in the encoders.
     pub adapters: bool,
+    /// Learnt weights of the modalities for each sample, and no other heads in place of those that they are made from.
+    pub scheduled: bool,
+    /// A memory that reads modalities in an order.
+    pub memory: bool,
+    /// A primary modality for each sample, and predictions from it.
+    pub primary: bool,
 }
 
 impl Needs {
@@ -81,6 +87,9 @@ impl Needs {
         class_layer: false,
         gates: false,
         adapters: false,
+        scheduled: false,
+        memory: false,
+        primary: false,
     };
 }
 
@@ -193,8 +202,8 @@ pub fn check(section: &Value, modalities: &[String], offers: Offers) -> Result<(
     }
     // Sizes do not decide whether methods stack or know a modality's name: the smallest network shows it.
     let ones = vec![1; modalities.len()];
-    let (inputs, widths) = (vec![vec![1]; modalities.len()], ones.clone());
-    let net = NetSpec { modalities: modalities.to_vec(), inputs, depths: ones, widths, classes: 2, offers };
+    let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());
+    let net = NetSpec { modalities: modalities.to_vec(), inputs, depths: ones, widths, frames, classes: 2, offers };
     stack(section, &net).map(drop)
 }
 
@@ -324,6 +333,18 @@ fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
     }
     if needs.adapters && !offers.adapters {
         return fail(format!("`{name}` needs low-rank additions"), "give an encoder `lora: {rank: 4}`");
+    }
+    if needs.scheduled && (!offers.scheduled || offers.uni_heads) {
+        let problem = format!("`{name}` needs scheduled weights with the heads that they are made from");
+        return fail(problem, "set model.fusion: {scheduled: {hidden: 32}} and no model.uni_heads");
+    }
+    if needs.memory && !offers.memory {
+        let problem = format!("`{name}` needs a memory that reads modalities in an order");
+        return fail(problem, "set model.fusion: {memory: {hidden: 64}}");
+    }
+    if needs.primary && !offers.primary {
+        let problem = format!("`{name}` needs a primary modality for each sample");
+        return fail(problem, "set model.fusion: {mods: {}}");
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod cml;
 pub mod dnr;
 mod eigen;
 pub mod ensemble;
+pub mod equilibrium;
 pub mod fmtl;
 pub mod frozen;
 pub mod g2d;
@@ -25,11 +26,13 @@ pub mod inforeg;
 pub mod joint;
 pub mod lfm;
 pub mod lora;
+pub mod ma_afs;
 pub mod mbcd;
 pub mod mla;
 pub mod mlb;
 pub mod mmcosine;
 pub mod mmpareto;
+pub mod mods;
 pub mod msam;
 pub mod ogm;
 pub mod opm;
@@ -85,5 +88,8 @@ pub static CARDS: &[Card] = &[
     Card::of::<greedy::Greedy>(&greedy::ABOUT),
     Card::of::<valuation::Valuation>(&valuation::ABOUT),
     Card::of::<reconboost::ReconBoost>(&reconboost::ABOUT),
+    Card::of::<ma_afs::MaAfs>(&ma_afs::ABOUT),
+    Card::of::<equilibrium::Equilibrium>(&equilibrium::ABOUT),
+    Card::of::<mods::Mods>(&mods::ABOUT),
     Card::of::<aim::AimSettings>(&aim::ABOUT),
 ];

@@ -8,7 +8,7 @@
 //! `W_m` is the part of the linear head that reads modality m. The head's bias takes no part and is left alone. The same
 //! logits are used in evaluation; the official code evaluates the head as it is. `s` is 10 as in the official example.
 
-use aim_core::{Batch, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step};
+use aim_core::{Batch, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ impl MmCosine {
         let cosine = |(x, w): (&Tensor, Tensor)| Ok((unit_rows(x)?.matmul(&unit_rows(&w)?.t()?)? * self.scale)?);
         let unimodal: Vec<Tensor> = features.iter().zip(head_weights(net)?).map(cosine).collect::<Result<_>>()?;
         let logits = Tensor::stack(&unimodal, 0)?.sum(0)?;
-        Ok(Output { logits, unimodal, features })
+        Ok(Output { logits, unimodal, features, extras: Extras::new() })
     }
 }
 

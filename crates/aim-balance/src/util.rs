@@ -1,6 +1,7 @@
 //! Small pieces that several methods share.
 
 use aim_core::{Batch, Error, Grads, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
+pub(crate) use aim_ops::unit_rows;
 use candle_core::{D, DType, Tensor};
 
 /// A scalar tensor as a number.
@@ -16,12 +17,6 @@ pub(crate) fn true_probability(logits: &Tensor, labels: &Tensor) -> Result<Tenso
 /// Probability of the true class, mean over the batch.
 pub(crate) fn mean_true_probability(logits: &Tensor, labels: &Tensor) -> Result<f64> {
     number(&true_probability(&logits.detach(), labels)?.mean_all()?)
-}
-
-/// Euclidean norm of each row, never below 1e-12; its gradient is finite at 0.
-pub(crate) fn unit_rows(x: &Tensor) -> Result<Tensor> {
-    let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
-    Ok(x.broadcast_div(&norm)?)
 }
 
 /// Part of the linear head that reads each modality: columns of one head, or a head of its own.
@@ -146,5 +141,13 @@ mod tests {
         // V(S) = |S|: everybody contributes 1.
         let each = phi(&[0., 1., 1., 2., 1., 2., 2., 3.]);
         assert!(each.iter().all(|p| (p - 1.).abs() < 1e-12), "{each:?}");
+    }
+
+    #[test]
+    fn divergence_by_hand() {
+        let p = Tensor::new(&[[0.75f32, 0.25]], &Device::Cpu).unwrap();
+        let logits = Tensor::new(&[[1f32, 1.]], &Device::Cpu).unwrap();
+        let by_hand = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+        assert!((number(&divergence(&p, &logits).unwrap()).unwrap() - by_hand).abs() < 1e-6);
     }
 }

@@ -1,5 +1,7 @@
 //! Networks: encoders, a fusion, and what a method can know of them.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
 use crate::{Batch, Params, Pass, Result};
@@ -27,6 +29,12 @@ pub struct Offers {
     pub gates: bool,
     /// Low-rank additions in at least one encoder.
     pub adapters: bool,
+    /// Weights of the modalities for each sample, learnt: the extra [`WEIGHTS`].
+    pub scheduled: bool,
+    /// A memory that reads modalities in the order of the buffer [`ORDER`].
+    pub memory: bool,
+    /// A primary modality for each sample: the extras [`SUMMARIES`] and [`PREDICTED`].
+    pub primary: bool,
 }
 
 /// What a network is, without its weights.
@@ -40,6 +48,8 @@ pub struct NetSpec {
     pub depths: Vec<usize>,
     /// Width of each encoder's feature.
     pub widths: Vec<usize>,
+    /// Number of frames that stand side by side in each feature: 1 unless the encoder keeps the time axis.
+    pub frames: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
     /// What the fusion and heads can give.
@@ -55,6 +65,41 @@ pub struct Output {
     pub unimodal: Vec<Tensor>,
     /// Feature of each modality `[B, width]`.
     pub features: Vec<Tensor>,
+    /// What else the fusion says of the samples.
+    pub extras: Extras,
+}
+
+/// What a fusion says beside its logits, by name; one row a sample.
+pub type Extras = BTreeMap<&'static str, Tensor>;
+
+/// Buffer of a fusion that reads one modality after the other: their indices (u32) in order. A view may show it a part of the
+/// order; the fused logits are then those after that part.
+pub const ORDER: &str = "memory.order";
+
+/// Extra `[B, M]`: the weight of each modality in each sample's fusion.
+pub const WEIGHTS: &str = "weights";
+
+/// Extra `[B, M, d]`: one vector of each modality.
+pub const SUMMARIES: &str = "summaries";
+
+/// Extra `[B, M, d]`: [`SUMMARIES`] as they are predicted from the primary modality after fusion.
+pub const PREDICTED: &str = "predicted";
+
+/// What a fusion makes of the features.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Fused logits `[B, classes]`.
+    pub logits: Tensor,
+    /// Logits of each modality alone `[B, classes]`; empty where they are not defined.
+    pub unimodal: Vec<Tensor>,
+    /// What else there is to say.
+    pub extras: Extras,
+}
+
+impl From<(Tensor, Vec<Tensor>)> for Joined {
+    fn from((logits, unimodal): (Tensor, Vec<Tensor>)) -> Self {
+        Self { logits, unimodal, extras: Extras::new() }
+    }
 }
 
 /// An encoder: from one modality's input to its feature, block by block.
@@ -72,11 +117,11 @@ pub trait Encoder {
 
 /// A fusion with its head.
 pub trait Fusion {
-    /// Fused logits, and the unimodal ones where they are defined.
+    /// Fused logits, the unimodal ones where they are defined, and extras.
     ///
     /// # Errors
     /// If the features do not fit.
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)>;
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined>;
 }
 
 /// A multimodal network: a pure function of the weights that the pass shows it.

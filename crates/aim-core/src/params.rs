@@ -149,6 +149,11 @@ impl Params {
         self.buffers.iter()
     }
 
+    /// The buffer of that name.
+    pub fn buffer(&self, name: &str) -> Option<&Var> {
+        self.buffers.get(name)
+    }
+
     /// The parameter of that name.
     pub fn get(&self, name: &str) -> Option<&Param> {
         self.params.get(name)

@@ -46,6 +46,11 @@ impl Rng {
         if n == 0 { 0 } else { self.0.random_range(0..n) }
     }
 
+    /// A seed for an operation that draws by itself.
+    pub fn seed(&mut self) -> u64 {
+        self.next_u64()
+    }
+
     /// A random order of `0..n`.
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();

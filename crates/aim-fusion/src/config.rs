@@ -4,11 +4,13 @@ use aim_backbones::Build;
 use aim_core::{Error, Fusion, Offers, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Boosted, Concat, Deep, Film, Gated, Mmtm, Separate, Shared, Sum, SumLinear};
+use crate::{
+    Boosted, Concat, Deep, Film, Gated, Memory, Mmtm, Mods, ModsConfig, Scheduled, Separate, Shared, Sum, SumLinear,
+};
 
 /// A fusion as a config names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FusionConfig {
     /// One head over the concatenated features.
     #[default]
@@ -42,6 +44,25 @@ pub enum FusionConfig {
         /// Width of the layer that all features enter.
         squeeze: usize,
     },
+    /// Weights for each sample, scheduled by entropy and agreement.
+    Scheduled {
+        /// Width of the scheduler's hidden layer.
+        hidden: usize,
+    },
+    /// A memory that reads one modality after the other.
+    Memory {
+        /// Width of the memory.
+        hidden: usize,
+        /// Smallest cosine at which samples are aligned.
+        #[serde(default = "half")]
+        tau: f64,
+    },
+    /// Compression, selector and primary-centred attention.
+    Mods(ModsConfig),
+}
+
+fn half() -> f64 {
+    0.5
 }
 
 impl FusionConfig {
@@ -50,7 +71,7 @@ impl FusionConfig {
         let linear_each = matches!(self, Self::Sum | Self::Mean | Self::Separate);
         let disjoint_heads = linear_each || matches!(self, Self::Deep { .. });
         Offers {
-            unimodal: true,
+            unimodal: !matches!(self, Self::Mods(_)),
             uni_heads: false,
             disjoint_heads,
             shared_head: self == Self::Shared,
@@ -60,6 +81,9 @@ impl FusionConfig {
             class_layer: self == Self::SumLinear,
             gates: matches!(self, Self::Mmtm { .. }),
             adapters: false,
+            scheduled: matches!(self, Self::Scheduled { .. }),
+            memory: matches!(self, Self::Memory { .. }),
+            primary: matches!(self, Self::Mods(_)),
         }
     }
 
@@ -75,14 +99,31 @@ impl FusionConfig {
         if self == (Self::Mmtm { squeeze: 0 }) {
             return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
         }
+        if matches!(self, Self::Scheduled { hidden: 0 } | Self::Memory { hidden: 0, .. }) {
+            return Err(Error::invalid(format!("{place}.hidden"), "is 0", "use a width of at least 1"));
+        }
+        if let Self::Mods(config) = self {
+            config.check(&format!("{place}.mods"))?;
+        }
+        if let Self::Memory { tau, .. } = self
+            && !(0. ..=1.).contains(&tau)
+        {
+            return Err(Error::invalid(format!("{place}.tau"), format!("is {tau}"), "use a number from 0 to 1"));
+        }
         Ok(())
     }
 
-    /// Makes the fusion over features of these widths.
+    /// Makes the fusion over features of these widths, made of that many frames each.
     ///
     /// # Errors
     /// If it cannot join them.
-    pub fn build(self, build: &mut Build, names: &[String], widths: &[usize], k: usize) -> Result<Box<dyn Fusion>> {
+    pub fn build(
+        self,
+        build: &mut Build,
+        names: &[String],
+        (widths, frames): (&[usize], &[usize]),
+        k: usize,
+    ) -> Result<Box<dyn Fusion>> {
         Ok(match self {
             Self::Concat => Box::new(Concat::new(build, widths, k)?),
             Self::Sum => Box::new(Sum::new(build, names, widths, k, false)?),
@@ -95,6 +136,9 @@ impl FusionConfig {
             Self::Boosted { hidden } => Box::new(Boosted::new(build, widths, hidden, k)?),
             Self::SumLinear => Box::new(SumLinear::new(build, names, widths, k)?),
             Self::Mmtm { squeeze } => Box::new(Mmtm::new(build, names, widths, squeeze, k)?),
+            Self::Scheduled { hidden } => Box::new(Scheduled::new(build, names, widths, hidden, k)?),
+            Self::Mods(config) => Box::new(Mods::new(build, names, (widths, frames), &config, k)?),
+            Self::Memory { hidden, tau } => Box::new(Memory::new(build, widths, (hidden, tau), k)?),
         })
     }
 }
@@ -148,6 +192,22 @@ pub static CARDS: &[Card] = &[
         name: "mmtm: {squeeze: 64}",
         about: "each feature gated by all through a joint layer, mean of one linear head a modality",
         unimodal: "its head, the others zeroed",
+    },
+    Card {
+        name: "scheduled: {hidden: 32}",
+        about: "features weighted for each sample by a small network that sees entropies and agreement, one head on their sum",
+        unimodal: "a head of its own",
+    },
+    Card {
+        name: "memory: {hidden: 64, tau: 0.5}",
+        about: "gates read one modality after the other into a memory, one head on what it gives at the end",
+        unimodal: "the head after the memory has read the modality alone",
+    },
+    Card {
+        name: "mods: {width: 64, tokens: 8, layers: 3, heads: 4, iterations: 3, dropout: 0.1, aux_residual: false}",
+        about: "sequences compressed by capsules and a graph, a primary modality chosen for each sample, the others attended; \
+                features that are no sequences (any encoder but `sequence`) count as one frame, an analogue of ours",
+        unimodal: "none; set model.uni_heads",
     },
     Card { name: "separate", about: "networks that share nothing, mean of their logits", unimodal: "its head" },
 ];

@@ -1,8 +1,10 @@
 //! Fusions with heads of several layers: one for each modality (IGM), or one that all share (ReconBoost).
 
 use aim_backbones::{Build, Init, Linear};
-use aim_core::{Error, Fusion, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_core::{Fusion, Handle, Joined, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::Tensor;
+
+use crate::heads::same_width;
 
 /// A head of three layers for each modality: linear, ReLU, linear, linear; fused logits are the mean. The input of each layer
 /// can be kept at [`Site::HeadInput`].
@@ -27,7 +29,7 @@ impl Deep {
 }
 
 impl Fusion for Deep {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let mut unimodal = Vec::new();
         for (modality, (head, x)) in self.0.iter().zip(features).enumerate() {
             let mut h = x.clone();
@@ -40,7 +42,7 @@ impl Fusion for Deep {
             }
             unimodal.push(h);
         }
-        Ok((Tensor::stack(&unimodal, 0)?.mean(0)?, unimodal))
+        Ok((Tensor::stack(&unimodal, 0)?.mean(0)?, unimodal).into())
     }
 }
 
@@ -57,10 +59,7 @@ impl Boosted {
     /// # Errors
     /// If the widths differ.
     pub fn new(build: &mut Build, widths: &[usize], hidden: usize, classes: usize) -> Result<Self> {
-        if widths.windows(2).any(|w| w[0] != w[1]) {
-            return Err(Error::shape("features of the shared head", widths, "the same width for every modality"));
-        }
-        let (part, width) = (Part::Head { modality: None }, widths.first().copied().unwrap_or(0));
+        let (part, width) = (Part::Head { modality: None }, same_width(widths)?);
         let rate = build.param("beta0", Role { part, kind: Kind::Norm }, &[1], Init::Constant(1.), (1, 1))?;
         let first = build.linear("head.0", part, width, hidden, true)?;
         Ok(Self { first, second: build.linear("head.1", part, hidden, classes, true)?, rate })
@@ -68,10 +67,10 @@ impl Boosted {
 }
 
 impl Fusion for Boosted {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let own = |x: &Tensor| self.second.forward(&aim_ops::relu(&self.first.forward(x, pass)?)?, pass);
         let unimodal = features.iter().map(own).collect::<Result<Vec<_>>>()?;
         let sum = Tensor::stack(&unimodal, 0)?.sum(0)?;
-        Ok((sum.broadcast_mul(&pass.weight(&self.rate))?, unimodal))
+        Ok((sum.broadcast_mul(&pass.weight(&self.rate))?, unimodal).into())
     }
 }

@@ -2,7 +2,7 @@
 //! modalities, in the config's order; a modality's own logits are those with the other's feature replaced by zeros.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Part, Pass, Result};
+use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
 use candle_core::Tensor;
 
 fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
@@ -53,9 +53,9 @@ impl Film {
 }
 
 impl Fusion for Film {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("film", features)?;
-        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())
     }
 }
 
@@ -87,8 +87,8 @@ impl Gated {
 }
 
 impl Fusion for Gated {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("gated", features)?;
-        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?))
+        Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())
     }
 }

@@ -1,7 +1,7 @@
 //! Fusions that are heads alone: concat, sum, mean, separate and shared.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Part, Pass, Result};
+use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
 use candle_core::Tensor;
 
 /// One head over the concatenated features. A modality's logits are its columns of the head plus an equal share of the bias.
@@ -22,7 +22,7 @@ impl Concat {
 }
 
 impl Fusion for Concat {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let logits = self.head.forward(&Tensor::cat(features, 1)?, pass)?;
         let (weight, mut unimodal, mut start) = (self.head.weight(pass), Vec::new(), 0);
         let share = self.head.bias(pass).map(|b| b / features.len() as f64).transpose()?;
@@ -31,7 +31,15 @@ impl Fusion for Concat {
             unimodal.push(aim_ops::linear(x, &columns, share.as_ref())?);
             start += width;
         }
-        Ok((logits, unimodal))
+        Ok((logits, unimodal).into())
+    }
+}
+
+/// The width that all modalities share.
+pub(crate) fn same_width(widths: &[usize]) -> Result<usize> {
+    match widths {
+        [width, rest @ ..] if rest.iter().all(|w| w == width) => Ok(*width),
+        _ => Err(Error::shape("features of the fusion", widths, "the same width for every modality")),
     }
 }
 
@@ -71,10 +79,10 @@ impl Sum {
 }
 
 impl Fusion for Sum {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.heads, features, pass)?;
         let sum = total(&unimodal)?;
-        Ok((if self.mean { (sum / unimodal.len() as f64)? } else { sum }, unimodal))
+        Ok((if self.mean { (sum / unimodal.len() as f64)? } else { sum }, unimodal).into())
     }
 }
 
@@ -93,12 +101,12 @@ impl Separate {
 }
 
 impl Fusion for Separate {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.0, features, pass)?;
         let taking_part = |(m, x): (usize, &Tensor)| pass.includes(m).then(|| x.clone());
         let present: Vec<_> = unimodal.iter().enumerate().filter_map(taking_part).collect();
         let present = if present.is_empty() { unimodal.clone() } else { present };
-        Ok(((total(&present)? / present.len() as f64)?, unimodal))
+        Ok(((total(&present)? / present.len() as f64)?, unimodal).into())
     }
 }
 
@@ -111,17 +119,13 @@ impl Shared {
     /// # Errors
     /// If the widths differ.
     pub fn new(build: &mut Build, widths: &[usize], classes: usize) -> Result<Self> {
-        if widths.windows(2).any(|w| w[0] != w[1]) {
-            return Err(Error::shape("features of the shared head", widths, "the same width for every modality"));
-        }
-        let width = widths.first().copied().unwrap_or(0);
-        Ok(Self(build.linear("head", Part::Head { modality: None }, width, classes, true)?))
+        Ok(Self(build.linear("head", Part::Head { modality: None }, same_width(widths)?, classes, true)?))
     }
 }
 
 impl Fusion for Shared {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal: Vec<_> = features.iter().map(|x| self.0.forward(x, pass)).collect::<Result<_>>()?;
-        Ok(((total(&unimodal)? / unimodal.len() as f64)?, unimodal))
+        Ok(((total(&unimodal)? / unimodal.len() as f64)?, unimodal).into())
     }
 }

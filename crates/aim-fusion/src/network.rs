@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use aim_backbones::{Build, EncoderConfig, Linear};
-use aim_core::{Context, Encoder, Error, Fusion, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site};
+use aim_core::{
+    Context, Encoder, Error, Fusion, Joined, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site,
+};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -65,11 +67,13 @@ impl LateFusion {
             encoders.push(encoder.build(&mut build, name, m, input)?);
         }
         let widths: Vec<_> = encoders.iter().map(|e| e.width()).collect();
-        let fusion = config.fusion.build(&mut build, &names, &widths, classes)?;
+        let frames = |(name, input): &(String, Vec<usize>)| config.encoders.get(name).map_or(1, |e| e.frames(input));
+        let frames: Vec<_> = modalities.iter().map(frames).collect();
+        let fusion = config.fusion.build(&mut build, &names, (&widths, &frames), classes)?;
         let uni_heads = if config.uni_heads { uni_heads(&mut build, &names, &widths, classes)? } else { vec![] };
         let offers = config.offers();
         let depths = encoders.iter().map(|e| e.depth()).collect();
-        let spec = NetSpec { modalities: names, inputs, depths, widths, classes, offers };
+        let spec = NetSpec { modalities: names, inputs, depths, widths, frames, classes, offers };
         Ok(Self { spec, encoders, fusion, uni_heads, params: build.finish() })
     }
 }
@@ -110,11 +114,11 @@ impl Net for LateFusion {
 
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
         let features = mask(features, present, pass)?;
-        let (logits, mut unimodal) = self.fusion.forward(&features, pass).at(|| "fusion".into())?;
+        let Joined { logits, mut unimodal, extras } = self.fusion.forward(&features, pass).at(|| "fusion".into())?;
         if !self.uni_heads.is_empty() {
             unimodal = self.uni_heads.iter().zip(&features).map(|(h, x)| h.forward(x, pass)).collect::<Result<_>>()?;
         }
-        Ok(Output { logits, unimodal, features })
+        Ok(Output { logits, unimodal, features, extras })
     }
 }
 

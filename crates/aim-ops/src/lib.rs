@@ -5,7 +5,7 @@
 //! a network's input or of a frozen weight, is not computed where it costs more than the others' by-product.
 //!
 //! On the CPU every operation is one node of candle's graph with kernels of its own (AVX-512, AVX2 or portable, chosen at run
-//! time). For one instruction set, results are the same bits for every run and every number of threads. On other devices the
+//! time), [`unit_rows`] excepted. For one instruction set, results are the same bits for every run and every number of threads. On other devices the
 //! operations are compositions of candle's own.
 //!
 //! ```
@@ -38,7 +38,7 @@ pub use activation::{dropout, gelu, relu};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
 pub use linear::linear;
 pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
-pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm};
+pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
 pub use transformer::{attention, embedding, log_softmax, softmax};
 

@@ -105,3 +105,13 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     }
     compose::layer_norm(x, gamma, beta, eps)
 }
+
+/// Each row of the last dimension divided by its Euclidean norm, which counts as at least 1e-12; the gradient is finite at 0.
+///
+/// # Errors
+/// A zero-dimensional `x`, or a dtype other than f32.
+pub fn unit_rows(x: &Tensor) -> Result<Tensor> {
+    check::at_least("unit_rows", "x", x, 1)?;
+    let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
+    x.broadcast_div(&norm)
+}

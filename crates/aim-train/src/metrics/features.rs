@@ -22,6 +22,20 @@ pub struct Features {
     pub labels: Vec<usize>,
 }
 
+impl Features {
+    /// The features with the mean over their frames, `[N, width of a frame]`.
+    ///
+    /// # Errors
+    /// If they are not made of that many frames.
+    pub fn pooled(&self, frames: &[usize]) -> Result<Vec<Tensor>> {
+        let one = |(x, frames): (&Tensor, &usize)| {
+            let (samples, width) = x.dims2()?;
+            Ok(x.reshape((samples, *frames, width / frames))?.mean(1)?)
+        };
+        self.of.iter().zip(frames).map(one).collect()
+    }
+}
+
 /// The encoders' features in evaluation mode.
 ///
 /// # Errors

@@ -86,10 +86,11 @@ pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device)
 
 fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {
     let spec = net.spec();
+    let (fitted, scored) = (fit.pooled(&spec.frames)?, score.pooled(&spec.frames)?);
     let probe = |a: &Tensor, b: &Tensor| metrics::probe((a, &fit.labels), (b, &score.labels), spec.classes);
-    let one = |(m, name): (usize, &String)| Ok((name.clone(), probe(&fit.of[m], &score.of[m])?));
+    let one = |(m, name): (usize, &String)| Ok((name.clone(), probe(&fitted[m], &scored[m])?));
     let modality = spec.modalities.iter().enumerate().map(one).collect::<Result<_>>()?;
-    let all = probe(&Tensor::cat(&fit.of, D::Minus1)?, &Tensor::cat(&score.of, D::Minus1)?)?;
+    let all = probe(&Tensor::cat(&fitted, D::Minus1)?, &Tensor::cat(&scored, D::Minus1)?)?;
     Ok(Probes { modality, all })
 }
 
