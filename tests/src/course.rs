@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use aim_core::{Batch, Clock, EpochStart, Method, Net, Optim, Result, Samples, Split, State, Stateful, Step};
+use aim_core::{Batch, Clock, EpochStart, Method, Net, Optim, Prepared, Result, Samples, Split, State, Step};
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
 use aim_train::{
     config::RunConfig,
+    experiment::{restrict, store},
     metrics,
     run::{Checkpoint, network},
 };
@@ -16,6 +17,7 @@ use candle_core::Device;
 pub struct Course<'a> {
     config: &'a RunConfig,
     data: Dataset,
+    prepared: Prepared,
     seed: u64,
     net: LateFusion,
     method: Box<dyn Method>,
@@ -30,12 +32,11 @@ impl<'a> Course<'a> {
     /// # Errors
     /// If the configuration does not fit the data.
     pub fn new(config: &'a RunConfig, data: &Dataset, seed: u64) -> Result<Self> {
-        let wanted = config.modalities();
-        let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
-        let data = data.clone().project(&order)?;
+        let prepared = prepare(config, data, seed)?;
+        let data = restrict(config, data)?;
         let net = network(config, &data, seed, &Device::Cpu)?;
         let method = aim_balance::build(&config.method, net.spec())?;
-        Ok(Self { opt: config.optimizer.build(), config, data, seed, net, method, done: 0 })
+        Ok(Self { opt: config.optimizer.build(), config, data, prepared, seed, net, method, done: 0 })
     }
 
     /// Goes on after `done` steps from what [`save`](Self::save) gave.
@@ -64,8 +65,9 @@ impl<'a> Course<'a> {
                 Clock { epoch, epochs: self.config.train.epochs, step: self.done, steps_per_epoch: per_epoch };
             let (net, opt) = (&self.net as &dyn Net, self.opt.as_mut());
             if self.done.is_multiple_of(per_epoch) {
+                let prepared = &self.prepared;
                 let samples = &Whole { data: &self.data, batch: self.config.train.batch };
-                self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, clock, seed })?;
+                self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
             }
             for batch in loader.epoch(seed, epoch).skip(self.done % per_epoch).take(end - self.done) {
                 let mut step = Step { net, opt: &mut *opt, batch: &batch?, clock, seed, trace: false };
@@ -75,6 +77,24 @@ impl<'a> Course<'a> {
             self.done = clock.step;
         }
         Ok(())
+    }
+
+    /// One step on a batch of the caller's, as the first of the run.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn step(&mut self, batch: &Batch) -> Result<()> {
+        let clock = Clock { epoch: 0, epochs: self.config.train.epochs, step: 0, steps_per_epoch: 1 };
+        let (net, opt, seed) = (&self.net as &dyn Net, self.opt.as_mut(), self.seed);
+        self.method.step(&mut Step { net, opt, batch, clock, seed, trace: false }).map(drop)
+    }
+
+    /// The method's fused answers.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn answers(&self, batch: &Batch) -> Result<Vec<Vec<f32>>> {
+        Ok(self.method.infer(&self.net, batch)?.logits.to_vec2()?)
     }
 
     /// Trains through the whole run.
@@ -114,6 +134,19 @@ impl<'a> Course<'a> {
         state.nest("optimizer", self.opt.state()?);
         bytes(state)
     }
+}
+
+/// Trains what the method needs before its run.
+fn prepare(config: &RunConfig, data: &Dataset, seed: u64) -> Result<Prepared> {
+    let mut prepared = Prepared::default();
+    for which in aim_balance::preparations(&config.method, &config.modalities())? {
+        let config = config.preparation(&which);
+        let mut course = Course::new(&config, data, seed)?;
+        course.finish()?;
+        let weights = course.net.params().snapshot()?.into_iter().map(|(k, t)| (k.into(), t)).collect();
+        store(&mut prepared, &which, weights)?;
+    }
+    Ok(prepared)
 }
 
 fn bytes(state: State) -> Result<Vec<u8>> {

@@ -8,11 +8,13 @@ pub mod aggregate;
 pub mod agm;
 pub mod aim;
 pub mod amss;
+pub mod arl;
 pub mod arm;
 mod card;
 pub mod cml;
 pub mod dnr;
 mod eigen;
+pub mod ema;
 pub mod ensemble;
 pub mod fmtl;
 pub mod frozen;
@@ -24,6 +26,7 @@ pub mod joint;
 pub mod lfm;
 pub mod lora;
 pub mod mbcd;
+pub mod mbsd;
 pub mod mla;
 pub mod mlb;
 pub mod mmcosine;
@@ -58,6 +61,7 @@ pub static CARDS: &[Card] = &[
     Card::of::<mmpareto::MmPareto>(&mmpareto::ABOUT),
     Card::of::<fmtl::Fmtl>(&fmtl::ABOUT),
     Card::of::<sam::Sam>(&sam::ABOUT),
+    Card::of::<ema::Ema>(&ema::ABOUT),
     Card::of::<msam::MSam>(&msam::ABOUT),
     Card::of::<agm::Agm>(&agm::ABOUT),
     Card::of::<cml::Cml>(&cml::ABOUT),
@@ -68,6 +72,8 @@ pub static CARDS: &[Card] = &[
     Card::of::<qmf::Qmf>(&qmf::ABOUT),
     Card::of::<lfm::Lfm>(&lfm::ABOUT),
     Card::of::<mlb::Mlb>(&mlb::ABOUT),
+    Card::of::<mbsd::Mbsd>(&mbsd::ABOUT),
+    Card::of::<arl::Arl>(&arl::ABOUT),
     Card::of::<inforeg::InfoReg>(&inforeg::ABOUT),
     Card::of::<mla::Mla>(&mla::ABOUT),
     Card::of::<rates::Mslr>(&rates::MSLR),
