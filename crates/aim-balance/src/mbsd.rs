@@ -96,10 +96,10 @@ fn disagreement(unimodal: &[Tensor], labels: &Tensor) -> Result<Vec<Tensor>> {
             let (low, high) = (p[a].minimum(&p[b])?, p[a].maximum(&p[b])?);
             let distance = (&compared[a] - &compared[b])?.sqr()?.mean(D::Minus1)?;
             rs.push(weighted_mean(&distance, &weights)?);
-            kl.push(weighted_mean(&(&low * ((&low + 1e-12)?.ln()? - high)?)?, &weights)?);
+            kl.push(weighted_mean(&(&low * ((&low + 1e-12)?.log()? - high)?)?, &weights)?);
         }
     }
-    let mean = |terms: Vec<Tensor>| Ok(Tensor::stack(&terms, 0)?.mean(0)?);
+    let mean = |terms: Vec<Tensor>| Tensor::stack(&terms, 0)?.mean(0);
     if rs.is_empty() { Ok(vec![]) } else { Ok(vec![mean(rs)?, mean(kl)?]) }
 }
 
