@@ -79,13 +79,15 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// One step on a batch of the caller's, as the first of the run.
+    /// The work before the first epoch and one step on a batch of the caller's.
     ///
     /// # Errors
     /// Those of the method.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
         let clock = Clock { epoch: 0, epochs: self.config.train.epochs, step: 0, steps_per_epoch: 1 };
         let (net, opt, seed) = (&self.net as &dyn Net, self.opt.as_mut(), self.seed);
+        let (samples, prepared) = (&Whole { data: &self.data, batch: self.config.train.batch }, &self.prepared);
+        self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
         self.method.step(&mut Step { net, opt, batch, clock, seed, trace: false }).map(drop)
     }
 
