@@ -152,7 +152,7 @@ fn prepare(config: &RunConfig, data: &Dataset, seed: u64) -> Result<Prepared> {
 }
 
 fn bytes(state: State) -> Result<Vec<u8>> {
-    Checkpoint { epochs: 0, best: None, state }.to_bytes()
+    Checkpoint { log: Vec::new(), best: None, state }.to_bytes()
 }
 
 /// Whole splits for the work between epochs.
