@@ -1,5 +1,9 @@
 //! Helpers of the tests that cross crates: small bundles of data and short runs.
 
+pub mod cases;
+mod course;
+mod world;
+
 use std::{
     collections::HashMap,
     fs,
@@ -15,6 +19,9 @@ use aim_train::{
     run::{Checkpoint, Stop},
 };
 use candle_core::{Device, Tensor};
+
+pub use course::Course;
+pub use world::{World, fusion};
 
 /// Modalities of [`write_bundle`]: the first is easy, the last hard.
 pub const MODALITIES: [&str; 3] = ["heart", "breath", "motion"];

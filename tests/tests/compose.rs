@@ -1,69 +1,63 @@
-//! Every method meets every fusion, backbone and optimizer, or is refused when the configuration is read.
+//! Every method meets every fusion, backbone and optimizer for two steps, or is refused when the configuration is read.
 
-use aim_tests::{MODALITIES, bundle_config, run_table, write_bundle};
-use aim_train::config::{Scale, TableConfig};
+use aim_balance::CARDS;
+use aim_tests::{Course, World, bundle_config, cases::active, fusion, run_table, write_bundle};
 
-const FUSIONS: [&str; 12] = [
-    "concat",
-    "sum",
-    "mean",
-    "film",
-    "gated",
-    "shared",
-    "separate",
-    "sum-linear",
-    "{mmtm: {squeeze: 4}}",
-    "{scheduled: {hidden: 8}}",
-    "{memory: {hidden: 8}}",
-    "{mods: {width: 8, tokens: 3, layers: 2, heads: 2}}",
-];
-
-/// Settings without which a method's card makes no sense.
-fn section(name: &str) -> String {
-    match name {
-        "unimodal" => format!("{{name: unimodal, modality: {}}}", MODALITIES[0]),
-        _ => format!("{{name: {name}}}"),
-    }
-}
-
-/// What a method needs of the network.
-fn model(needs: aim_balance::Needs, fusion: &str) -> String {
-    let encoders = if needs.adapters { format!("{}: {{lora: {{rank: 2}}}}", MODALITIES[0]) } else { String::new() };
-    format!("{{fusion: {fusion}, uni_heads: {}, encoders: {{{encoders}}}}}", needs.uni_heads)
-}
+const ENCODERS: [&str; 3] = ["name: mlp, widths: [8, 8]", "name: cnn, widths: [4, 8]", "name: resnet18, base_width: 4"];
+const FUSIONS: [&str; 7] = ["concat", "sum", "mean", "film", "gated", "shared", "separate"];
+const OPTIMIZERS: [&str; 2] = ["{name: sgd, lr: 0.01, momentum: 0.9}", "{name: adamw}"];
 
 #[test]
-fn every_method_runs_or_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    write_bundle(folder.path());
+fn every_method_takes_two_steps_or_is_refused() {
     let (mut ran, mut refused) = (0, 0);
-    for card in aim_balance::CARDS {
-        let about = card.about;
-        for fusion in FUSIONS {
-            for optimizer in ["{name: sgd, lr: 0.01, momentum: 0.9}", "{name: adamw}"] {
-                let rows = format!(
-                    "  - {{name: {0}, method: {1}, model: {2}, optimizer: {optimizer}, train: {{epochs: 1, batch: 64}}}}",
-                    about.name,
-                    section(about.name),
-                    model(about.needs, fusion)
-                );
-                let source = bundle_config(&rows, &[]);
-                match TableConfig::new(source.clone(), Scale::Normal) {
-                    Ok(_) => {
-                        let results = run_table(source, folder.path()).unwrap();
-                        assert_eq!(results.failures, [""; 0], "{} with {fusion}", about.name);
-                        ran += 1;
-                    }
-                    Err(error) => {
-                        let text = error.to_string();
-                        assert!(text.starts_with("test.yaml:") && text.contains(';'), "{}: {text}", about.name);
-                        refused += 1;
+    for encoder in ENCODERS {
+        for optimizer in OPTIMIZERS {
+            let world = World::two(20, encoder, "{epochs: 1, batch: 10}").optimizer(optimizer);
+            for card in CARDS {
+                let (name, needs) = (card.about.name, card.about.needs);
+                let own = fusion(needs);
+                for fusion in FUSIONS.into_iter().chain((!FUSIONS.contains(&own)).then_some(own)) {
+                    let place = format!("{name} with {encoder}, {fusion} and {optimizer}");
+                    match world.config(&active(name), needs, fusion) {
+                        Ok(config) => {
+                            let steps = || {
+                                let mut course = Course::new(&config, &world.data, 0)?;
+                                course.finish()?;
+                                course.loss()
+                            };
+                            steps().unwrap_or_else(|e| panic!("{place}: {e}"));
+                            ran += 1;
+                        }
+                        Err(error) => {
+                            assert_ne!(fusion, own, "{place} is refused, though it has what the method needs: {error}");
+                            let text = error.to_string();
+                            let told = ["method", "model.fusion"].iter().any(|key| text.starts_with(key))
+                                && text.contains(';');
+                            assert!(told, "{place}: {text}");
+                            refused += 1;
+                        }
                     }
                 }
             }
         }
     }
-    assert!(ran > 40 && refused > 20, "{ran} ran, {refused} were refused");
+    assert!(ran > CARDS.len() * 12 && refused > 100, "{ran} ran, {refused} were refused");
+}
+
+#[test]
+fn every_method_is_trained_and_scored_as_a_row_of_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let world = World::three("{}");
+    let rows = CARDS.iter().map(|card| {
+        let (name, needs) = (card.about.name, card.about.needs);
+        let two = needs.at_most.map_or("", |_| ", modalities: [heart, breath]");
+        let lora = if needs.adapters { ", encoders: {heart: {lora: {rank: 2}}}" } else { "" };
+        let model = format!("{{fusion: {}, uni_heads: {}{two}{lora}}}", fusion(needs), needs.uni_heads);
+        format!("  - {{name: {name}, method: {}, model: {model}}}\n", world.named(&active(name)))
+    });
+    let source = bundle_config(&rows.collect::<String>(), &["train.epochs=2"]);
+    assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
 }
 
 #[test]

@@ -82,6 +82,37 @@ pub fn imtl(gram: &Gram) -> Result<Vec<f64>> {
     Ok(std::iter::once(1. - rest.iter().sum::<f64>()).chain(rest).collect())
 }
 
+/// FairGrad (Ban & Ji, ICML 2024): factors w > 0 with `G w = w^(-1/fairness)`, whose direction lets the losses fall as fairly
+/// as `fairness` asks for. At 1 it is the bargaining solution of Nash-MTL (Navon et al., ICML 2022). G is divided by its
+/// Frobenius norm first, as the code of Nash-MTL does: the direction then grows in proportion to the gradients.
+///
+/// Coordinate by coordinate: with the others fixed, the left side grows with `w_i` and the right side falls, so bisection
+/// finds where they meet. Opposite gradients have no solution; factors stay within 1e-6 and 1e6.
+pub fn fair(gram: &Gram, fairness: f64) -> Vec<f64> {
+    let norm = gram.iter().flatten().map(|g| g * g).sum::<f64>().sqrt();
+    let mut w = vec![1.; gram.len()];
+    if norm == 0. {
+        return w;
+    }
+    for _ in 0..500 {
+        let before = w.clone();
+        for i in 0..w.len() {
+            let rest = dot(&gram[i], &w) - gram[i][i] * w[i];
+            let excess = |w: f64| (gram[i][i] * w + rest) / norm - w.powf(-1. / fairness);
+            let (mut low, mut high) = (1e-6f64, 1e6f64);
+            for _ in 0..80 {
+                let middle = (low * high).sqrt();
+                if excess(middle) > 0. { high = middle } else { low = middle }
+            }
+            w[i] = low;
+        }
+        if before.iter().zip(&w).all(|(a, b)| (a - b).abs() < 1e-12 * b) {
+            break;
+        }
+    }
+    w
+}
+
 /// Solution of the linear equations whose last column is the right side; a vanishing pivot is taken as 1e-8.
 fn solve(rows: &mut [Vec<f64>]) -> Vec<f64> {
     let n = rows.len();
@@ -178,6 +209,27 @@ mod tests {
         assert!(close(&mgda(&gram), &[4. / 9., 4. / 9., 1. / 9.]));
         assert_eq!(pcgrad(&gram, &[vec![1, 2], vec![0, 2], vec![0, 1]]), [1., 1., 1.]);
         assert!(close(&imtl(&gram).unwrap(), &[0.4, 0.4, 0.2]));
+    }
+
+    #[test]
+    fn fair_factors_of_orthogonal_gradients_by_hand() {
+        // G = diag(1, 4), norm sqrt(17): g_i w / sqrt(17) = w^(-1/fairness).
+        let (gram, n) = (vec![vec![1., 0.], vec![0., 4.]], 17f64.sqrt());
+        assert!(close(&fair(&gram, 1.), &[n.sqrt(), (n / 4.).sqrt()]));
+        assert!(close(&fair(&gram, 2.), &[n.powf(2. / 3.), (n / 4.).powf(2. / 3.)]));
+        assert_eq!(fair(&vec![vec![0., 0.], vec![0., 0.]], 1.), [1., 1.]);
+    }
+
+    #[test]
+    fn fair_factors_of_three_conflicting_gradients_meet_their_condition() {
+        // (1, 0, 0), (-0.5, 1, 0) and (0, -1, 2).
+        let gram = vec![vec![1., -0.5, 0.], vec![-0.5, 1.25, -1.], vec![0., -1., 5.]];
+        let norm = gram.iter().flatten().map(|g| g * g).sum::<f64>().sqrt();
+        for fairness in [1., 2., 10.] {
+            let w = fair(&gram, fairness);
+            let right = w.iter().map(|w| w.powf(-1. / fairness) * norm);
+            assert!(times(&gram, &w).iter().zip(right).all(|(a, b)| (a - b).abs() < 1e-8), "{w:?}");
+        }
     }
 
     #[test]

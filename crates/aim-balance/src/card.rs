@@ -138,9 +138,9 @@ pub trait Prepares: Settings {
 pub struct Card {
     /// The description.
     pub about: &'static About,
-    check: fn(&Value) -> Result<()>,
-    build: fn(&Value, &NetSpec) -> Result<Built>,
-    prepares: fn(&Value, &[String]) -> Result<Vec<Preparation>>,
+    check: fn(&About, &Value) -> Result<()>,
+    build: fn(&About, &Value, &NetSpec) -> Result<Built>,
+    prepares: fn(&About, &Value, &[String]) -> Result<Vec<Preparation>>,
     defaults: fn() -> Result<Value>,
 }
 
@@ -149,13 +149,13 @@ impl Card {
     pub const fn of<S: Settings>(about: &'static About) -> Self {
         Self {
             about,
-            check: |v| parse::<S>(v)?.check(),
-            build: |v, net| {
-                let settings = parse::<S>(v)?;
+            check: |about, v| parse::<S>(about, v)?.check(),
+            build: |about, v, net| {
+                let settings = parse::<S>(about, v)?;
                 settings.check()?;
                 settings.build(net)
             },
-            prepares: |_, _| Ok(Vec::new()),
+            prepares: |_, _, _| Ok(Vec::new()),
             defaults: || {
                 serde_yaml::to_value(S::default()).map_err(|e| Error::invalid("method", e.to_string(), "report this"))
             },
@@ -164,7 +164,7 @@ impl Card {
 
     /// The same for a method that needs networks to be trained before.
     pub const fn preparing<S: Prepares>(about: &'static About) -> Self {
-        Self { prepares: |v, modalities| Ok(parse::<S>(v)?.prepares(modalities)), ..Self::of::<S>(about) }
+        Self { prepares: |about, v, modalities| Ok(parse::<S>(about, v)?.prepares(modalities)), ..Self::of::<S>(about) }
     }
 
     /// The settings with their defaults.
@@ -194,7 +194,7 @@ pub fn card(name: &str) -> Result<&'static Card> {
 /// Unknown keys, values out of range, a network that cannot give what the method needs, or an impossible stack.
 pub fn check(section: &Value, modalities: &[String], offers: Offers) -> Result<()> {
     for (card, settings) in sections(section)? {
-        (card.check)(&settings)?;
+        (card.check)(card.about, &settings)?;
         fits(card.about, modalities.len(), offers)?;
         if let Some(inner) = settings.get("inner") {
             check(inner, modalities, offers)?;
@@ -223,7 +223,7 @@ pub fn build(section: &Value, net: &NetSpec) -> Result<Box<dyn Method>> {
 pub fn preparations(section: &Value, modalities: &[String]) -> Result<BTreeSet<Preparation>> {
     let mut all = BTreeSet::new();
     for (card, settings) in sections(section)? {
-        all.extend((card.prepares)(&settings, modalities)?);
+        all.extend((card.prepares)(card.about, &settings, modalities)?);
         if let Some(inner) = settings.get("inner") {
             all.extend(preparations(inner, modalities)?);
         }
@@ -234,6 +234,11 @@ pub fn preparations(section: &Value, modalities: &[String]) -> Result<BTreeSet<P
 /// The gradient function that a section describes, for a method that wraps it.
 pub(crate) fn inner(section: &Value, net: &NetSpec) -> Result<Box<dyn GradFn>> {
     stack(section, net)?.gradient()
+}
+
+/// The method that a section describes, for one that wraps whole methods.
+pub(crate) fn inner_method(section: &Value, net: &NetSpec) -> Result<Box<dyn Method>> {
+    stack(section, net)?.method()
 }
 
 /// The methods that a section names, each with its settings.
@@ -267,7 +272,7 @@ fn unnamed() -> Error {
 /// Makes every method of a section and joins them.
 fn stack(section: &Value, net: &NetSpec) -> Result<Built> {
     let built = |(card, settings): (&'static Card, Value)| -> Result<_> {
-        Ok((card.about.name, (card.build)(&settings, net)?))
+        Ok((card.about.name, (card.build)(card.about, &settings, net)?))
     };
     let mut built = sections(section)?.into_iter().map(built);
     let (mut name, mut whole) = built.next().ok_or_else(unnamed)??;
@@ -350,11 +355,14 @@ fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
 }
 
 /// The typed settings of a section.
-fn parse<S: Settings>(section: &Value) -> Result<S> {
+fn parse<S: Settings>(about: &About, section: &Value) -> Result<S> {
     serde_path_to_error::deserialize(section.clone()).map_err(|e| {
         let path = e.path().to_string();
         let place = if path == "." { "method".into() } else { format!("method.{path}") };
-        Error::invalid(place, e.into_inner().to_string(), "see `list methods` for its settings")
+        let key = path.split(['.', '[']).next();
+        let remedy = about.settings.iter().find(|s| Some(s.name) == key).map(|s| format!("use {}", s.range));
+        let remedy = remedy.unwrap_or_else(|| "see `list methods` for its settings".into());
+        Error::invalid(place, e.into_inner().to_string(), remedy)
     })
 }
 
@@ -369,12 +377,15 @@ pub(crate) fn order(key: &str, names: Option<&[String]>, net: &NetSpec) -> Resul
     names.iter().map(index).collect()
 }
 
-/// Checks that a number lies in a range; `key` is the setting's.
+/// Checks that a number lies in a range; `key` is the setting's. `f64::MIN_POSITIVE` stands for anything above 0, `f64::MAX`
+/// for no upper end.
 pub(crate) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if value.is_finite() && (low..=high).contains(&value) {
         return Ok(());
     }
-    Err(Error::invalid(format!("method.{key}"), format!("is {value}"), format!("use a number from {low} to {high}")))
+    let lower = if low == f64::MIN_POSITIVE { "above 0".into() } else { format!("from {low}") };
+    let range = if high == f64::MAX { lower.replace("from", "of at least") } else { format!("{lower} to {high}") };
+    Err(Error::invalid(format!("method.{key}"), format!("is {value}"), format!("use a number {range}")))
 }
 
 #[cfg(test)]

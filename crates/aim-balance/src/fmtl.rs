@@ -8,9 +8,9 @@
 //! heads, fusion: s_i
 //! ```
 //! The fused task perturbs all encoders, task m encoder m; as encoders are disjoint, one perturbed pass serves all modalities.
-//! AGG: `mgda` (exact, not normalised, not multiplied by the number of tasks), `pcgrad` (sum), `cagrad`, `imtl`. What the
-//! tasks share in a multimodal network is our reading; the paper treats tasks of one input. Defaults: rho 0.05 and c 0.4 of
-//! the official code's plain runs. `rho_*: 0` leaves the aggregation of the losses' gradients alone.
+//! AGG: `mgda` (exact, not normalised, not multiplied by the number of tasks), `pcgrad` (sum), `cagrad`, `imtl`, `nash`,
+//! `fairgrad`. What the tasks share in a multimodal network is our reading; the paper treats tasks of one input. Defaults: rho
+//! 0.05 and c 0.4 of the official code's plain runs. `rho_*: 0` leaves the aggregation of the losses' gradients alone.
 
 use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Output, Part, Pass, Plain, Report, Result, Role, Stateless, Step};
 use candle_core::Tensor;
@@ -39,13 +39,22 @@ pub static ABOUT: About = About {
         them.",
         "MGDA is exact and takes gradients as they are; one released script normalises them first and multiplies the \
         result by the number of tasks.",
+        "NashMTL and FairGrad keep the length of their direction in proportion to the gradients (as the code of \
+        NashMTL does, without its clipping to norm 1), so that a vanishing flat part is not blown up.",
         "Perturbations are plain as in the paper's equations; the released runs take the adaptive form with rho 2.",
     ],
     settings: &[
-        Setting::new("aggregation", "cagrad", "mgda | pcgrad | cagrad | imtl", "how two gradients become one", "ours"),
+        Setting::new(
+            "aggregation",
+            "cagrad",
+            "mgda | pcgrad | cagrad | imtl | nash | fairgrad",
+            "how two gradients become one",
+            "ours",
+        ),
         Setting::new("rho_shared", "0.05", "0 to 100", "radius in the encoders", "released code (plain form)"),
         Setting::new("rho_head", "0.05", "0 to 100", "radius in the heads", "released code (plain form)"),
         Setting::new("c", "0.4", "0 to 1", "radius of CAGrad", "released code"),
+        Setting::new("fairness", "2", "above 0, to 100", "fairness of FairGrad; nash has 1", "ours"),
         Setting::new("rescale", "1", "0 | 1 | 2", "rescaling of CAGrad", "third party (LibMTL)"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
@@ -63,6 +72,10 @@ pub enum Aggregation {
     CaGrad,
     /// Equal projections.
     Imtl,
+    /// Bargaining solution.
+    Nash,
+    /// As fair as `fairness`.
+    FairGrad,
 }
 
 /// Settings of `fmtl`.
@@ -77,13 +90,16 @@ pub struct Fmtl {
     pub rho_head: f64,
     /// Radius of CAGrad.
     pub c: f64,
+    /// Fairness of FairGrad.
+    pub fairness: f64,
     /// Rescaling of CAGrad.
     pub rescale: u8,
 }
 
 impl Default for Fmtl {
     fn default() -> Self {
-        Self { aggregation: Aggregation::CaGrad, rho_shared: 0.05, rho_head: 0.05, c: 0.4, rescale: 1 }
+        let aggregation = Aggregation::CaGrad;
+        Self { aggregation, rho_shared: 0.05, rho_head: 0.05, c: 0.4, fairness: 2., rescale: 1 }
     }
 }
 
@@ -92,6 +108,7 @@ impl Settings for Fmtl {
         within("rho_shared", self.rho_shared, 0., 100.)?;
         within("rho_head", self.rho_head, 0., 100.)?;
         within("c", self.c, 0., 1.)?;
+        within("fairness", self.fairness, f64::MIN_POSITIVE, 100.)?;
         within("rescale", f64::from(self.rescale), 0., 2.)
     }
     fn build(self, _: &NetSpec) -> Result<Built> {
@@ -187,6 +204,8 @@ impl Fmtl {
             Aggregation::PcGrad => aggregate::pcgrad(&gram, &[vec![1], vec![0]]),
             Aggregation::CaGrad => aggregate::cagrad(&gram, self.c, self.rescale).0,
             Aggregation::Imtl => aggregate::imtl(&gram)?,
+            Aggregation::Nash => aggregate::fair(&gram, 1.),
+            Aggregation::FairGrad => aggregate::fair(&gram, self.fairness),
         };
         let mut sum = Grads::default();
         grads.iter().zip(factors).try_for_each(|(g, f)| sum.add_scaled(g, f))?;

@@ -9,7 +9,7 @@
 
 use aim_core::{
     EpochStart, EpochWork, Error, GradOp, Grads, Idle, Loss, NetSpec, Objective, Preparation, Report, Result, Seen,
-    Stateless,
+    State, Stateful, Stateless,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::card::{About, Needs, Prepares, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::ogm::scores;
 use crate::stack::Built;
-use crate::teacher::Teacher;
+use crate::teacher::{self, Teacher};
 use crate::umt::distance;
 use crate::util::divergence;
 
@@ -102,7 +102,15 @@ struct Distilled {
     teachers: Vec<Teacher>,
 }
 
-impl Stateless for Distilled {}
+impl Stateful for Distilled {
+    fn state(&self) -> Result<State> {
+        Ok(teacher::save(&self.teachers))
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.teachers = teacher::load(state)?;
+        Ok(())
+    }
+}
 
 impl EpochWork for Distilled {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {

@@ -9,11 +9,13 @@ pub mod agm;
 pub mod aim;
 pub mod amco;
 pub mod amss;
+pub mod arl;
 pub mod arm;
 mod card;
 pub mod cml;
 pub mod dnr;
 mod eigen;
+pub mod ema;
 pub mod ensemble;
 pub mod equilibrium;
 pub mod fmtl;
@@ -28,6 +30,7 @@ pub mod lfm;
 pub mod lora;
 pub mod ma_afs;
 pub mod mbcd;
+pub mod mbsd;
 pub mod mla;
 pub mod mlb;
 pub mod mmcosine;
@@ -64,6 +67,7 @@ pub static CARDS: &[Card] = &[
     Card::of::<mmpareto::MmPareto>(&mmpareto::ABOUT),
     Card::of::<fmtl::Fmtl>(&fmtl::ABOUT),
     Card::of::<sam::Sam>(&sam::ABOUT),
+    Card::of::<ema::Ema>(&ema::ABOUT),
     Card::of::<msam::MSam>(&msam::ABOUT),
     Card::of::<agm::Agm>(&agm::ABOUT),
     Card::of::<cml::Cml>(&cml::ABOUT),
@@ -74,6 +78,8 @@ pub static CARDS: &[Card] = &[
     Card::of::<qmf::Qmf>(&qmf::ABOUT),
     Card::of::<lfm::Lfm>(&lfm::ABOUT),
     Card::of::<mlb::Mlb>(&mlb::ABOUT),
+    Card::of::<mbsd::Mbsd>(&mbsd::ABOUT),
+    Card::of::<arl::Arl>(&arl::ABOUT),
     Card::of::<inforeg::InfoReg>(&inforeg::ABOUT),
     Card::of::<mla::Mla>(&mla::ABOUT),
     Card::of::<rates::Mslr>(&rates::MSLR),

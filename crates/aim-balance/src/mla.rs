@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Setting, Settings};
 use crate::stack::Built;
-use crate::util::sample_losses;
+use crate::util::{number, sample_losses};
 
 /// Card of [`Mla`].
 pub static ABOUT: About = About {
@@ -114,11 +114,19 @@ impl Method for Alternating {
             report.note(format!("unimodal.{name}"), logits);
         }
         for (i, &m) in self.order.clone().iter().enumerate() {
+            if !anyone_has(m, cx.batch)? {
+                continue;
+            }
             let prefix = format!("substep{}", i + 1);
             let loss = unimodal_loss(cx, &out.features, m)?;
             report.note(format!("loss.{}", names[m]), &loss);
             let mut grads = Grads::of(&loss, net.params())?;
-            self.project(&mut grads, &out.features[m], cx, (&prefix, &mut report))?;
+            self.project(
+                &mut grads,
+                &mean_present(&out.features[m].detach(), m, cx.batch)?,
+                cx,
+                (&prefix, &mut report),
+            )?;
             cx.descend(&grads)?;
             if cx.trace {
                 report.note(format!("{prefix}.P"), &self.projector);
@@ -133,14 +141,21 @@ fn unimodal_loss(cx: &Step<'_>, features: &[Tensor], m: usize) -> Result<Tensor>
     let features: Vec<Tensor> =
         features.iter().enumerate().map(|(j, x)| if j == m { x.clone() } else { x.detach() }).collect();
     let out = cx.net.fuse(features, None, &mut Pass::train(cx.draws()))?;
-    let losses = sample_losses(&out.unimodal[m], cx.batch)?;
-    match &cx.batch.present {
-        None => Ok(losses.mean_all()?),
-        Some(present) => {
-            let present = present.narrow(1, m, 1)?.squeeze(1)?.to_dtype(DType::F32)?;
-            Ok(((losses * &present)?.sum_all()? / (present.sum_all()? + 1e-12)?)?)
-        }
-    }
+    Ok(mean_present(&sample_losses(&out.unimodal[m], cx.batch)?.unsqueeze(1)?, m, cx.batch)?.sum_all()?)
+}
+
+/// Mean `[1, width]` of rows over the samples that have modality m; 0 if none has.
+fn mean_present(rows: &Tensor, m: usize, batch: &Batch) -> Result<Tensor> {
+    let Some(present) = &batch.present else { return Ok(rows.mean_keepdim(0)?) };
+    let present = present.narrow(1, m, 1)?.to_dtype(rows.dtype())?;
+    let count = number(&present.sum_all()?)?.max(1.);
+    Ok((rows.broadcast_mul(&present)?.sum_keepdim(0)? / count)?)
+}
+
+/// Whether any sample of the batch has modality m.
+fn anyone_has(m: usize, batch: &Batch) -> Result<bool> {
+    let Some(present) = &batch.present else { return Ok(true) };
+    Ok(number(&present.narrow(1, m, 1)?.to_dtype(DType::F64)?.sum_all()?)? > 0.)
 }
 
 /// Regulariser of the projector's update: from 0.1 to 0.01 along the epoch.
@@ -152,14 +167,14 @@ impl Alternating {
     fn project(
         &mut self,
         grads: &mut Grads,
-        feature: &Tensor,
+        mean: &Tensor,
         cx: &Step<'_>,
         (prefix, report): (&str, &mut Report),
     ) -> Result<()> {
         let skip = (self.settings.skip_first && !self.started) || self.settings.projection == Projection::None;
         self.started = true;
         if self.settings.projection == Projection::Current && !skip {
-            self.learn(feature, alpha(cx))?;
+            self.learn(mean, alpha(cx))?;
         }
         let projector = self.projector.clone();
         grads.map(cx.net.params(), |name, role, grad| {
@@ -172,14 +187,14 @@ impl Alternating {
             Ok(if skip { None } else { Some(grad.matmul(&projector.t()?)?) })
         })?;
         if self.settings.projection == Projection::Previous && !skip {
-            self.learn(feature, alpha(cx))?;
+            self.learn(mean, alpha(cx))?;
         }
         Ok(())
     }
 
-    /// Takes the direction of a mean feature out of the projector.
-    fn learn(&mut self, feature: &Tensor, alpha: f64) -> Result<()> {
-        let r = feature.detach().mean(0)?.unsqueeze(1)?;
+    /// Takes the direction of a mean feature `[1, width]` out of the projector.
+    fn learn(&mut self, mean: &Tensor, alpha: f64) -> Result<()> {
+        let r = mean.t()?;
         let k = self.projector.matmul(&r)?;
         let scale = (r.t()?.matmul(&k)? + alpha)?;
         self.projector = (&self.projector - k.matmul(&k.t()?)?.broadcast_div(&scale)?)?;

@@ -33,8 +33,8 @@ pub static ABOUT: About = About {
     of the training split",
     departs: &[
         "The size of the coefficients is the paper's; the released code has 0 or 1 (`coefficient: binary`).",
-        "The entropy term acts in every epoch if it is on; in the paper it acts in the first ones, in the released \
-        script it is absent.",
+        "The entropy term is off by default, as it is absent from the released script; the paper has it in its first \
+        `entropy_epochs`, without a number.",
         "Prototypes come from samples of the training split drawn anew each epoch; the released code takes the first \
         batches, for some sets of the validation or test split.",
         "A class without samples keeps its prototype and distances have a floor, because the released code divides by \
@@ -49,9 +49,11 @@ pub static ABOUT: About = About {
             "weight of the entropy of the one ahead",
             "released code, which has no such term",
         ),
+        Setting::new("entropy_epochs", "all", "epochs", "first epochs in which the entropy counts", "ours"),
         Setting::new("coefficient", "paper", "paper | binary", "form of beta and gamma", "paper"),
         Setting::new("momentum", "0.2", "0 to 1", "share of the old prototypes", "released code"),
-        Setting::new("share", "0.1", "0 to 1", "share of the training set for prototypes", "paper"),
+        Setting::new("share", "0.1", "above 0, to 1", "share of the training set for prototypes", "paper"),
+        Setting::new("modulation_ends", "100", "an epoch", "last epoch with prototypes", "released code"),
     ],
     needs: Needs { at_most: Some(2), ..Needs::NONE },
 };
@@ -74,17 +76,22 @@ pub struct Pmr {
     pub alpha: f64,
     /// Weight of the entropy.
     pub mu: f64,
+    /// First epochs in which the entropy counts; all by default.
+    pub entropy_epochs: Option<usize>,
     /// Form of the coefficients.
     pub coefficient: Coefficient,
     /// Share of the old prototypes.
     pub momentum: f64,
     /// Share of the training set for prototypes.
     pub share: f64,
+    /// Last epoch with prototypes.
+    pub modulation_ends: usize,
 }
 
 impl Default for Pmr {
     fn default() -> Self {
-        Self { alpha: 1., mu: 0., coefficient: Coefficient::Paper, momentum: 0.2, share: 0.1 }
+        let (entropy_epochs, coefficient) = (None, Coefficient::Paper);
+        Self { alpha: 1., mu: 0., entropy_epochs, coefficient, momentum: 0.2, share: 0.1, modulation_ends: 100 }
     }
 }
 
@@ -93,10 +100,17 @@ impl Settings for Pmr {
         within("alpha", self.alpha, 0., 100.)?;
         within("mu", self.mu, 0., 100.)?;
         within("momentum", self.momentum, 0., 1.)?;
-        within("share", self.share, 0., 1.)
+        within("share", self.share, f64::MIN_POSITIVE, 1.)
     }
     fn build(self, _: &NetSpec) -> Result<Built> {
         Ok(Built::objective(Prototypical { settings: self, prototypes: Vec::new() }))
+    }
+}
+
+impl Pmr {
+    /// Whether training is joint in an epoch.
+    fn rests(&self, epoch: usize) -> bool {
+        epoch > self.modulation_ends || (self.alpha == 0. && self.mu == 0.)
     }
 }
 
@@ -112,13 +126,15 @@ impl Objective for Prototypical {
         let given = names.iter().map(|name| seen.batch.given.get(&format!("proto.{name}")).cloned());
         let prototypes = given.collect::<Option<Vec<_>>>().unwrap_or_else(|| self.prototypes.clone());
         let mut losses = vec![Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?)];
-        if prototypes.is_empty() || (self.settings.alpha == 0. && self.settings.mu == 0.) {
+        let epoch = seen.clock.epoch;
+        if prototypes.is_empty() || self.settings.rests(epoch) {
             return Ok(losses);
         }
         let distance = |(z, c): (&Tensor, &Tensor)| distances(z, c);
         let distances = seen.out.features.iter().zip(&prototypes).map(distance).collect::<Result<Vec<_>>>()?;
         let (beta, gamma) = self.coefficients(&distances, &seen.batch.labels, report)?;
-        let Pmr { alpha, mu, .. } = self.settings;
+        let alpha = self.settings.alpha;
+        let mu = if self.settings.entropy_epochs.is_none_or(|first| epoch < first) { self.settings.mu } else { 0. };
         for (m, (behind, ahead)) in [(beta, gamma), (gamma, beta)].into_iter().enumerate() {
             let (name, scores) = (&names[m], distances[m].neg()?);
             report.note(format!("dist.{name}"), &distances[m]);
@@ -225,7 +241,7 @@ pub fn blend(old: &Tensor, new: &Tensor, momentum: f64) -> Result<Tensor> {
 
 impl EpochWork for Prototypical {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
-        if self.settings.alpha == 0. && self.settings.mu == 0. {
+        if self.settings.rests(cx.clock.epoch) {
             return Ok(());
         }
         let means = (0..cx.net.modalities()).map(|m| self.class_means(cx, m)).collect::<Result<Vec<_>>>()?;

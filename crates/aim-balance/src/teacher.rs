@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aim_core::{Alone, EpochStart, Net, Part, Pass, Result, Role, View};
+use aim_core::{Alone, EpochStart, Net, Part, Pass, Result, Role, State, View};
 use candle_core::Tensor;
 
 /// The encoder and head of a modality that was trained alone, as a view of the run's own network.
@@ -36,6 +36,27 @@ impl Teacher {
     pub(crate) fn logits(&self, feature: &Tensor) -> Result<Tensor> {
         Ok(aim_ops::linear(feature, &self.weight, Some(&self.bias))?)
     }
+}
+
+/// The teachers as state: a run that goes on in mid-epoch has no other way to them.
+pub(crate) fn save(teachers: &[Teacher]) -> State {
+    let mut state = State::default();
+    for (m, Teacher { view, weight, bias }) in teachers.iter().enumerate() {
+        let heads = [("weight".to_owned(), weight.clone()), ("bias".to_owned(), bias.clone())];
+        let encoder = view.iter().map(|(name, t)| (format!("encoder.{name}"), t.clone()));
+        state.nest(&format!("teacher.{m}"), State(encoder.chain(heads).collect()));
+    }
+    state
+}
+
+/// What [`save`] saved.
+pub(crate) fn load(state: &State) -> Result<Vec<Teacher>> {
+    let parts = (0..).map(|m| state.part(&format!("teacher.{m}"))).take_while(|part| !part.0.is_empty());
+    let one = |part: State| {
+        let view = part.part("encoder").0.into_iter().map(|(name, t)| (name.into(), t)).collect();
+        Ok(Teacher { view, weight: part.tensor("weight")?.clone(), bias: part.tensor("bias")?.clone() })
+    };
+    parts.map(one).collect()
 }
 
 pub(crate) fn is_adapter(role: Role) -> bool {

@@ -6,14 +6,14 @@
 //! ```
 //! `z_m` is the feature of modality m, `t_m` that of its teacher: the same architecture, trained on m alone before the run.
 
-use aim_core::{EpochStart, EpochWork, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, Stateless};
+use aim_core::{EpochStart, EpochWork, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, State, Stateful};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Prepares, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
-use crate::teacher::Teacher;
+use crate::teacher::{self, Teacher};
 
 /// Card of [`Umt`].
 pub static ABOUT: About = About {
@@ -69,7 +69,15 @@ struct Taught {
     teachers: Vec<Teacher>,
 }
 
-impl Stateless for Taught {}
+impl Stateful for Taught {
+    fn state(&self) -> Result<State> {
+        Ok(teacher::save(&self.teachers))
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.teachers = teacher::load(state)?;
+        Ok(())
+    }
+}
 
 impl EpochWork for Taught {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {

@@ -199,7 +199,20 @@ impl<'a> Pass<'a> {
         self.kept.unwrap_or_default()
     }
 
-    /// The tensor that stands for a parameter in this pass.
+    /// Runs `f` with this pass, seeing `view`'s weights where it does not show others itself: for networks that are views
+    /// of another.
+    pub fn seeing<T>(&mut self, view: &View, f: impl FnOnce(&mut Pass<'_>) -> T) -> T {
+        let both = self.view.map(|own| view.iter().chain(own).map(|(k, t)| (k.clone(), t.clone())).collect::<View>());
+        let (train, norm, subset, draws) = (self.train, self.norm, self.subset, self.draws);
+        let (view, kept) = (Some(both.as_ref().unwrap_or(view)), self.kept.take());
+        let mut pass = Pass { train, norm, subset, view, ops: &mut *self.ops, kept, draws };
+        let out = f(&mut pass);
+        let kept = pass.kept;
+        self.kept = kept;
+        out
+    }
+
+    /// The tensor that stands for a parameter or buffer in this pass.
     pub fn weight(&self, handle: &Handle) -> Tensor {
         let viewed = self.view.and_then(|v| v.get(&handle.name));
         viewed.unwrap_or_else(|| handle.var.as_tensor()).clone()

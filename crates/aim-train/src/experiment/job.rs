@@ -126,7 +126,11 @@ impl<'a> Job<'a> {
     }
 }
 
-fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Result<()> {
+/// Files the weights of a preparation.
+///
+/// # Errors
+/// If they lack the head of a modality alone.
+pub fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Result<()> {
     let Preparation::Alone { modality } = which else {
         prepared.joint = Some(view);
         return Ok(());

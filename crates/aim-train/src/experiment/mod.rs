@@ -8,7 +8,7 @@ mod results;
 mod tables;
 
 pub use console::Console;
-pub use job::{Job, Shared, restrict};
+pub use job::{Job, Shared, restrict, store};
 pub use jobs::{Options, run};
 pub use report::{Written, write};
 pub use results::{Results, RowResults, RunResults};

@@ -1,0 +1,172 @@
+//! Training by hand: steps without folders, schedules and probes, so that a test can stop, save and go on anywhere.
+
+use std::path::Path;
+
+use aim_core::{Batch, Clock, EpochStart, Method, Net, Optim, Prepared, Result, Samples, Split, State, Step};
+use aim_data::{Dataset, Loader};
+use aim_fusion::LateFusion;
+use aim_train::{
+    config::RunConfig,
+    experiment::{restrict, store},
+    metrics,
+    run::{Checkpoint, network},
+};
+use candle_core::Device;
+
+/// A run of one method that is driven step by step.
+pub struct Course<'a> {
+    config: &'a RunConfig,
+    data: Dataset,
+    prepared: Prepared,
+    seed: u64,
+    net: LateFusion,
+    method: Box<dyn Method>,
+    opt: Box<dyn Optim>,
+    /// Steps done.
+    done: usize,
+}
+
+impl<'a> Course<'a> {
+    /// A fresh network, method and optimizer.
+    ///
+    /// # Errors
+    /// If the configuration does not fit the data.
+    pub fn new(config: &'a RunConfig, data: &Dataset, seed: u64) -> Result<Self> {
+        let prepared = prepare(config, data, seed)?;
+        let data = restrict(config, data)?;
+        let net = network(config, &data, seed, &Device::Cpu)?;
+        let method = aim_balance::build(&config.method, net.spec())?;
+        Ok(Self { opt: config.optimizer.build(), config, data, prepared, seed, net, method, done: 0 })
+    }
+
+    /// Goes on after `done` steps from what [`save`](Self::save) gave.
+    ///
+    /// # Errors
+    /// If the state does not fit.
+    pub fn resumed(config: &'a RunConfig, data: &Dataset, seed: u64, saved: &[u8], done: usize) -> Result<Self> {
+        let state = Checkpoint::from_bytes(Path::new("saved"), saved)?.state;
+        let mut course = Self { done, ..Self::new(config, data, seed)? };
+        course.net.params().load(&state.part("net").0)?;
+        course.opt.load(&state.part("optimizer"))?;
+        course.method.load(&state.part("method"))?;
+        Ok(course)
+    }
+
+    /// Trains until `end` steps are done.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn train(&mut self, end: usize) -> Result<()> {
+        let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
+        let (per_epoch, seed) = (loader.batches(), self.seed);
+        while self.done < end {
+            let epoch = self.done / per_epoch;
+            let mut clock =
+                Clock { epoch, epochs: self.config.train.epochs, step: self.done, steps_per_epoch: per_epoch };
+            let (net, opt) = (&self.net as &dyn Net, self.opt.as_mut());
+            if self.done.is_multiple_of(per_epoch) {
+                let prepared = &self.prepared;
+                let samples = &Whole { data: &self.data, batch: self.config.train.batch };
+                self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
+            }
+            for batch in loader.epoch(seed, epoch).skip(self.done % per_epoch).take(end - self.done) {
+                let mut step = Step { net, opt: &mut *opt, batch: &batch?, clock, seed, trace: false };
+                self.method.step(&mut step)?;
+                clock.step += 1;
+            }
+            self.done = clock.step;
+        }
+        Ok(())
+    }
+
+    /// The work before the first epoch and one step on a batch of the caller's.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn step(&mut self, batch: &Batch) -> Result<()> {
+        let clock = Clock { epoch: 0, epochs: self.config.train.epochs, step: 0, steps_per_epoch: 1 };
+        let (net, opt, seed) = (&self.net as &dyn Net, self.opt.as_mut(), self.seed);
+        let (samples, prepared) = (&Whole { data: &self.data, batch: self.config.train.batch }, &self.prepared);
+        self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
+        self.method.step(&mut Step { net, opt, batch, clock, seed, trace: false }).map(drop)
+    }
+
+    /// The method's fused answers.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn answers(&self, batch: &Batch) -> Result<Vec<Vec<f32>>> {
+        Ok(self.method.infer(&self.net, batch)?.logits.to_vec2()?)
+    }
+
+    /// Trains through the whole run.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn finish(&mut self) -> Result<()> {
+        let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
+        self.train(loader.batches() * self.config.train.epochs)
+    }
+
+    /// Mean loss of the method's answers on the training split.
+    ///
+    /// # Errors
+    /// Those of the method, and answers that are not finite.
+    pub fn loss(&self) -> Result<f64> {
+        let answers = metrics::evaluate(&self.net, self.method.as_ref(), &self.data.train, &Device::Cpu)?;
+        Ok(answers.scores(&self.net.spec().modalities, self.data.classes())?.loss)
+    }
+
+    /// Weights and buffers.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
+    pub fn weights(&self) -> Result<Vec<u8>> {
+        bytes(State(self.net.params().tensors()))
+    }
+
+    /// Everything that a restart needs.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        let mut state = State::default();
+        state.nest("net", State(self.net.params().tensors()));
+        state.nest("method", self.method.state()?);
+        state.nest("optimizer", self.opt.state()?);
+        bytes(state)
+    }
+}
+
+/// Trains what the method needs before its run.
+fn prepare(config: &RunConfig, data: &Dataset, seed: u64) -> Result<Prepared> {
+    let mut prepared = Prepared::default();
+    for which in aim_balance::preparations(&config.method, &config.modalities())? {
+        let config = config.preparation(&which);
+        let mut course = Course::new(&config, data, seed)?;
+        course.finish()?;
+        let weights = course.net.params().snapshot()?.into_iter().map(|(k, t)| (k.into(), t)).collect();
+        store(&mut prepared, &which, weights)?;
+    }
+    Ok(prepared)
+}
+
+fn bytes(state: State) -> Result<Vec<u8>> {
+    Checkpoint { log: Vec::new(), best: None, state }.to_bytes()
+}
+
+/// Whole splits for the work between epochs.
+struct Whole<'a> {
+    data: &'a Dataset,
+    batch: usize,
+}
+
+impl Samples for Whole<'_> {
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        let subset = match split {
+            Split::Train => &self.data.train,
+            Split::Validation => &self.data.validation,
+        };
+        Loader::new(subset, self.batch, &Device::Cpu).in_order().try_for_each(|batch| visit(&batch?))
+    }
+}

@@ -1,0 +1,232 @@
+//! What holds for every method in the table: its neutral setting, three modalities, a loss that falls, bits that repeat, a
+//! state that survives a stop in mid-epoch.
+
+use aim_balance::{CARDS, Card, Needs};
+use aim_core::Batch;
+use aim_tests::{
+    Course, World,
+    cases::{self, Neutral, active, find, section},
+    fusion,
+};
+use aim_train::config::RunConfig;
+use candle_core::{Device, Tensor};
+
+const CNN: &str = "name: cnn, widths: [4, 8]";
+
+/// Two modalities and a few steps an epoch.
+fn small() -> World {
+    World::two(60, CNN, "{epochs: 3, batch: 20}")
+}
+
+/// Asks every card and tells all failures at once.
+fn every(ask: impl Fn(&Card) -> Result<(), String>) {
+    let failures = CARDS.iter().filter_map(|card| Some(format!("{}: {}", card.about.name, ask(card).err()?)));
+    let failures: Vec<_> = failures.collect();
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), CARDS.len(), failures.join("\n"));
+}
+
+fn course<'a>(config: &'a RunConfig, world: &World, seed: u64) -> Result<Course<'a>, String> {
+    Course::new(config, &world.data, seed).map_err(|e| e.to_string())
+}
+
+/// Weights and the loss of the answers after a whole run.
+fn trained(config: &RunConfig, world: &World, seed: u64) -> Result<(Vec<u8>, u64), String> {
+    let mut course = course(config, world, seed)?;
+    let mut run = || -> aim_core::Result<_> {
+        course.finish()?;
+        Ok((course.weights()?, course.loss()?.to_bits()))
+    };
+    run().map_err(|e| e.to_string())
+}
+
+fn config(world: &World, needs: Needs, method: &str) -> Result<RunConfig, String> {
+    world.config(method, needs, fusion(needs)).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_neutral_setting_equals_its_base() {
+    let world = small();
+    every(|card| {
+        let name = card.about.name;
+        let case = find(name).ok_or("has no line in tests/src/cases.rs")?;
+        let Neutral::Equals(settings, base) = case.neutral else { return Ok(()) };
+        let base_needs = aim_balance::card(base).map_err(|e| e.to_string())?.about.needs;
+        let needs = Needs { uni_heads: card.about.needs.uni_heads || base_needs.uni_heads, ..card.about.needs };
+        let neutral = config(&world, needs, &section(name, settings))?;
+        let base = serde_yaml::from_str(&section(base, "")).map_err(|e| e.to_string())?;
+        let base = RunConfig { method: base, ..neutral.clone() };
+        let base = trained(&base, &world, 1)?;
+        if trained(&neutral, &world, 1)? != base {
+            return Err(format!("{settings} differs from its base"));
+        }
+        // MSES waits for a validation loss that rises.
+        let active = trained(&config(&world, needs, &active(name))?, &world, 1)?;
+        if active == base && name != "mses" { Err("does nothing with its active settings".into()) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn three_modalities_are_trained_or_refused() {
+    let world = World::three("{epochs: 2, batch: 32}");
+    every(|card| {
+        let config = config(&world, card.about.needs, &active(card.about.name));
+        if card.about.needs.at_most.is_some_and(|m| m < 3) {
+            return config.err().map(drop).ok_or_else(|| "is not refused".into());
+        }
+        trained(&config?, &world, 0).map(drop)
+    });
+}
+
+#[test]
+fn the_loss_falls() {
+    let world = World::two(300, CNN, "{epochs: 12, batch: 30}").optimizer("{name: adam, lr: 0.01}");
+    every(|card| {
+        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let mut course = course(&config, &world, 0)?;
+        let before = course.loss().map_err(|e| e.to_string())?;
+        course.finish().map_err(|e| e.to_string())?;
+        let after = course.loss().map_err(|e| e.to_string())?;
+        if after < 0.95 * before { Ok(()) } else { Err(format!("from {before:.3} to {after:.3}")) }
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
+    let world = small();
+    every(|card| {
+        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let first = trained(&config, &world, 0)?;
+        match (first == trained(&config, &world, 0)?, first == trained(&config, &world, 1)?) {
+            (true, false) => Ok(()),
+            (same, _) => Err(if same { "does not depend on the seed" } else { "differs in a second run" }.into()),
+        }
+    });
+}
+
+#[test]
+fn the_state_survives_a_stop_in_mid_epoch() {
+    let world = small();
+    every(|card| {
+        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let mut whole = course(&config, &world, 0)?;
+        // Three steps an epoch: stops after the first of an epoch, before the last, and between two epochs.
+        for stop in [1, 3, 5] {
+            whole.train(stop).map_err(|e| e.to_string())?;
+            let saved = whole.save().map_err(|e| e.to_string())?;
+            let resumed = Course::resumed(&config, &world.data, 0, &saved, stop);
+            let mut resumed = resumed.map_err(|e| format!("after step {stop}: {e}"))?;
+            let again = resumed.save().map_err(|e| e.to_string())?;
+            if again != saved {
+                return Err(format!("another state after loading that of step {stop}"));
+            }
+            resumed.train(9).map_err(|e| format!("after step {stop}: {e}"))?;
+            let mut alone = course(&config, &world, 0)?;
+            alone.train(9).map_err(|e| e.to_string())?;
+            if resumed.save().ok() != alone.save().ok() {
+                return Err(format!("goes another way after a stop at step {stop}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// A batch in which the first sample lacks the first modality and nobody has the last; `noise` stands where nothing is known.
+fn incomplete(world: &World, modalities: usize, noise: f64) -> aim_core::Result<Batch> {
+    let mut batch = world.data.train.batch(&(0..8).collect::<Vec<_>>(), &Device::Cpu)?;
+    let known = |i: usize, m: usize| !(i == 0 && m == 0) && m + 1 < modalities;
+    for (m, x) in batch.inputs.iter_mut().enumerate() {
+        let keep: Vec<f32> = (0..8).map(|i| f32::from(known(i, m))).collect();
+        let keep = Tensor::new(keep, &Device::Cpu)?.unsqueeze(1)?;
+        *x = (x.broadcast_mul(&keep)? + ((1. - keep)? * noise)?.broadcast_as(x.shape())?)?;
+    }
+    let present: Vec<f32> = (0..8 * modalities).map(|i| f32::from(known(i / modalities, i % modalities))).collect();
+    batch.present = Some(Tensor::from_vec(present, (8, modalities), &Device::Cpu)?);
+    Ok(batch)
+}
+
+#[test]
+fn what_stands_in_place_of_a_missing_modality_has_no_influence() {
+    let world = World::three("{epochs: 1, batch: 8}");
+    every(|card| {
+        // One modality alone is never missing; IGM mixes samples, whether they have the modality or not.
+        let skipped = card.about.needs.single || card.about.needs.at_most.is_some() || card.about.name == "igm";
+        if skipped {
+            return Ok(());
+        }
+        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let run = |noise| -> aim_core::Result<_> {
+            let (mut course, batch) = (Course::new(&config, &world.data, 0)?, incomplete(&world, 3, noise)?);
+            let before = course.answers(&batch)?;
+            course.step(&batch)?;
+            Ok((before, course.weights()?, course.answers(&batch)?))
+        };
+        let (one, other) = (run(0.).map_err(|e| e.to_string())?, run(9.).map_err(|e| e.to_string())?);
+        match (one.0 == other.0, one.1 == other.1) {
+            (true, true) => Ok(()),
+            (answers, _) => Err(if answers { "it trains on it" } else { "its answers depend on it" }.into()),
+        }
+    });
+}
+
+/// Values beyond a range as the cards write it: `0 to 100`, `above 0`, `above 0, to 1`, `1 or more`, `a | b`, `epochs`.
+fn beyond(range: &str) -> Vec<String> {
+    let number = |text: &str| text.trim().split(' ').next().and_then(|t| t.trim_matches(',').parse::<f64>().ok());
+    if range.contains(" | ") {
+        return vec!["nonsense".into()];
+    }
+    if let Some(rest) = range.strip_prefix("above ") {
+        let top = rest.split_once("to ").and_then(|(_, top)| number(top)).map(|top| top + 1.);
+        return number(rest).into_iter().chain(top).map(|v| v.to_string()).collect();
+    }
+    if let Some((low, high)) = range.split_once(" to ") {
+        let values = number(low).map(|v| v - 1.).into_iter().chain(number(high).map(|v| v + 1.));
+        return values.map(|v| v.to_string()).collect();
+    }
+    match number(range) {
+        Some(low) if range.contains("or more") => vec![(low - 1.).to_string()],
+        _ if range.starts_with("epoch") || range == "an epoch" => vec!["-1".into(), "0.5".into()],
+        _ => vec![],
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_refused_with_its_range() {
+    let world = small();
+    every(|card| {
+        let name = card.about.name;
+        for setting in card.about.settings {
+            let numbers = setting.range.split([' ', ',']).filter(|word| word.parse::<f64>().is_ok());
+            let choices = setting.range.split(" | ").filter(|_| setting.range.contains(" | "));
+            let wanted: Vec<_> = numbers.chain(choices).collect();
+            for value in beyond(setting.range) {
+                let required = if name == "unimodal" { "modality: FIRST, " } else { "" };
+                let method = section(name, &format!("{required}{}: {value}", setting.name));
+                let Err(text) = config(&world, card.about.needs, &method) else {
+                    return Err(format!("{} takes {value}, but its range is {}", setting.name, setting.range));
+                };
+                let place = format!("method.{}", setting.name);
+                if !text.contains(&place) || wanted.iter().any(|w| !text.contains(w)) {
+                    return Err(format!("{}: {value} gives `{text}` without {place} or {wanted:?}", setting.name));
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn cards_name_every_setting_and_no_other() {
+    every(|card| {
+        let defaults = card.defaults().map_err(|e| e.to_string())?;
+        let mut coded: Vec<_> = defaults.as_mapping().into_iter().flatten().filter_map(|(k, _)| k.as_str()).collect();
+        let mut told: Vec<_> = card.about.settings.iter().map(|s| s.name).collect();
+        coded.sort_unstable();
+        told.sort_unstable();
+        if coded == told { Ok(()) } else { Err(format!("has {coded:?}, tells of {told:?}")) }
+    });
+}
+
+#[test]
+fn the_table_of_cases_names_methods_that_exist() {
+    assert!(cases::names().all(|name| CARDS.iter().any(|card| card.about.name == name)));
+}
