@@ -29,6 +29,7 @@ pub mod mlb;
 pub mod mmcosine;
 pub mod mmpareto;
 pub mod msam;
+mod needs;
 pub mod ogm;
 pub mod opm;
 pub mod pmr;
