@@ -2,14 +2,27 @@
 
 use std::process::ExitCode;
 
-use aim_core::Result;
-use clap::ValueEnum;
+use aim_core::{Error, Result};
+use clap::{Args, ValueEnum};
 
-use crate::print;
+use crate::{methods, print};
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// What to list.
+    #[arg(value_enum)]
+    what: What,
+    /// One method alone.
+    #[arg(value_name = "METHOD")]
+    name: Option<String>,
+    /// All methods as the page docs/methods.md.
+    #[arg(long, conflicts_with = "name")]
+    markdown: bool,
+}
 
 /// What can be listed.
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum What {
+enum What {
     /// Balancing methods and baselines.
     Methods,
     /// Encoders.
@@ -22,24 +35,23 @@ pub(crate) enum What {
     Datasets,
 }
 
-impl What {
-    pub(crate) fn print(self) -> Result<ExitCode> {
-        let text: String = match self {
-            Self::Methods => aim_balance::CARDS.iter().map(|c| method(c.about)).collect(),
-            Self::Backbones => aim_backbones::CARDS.iter().map(backbone).collect(),
-            Self::Fusions => aim_fusion::CARDS.iter().map(fusion).collect(),
-            Self::Optimizers => optimizers(),
-            Self::Datasets => aim_data::CARDS.iter().map(dataset).collect(),
+impl List {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let text: String = match self.what {
+            What::Methods if self.markdown => methods::markdown(),
+            What::Methods => methods::terminal(self.name.as_deref())?,
+            _ if self.markdown || self.name.is_some() => {
+                let problem = "METHOD and --markdown belong to `list methods`";
+                return Err(Error::invalid("list", problem, "leave them out"));
+            }
+            What::Backbones => aim_backbones::CARDS.iter().map(backbone).collect(),
+            What::Fusions => aim_fusion::CARDS.iter().map(fusion).collect(),
+            What::Optimizers => optimizers(),
+            What::Datasets => aim_data::CARDS.iter().map(dataset).collect(),
         };
         print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn method(about: &aim_balance::About) -> String {
-    let setting = |s: &aim_balance::Setting| format!("    {} = {} ({}): {}\n", s.name, s.default, s.range, s.meaning);
-    let settings: String = about.settings.iter().map(setting).collect();
-    format!("{}: {}\n    {}\n{settings}\n", about.name, about.idea, about.paper)
 }
 
 fn backbone(c: &aim_backbones::Card) -> String {

@@ -3,6 +3,7 @@
 mod bench;
 mod eval;
 mod list;
+mod methods;
 mod reproduce;
 mod train;
 
@@ -38,11 +39,7 @@ enum Command {
     /// Measure training steps or operations; nothing else should run meanwhile.
     Bench(bench::Bench),
     /// List what there is, with settings, defaults and sources.
-    List {
-        /// What to list.
-        #[arg(value_enum)]
-        what: list::What,
-    },
+    List(list::List),
     /// Run a golden step and compare every expected value; the exit status says whether all agree.
     Step {
         /// Folder of the case.
@@ -106,7 +103,7 @@ fn main() -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
-        Command::List { what } => what.print(),
+        Command::List(command) => command.run(),
         Command::Step { case } => step(&case),
     };
     outcome.unwrap_or_else(|error| {

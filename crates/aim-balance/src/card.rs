@@ -7,6 +7,7 @@ use aim_core::{Error, GradFn, Method, NetSpec, Offers, Preparation, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::Value;
 
+use crate::needs::fits;
 use crate::stack::Built;
 
 /// One setting of a method.
@@ -285,73 +286,6 @@ fn stack(section: &Value, net: &NetSpec) -> Result<Built> {
         name = next_name;
     }
     Ok(whole)
-}
-
-fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
-    let fail = |problem: String, remedy: &str| Err(Error::invalid("method.name", problem, remedy));
-    let (name, needs) = (about.name, about.needs);
-    // One modality alone is one stage of a method with a head of its own for each.
-    let least = if needs.single || needs.deep_heads { 1 } else { 2 };
-    let most = if needs.single { Some(1) } else { needs.at_most };
-    if modalities < least || most.is_some_and(|m| modalities > m) {
-        let wanted = most.map_or(format!("at least {least}"), |m| {
-            if m == least { m.to_string() } else { format!("{least} to {m}") }
-        });
-        return fail(
-            format!("`{name}` works on {wanted} modalities, the network has {modalities}"),
-            "change model.modalities",
-        );
-    }
-    if needs.uni_heads && !offers.uni_heads {
-        return fail(format!("`{name}` needs a head of its own for each modality"), "set model.uni_heads: true");
-    }
-    if needs.unimodal && !offers.unimodal {
-        return fail(
-            format!("`{name}` needs unimodal logits, which the fusion cannot give"),
-            "set model.uni_heads: true",
-        );
-    }
-    if needs.disjoint_heads && !offers.disjoint_heads {
-        return fail(format!("`{name}` needs a head for each modality"), "set model.fusion to separate, sum or mean");
-    }
-    if needs.shared_head && !offers.shared_head {
-        return fail(format!("`{name}` needs one head that reads any modality"), "set model.fusion: shared");
-    }
-    if needs.linear_heads && !offers.linear_heads {
-        let problem = format!("`{name}` needs heads that are linear in each modality's feature");
-        return fail(problem, "set model.fusion to concat, sum, mean or separate");
-    }
-    if needs.deep_heads && !offers.deep_heads {
-        return fail(
-            format!("`{name}` needs heads of several layers"),
-            "set model.fusion: {deep: {hidden: [256, 64]}}",
-        );
-    }
-    if needs.boosted && !offers.boosted {
-        return fail(format!("`{name}` needs the boosted head"), "set model.fusion: {boosted: {hidden: 256}}");
-    }
-    if needs.class_layer && !offers.class_layer {
-        return fail(format!("`{name}` needs a linear layer over the summed logits"), "set model.fusion: sum-linear");
-    }
-    if needs.gates && !offers.gates {
-        return fail(format!("`{name}` needs gates between features"), "set model.fusion: {mmtm: {squeeze: 64}}");
-    }
-    if needs.adapters && !offers.adapters {
-        return fail(format!("`{name}` needs low-rank additions"), "give an encoder `lora: {rank: 4}`");
-    }
-    if needs.scheduled && (!offers.scheduled || offers.uni_heads) {
-        let problem = format!("`{name}` needs scheduled weights with the heads that they are made from");
-        return fail(problem, "set model.fusion: {scheduled: {hidden: 32}} and no model.uni_heads");
-    }
-    if needs.memory && !offers.memory {
-        let problem = format!("`{name}` needs a memory that reads modalities in an order");
-        return fail(problem, "set model.fusion: {memory: {hidden: 64}}");
-    }
-    if needs.primary && !offers.primary {
-        let problem = format!("`{name}` needs a primary modality for each sample");
-        return fail(problem, "set model.fusion: {mods: {}}");
-    }
-    Ok(())
 }
 
 /// The typed settings of a section.

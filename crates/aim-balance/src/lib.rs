@@ -37,6 +37,7 @@ pub mod mmcosine;
 pub mod mmpareto;
 pub mod mods;
 pub mod msam;
+mod needs;
 pub mod ogm;
 pub mod opm;
 pub mod pmr;
