@@ -56,8 +56,11 @@ impl Source for Mosi {
     }
 }
 
+/// Label and split of each row.
+type Rows = (Vec<u32>, Vec<Part>);
+
 /// A modality's training file with its test file behind it.
-fn utterances(folder: &Path, modality: &str) -> Result<(Array, (Vec<u32>, Vec<Part>))> {
+fn utterances(folder: &Path, modality: &str) -> Result<(Array, Rows)> {
     let file = |split: &str| folder.join(format!("{modality}_{split}0.csv"));
     let (mut array, mut labels) = csv::features(&file("train"), false, 2)?;
     let (test, test_labels) = csv::features(&file("test"), false, 2)?;

@@ -93,7 +93,7 @@ impl Folder {
     /// If the file, or one that belongs to it, is damaged.
     pub fn result(&self) -> Result<Option<Outcome>> {
         let Some(text) = self.read(RESULT)? else { return Ok(None) };
-        let Done { outcome, predictions_crc32 } = self.from_json(RESULT, &text)?;
+        let Done { outcome, predictions_crc32 } = self.parsed(RESULT, &text)?;
         if crc32fast::hash(self.predictions()?.as_bytes()) != predictions_crc32 {
             return Err(self.damaged(PREDICTIONS, "wrong checksum"));
         }
@@ -194,7 +194,7 @@ impl Folder {
     /// If one is missing or damaged.
     pub fn log(&self, epochs: usize) -> Result<Vec<EpochLog>> {
         let text = self.read(METRICS)?.unwrap_or_default();
-        let log: Vec<_> = text.lines().map(|line| self.from_json(METRICS, line)).collect::<Result<_>>()?;
+        let log: Vec<_> = text.lines().map(|line| self.parsed(METRICS, line)).collect::<Result<_>>()?;
         if log.len() == epochs { Ok(log) } else { Err(self.damaged(METRICS, "lines are missing")) }
     }
 
@@ -220,7 +220,7 @@ impl Folder {
         items.iter().map(line).collect()
     }
 
-    fn from_json<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T> {
+    fn parsed<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T> {
         serde_json::from_str(text).map_err(|e| self.damaged(name, &e.to_string()))
     }
 
