@@ -1,7 +1,7 @@
 //! Methods that bring a fusion of their own: what stays joint training on that fusion, and what does not.
 
 use aim_core::{
-    Batch, Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Result, Rng, Samples, Split, Stateless, Step,
+    Batch, Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Samples, Split, Stateless, Step,
 };
 use aim_fusion::LateFusion;
 use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_table, split, write_bundle, write_split};
@@ -77,7 +77,9 @@ fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shar
     for epoch in 0..2 {
         let clock = Clock { epoch, epochs: 2, step: epoch, steps_per_epoch: 1 };
         let (net, batch, trace) = (&net as &dyn Net, &samples.0, false);
-        method.before_epoch(&mut EpochStart { net, opt: &mut opt, samples: &samples, clock, seed: 0 }).unwrap();
+        let mut start =
+            EpochStart { net, opt: &mut opt, samples: &samples, prepared: &Prepared::default(), clock, seed: 0 };
+        method.before_epoch(&mut start).unwrap();
         let report = method.step(&mut Step { net, opt: &mut opt, batch, clock, seed: 0, trace }).unwrap();
         let shares: Vec<_> = MODALITIES.iter().map(|m| report.values(&format!("share.{m}")).unwrap()).collect();
         if epoch == 0 {
