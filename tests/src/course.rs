@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aim_core::{Batch, Clock, EpochStart, Method, Net, Optim, Prepared, Result, Samples, Split, State, Step};
+use aim_core::{Batch, Clock, EpochStart, Extra, Method, Net, Optim, Prepared, Result, Samples, Split, State, Step};
 use aim_data::{Dataset, Loader};
 use aim_fusion::LateFusion;
 use aim_train::{
@@ -22,8 +22,19 @@ pub struct Course<'a> {
     net: LateFusion,
     method: Box<dyn Method>,
     opt: Box<dyn Optim>,
+    at: Position,
+}
+
+/// Where a course stands.
+#[derive(Clone, Debug, Default)]
+pub struct Position {
     /// Steps done.
-    done: usize,
+    step: usize,
+    /// Batches done of the current epoch; 0 before its work.
+    batch: usize,
+    epoch: usize,
+    /// What the current epoch shows beside every sample once.
+    extra: Vec<Extra>,
 }
 
 impl<'a> Course<'a> {
@@ -36,47 +47,66 @@ impl<'a> Course<'a> {
         let data = restrict(config, data)?;
         let net = network(config, &data, seed, &Device::Cpu)?;
         let method = aim_balance::build(&config.method, net.spec())?;
-        Ok(Self { opt: config.optimizer.build(), config, data, prepared, seed, net, method, done: 0 })
+        Ok(Self { opt: config.optimizer.build(), config, data, prepared, seed, net, method, at: Position::default() })
     }
 
-    /// Goes on after `done` steps from what [`save`](Self::save) gave.
+    /// Goes on from what [`save`](Self::save) and [`position`](Self::position) gave.
     ///
     /// # Errors
     /// If the state does not fit.
-    pub fn resumed(config: &'a RunConfig, data: &Dataset, seed: u64, saved: &[u8], done: usize) -> Result<Self> {
+    pub fn resumed(config: &'a RunConfig, data: &Dataset, seed: u64, saved: &[u8], at: Position) -> Result<Self> {
         let state = Checkpoint::from_bytes(Path::new("saved"), saved)?.state;
-        let mut course = Self { done, ..Self::new(config, data, seed)? };
+        let mut course = Self { at, ..Self::new(config, data, seed)? };
         course.net.params().load(&state.part("net").0)?;
         course.opt.load(&state.part("optimizer"))?;
         course.method.load(&state.part("method"))?;
         Ok(course)
     }
 
-    /// Trains until `end` steps are done.
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        self.at.clone()
+    }
+
+    /// Trains until `end` steps or all epochs are done.
     ///
     /// # Errors
     /// Those of the method.
     pub fn train(&mut self, end: usize) -> Result<()> {
-        let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
-        let (per_epoch, seed) = (loader.batches(), self.seed);
-        while self.done < end {
-            let epoch = self.done / per_epoch;
-            let mut clock =
-                Clock { epoch, epochs: self.config.train.epochs, step: self.done, steps_per_epoch: per_epoch };
+        while self.at.step < end && self.at.epoch < self.config.train.epochs {
+            if self.at.batch == 0 {
+                self.at.extra = self.before_epoch()?;
+            }
+            let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
+            let batches = loader.epoch_with(self.seed, self.at.epoch, self.at.extra.clone());
+            let (per_epoch, seed) = (batches.len(), self.seed);
             let (net, opt) = (&self.net as &dyn Net, self.opt.as_mut());
-            if self.done.is_multiple_of(per_epoch) {
-                let prepared = &self.prepared;
-                let samples = &Whole { data: &self.data, batch: self.config.train.batch };
-                self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
+            for batch in batches.skip(self.at.batch).take(end - self.at.step) {
+                let clock = clock(self.config, &self.at, per_epoch);
+                self.method.step(&mut Step { net, opt: &mut *opt, batch: &batch?, clock, seed, trace: false })?;
+                (self.at.step, self.at.batch) = (self.at.step + 1, self.at.batch + 1);
             }
-            for batch in loader.epoch(seed, epoch).skip(self.done % per_epoch).take(end - self.done) {
-                let mut step = Step { net, opt: &mut *opt, batch: &batch?, clock, seed, trace: false };
-                self.method.step(&mut step)?;
-                clock.step += 1;
+            if self.at.batch == per_epoch {
+                (self.at.epoch, self.at.batch) = (self.at.epoch + 1, 0);
             }
-            self.done = clock.step;
         }
         Ok(())
+    }
+
+    /// The method's work before the current epoch.
+    fn before_epoch(&mut self) -> Result<Vec<Extra>> {
+        let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
+        let mut start = EpochStart {
+            net: &self.net,
+            opt: self.opt.as_mut(),
+            samples: &Whole { data: &self.data, batch: self.config.train.batch },
+            prepared: &self.prepared,
+            clock: clock(self.config, &self.at, loader.batches()),
+            seed: self.seed,
+            extra: vec![],
+        };
+        self.method.before_epoch(&mut start)?;
+        Ok(start.extra)
     }
 
     /// The work before the first epoch and one step on a batch of the caller's.
@@ -84,10 +114,9 @@ impl<'a> Course<'a> {
     /// # Errors
     /// Those of the method.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
-        let clock = Clock { epoch: 0, epochs: self.config.train.epochs, step: 0, steps_per_epoch: 1 };
-        let (net, opt, seed) = (&self.net as &dyn Net, self.opt.as_mut(), self.seed);
-        let (samples, prepared) = (&Whole { data: &self.data, batch: self.config.train.batch }, &self.prepared);
-        self.method.before_epoch(&mut EpochStart { net, opt: &mut *opt, samples, prepared, clock, seed })?;
+        self.before_epoch()?;
+        let clock = clock(self.config, &self.at, 1);
+        let (net, opt, seed) = (&self.net, self.opt.as_mut(), self.seed);
         self.method.step(&mut Step { net, opt, batch, clock, seed, trace: false }).map(drop)
     }
 
@@ -104,8 +133,7 @@ impl<'a> Course<'a> {
     /// # Errors
     /// Those of the method.
     pub fn finish(&mut self) -> Result<()> {
-        let loader = Loader::new(&self.data.train, self.config.train.batch, &Device::Cpu);
-        self.train(loader.batches() * self.config.train.epochs)
+        self.train(usize::MAX)
     }
 
     /// Mean loss of the method's answers on the training split.
@@ -136,6 +164,10 @@ impl<'a> Course<'a> {
         state.nest("optimizer", self.opt.state()?);
         bytes(state)
     }
+}
+
+fn clock(config: &RunConfig, at: &Position, steps_per_epoch: usize) -> Clock {
+    Clock { epoch: at.epoch, epochs: config.train.epochs, step: at.step, batch: at.batch, steps_per_epoch }
 }
 
 /// Trains what the method needs before its run.

@@ -20,7 +20,7 @@ use aim_train::{
 };
 use candle_core::{Device, Tensor};
 
-pub use course::Course;
+pub use course::{Course, Position};
 pub use world::{World, fusion};
 
 /// Modalities of [`write_bundle`]: the first is easy, the last hard.

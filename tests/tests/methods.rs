@@ -113,7 +113,7 @@ fn the_state_survives_a_stop_in_mid_epoch() {
         for stop in [1, 3, 5] {
             whole.train(stop).map_err(|e| e.to_string())?;
             let saved = whole.save().map_err(|e| e.to_string())?;
-            let resumed = Course::resumed(&config, &world.data, 0, &saved, stop);
+            let resumed = Course::resumed(&config, &world.data, 0, &saved, whole.position());
             let mut resumed = resumed.map_err(|e| format!("after step {stop}: {e}"))?;
             let again = resumed.save().map_err(|e| e.to_string())?;
             if again != saved {

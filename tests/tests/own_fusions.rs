@@ -75,10 +75,17 @@ fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shar
     let mut method = aim_balance::build(&"equilibrium".into(), net.spec()).unwrap();
     let (mut opt, order) = (Recorder::default(), || net.params().buffer(ORDER).unwrap().to_vec1::<u32>().unwrap());
     for epoch in 0..2 {
-        let clock = Clock { epoch, epochs: 2, step: epoch, steps_per_epoch: 1 };
+        let clock = Clock { epoch, epochs: 2, step: epoch, batch: 0, steps_per_epoch: 1 };
         let (net, batch, trace) = (&net as &dyn Net, &samples.0, false);
-        let mut start =
-            EpochStart { net, opt: &mut opt, samples: &samples, prepared: &Prepared::default(), clock, seed: 0 };
+        let mut start = EpochStart {
+            net,
+            opt: &mut opt,
+            samples: &samples,
+            prepared: &Prepared::default(),
+            clock,
+            seed: 0,
+            extra: vec![],
+        };
         method.before_epoch(&mut start).unwrap();
         let report = method.step(&mut Step { net, opt: &mut opt, batch, clock, seed: 0, trace }).unwrap();
         let shares: Vec<_> = MODALITIES.iter().map(|m| report.values(&format!("share.{m}")).unwrap()).collect();

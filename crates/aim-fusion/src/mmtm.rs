@@ -1,7 +1,7 @@
 //! Gates that all features set together (after MMTM, Vaezi Joze et al. 2020), for any number of modalities.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Fusion, Part, Pass, Pool, Result, Site};
+use aim_core::{Fusion, Joined, Part, Pass, Pool, Result, Site};
 use candle_core::Tensor;
 
 use crate::gated::sigmoid;
@@ -48,7 +48,7 @@ impl Mmtm {
 }
 
 impl Fusion for Mmtm {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let z = self.squeezed(features, pass)?;
         let mut gated = Vec::with_capacity(features.len());
         for (modality, x) in features.iter().enumerate() {
@@ -56,7 +56,8 @@ impl Fusion for Mmtm {
             gated.push(x.broadcast_mul(&gate)?);
         }
         let logits = (total(&apply(&self.heads, &gated, pass)?)? / features.len() as f64)?;
-        Ok((logits, (0..features.len()).map(|m| self.alone(m, features, pass)).collect::<Result<_>>()?))
+        let unimodal = (0..features.len()).map(|m| self.alone(m, features, pass)).collect::<Result<Vec<_>>>()?;
+        Ok((logits, unimodal).into())
     }
 }
 

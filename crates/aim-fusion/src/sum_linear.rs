@@ -1,7 +1,7 @@
 //! A head for each modality, and a linear layer over the classes of their sum (the head of AMCo).
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Fusion, Part, Pass, Pool, Result, Site};
+use aim_core::{Fusion, Joined, Part, Pass, Pool, Result, Site};
 use candle_core::Tensor;
 
 use crate::heads::{apply, heads, total};
@@ -25,10 +25,10 @@ impl SumLinear {
 }
 
 impl Fusion for SumLinear {
-    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.heads, features, pass)?;
         let visit = |(modality, x): (usize, &Tensor)| pass.visit(Site::Logits { modality }, x.clone(), Pool::None);
         let summed = unimodal.iter().enumerate().map(visit).collect::<Result<Vec<_>>>()?;
-        Ok((self.out.forward(&total(&summed)?, pass)?, unimodal))
+        Ok((self.out.forward(&total(&summed)?, pass)?, unimodal).into())
     }
 }
