@@ -217,7 +217,7 @@ mod tests {
         fn fuse(&self, features: Vec<Tensor>, _: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
             let own = features.iter().enumerate().filter(|(m, _)| pass.includes(*m)).map(|(_, x)| x);
             let logits = own.fold(features[0].zeros_like(), |sum, x| sum? + x)?;
-            Ok(Output { logits, unimodal: vec![], features })
+            Ok(Output { logits, unimodal: vec![], features, extras: aim_core::Extras::new() })
         }
     }
 
@@ -225,7 +225,18 @@ mod tests {
         let ones = vec![2; modalities];
         let (modalities, inputs) = (vec![String::new(); modalities], vec![vec![2]; modalities]);
         let offers = Offers::default();
-        Sum(NetSpec { modalities, inputs, depths: ones.clone(), widths: ones, classes: 2, offers }, Params::default())
+        Sum(
+            NetSpec {
+                modalities,
+                inputs,
+                depths: ones.clone(),
+                frames: vec![1; ones.len()],
+                widths: ones,
+                classes: 2,
+                offers,
+            },
+            Params::default(),
+        )
     }
 
     fn phi<const N: usize>(inputs: &[[[f32; 2]; N]], labels: &[u32]) -> Vec<Vec<f64>> {

@@ -96,7 +96,7 @@ mod tests {
         // Alone, a sets its gate from z = 2 ln 3 (sigmoid 9/10) and b from relu(-ln 3) = 0 (sigmoid 1/2).
         let ln3 = 3f32.ln();
         let features = [2. * ln3, -ln3].map(|x| Tensor::new(&[[x]], &Device::Cpu).unwrap());
-        let (logits, unimodal) = mmtm.forward(&features, &mut Pass::eval()).unwrap();
+        let Joined { logits, unimodal, .. } = mmtm.forward(&features, &mut Pass::eval()).unwrap();
         let close = |t: &Tensor, expected: [f32; 2]| {
             let found = t.to_vec2::<f32>().unwrap();
             assert!(found[0].iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-5), "{found:?} {expected:?}");
