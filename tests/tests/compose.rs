@@ -24,7 +24,9 @@ fn every_method_runs_or_is_refused() {
     let (mut ran, mut refused) = (0, 0);
     for card in aim_balance::CARDS {
         let about = card.about;
-        for fusion in ["concat", "sum", "mean", "film", "gated", "shared", "separate"] {
+        for fusion in
+            ["concat", "sum", "mean", "film", "gated", "shared", "separate", "sum-linear", "{mmtm: {squeeze: 4}}"]
+        {
             for optimizer in ["{name: sgd, lr: 0.01, momentum: 0.9}", "{name: adamw}"] {
                 let rows = format!(
                     "  - {{name: {0}, method: {1}, model: {2}, optimizer: {optimizer}, train: {{epochs: 1, batch: 64}}}}",

@@ -58,6 +58,10 @@ pub struct Needs {
     pub deep_heads: bool,
     /// One head of several layers with a learnt rate.
     pub boosted: bool,
+    /// A head for each modality and a linear layer over the classes of their sum.
+    pub class_layer: bool,
+    /// A gate for each modality's feature that all features set together.
+    pub gates: bool,
     /// Low-rank additions in the encoders.
     pub adapters: bool,
 }
@@ -74,6 +78,8 @@ impl Needs {
         linear_heads: false,
         deep_heads: false,
         boosted: false,
+        class_layer: false,
+        gates: false,
         adapters: false,
     };
 }
@@ -309,6 +315,12 @@ fn fits(about: &About, modalities: usize, offers: Offers) -> Result<()> {
     }
     if needs.boosted && !offers.boosted {
         return fail(format!("`{name}` needs the boosted head"), "set model.fusion: {boosted: {hidden: 256}}");
+    }
+    if needs.class_layer && !offers.class_layer {
+        return fail(format!("`{name}` needs a linear layer over the summed logits"), "set model.fusion: sum-linear");
+    }
+    if needs.gates && !offers.gates {
+        return fail(format!("`{name}` needs gates between features"), "set model.fusion: {mmtm: {squeeze: 64}}");
     }
     if needs.adapters && !offers.adapters {
         return fail(format!("`{name}` needs low-rank additions"), "give an encoder `lora: {rank: 4}`");

@@ -158,7 +158,7 @@ impl Fmtl {
 
     /// The perturbation of one task: a norm over its encoders and one over its head.
     fn shift(&self, grads: &Grads, net: &dyn Net, encoders: impl Fn(Role) -> bool) -> Result<Grads> {
-        let head = |role: Role| matches!(role.part, Part::Fusion | Part::Head { .. } | Part::UniHead { .. });
+        let head = |role: Role| !matches!(role.part, Part::Encoder { .. } | Part::Adapter { .. });
         let mut shift = ascent(&grads.clone().filter(net.params(), encoders), self.rho_shared)?;
         shift.add_scaled(&ascent(&grads.clone().filter(net.params(), head), self.rho_head)?, 1.)?;
         Ok(shift)

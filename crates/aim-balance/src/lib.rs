@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod agm;
 pub mod aim;
+pub mod amco;
 pub mod amss;
 pub mod arm;
 mod card;
@@ -18,6 +19,7 @@ pub mod fmtl;
 pub mod frozen;
 pub mod g2d;
 pub mod gblend;
+pub mod greedy;
 pub mod igm;
 pub mod inforeg;
 pub mod joint;
@@ -79,6 +81,8 @@ pub static CARDS: &[Card] = &[
     Card::of::<dnr::Dnr>(&dnr::ABOUT),
     Card::of::<arm::Arm>(&arm::ABOUT),
     Card::of::<igm::Igm>(&igm::ABOUT),
+    Card::of::<amco::Amco>(&amco::ABOUT),
+    Card::of::<greedy::Greedy>(&greedy::ABOUT),
     Card::of::<valuation::Valuation>(&valuation::ABOUT),
     Card::of::<reconboost::ReconBoost>(&reconboost::ABOUT),
     Card::of::<aim::AimSettings>(&aim::ABOUT),

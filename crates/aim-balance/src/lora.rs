@@ -79,7 +79,8 @@ impl GradFn for Lora {
         }
         let loss = cross_entropy(&out.logits, cx.batch)?;
         report.note("loss", &loss);
-        let learns = |role: Role| is_adapter(role) || matches!(role.part, Part::Fusion | Part::Head { .. });
+        let joins = |role: Role| matches!(role.part, Part::Fusion | Part::Gate { .. } | Part::Head { .. });
+        let learns = |role: Role| is_adapter(role) || joins(role);
         Ok((Grads::of(&loss, params)?.filter(params, learns), report))
     }
 }

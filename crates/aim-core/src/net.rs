@@ -21,6 +21,10 @@ pub struct Offers {
     pub deep_heads: bool,
     /// One head of several layers that reads any modality, and a learnt rate on their sum.
     pub boosted: bool,
+    /// A head for each modality and a linear layer over the classes of their sum.
+    pub class_layer: bool,
+    /// A gate for each modality's feature that all features set together.
+    pub gates: bool,
     /// Low-rank additions in at least one encoder.
     pub adapters: bool,
 }

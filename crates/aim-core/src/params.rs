@@ -18,6 +18,11 @@ pub enum Part {
     },
     /// What joins the features before the head (FiLM, gates).
     Fusion,
+    /// The part of a fusion that lets all features scale one modality's.
+    Gate {
+        /// Index of the modality whose feature is scaled.
+        modality: usize,
+    },
     /// The classifier; `modality` where one modality alone feeds it (sum, separate heads).
     Head {
         /// The modality that feeds this head, if it is one alone.

@@ -34,6 +34,16 @@ pub enum Site {
         /// Index of the layer.
         layer: usize,
     },
+    /// What a modality's feature is multiplied by, `[B, width]`, where all features set it together.
+    Gate {
+        /// Index of the modality.
+        modality: usize,
+    },
+    /// Logits of a modality's own head where they enter a layer over classes, `[B, classes]`.
+    Logits {
+        /// Index of the modality.
+        modality: usize,
+    },
     /// The feature that a modality hands to the fusion, `[B, width]`.
     Feature {
         /// Index of the modality.

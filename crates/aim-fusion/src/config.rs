@@ -4,7 +4,7 @@ use aim_backbones::Build;
 use aim_core::{Error, Fusion, Offers, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Boosted, Concat, Deep, Film, Gated, Separate, Shared, Sum};
+use crate::{Boosted, Concat, Deep, Film, Gated, Mmtm, Separate, Shared, Sum, SumLinear};
 
 /// A fusion as a config names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,13 @@ pub enum FusionConfig {
         /// Width of the hidden layer.
         hidden: usize,
     },
+    /// A head for each modality, and a linear layer over the classes of their sum.
+    SumLinear,
+    /// Gates on the features that all features set together, and a head for each modality.
+    Mmtm {
+        /// Width of the layer that all features enter.
+        squeeze: usize,
+    },
 }
 
 impl FusionConfig {
@@ -50,6 +57,8 @@ impl FusionConfig {
             linear_heads: linear_each || self == Self::Concat,
             deep_heads: matches!(self, Self::Deep { .. }),
             boosted: matches!(self, Self::Boosted { .. }),
+            class_layer: self == Self::SumLinear,
+            gates: matches!(self, Self::Mmtm { .. }),
             adapters: false,
         }
     }
@@ -62,6 +71,9 @@ impl FusionConfig {
         if matches!(self, Self::Film | Self::Gated) && modalities != 2 {
             let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
             return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
+        }
+        if self == (Self::Mmtm { squeeze: 0 }) {
+            return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
         }
         Ok(())
     }
@@ -81,6 +93,8 @@ impl FusionConfig {
             Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
             Self::Deep { hidden } => Box::new(Deep::new(build, names, widths, hidden, k)?),
             Self::Boosted { hidden } => Box::new(Boosted::new(build, widths, hidden, k)?),
+            Self::SumLinear => Box::new(SumLinear::new(build, names, widths, k)?),
+            Self::Mmtm { squeeze } => Box::new(Mmtm::new(build, names, widths, squeeze, k)?),
         })
     }
 }
@@ -124,6 +138,16 @@ pub static CARDS: &[Card] = &[
         name: "boosted: {hidden: 256}",
         about: "one head of two layers for any modality, sum of its logits times a learnt rate",
         unimodal: "the head on its feature",
+    },
+    Card {
+        name: "sum-linear",
+        about: "sum of one linear head a modality, then a linear layer over the classes",
+        unimodal: "its head",
+    },
+    Card {
+        name: "mmtm: {squeeze: 64}",
+        about: "each feature gated by all through a joint layer, mean of one linear head a modality",
+        unimodal: "its head, the others zeroed",
     },
     Card { name: "separate", about: "networks that share nothing, mean of their logits", unimodal: "its head" },
 ];

@@ -16,6 +16,11 @@ fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
     }
 }
 
+/// `(1 + tanh(x / 2)) / 2`, which has no overflow in value or gradient.
+pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    Ok((((x * 0.5)?.tanh()? + 1.)? * 0.5)?)
+}
+
 /// Logits of each modality with the other's feature zeroed.
 fn zero_out(a: &Tensor, b: &Tensor, logits: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Vec<Tensor>> {
     Ok(vec![logits(a, &b.zeros_like()?)?, logits(&a.zeros_like()?, b)?])
@@ -76,8 +81,7 @@ impl Gated {
     }
 
     fn logits(&self, a: &Tensor, b: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        // sigmoid(x) = (1 + tanh(x / 2)) / 2 has no overflow in value or gradient.
-        let gate = (((self.first.forward(a, pass)? * 0.5)?.tanh()? + 1.)? * 0.5)?;
+        let gate = sigmoid(&self.first.forward(a, pass)?)?;
         self.head.forward(&(gate * self.second.forward(b, pass)?)?, pass)
     }
 }

@@ -36,19 +36,20 @@ impl Fusion for Concat {
 }
 
 /// A head for each modality.
-fn heads(build: &mut Build, names: &[String], widths: &[usize], classes: usize) -> Result<Vec<Linear>> {
+pub(crate) fn heads(build: &mut Build, names: &[String], widths: &[usize], classes: usize) -> Result<Vec<Linear>> {
     let head = |(m, (name, width)): (usize, (&String, &usize))| {
         build.linear(&format!("head.{name}"), Part::Head { modality: Some(m) }, *width, classes, true)
     };
     names.iter().zip(widths).enumerate().map(head).collect()
 }
 
-fn apply(heads: &[Linear], features: &[Tensor], pass: &Pass<'_>) -> Result<Vec<Tensor>> {
+/// Logits of each modality's head.
+pub(crate) fn apply(heads: &[Linear], features: &[Tensor], pass: &Pass<'_>) -> Result<Vec<Tensor>> {
     heads.iter().zip(features).map(|(head, x)| head.forward(x, pass)).collect()
 }
 
 /// Sum of the logits in which modalities take part; a modality taken out of the pass keeps only its head's bias.
-fn total(logits: &[Tensor]) -> Result<Tensor> {
+pub(crate) fn total(logits: &[Tensor]) -> Result<Tensor> {
     let (first, rest) = logits.split_first().ok_or_else(|| Error::shape("features", &[0], "at least one modality"))?;
     rest.iter().try_fold(first.clone(), |sum, x| Ok((sum + x)?))
 }

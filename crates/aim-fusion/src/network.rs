@@ -18,8 +18,8 @@ pub struct ModelConfig {
     pub modalities: Option<Vec<String>>,
     /// An encoder for each modality.
     pub encoders: BTreeMap<String, EncoderConfig>,
-    /// How the features are joined.
-    #[serde(default)]
+    /// How the features are joined: a name, or one with settings, `{deep: {hidden: [256, 64]}}`.
+    #[serde(default, with = "serde_yaml::with::singleton_map")]
     pub fusion: FusionConfig,
     /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
     #[serde(default)]
