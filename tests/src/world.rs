@@ -94,7 +94,7 @@ pub fn fusion(needs: Needs) -> &'static str {
         Needs { gates: true, .. } => "{mmtm: {squeeze: 4}}",
         Needs { scheduled: true, .. } => "{scheduled: {hidden: 8}}",
         Needs { memory: true, .. } => "{memory: {hidden: 8}}",
-        Needs { primary: true, .. } => "{mods: {width: 8, tokens: 3, layers: 2, heads: 2}}",
+        Needs { primary: true, .. } => "{mods: {width: 16, tokens: 3, layers: 2, heads: 2}}",
         Needs { boosted: true, .. } => "{boosted: {hidden: 8}}",
         Needs { deep_heads: true, .. } => "{deep: {hidden: [8, 8]}}",
         Needs { shared_head: true, .. } => "shared",

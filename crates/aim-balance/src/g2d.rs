@@ -11,6 +11,7 @@ use aim_core::{
     EpochStart, EpochWork, Error, GradOp, Grads, Idle, Loss, NetSpec, Objective, Preparation, Report, Result, Seen,
     State, Stateful, Stateless,
 };
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Prepares, Setting, Settings, within};
@@ -127,10 +128,14 @@ impl Objective for Distilled {
         let mut losses = vec![Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?)];
         for (m, teacher) in self.teachers.iter().enumerate() {
             let name = &seen.net.spec().modalities[m];
-            let feature = teacher.feature(seen.net, m, &seen.batch.inputs[m])?;
+            // Of a sample that lacks the modality its teacher knows nothing: it sees a zero and does not teach.
+            let known = seen.batch.present.as_ref().map(|present| present.narrow(1, m, 1)).transpose()?;
+            let heard =
+                |t: Tensor| Ok::<_, aim_core::Error>(known.as_ref().map_or(Ok(t.clone()), |k| t.broadcast_mul(k))?);
+            let feature = heard(teacher.feature(seen.net, m, &seen.batch.inputs[m])?)?;
             let taught = teacher.logits(&feature)?;
             report.scalar(confidence(name), scores(std::slice::from_ref(&taught), &seen.batch.labels)?[0])?;
-            let kl = divergence(&aim_ops::softmax(&(taught / t)?)?, &(&seen.out.logits / t)?)?;
+            let kl = divergence(&heard(aim_ops::softmax(&(taught / t)?)?)?, &(&seen.out.logits / t)?)?;
             losses.push(Loss::new(format!("loss.kl.{name}"), kl).times(logits * t * t));
             let apart = distance(&seen.out.features[m], &feature)?;
             losses.push(Loss::new(format!("loss.feature.{name}"), apart).times(features));

@@ -100,7 +100,7 @@ mod tests {
         path
     }
 
-    const SET: &str = "name: A\ndata: {name: bundle}\nmodel: {encoders: {x: {name: mlp, widths: [2]}, y: {name: mlp, widths: [2]}}}\n\
+    const SET: &str = "name: A\ndata: {name: bundle, train: a, validation: b, test: c}\nmodel: {encoders: {x: {name: mlp, widths: [2]}, y: {name: mlp, widths: [2]}}}\n\
          seeds: 3\nrows:\n  - {name: joint, method: joint}\n";
 
     fn family(rows: &str) -> Result<Vec<TableConfig>> {
