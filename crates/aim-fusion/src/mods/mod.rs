@@ -90,7 +90,7 @@ impl Mlp {
 /// Brings a sequence to the common length and width.
 enum Compress {
     Linear(Linear),
-    Capsules(Gdc),
+    Capsules(Box<Gdc>),
 }
 
 /// What the fusion has of each modality.
@@ -107,7 +107,7 @@ impl Modality {
         let compress = if frames == config.tokens {
             Compress::Linear(build.linear(&format!("project.{name}"), Part::Fusion, input, d, true)?)
         } else {
-            Compress::Capsules(Gdc::new(build, &format!("gdc.{name}"), input, config)?)
+            Compress::Capsules(Box::new(Gdc::new(build, &format!("gdc.{name}"), input, config)?))
         };
         let summary = Summary::new(build, &format!("summary.{name}"), d)?;
         let predict = Mlp::new(build, &format!("predict.{name}"), Part::Fusion, [d, d, d])?;
