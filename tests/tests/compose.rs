@@ -1,7 +1,10 @@
 //! Every method meets every fusion, backbone and optimizer for two steps, or is refused when the configuration is read.
 
+use std::path::Path;
+
 use aim_balance::CARDS;
 use aim_tests::{Course, World, bundle_config, cases::active, fusion, run_table, write_bundle};
+use aim_train::config::{Scale, TableConfig, load_tables};
 
 const ENCODERS: [&str; 3] = ["name: mlp, widths: [8, 8]", "name: cnn, widths: [4, 8]", "name: resnet18, base_width: 4"];
 const FUSIONS: [&str; 7] = ["concat", "sum", "mean", "film", "gated", "shared", "separate"];
@@ -80,5 +83,18 @@ fn encoders_of_any_kind_meet() {
         set("data", "{name: synth-av, train: 40, validation: 20, test: 20}");
         set("model", &format!("{{encoders: {{sound: {sound}, image: {image}}}, fusion: film}}"));
         assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
+    }
+}
+
+#[test]
+fn the_table_of_the_field_holds_every_method() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/field.yaml"));
+    let tables = load_tables(path, Scale::Normal).unwrap();
+    assert_eq!(tables.len(), 5);
+    let sections = |t: &TableConfig| t.rows.iter().map(|r| serde_yaml::to_string(&r.config.method).unwrap()).collect();
+    let here: Vec<String> = tables.iter().flat_map(|t| -> Vec<String> { sections(t) }).collect();
+    for card in CARDS {
+        let name = format!("name: {}\n", card.about.name);
+        assert!(here.iter().any(|section| section.contains(&name)), "{} is missing", card.about.name);
     }
 }

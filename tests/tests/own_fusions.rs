@@ -62,8 +62,8 @@ fn small(fusion: &str) -> (LateFusion, One) {
     let encoders = MODALITIES.iter().map(encoder).collect::<Vec<_>>().join(", ");
     let model = serde_yaml::from_str(&format!("{{encoders: {{{encoders}}}, fusion: {fusion}}}")).unwrap();
     let shapes = MODALITIES.map(|name| (name.to_owned(), vec![3]));
-    let net =
-        LateFusion::new(&model, &shapes, 3, std::env::var("SEED").unwrap().parse().unwrap(), &Device::Cpu).unwrap();
+    // With most other seeds no modality adds anything to chance, and all shares are equal.
+    let net = LateFusion::new(&model, &shapes, 3, 1, &Device::Cpu).unwrap();
     let mut rng = Rng::keyed(0, "batch");
     let inputs = MODALITIES.map(|_| rng.normal_tensor(&[40, 3], 1., &Device::Cpu).unwrap()).to_vec();
     let labels: Vec<u32> = (0..40).map(|i| i % 3).collect();

@@ -53,7 +53,7 @@ impl Family {
 
     fn table(&self, set: &str, path: &Path, source: &Source, scale: Scale) -> Result<TableConfig> {
         let base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
-        // The rows keep their places, so that errors find their lines; those for other sets stay as harmless repetitions.
+        // The rows keep their places, so that errors find their lines.
         let mut both = source.clone();
         both.value = base.value.clone();
         both.value["rows"] = self.rows.iter().map(|row| Value::Mapping(own(row, &base.value))).collect();
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn each_set_becomes_a_table_with_its_own_rows_and_these() {
         let tables = family(
-            "  - {name: only-b, sets: [b], method: mmpareto}\n  - {name: lora, each_encoder: {lora: {rank: 1}}, method: lora}\n",
+            "  - {name: only-b, sets: [b], method: mmcosine}\n  - {name: lora, each_encoder: {lora: {rank: 1}}, method: lora}\n",
         );
         let tables = tables.unwrap();
         let names = |t: &TableConfig| t.rows.iter().map(|r| r.config.name.clone()).collect::<Vec<_>>();
