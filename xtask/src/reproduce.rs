@@ -20,6 +20,9 @@ pub(crate) struct Reproduce {
     /// Name of a table in configs/, or a path to a table of your own.
     #[arg(default_value = "synth-av")]
     table: String,
+    /// Make only this set's table of a file that names several sets.
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
     /// Number of seeds in place of the table's.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
@@ -44,6 +47,16 @@ impl Reproduce {
             _ => Scale::Normal,
         };
         let mut tables = load_tables(&self.path()?, scale)?;
+        if let Some(set) = &self.set {
+            tables.retain(|table| table.name.ends_with(&format!("-{set}")));
+            if tables.is_empty() {
+                return Err(Error::invalid(
+                    "--set",
+                    format!("no table of `{}` is of `{set}`", self.table),
+                    "see its `sets`",
+                ));
+            }
+        }
         if let Some(seeds) = self.seeds {
             tables.iter_mut().for_each(|table| table.seeds = seeds.max(1));
         }
