@@ -139,7 +139,7 @@ pub trait Prepares: Settings {
 pub struct Card {
     /// The description.
     pub about: &'static About,
-    check: fn(&About, &Value) -> Result<()>,
+    pub(crate) check: fn(&About, &Value) -> Result<()>,
     build: fn(&About, &Value, &NetSpec) -> Result<Built>,
     prepares: fn(&About, &Value, &[String]) -> Result<Vec<Preparation>>,
     defaults: fn() -> Result<Value>,
@@ -243,7 +243,7 @@ pub(crate) fn inner_method(section: &Value, net: &NetSpec) -> Result<Box<dyn Met
 }
 
 /// The methods that a section names, each with its settings.
-fn sections(section: &Value) -> Result<Vec<(&'static Card, Value)>> {
+pub(crate) fn sections(section: &Value) -> Result<Vec<(&'static Card, Value)>> {
     let empty = || Value::Mapping(serde_yaml::Mapping::new());
     match section {
         Value::String(name) => Ok(vec![(card(name)?, empty())]),

@@ -42,6 +42,7 @@ pub mod ogm;
 pub mod opm;
 pub mod pmr;
 pub mod qmf;
+mod range;
 pub mod rates;
 pub mod reconboost;
 pub mod sam;
@@ -52,6 +53,7 @@ mod util;
 pub mod valuation;
 
 pub use card::{About, Card, Needs, Prepares, Setting, Settings, build, card, check, preparations};
+pub use range::{Range, draw, rounded};
 pub use stack::{Built, Parts};
 
 /// Every method.
