@@ -1,7 +1,9 @@
 //! Confidence intervals: Student's t for means, the bootstrap for any statistic.
 
+mod binomial;
 mod bootstrap;
 
+pub use binomial::share_interval;
 pub use bootstrap::{Resampling, bca_of, bootstrap_bca, bootstrap_percentile};
 pub(crate) use bootstrap::{percentile_of, replicates};
 
