@@ -5,7 +5,7 @@ mod course;
 mod world;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -134,4 +134,31 @@ pub fn bits(run: &Path) -> Vec<Vec<u8>> {
     let best = Checkpoint::from_bytes(&file, &fs::read(&file).unwrap()).unwrap();
     let weights = Checkpoint { state: best.state.part("net"), log: Vec::new(), ..best };
     vec![weights.to_bytes().unwrap(), fs::read(run.join("predictions.csv")).unwrap()]
+}
+
+/// Everything below a folder but what tells times: parameters, metrics, predictions, results, tables, and any file that a
+/// kill left behind.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !["timing", "diagnosis", "report", "log"].contains(&name.as_str()) {
+                all.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// Panics with the name of a file that is not the same in both.
+pub fn assert_same(alone: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
+    assert_eq!(alone.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    for (path, bytes) in alone {
+        assert!(bytes == &other[path], "{} differs", path.display());
+    }
 }

@@ -1,10 +1,12 @@
 //! The command line: flags and wiring only.
 
+mod aa_test;
 mod bench;
 mod eval;
 mod list;
 mod methods;
 mod reproduce;
+mod sweep;
 mod train;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -32,10 +34,26 @@ enum Command {
     ///
     /// Runs that are done are not repeated, and runs that were stopped go on where they were.
     Reproduce(reproduce::Reproduce),
+    /// Search every row of a table with the same number of trials, choose on the validation split, make the table with
+    /// what was chosen.
+    ///
+    /// The table's `sweep` section crosses lists (`grid: {optimizer.lr: [0.001, 0.01]}`) and draws (`random: {trials: 20,
+    /// method: [alpha], ranges: {optimizer.lr: {low: 0.0001, high: 0.01, log: true}}}`). Settings under `method` are drawn
+    /// as the methods' cards say: words evenly; numbers evenly where the range is no wider than 1, else evenly in their
+    /// logarithm from a tenth of the default to ten times it, as far as the range goes; around a default of 0 from 0 to 1.
+    /// The first trial is the row as it is written, and trial k is the same in every row. `seeds` is the number of seeds of
+    /// a trial. All trials and the choice are in `<row>.search.json` beside the runs. Runs that are done are not repeated,
+    /// and runs that were stopped go on where they were.
+    Sweep(sweep::Sweep),
     /// Train one run of a configuration.
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
     Eval(eval::Eval),
+    /// Test the tests: joint training against joint training with other seeds, where every rejection is a false one.
+    ///
+    /// Trains pairs of arms of a tiny network and counts how often each paired test of the tables rejects at .05. The exit
+    /// status says whether the tests over seeds reject as often as they should.
+    AaTest(aa_test::AaTest),
     /// Measure training steps or operations; nothing else should run meanwhile.
     Bench(bench::Bench),
     /// List what there is, with settings, defaults and sources.
@@ -100,8 +118,10 @@ fn cores() -> usize {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Reproduce(command) => command.run(),
+        Command::Sweep(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::AaTest(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Step { case } => step(&case),

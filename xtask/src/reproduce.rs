@@ -20,6 +20,13 @@ pub(crate) struct Reproduce {
     /// Name of a table in configs/, or a path to a table of your own.
     #[arg(default_value = "synth-av")]
     table: String,
+    #[command(flatten)]
+    making: Making,
+}
+
+/// How much of a table is made, and how.
+#[derive(Args)]
+pub(crate) struct Making {
     /// Make only this set's table of a file that names several sets.
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
@@ -41,25 +48,34 @@ pub(crate) struct Reproduce {
 
 impl Reproduce {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let tables = self.making.tables(&self.table)?;
+        self.making.make(&tables)
+    }
+}
+
+impl Making {
+    /// The tables of a file: its name in the folder of the tables, or its path.
+    pub(crate) fn tables(&self, name: &str) -> Result<Vec<TableConfig>> {
         let scale = match (self.quick, self.full) {
             (true, _) => Scale::Quick,
             (_, true) => Scale::Full,
             _ => Scale::Normal,
         };
-        let mut tables = load_tables(&self.path()?, scale)?;
+        let mut tables = load_tables(&path(name)?, scale)?;
         if let Some(set) = &self.set {
             tables.retain(|table| table.name.ends_with(&format!("-{set}")));
             if tables.is_empty() {
-                return Err(Error::invalid(
-                    "--set",
-                    format!("no table of `{}` is of `{set}`", self.table),
-                    "see its `sets`",
-                ));
+                return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
             }
         }
         if let Some(seeds) = self.seeds {
             tables.iter_mut().for_each(|table| table.seeds = seeds.max(1));
         }
+        Ok(tables)
+    }
+
+    /// Makes the tables, one after the other.
+    pub(crate) fn make(self, tables: &[TableConfig]) -> Result<ExitCode> {
         let device = self.places.device.open()?;
         let jobs = self.jobs.unwrap_or(if device.is_cpu() { cores() } else { 1 }).max(1);
         let options = Options {
@@ -73,29 +89,28 @@ impl Reproduce {
         };
         let stop = stop_on_interrupt()?;
         let mut whole = true;
-        for table in &tables {
+        for table in tables {
             whole &= make(table, &options, &stop)?;
         }
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
 
-    /// A path as it is; a name in the folder of the tables.
-    fn path(&self) -> Result<PathBuf> {
-        let given = PathBuf::from(&self.table);
-        if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
-            return Ok(given);
-        }
-        let path = PathBuf::from(CONFIGS).join(format!("{}.yaml", self.table));
-        if path.exists() {
-            return Ok(path);
-        }
-        let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
-        let mut names: Vec<_> =
-            names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
-        names.sort();
-        let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
-        Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
+/// A path as it is; a name in the folder of the tables.
+fn path(table: &str) -> Result<PathBuf> {
+    let given = PathBuf::from(table);
+    if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+        return Ok(given);
     }
+    let path = PathBuf::from(CONFIGS).join(format!("{table}.yaml"));
+    if path.exists() {
+        return Ok(path);
+    }
+    let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
+    let mut names: Vec<_> = names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
+    Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
 }
 
 /// Makes a table; whether no run of it failed.

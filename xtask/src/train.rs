@@ -41,7 +41,8 @@ impl Train {
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data))?;
         let name = format!("{}-{}.{}", config.name, config.method_name(), job.identity().key()?);
         let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &job.identity())?;
-        let console = Console::new(config.train.epochs, self.places.quiet);
+        let console = Console::new(self.places.quiet);
+        console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
         let stop = stop_on_interrupt()?;
         let shared =

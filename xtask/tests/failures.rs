@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aim_tests::{bundle_text, write_bundle};
+use aim_tests::{assert_same, bundle_text, files, write_bundle};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 /// Longer than any test takes.
@@ -187,19 +187,47 @@ const FULL: &str = r#"
     "$@" && cp -r full/runs runs
 "#;
 
+/// A command that finds the disk full and then goes on with room, its run folders being `full/runs` and in the end `runs`;
+/// none where no such disk can be made.
+fn on_a_full_disk(folder: &Path, command: &Command) -> Option<Output> {
+    fs::create_dir(folder.join("full")).unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare.current_dir(folder).args(["--map-root-user", "--mount", "sh", "-c", FULL, "sh", XTASK]);
+    match unshare.args(command.get_args()).output() {
+        Ok(output) if output.status.code() != Some(77) && !text(&output).contains("unshare") => Some(output),
+        _ => {
+            skip("no small disk can be mounted here");
+            None
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_is_told_of_and_with_room_the_run_goes_on() {
     let folder = folder();
     let folder = folder.path();
     let want = alone(folder, &[]);
-    fs::create_dir(folder.join("full")).unwrap();
-    let mut command = Command::new("unshare");
-    command.current_dir(folder).args(["--map-root-user", "--mount", "sh", "-c", FULL, "sh", XTASK]);
-    let output = match command.args(train(folder, "full/runs", &[]).get_args()).output() {
-        Ok(output) if output.status.code() != Some(77) && !text(&output).contains("unshare") => output,
-        _ => return skip("no small disk can be mounted here"),
-    };
+    let Some(output) = on_a_full_disk(folder, &train(folder, "full/runs", &[])) else { return };
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(text(&output).contains("No space left on device") && text(&output).contains("free some space"));
     assert!(bits(&run_with(&folder.join("runs"), "result.json")) == want);
+}
+
+#[test]
+fn a_sweep_makes_no_choice_while_the_disk_is_full() {
+    let folder = folder();
+    let folder = folder.path();
+    let sweep = "sweep: {grid: {optimizer.lr: [0.1, 0.01]}}\nrows:\n  - {name: joint, method: joint}\n";
+    let table = fs::read_to_string(folder.join("table.yaml")).unwrap();
+    fs::write(folder.join("table.yaml"), table.replace("rows:\n", sweep)).unwrap();
+    let sweep = |out: &str| {
+        let mut command = Command::new(XTASK);
+        command.current_dir(folder).args(["sweep", "--config", "table.yaml", "--jobs", "1", "--out", out]);
+        command
+    };
+    assert!(sweep("alone").output().unwrap().status.success());
+    let Some(output) = on_a_full_disk(folder, &sweep("full/runs")) else { return };
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("No space left on device"), "{}", text(&output));
+    assert_same(&files(&folder.join("alone")), &files(&folder.join("runs")));
 }

@@ -5,15 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use aim_core::Rng;
-use aim_tests::{bundle_text, every_method, write_bundle};
+use aim_tests::{assert_same, bundle_text, every_method, files, write_bundle};
 
 /// How often the process is killed.
 fn kills() -> usize {
@@ -31,32 +30,6 @@ fn start(folder: &Path, out: &str) -> Child {
 
 fn finish(mut child: Child) {
     assert!(child.wait().unwrap().success());
-}
-
-/// Everything below a folder but what tells times: parameters, metrics, predictions, results, tables, and any file that a
-/// kill left behind.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !["timing", "diagnosis", "report"].contains(&name.as_str()) {
-                all.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    all
-}
-
-fn compare(alone: &BTreeMap<PathBuf, Vec<u8>>, killed: &BTreeMap<PathBuf, Vec<u8>>) {
-    assert_eq!(alone.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
-    for (path, bytes) in alone {
-        assert!(bytes == &killed[path], "{} differs after kills", path.display());
-    }
 }
 
 #[test]
@@ -93,7 +66,7 @@ fn killed_at_any_moment_a_table_ends_with_the_same_bits() {
         if !done {
             finish(start(folder, &out));
         }
-        compare(&alone, &files(&folder.join(&out)));
+        assert_same(&alone, &files(&folder.join(&out)));
         tables += 1;
     }
 }

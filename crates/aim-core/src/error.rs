@@ -84,6 +84,15 @@ impl Error {
         }
     }
 
+    /// Whether training left the finite numbers.
+    pub fn is_divergence(&self) -> bool {
+        match self {
+            Self::NonFinite { .. } => true,
+            Self::At { source, .. } => source.is_divergence(),
+            _ => false,
+        }
+    }
+
     /// A failed read or write, with a remedy derived from the kind of failure.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         let remedy = match source.kind() {

@@ -6,7 +6,7 @@ use aim_core::{Error, Result};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Scale, Source, TableConfig, run::typed};
+use super::{Scale, Search, Source, TableConfig, run::typed};
 
 /// A file that names sets. Each of them is a table of its own beside it, which becomes one here: its rows, then these.
 #[derive(Deserialize)]
@@ -16,6 +16,7 @@ struct Family {
     title: Option<String>,
     sets: Vec<String>,
     seeds: Option<u64>,
+    sweep: Option<Search>,
     rows: Vec<Mapping>,
 }
 
@@ -62,6 +63,7 @@ impl Family {
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
         table.name = format!("{}-{set}", self.name);
         table.rows.extend(rows);
+        table.sweep = self.sweep.clone().or(table.sweep);
         if scale == Scale::Normal {
             table.seeds = self.seeds.unwrap_or(table.seeds);
         }

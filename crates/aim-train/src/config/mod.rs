@@ -5,10 +5,12 @@
 
 mod family;
 mod run;
+mod search;
 mod source;
 mod table;
 
 pub use family::load_tables;
 pub use run::{RunConfig, Select, TrainConfig};
+pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;
 pub use table::{Row, Scale, TableConfig};

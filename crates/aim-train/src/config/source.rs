@@ -48,14 +48,10 @@ impl Source {
         let wrong = |problem: String| Error::invalid(format!("`{assignment}`"), problem, "write key=value");
         let (key, value) = assignment.split_once('=').ok_or_else(|| wrong("has no `=`".into()))?;
         let value: Value = serde_yaml::from_str(value).map_err(|e| wrong(e.to_string()))?;
-        let mut patch = value;
-        for part in key.split('.').rev() {
-            if part.is_empty() {
-                return Err(wrong("has an empty key".into()));
-            }
-            patch = Value::Mapping([(Value::from(part), patch)].into_iter().collect());
+        if key.split('.').any(str::is_empty) {
+            return Err(wrong("has an empty key".into()));
         }
-        merge(&mut self.value, &patch);
+        merge(&mut self.value, &nested(key, value));
         Ok(())
     }
 
@@ -81,6 +77,11 @@ impl Source {
             key = &key[..key.rfind(['.', '['])?];
         }
     }
+}
+
+/// The mapping that has a value at a key with dots.
+pub(super) fn nested(key: &str, value: Value) -> Value {
+    key.rsplit('.').fold(value, |inner, part| Value::Mapping([(Value::from(part), inner)].into_iter().collect()))
 }
 
 /// Lays `patch` over `base`: mappings are merged key by key, everything else is replaced. A mapping whose `name` changes

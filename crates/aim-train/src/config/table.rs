@@ -6,7 +6,7 @@ use aim_core::{Error, Result};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_yaml::Value;
 
-use super::{RunConfig, Source, run::typed, source::merge};
+use super::{RunConfig, Search, Source, run::typed, source::merge};
 
 /// A table of runs.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct TableConfig {
     pub baseline: String,
     /// The rows, in order.
     pub rows: Vec<Row>,
+    /// What `sweep` searches for every row.
+    pub sweep: Option<Search>,
 }
 
 /// One row.
@@ -30,6 +32,8 @@ pub struct Row {
     pub title: String,
     /// Its runs.
     pub config: RunConfig,
+    /// What is tried before, to choose the runs' configuration.
+    pub tune: Option<Search>,
 }
 
 /// How much of a table is run.
@@ -65,6 +69,7 @@ struct File {
     method: Value,
     #[serde(default)]
     rows: Vec<Value>,
+    sweep: Option<Search>,
     /// A run folder's configuration holds these two, and runs again as it is.
     #[serde(default)]
     seed: u64,
@@ -78,6 +83,7 @@ struct File {
 struct RowHead {
     name: String,
     title: Option<String>,
+    tune: Option<Search>,
     #[serde(default, rename = "data")]
     _data: IgnoredAny,
     #[serde(default, rename = "model")]
@@ -123,6 +129,7 @@ impl TableConfig {
             seeds: file.seeds,
             baseline: file.baseline,
             rows,
+            sweep: file.sweep,
         };
         table.check().map_err(|e| source.locate(e, None))?;
         Ok(table)
@@ -149,7 +156,27 @@ impl TableConfig {
                 return Err(Error::invalid(place, format!("`{}` is there twice", row.config.name), "rename one"));
             }
         }
-        Ok(())
+        self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check("sweep"))
+    }
+
+    /// The table in which every row is searched as the `sweep` section says. Rows with a search of their own are left out,
+    /// because they are the reference for rows without one.
+    ///
+    /// # Errors
+    /// If there is no such section, or a row has no trials of its own to make.
+    pub fn swept(mut self) -> Result<Self> {
+        let missing = || Error::invalid("sweep", "is missing", "say what is tried, under `grid` and `random`");
+        let search = self.sweep.take().ok_or_else(missing)?;
+        self.rows.retain(|row| row.tune.is_none());
+        let configs: Vec<&RunConfig> = self.rows.iter().map(|row| &row.config).collect();
+        search.check_settings("sweep", &configs)?;
+        for row in &mut self.rows {
+            search.plan("sweep", &row.config)?;
+            row.tune = Some(search.clone());
+        }
+        self.name += "-sweep";
+        self.title += ", every row searched";
+        Ok(self)
     }
 }
 
@@ -220,11 +247,17 @@ fn row(file: &File, i: usize, source: &Source) -> Result<Row> {
         if let Value::Mapping(map) = &mut changes {
             map.remove("title");
             map.remove("name");
+            map.remove("tune");
         }
         merge(&mut value, &changes);
         check_name(&head.name)?;
         let config = RunConfig::from_value(value)?;
-        Ok(Row { title: head.title.unwrap_or_else(|| head.name.clone()), config })
+        if let Some(search) = &head.tune {
+            search.check("tune")?;
+            search.check_settings("tune", &[&config])?;
+            search.plan("tune", &config)?;
+        }
+        Ok(Row { title: head.title.unwrap_or_else(|| head.name.clone()), config, tune: head.tune })
     };
     read().map_err(|e| source.locate(e, Some(&section)))
 }

@@ -1,10 +1,14 @@
-//! Progress: bars on a terminal, plain lines elsewhere.
+//! Progress: a live view on a terminal, plain lines elsewhere, and in any case a log in each run's folder.
+//!
+//! Colours follow `NO_COLOR`; the terminal library looks for it.
 
 use std::{
-    io::IsTerminal,
+    fs::{File, OpenOptions},
+    io::{IsTerminal, Write},
+    path::Path,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -13,89 +17,133 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::run::{EpochLog, Watch};
 
-/// Where there are no bars, an epoch is told of at most this often.
+/// Where there is no live view, an epoch is told of at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// What each run says of itself, in its folder. It holds times, and nothing is read from it.
+const LOG: &str = "log.txt";
 
 /// Shows how several runs proceed at once.
 pub struct Console {
     quiet: bool,
-    bars: Option<(MultiProgress, ProgressBar)>,
+    /// The bars of the running runs, and below them that of all.
+    live: Option<(MultiProgress, ProgressBar)>,
     start: Instant,
     last_line: Mutex<Instant>,
-    /// Epochs of all runs that are to be done, and those done by this process.
-    epochs: AtomicUsize,
+    runs: Count,
+    epochs: Count,
+    running: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+/// How much there is, and how much of it is done.
+#[derive(Default)]
+struct Count {
+    all: AtomicUsize,
     done: AtomicUsize,
 }
 
 impl Console {
-    /// For work of so many epochs in all.
-    pub fn new(epochs: usize, quiet: bool) -> Self {
+    /// Nothing is expected yet.
+    pub fn new(quiet: bool) -> Self {
         let start = Instant::now();
-        let bars = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}");
-            let all = MultiProgress::new();
-            let total = all.add(ProgressBar::new(epochs as u64));
-            total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            (all, total)
+        let live = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bars = MultiProgress::new();
+            let total = bars.add(bar("{bar:30.green} {percent:>3} %  {msg}"));
+            (bars, total)
         });
-        let last_line = Mutex::new(start);
-        Self { quiet, bars, start, last_line, epochs: AtomicUsize::new(epochs), done: AtomicUsize::new(0) }
+        Self {
+            quiet,
+            live,
+            start,
+            last_line: Mutex::new(start),
+            runs: Count::default(),
+            epochs: Count::default(),
+            running: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+        }
     }
 
     /// Prints a line, above the bars if there are any.
     pub fn say(&self, line: &str) {
-        match &self.bars {
+        match &self.live {
             _ if self.quiet => {}
-            Some((all, _)) => drop(all.println(line)),
+            Some((bars, _)) => drop(bars.println(line)),
             None => eprintln!("{line}"),
         }
     }
 
-    /// A run begins.
-    pub fn begin<'a>(&'a self, title: &'a str, seed: u64) -> RunWatch<'a> {
-        let bar = self.bars.as_ref().map(|(all, _)| {
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            let bar = all.add(ProgressBar::new_spinner());
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_message(format!("{title}, seed {seed}"));
+    /// A run begins, or goes on, whose folder this is.
+    pub fn begin<'a>(&'a self, title: &'a str, seed: u64, epochs: usize, folder: &Path) -> RunWatch<'a> {
+        self.running.fetch_add(1, Relaxed);
+        let name = format!("{title}, seed {seed}");
+        let bar = self.live.as_ref().map(|(bars, total)| {
+            let bar = bars.insert_before(total, bar("  {bar:12.cyan} {pos:>3}/{len} {msg}"));
+            bar.set_length(epochs as u64);
+            bar.set_message(name.clone());
             bar
         });
-        RunWatch { console: self, title, seed, bar }
+        self.refresh();
+        // Best effort: a run does not depend on its log.
+        let log = OpenOptions::new().create(true).append(true).open(folder.join(LOG)).ok();
+        RunWatch { console: self, name, bar, log: log.map(Mutex::new), seen: AtomicBool::new(false) }
     }
 
-    /// Epochs that are to be done as well.
-    pub fn expect(&self, epochs: usize) {
-        self.epochs.fetch_add(epochs, Ordering::Relaxed);
+    /// Work that is to be done.
+    pub fn expect(&self, runs: usize, epochs: usize) {
+        self.runs.all.fetch_add(runs, Relaxed);
+        self.epochs.all.fetch_add(epochs, Relaxed);
     }
 
-    /// Epochs that need not be done after all.
+    /// Epochs that need not be done, because they have been before.
     pub fn skip(&self, epochs: usize) {
-        self.epochs.fetch_sub(epochs, Ordering::Relaxed);
+        self.epochs.all.fetch_sub(epochs.min(self.epochs.all.load(Relaxed)), Relaxed);
     }
 
-    /// Time left, judged by the epochs done so far.
-    fn eta(&self) -> String {
-        let done = self.done.load(Ordering::Relaxed);
-        let left = self.epochs.load(Ordering::Relaxed).saturating_sub(done);
+    /// A run is done.
+    pub fn done(&self) {
+        self.runs.done.fetch_add(1, Relaxed);
+        self.refresh();
+    }
+
+    /// A run has failed.
+    pub fn failed(&self, failure: &str) {
+        self.failed.fetch_add(1, Relaxed);
+        self.say(&format!("FAILED: {failure}"));
+        self.done();
+    }
+
+    /// Where everything stands.
+    fn summary(&self) -> String {
+        let (runs, running, failed) = (&self.runs, self.running.load(Relaxed), self.failed.load(Relaxed));
+        let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+        let (done, all) = (runs.done.load(Relaxed), runs.all.load(Relaxed));
+        format!("runs {done}/{all}, {running} running{failed}; {}", self.left())
+    }
+
+    /// Time left, judged by the epochs done by this process.
+    fn left(&self) -> String {
+        let (done, all) = (self.epochs.done.load(Relaxed), self.epochs.all.load(Relaxed));
         match done {
-            0 => "unknown".into(),
-            _ => clock(self.start.elapsed().as_secs_f64() * left as f64 / done as f64),
+            0 => "time left unknown".into(),
+            _ => {
+                let each = self.start.elapsed().as_secs_f64() / done as f64;
+                format!("about {} left", clock(each * all.saturating_sub(done) as f64))
+            }
         }
     }
 
-    fn advance(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some((_, total)) = &self.bars {
-            total.set_length(self.epochs.load(Ordering::Relaxed) as u64);
-            total.set_position(done as u64);
-            total.set_message(format!("about {} left", self.eta()));
+    fn refresh(&self) {
+        if let Some((_, total)) = &self.live {
+            total.set_length(self.epochs.all.load(Relaxed) as u64);
+            total.set_position(self.epochs.done.load(Relaxed) as u64);
+            total.set_message(self.summary());
         }
     }
 
-    /// Whether a line is due where there are no bars.
+    /// Whether a line is due where there is no live view.
     fn line_due(&self) -> bool {
         let Ok(mut last) = self.last_line.lock() else { return false };
-        let due = self.bars.is_none() && last.elapsed() >= LINE_EVERY;
+        let due = self.live.is_none() && last.elapsed() >= LINE_EVERY;
         if due {
             *last = Instant::now();
         }
@@ -105,45 +153,66 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        if let Some((_, total)) = &self.bars {
+        if let Some((_, total)) = &self.live {
             total.finish_and_clear();
         }
     }
 }
 
+fn bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
 /// Shows how one run proceeds.
 pub struct RunWatch<'a> {
     console: &'a Console,
-    title: &'a str,
-    seed: u64,
+    name: String,
     bar: Option<ProgressBar>,
+    log: Option<Mutex<File>>,
+    /// Whether an epoch is done; those before the first were done by another process.
+    seen: AtomicBool,
+}
+
+impl RunWatch<'_> {
+    /// A line in the log of the run.
+    pub fn log(&self, line: &str) {
+        if let Some(Ok(mut log)) = self.log.as_ref().map(Mutex::lock) {
+            writeln!(log, "{line}").ok();
+        }
+    }
 }
 
 impl Watch for RunWatch<'_> {
     fn epoch(&self, log: &EpochLog, epochs: usize, seconds: f64) {
-        self.console.advance();
+        let Self { console, name, bar, .. } = self;
+        if !self.seen.swap(true, Relaxed) {
+            console.skip(log.epoch);
+        }
+        console.epochs.done.fetch_add(1, Relaxed);
         let loss = log.train.get("loss").or_else(|| log.train.get("loss.fused")).and_then(|q| q.values().first());
         let loss = loss.map_or(String::new(), |l| format!("loss {l:.3}, "));
         let (v, epoch) = (&log.validation, log.epoch + 1);
-        let scores = format!("{loss}validation loss {:.3}, accuracy {:.3}", v.loss, v.accuracy);
-        let line = format!("{}, seed {}: epoch {epoch}/{epochs}, {scores}, {seconds:.1} s", self.title, self.seed);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(line);
-                bar.tick();
-            }
-            None if self.console.line_due() => self.console.say(&format!("{line}; about {} left", self.console.eta())),
-            None => {}
+        let scores = format!("{loss}validation loss {:.3}, accuracy {:.3}, {seconds:.1} s", v.loss, v.accuracy);
+        self.log(&format!("epoch {epoch}/{epochs}: {scores}"));
+        if let Some(bar) = bar {
+            bar.set_position(epoch as u64);
+            bar.set_message(format!("{name}: {scores}"));
+        } else if console.line_due() {
+            console.say(&format!("{name}: epoch {epoch}/{epochs}, {scores}; {}", console.summary()));
         }
+        console.refresh();
     }
 
     fn say(&self, line: &str) {
-        self.console.say(&format!("{}, seed {}: {line}", self.title, self.seed));
+        self.log(line);
+        self.console.say(&format!("{}: {line}", self.name));
     }
 }
 
 impl Drop for RunWatch<'_> {
     fn drop(&mut self) {
+        self.console.running.fetch_sub(1, Relaxed);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -162,9 +231,29 @@ pub(super) fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn durations_as_people_say_them() {
-        let said = [4.4, 65., 7265.].map(super::clock);
+        let said = [4.4, 65., 7265.].map(clock);
         assert_eq!(said, ["4 s", "1 min 05 s", "2 h 01 min"]);
+    }
+
+    #[test]
+    fn the_summary_counts_runs_and_what_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = Console::new(true);
+        console.expect(3, 30);
+        assert_eq!(console.summary(), "runs 0/3, 0 running; time left unknown");
+        let watch = console.begin("joint", 0, 10, folder.path());
+        console.skip(10);
+        console.done();
+        console.failed("ogm, seed 0: why");
+        assert_eq!(console.summary(), "runs 2/3, 1 running, 1 failed; time left unknown");
+        watch.say("goes on after epoch 4");
+        console.skip(1000);
+        console.epochs.done.fetch_add(1, Relaxed);
+        assert!(console.summary().ends_with("about 0 s left"), "{}", console.summary());
+        assert_eq!(std::fs::read_to_string(folder.path().join(LOG)).unwrap(), "goes on after epoch 4\n");
     }
 }

@@ -12,7 +12,7 @@ use candle_core::Device;
 use super::{Console, console::clock};
 use crate::{
     config::RunConfig,
-    run::{Control, Folder, Identity, Outcome, Stop, chosen, train},
+    run::{Control, Folder, Identity, Outcome, Stop, Watch, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -74,12 +74,13 @@ impl<'a> Job<'a> {
             return Ok(outcome);
         }
         let prepared = self.prepare(shared)?;
-        let (start, watch) = (Instant::now(), shared.console.begin(self.title, self.seed));
+        let start = Instant::now();
+        let watch = shared.console.begin(self.title, self.seed, self.config.train.epochs, folder.path());
         let control = Control { watch: &watch, stop: shared.stop, checkpoint_every: shared.checkpoint_every };
-        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, control)?;
+        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, control)
+            .inspect_err(|error| watch.log(&error.to_string()))?;
         let took = clock(start.elapsed().as_secs_f64());
-        let (title, seed, accuracy) = (self.title, self.seed, outcome.test.accuracy);
-        shared.console.say(&format!("{title}, seed {seed}: test accuracy {accuracy:.3} ({took})"));
+        watch.say(&format!("test accuracy {:.3} ({took})", outcome.test.accuracy));
         Ok(outcome)
     }
 
@@ -117,9 +118,10 @@ impl<'a> Job<'a> {
         let path = job.folder(&shared.out.join("prepared"))?;
         let Some(folder) = Folder::open_if_free(&path, &job.identity())? else { return Ok(None) };
         if folder.done(&|line| shared.console.say(line))?.is_none() {
-            shared.console.expect(config.train.epochs);
+            shared.console.expect(1, config.train.epochs);
+            job.run(&folder, shared)?;
+            shared.console.done();
         }
-        job.run(&folder, shared)?;
         let weights = chosen(&path, config.train.select)?.state.part("net").0;
         let moved = |(name, tensor): (String, candle_core::Tensor)| Ok((name.into(), tensor.to_device(shared.device)?));
         weights.into_iter().map(moved).collect::<Result<_>>().map(Some)

@@ -1,7 +1,8 @@
 //! Runs the rows of a table with all seeds, several at once.
 
 use std::{
-    path::PathBuf,
+    fs::File,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,10 +18,11 @@ use serde_yaml::Value;
 use super::{
     Console, Job, Results, Shared,
     results::{RowResults, RunResults},
+    search::{self, Settled},
 };
 use crate::{
-    config::{Row, TableConfig},
-    run::{Folder, Stop, checksum},
+    config::{RunConfig, TableConfig},
+    run::{Folder, Identity, Stop, checksum, lock},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -49,105 +51,144 @@ struct Loaded {
     crc32: u32,
 }
 
-/// Trains every row with every seed. A run that fails is reported and does not stop the others; runs that are done are
-/// only read, and those begun go on where they stopped.
+/// What the workers have in common.
+pub(super) struct Work<'a> {
+    /// Folder of the table.
+    pub folder: &'a Path,
+    pub options: &'a Options,
+    pub shared: Shared<'a>,
+    data: Vec<Loaded>,
+}
+
+/// A run that is to be made, and the title that it is shown under.
+pub(super) struct Task<'a> {
+    pub title: String,
+    pub config: &'a RunConfig,
+    pub seed: u64,
+}
+
+/// Trains every row with every seed; a row that is to be tuned with the configuration that its search chooses. A run that
+/// fails is reported and does not stop the others; runs that are done are only read, and those begun go on where they
+/// stopped.
 ///
 /// # Errors
-/// If data cannot be loaded or the folder cannot be used; failures of single runs are in the results.
+/// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
 pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Results> {
-    let data = load(table, options)?;
+    let folder = options.out.join(&table.name);
+    let _lock = hold(&folder)?;
+    let plans = search::plans(table)?;
+    let console = Console::new(options.quiet);
+    let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
+    let shared = Shared { out, device, console: &console, stop, checkpoint_every };
+    let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
+    let work = Work { folder: &folder, options, shared, data: load(configs, options)? };
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * table.seeds as usize;
-    let console = Console::new(epochs, options.quiet);
-    // All rows of one seed before the next seed, so that a table that is stopped early is a table of fewer seeds.
-    let jobs: Vec<(usize, u64)> =
-        (0..table.seeds).flat_map(|seed| (0..table.rows.len()).map(move |row| (row, seed))).collect();
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let shared = Shared {
-        out: &options.out,
-        device: &options.device,
-        console: &console,
-        stop,
-        checkpoint_every: options.checkpoint_every,
-    };
-    let worker = || {
-        while let Some(&(row, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !stop.asked()) {
-            let say = |error: &Error| console.say(&format!("{}, seed {seed}: FAILED: {error}", table.rows[row].title));
-            let outcome = one(&table.rows[row], seed, &table.name, &data, options, shared);
-            outcome.as_ref().err().filter(|error| !error.is_stop()).inspect(|error| say(error));
-            if let Ok(mut done) = done.lock() {
-                done.push((row, seed, outcome));
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.min(jobs.len()) {
-            scope.spawn(worker);
-        }
-    });
-    drop(console);
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|(row, seed, _)| (*row, *seed));
-    Ok(collect(table, done))
-}
+    console.expect(table.rows.len() * table.seeds as usize, epochs);
+    let Settled { configs, choices, mut failures } = search::settle(&work, table, &plans)?;
 
-fn collect(table: &TableConfig, done: Vec<(usize, u64, Result<RunResults>)>) -> Results {
-    let mut rows: Vec<RowResults> = table
-        .rows
-        .iter()
-        .map(|row| RowResults {
-            title: row.title.clone(),
-            name: row.config.name.clone(),
-            config: row.config.clone(),
-            runs: Vec::new(),
-        })
-        .collect();
-    let mut failures = Vec::new();
-    for (row, seed, outcome) in done {
+    // All rows of one seed before the next seed, so that a table that is stopped early is a table of fewer seeds.
+    let of_row = |i: usize| Some((i, configs[i].as_ref()?));
+    let settled: Vec<(usize, &RunConfig)> = (0..configs.len()).filter_map(of_row).collect();
+    let task = |(i, config): (usize, _), seed| Task { title: table.rows[i].title.clone(), config, seed };
+    let tasks: Vec<Task<'_>> =
+        (0..table.seeds).flat_map(|seed| settled.iter().map(move |row| task(*row, seed))).collect();
+    let mut rows: Vec<RowResults> = table.rows.iter().zip(&configs).map(RowResults::new).collect();
+    for (place, outcome) in work.make(&tasks.iter().collect::<Vec<_>>()).into_iter().enumerate() {
         match outcome {
-            Ok(run) => rows[row].runs.push(run),
-            Err(error) if error.is_stop() => {}
-            Err(error) => failures.push(format!("{}, seed {seed}: {error}", rows[row].title)),
+            Some(Ok(run)) => rows[settled[place % settled.len()].0].runs.push(run),
+            Some(Err(error)) if !error.is_stop() => failures.push(tasks[place].failure(&error)),
+            _ => {}
         }
     }
-    Results { table: table.clone(), rows, failures }
+    Ok(Results { table: table.clone(), rows, failures, choices })
 }
 
-/// Every data section that the rows name, once.
-fn load(table: &TableConfig, options: &Options) -> Result<Vec<Loaded>> {
+/// Keeps other processes from making the same table.
+fn hold(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    lock(folder)?.ok_or_else(|| {
+        let (problem, remedy) = ("is in use by another process", "wait until it is done, or choose another --out");
+        Error::invalid(folder.display().to_string(), problem, remedy)
+    })
+}
+
+/// Every data section that the configurations name, once.
+fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> Result<Vec<Loaded>> {
     let mut all: Vec<Loaded> = Vec::new();
-    for row in &table.rows {
-        if all.iter().any(|l| l.section == row.config.data) {
-            continue;
+    for RunConfig { data: section, .. } in configs {
+        if !all.iter().any(|l| l.section == *section) {
+            let data = aim_data::load(section, options.data_root.as_deref())?;
+            all.push(Loaded { section: section.clone(), crc32: checksum(&data), data });
         }
-        let data = aim_data::load(&row.config.data, options.data_root.as_deref())?;
-        all.push(Loaded { section: row.config.data.clone(), crc32: checksum(&data), data });
     }
     Ok(all)
 }
 
-fn one(
-    row: &Row,
-    seed: u64,
-    table: &str,
-    data: &[Loaded],
-    options: &Options,
-    shared: Shared<'_>,
-) -> Result<RunResults> {
-    let loaded = data.iter().find(|l| l.section == row.config.data);
-    let loaded = loaded.ok_or_else(|| Error::invalid("data", "has not been loaded", "report this"))?;
-    let job = Job::new(&row.title, &row.config, seed, &loaded.data, loaded.crc32)?;
-    let folder = Folder::open(&job.folder(&options.out.join(table))?, &job.identity())?;
-    let read = || RunResults::read(&folder, row.config.train.epochs);
-    match read() {
-        Ok(Some(done)) => {
-            shared.console.skip(row.config.train.epochs);
-            return Ok(done);
-        }
-        Ok(None) => {}
-        Err(damage) => folder.reopen(&damage, &|line| shared.console.say(line))?,
+impl Task<'_> {
+    /// What is said of one that failed.
+    pub fn failure(&self, error: &Error) -> String {
+        format!("{}, seed {}: {error}", self.title, self.seed)
     }
-    pool(options.threads)?.install(|| job.run(&folder, shared))?;
-    read()?.ok_or_else(|| Error::invalid(folder.path().display().to_string(), "has no result", "report this"))
+}
+
+impl Work<'_> {
+    /// Makes runs side by side; what comes of each, in their order, and nothing of those that were not begun because
+    /// someone asked to stop.
+    pub fn make(&self, tasks: &[&Task<'_>]) -> Vec<Option<Result<RunResults>>> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let Shared { console, stop, .. } = self.shared;
+        let worker = || {
+            while let Some((place, task)) = tasks.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                if stop.asked() {
+                    return;
+                }
+                let outcome = self.one(task);
+                match &outcome {
+                    Err(error) if error.is_stop() => {}
+                    Err(error) => console.failed(&task.failure(error)),
+                    Ok(_) => console.done(),
+                }
+                if let Ok(mut done) = done.lock() {
+                    done.push((place, outcome));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.options.jobs.min(tasks.len()) {
+                scope.spawn(worker);
+            }
+        });
+        let mut outcomes: Vec<_> = tasks.iter().map(|_| None).collect();
+        done.into_inner().unwrap_or_default().into_iter().for_each(|(place, outcome)| outcomes[place] = Some(outcome));
+        outcomes
+    }
+
+    fn loaded(&self, config: &RunConfig) -> Result<&Loaded> {
+        let loaded = self.data.iter().find(|l| l.section == config.data);
+        loaded.ok_or_else(|| Error::invalid("data", "has not been loaded", "report this"))
+    }
+
+    /// What stands for a configuration in the names of folders.
+    pub fn key(&self, config: &RunConfig) -> Result<String> {
+        Identity::new(config, 0, self.loaded(config)?.crc32).key()
+    }
+
+    fn one(&self, task: &Task<'_>) -> Result<RunResults> {
+        let (loaded, console, epochs) = (self.loaded(task.config)?, self.shared.console, task.config.train.epochs);
+        let job = Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)?;
+        let folder = Folder::open(&job.folder(self.folder)?, &job.identity())?;
+        let read = || RunResults::read(&folder, epochs);
+        match read() {
+            Ok(Some(done)) => {
+                console.skip(epochs);
+                return Ok(done);
+            }
+            Ok(None) => {}
+            Err(damage) => folder.reopen(&damage, &|line| console.say(line))?,
+        }
+        pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
+        read()?.ok_or_else(|| Error::invalid(folder.path().display().to_string(), "has no result", "report this"))
+    }
 }
 
 /// A run's own threads, so that runs side by side do not wait for each other and its bits do not depend on them.

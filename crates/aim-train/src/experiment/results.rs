@@ -2,8 +2,9 @@
 
 use aim_core::{Error, Result};
 
+use super::Choice;
 use crate::{
-    config::{RunConfig, TableConfig},
+    config::{Row, RunConfig, TableConfig},
     run::{EpochLog, Folder, Outcome},
 };
 
@@ -15,6 +16,8 @@ pub struct Results {
     pub rows: Vec<RowResults>,
     /// Runs that failed, each with its error.
     pub failures: Vec<String>,
+    /// What searches chose, in the order of their rows.
+    pub choices: Vec<Choice>,
 }
 
 /// A row with its runs.
@@ -70,6 +73,12 @@ fn correct(line: &str) -> Option<(String, bool)> {
 }
 
 impl RowResults {
+    /// A row without runs; its configuration is what its search chose, if it has.
+    pub(super) fn new((row, config): (&Row, &Option<RunConfig>)) -> Self {
+        let config = config.as_ref().unwrap_or(&row.config).clone();
+        Self { title: row.title.clone(), name: config.name.clone(), config, runs: Vec::new() }
+    }
+
     /// One number a seed.
     pub fn values(&self, of: impl Fn(&RunResults) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()

@@ -11,7 +11,10 @@ use aim_stats::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::results::{Results, RowResults, RunResults};
+use super::{
+    results::{Results, RowResults, RunResults},
+    search::note,
+};
 use crate::{
     config::Select,
     metrics::{REMOVAL, statistics},
@@ -41,7 +44,7 @@ pub fn comparison(results: &Results) -> Result<Table> {
         Column::number("macro-F1", 3),
         Column::number("difference", 3),
         Column::text("p seeds"),
-        Column::text("p samples"),
+        Column::text("p samples (networks)"),
     ])
     .with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
@@ -83,12 +86,36 @@ fn notes(table: &mut Table, results: &Results) {
         t.baseline,
         2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
     ));
+    table.note(power(t.seeds, tests));
+    table.note(NETWORKS);
     if t.rows.iter().any(|r| r.config.method_name() == "aim") {
         table.note("AIM is a reconstruction: the paper's equations are not public in full.");
+    }
+    if let Some(searched) = note(&t.rows, &results.choices) {
+        table.note(searched);
     }
     for failure in &results.failures {
         table.note(format!("FAILED: {failure}"));
     }
+}
+
+/// What the test over samples does not tell.
+const NETWORKS: &str = "A test over samples compares the trained networks at hand. Two trainings of one method are different networks, \
+     too, and `cargo xtask aa-test` counts how often they are told apart. No row is better or worse than the baseline for a \
+     small p over samples alone; only the test over seeds speaks of methods.";
+
+/// Whether the test over seeds can find anything, and with how many seeds it could.
+fn power(seeds: u64, tests: usize) -> String {
+    let least = |seeds: u64| (tests.max(1) as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.);
+    if least(seeds) <= 0.05 {
+        return format!("The smallest adjusted p over seeds that this table can have is {:.4}.", least(seeds));
+    }
+    let enough = (1..).find(|&seeds| least(seeds) <= 0.05).unwrap_or(u64::MAX);
+    format!(
+        "The smallest adjusted p over seeds that this table can have is {:.3}, so that it cannot find a difference at .05; \
+         with `--seeds {enough}` it could.",
+        least(seeds)
+    )
 }
 
 /// Own accuracy, probes and contributions of every modality.
@@ -174,20 +201,28 @@ fn difference(row: &RowResults, baseline: &RowResults) -> Result<Cell> {
 
 fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
     let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy);
-    sign_flip(&a, &b, DRAWS, &mut ChaCha8Rng::seed_from_u64(0)).ok().map(|t| t.p)
+    sign_flips(&a, &b)
 }
 
-/// Twice the median p of one test a seed: valid however the seeds depend on each other.
+/// The p value of paired seeds.
+pub(super) fn sign_flips(a: &[f64], b: &[f64]) -> Option<f64> {
+    sign_flip(a, b, DRAWS, &mut ChaCha8Rng::seed_from_u64(0)).ok().map(|t| t.p)
+}
+
 fn over_samples(row: &RowResults, baseline: &RowResults) -> Option<f64> {
     let right = |r: &RunResults| r.correct.iter().map(|(_, right)| *right).collect::<Vec<_>>();
     let same = |a: &RunResults, b: &RunResults| a.correct.iter().map(|c| &c.0).eq(b.correct.iter().map(|c| &c.0));
     let test = |(a, b): (&RunResults, &RunResults)| same(a, b).then(|| mcnemar(&right(a), &right(b)).ok()).flatten();
     let p: Option<Vec<f64>> = row.pairs(baseline).map(|pair| test(pair).map(|t| t.p)).collect();
-    let p = p.filter(|p| !p.is_empty())?;
-    if p.len() == 1 {
-        return Some(p[0]);
+    combined(&p?)
+}
+
+/// Twice the median p of one test a seed: valid however the seeds depend on each other.
+pub(super) fn combined(p: &[f64]) -> Option<f64> {
+    match p {
+        [p] => Some(*p),
+        _ => median(p).ok().map(|m| (2. * m).min(1.)),
     }
-    median(&p).ok().map(|m| (2. * m).min(1.))
 }
 
 /// Holm's correction over the tests that there are.
@@ -199,4 +234,16 @@ fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Result<Vec<Option<f64>>> {
     }
     let mut holm = holm(&there).map_err(statistics)?.into_iter();
     Ok(p.into_iter().map(|p| p.and_then(|_| holm.next())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power;
+
+    #[test]
+    fn the_text_says_how_many_seeds_are_enough() {
+        // 10 tests: 10 / 2^4 = .625 with 5 seeds, 10 / 2^7 = .078 with 8, 10 / 2^8 = .039 with 9.
+        assert!(power(5, 10).contains("is 0.625") && power(5, 10).contains("`--seeds 9`"), "{}", power(5, 10));
+        assert!(power(9, 10).contains("is 0.0391") && !power(9, 10).contains("--seeds"), "{}", power(9, 10));
+    }
 }

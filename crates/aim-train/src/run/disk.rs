@@ -48,7 +48,7 @@ pub(super) fn part(path: &Path) -> PathBuf {
 }
 
 /// Locks the folder, if it is not locked; the lock goes with the process, so a killed one leaves none behind.
-pub(super) fn lock(path: &Path) -> Result<Option<File>> {
+pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
     let file = path.join(".lock");
     let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
     match lock.try_lock() {

@@ -9,6 +9,7 @@ mod outcome;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint};
+pub(crate) use disk::lock;
 pub use disk::write_atomically;
 pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};

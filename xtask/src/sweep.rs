@@ -1,0 +1,26 @@
+//! `sweep`.
+
+use std::process::ExitCode;
+
+use aim_core::{Context, Result};
+use aim_train::config::TableConfig;
+use clap::Args;
+
+use crate::reproduce::Making;
+
+#[derive(Args)]
+pub(crate) struct Sweep {
+    /// Name of a table in configs/, or a path to a table of your own; its `sweep` section says what is tried.
+    #[arg(long, value_name = "FILE")]
+    config: String,
+    #[command(flatten)]
+    making: Making,
+}
+
+impl Sweep {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let tables = self.making.tables(&self.config)?;
+        let swept = tables.into_iter().map(TableConfig::swept).collect::<Result<Vec<_>>>();
+        self.making.make(&swept.at(|| self.config.clone())?)
+    }
+}
