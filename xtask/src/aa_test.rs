@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aim_core::{Error, Result};
-use aim_train::experiment::{Plan, aa_test};
+use aim_train::experiment::{AaPlan, aa_test};
 use clap::Args;
 
 use crate::{print, reproduce::stop_on_interrupt};
@@ -35,7 +35,7 @@ impl AaTest {
         {
             return Err(Error::invalid(*flag, "is 0", "use a number of at least 1"));
         }
-        let rates = aa_test(Plan { pairs, seeds, samples, seed }, &*stop_on_interrupt()?)?;
+        let rates = aa_test(AaPlan { pairs, seeds, samples, seed }, &*stop_on_interrupt()?)?;
         let table = rates.table()?;
         print(&if self.markdown { table.to_markdown() } else { table.to_plain() })?;
         Ok(if rates.hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -33,7 +33,7 @@ const FEW: usize = 5;
 
 /// How much is tested.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct AaPlan {
     /// Pairs of arms.
     pub pairs: usize,
     /// Seeds of an arm; with fewer than 6 sign flips cannot reject.
@@ -60,7 +60,7 @@ pub struct Rate {
 
 /// What came out.
 pub struct Rates {
-    plan: Plan,
+    plan: AaPlan,
     /// One a test.
     pub tests: Vec<Rate>,
 }
@@ -72,7 +72,7 @@ struct Pair(Vec<Vec<bool>>, Vec<Vec<bool>>);
 ///
 /// # Errors
 /// If a training fails or someone asked to stop.
-pub fn aa_test(plan: Plan, stop: &Stop) -> Result<Rates> {
+pub fn aa_test(plan: AaPlan, stop: &Stop) -> Result<Rates> {
     let data = data(plan)?;
     let arm = |arm: usize| -> Result<Vec<Vec<bool>>> {
         stop.check()?;
@@ -156,7 +156,7 @@ impl Rates {
     /// # Errors
     /// Never, unless a row is too short.
     pub fn table(&self) -> Result<Table> {
-        let Plan { pairs, seeds, samples, seed } = self.plan;
+        let AaPlan { pairs, seeds, samples, seed } = self.plan;
         let mut table = Table::new(vec![
             Column::text("test"),
             Column::number("seeds an arm", 0),
@@ -196,7 +196,7 @@ impl Rates {
 }
 
 /// Two modalities, the second one harder.
-fn data(plan: Plan) -> Result<Dataset> {
+fn data(plan: AaPlan) -> Result<Dataset> {
     let split = |name: &str, samples: usize| -> Result<Subset> {
         let labels: Vec<u32> = (0..samples).map(|i| (i % CLASSES) as u32).collect();
         let input = |(width, strength): (usize, f64)| {
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_rates_and_arms_differ() {
-        let plan = Plan { pairs: 4, seeds: 6, samples: 300, seed: 0 };
+        let plan = AaPlan { pairs: 4, seeds: 6, samples: 300, seed: 0 };
         let table = |plan| aa_test(plan, &Stop::default()).unwrap().table().unwrap().to_plain();
         assert_eq!(table(plan), table(plan));
         let data = data(plan).unwrap();

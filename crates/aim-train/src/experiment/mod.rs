@@ -9,7 +9,7 @@ mod results;
 mod search;
 mod tables;
 
-pub use aa::{Plan, Rate, Rates, aa_test};
+pub use aa::{AaPlan, Rate, Rates, aa_test};
 pub use console::Console;
 pub use job::{Job, Shared, restrict, store};
 pub use jobs::{Options, run};

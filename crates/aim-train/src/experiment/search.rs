@@ -121,8 +121,11 @@ impl Choice {
         let ties = if ties.is_empty() { String::new() } else { format!(", as good as {}", ties.join(", ")) };
         let diverged = self.trials.iter().filter(|t| t.mean.is_none()).count();
         let diverged = if diverged == 0 { String::new() } else { format!(", {diverged} diverged") };
-        let (row, chosen, settings) = (&self.row, self.chosen, settings.join(", "));
-        format!("`{row}` trial {chosen} ({settings}; validation {:.3}{ties}{diverged})", mean.unwrap_or(f64::NAN))
+        let (row, chosen, all, settings) = (&self.row, self.chosen, self.trials.len(), settings.join(", "));
+        format!(
+            "`{row}` trial {chosen} of {all} ({settings}; validation {:.3}{ties}{diverged})",
+            mean.unwrap_or(f64::NAN)
+        )
     }
 }
 
@@ -247,15 +250,15 @@ fn unwritten(e: &serde_json::Error) -> Error {
     Error::invalid("search", e.to_string(), "report this")
 }
 
-/// What the text under a table says of its searches; nothing if there were none.
+/// What the text under a table says of its searches; nothing if none is done.
 pub(super) fn note(rows: &[Row], choices: &[Choice]) -> Option<String> {
-    let search = rows.iter().find_map(|row| row.tune.as_ref())?;
+    let search = rows.iter().find_map(|row| row.tune.as_ref()).filter(|_| !choices.is_empty())?;
     let each = rows.iter().all(|row| row.tune == rows[0].tune);
     let who = if each { "Every row was" } else { "The rows named here were, and no other was," };
-    let (trials, seeds) = (search.trials(), search.seeds);
+    let seeds = search.seeds;
     let chosen: Vec<String> = choices.iter().map(Choice::words).collect();
     Some(format!(
-        "{who} searched with {trials} trials of {seeds} seed(s), numbered from 0, before the seeds of the table were run. \
+        "{who} searched before the seeds of the table were run, each trial with {seeds} seed(s); trials count from 0. \
          Chosen is {RULE}; all trials are in the files `<row>.search.json` beside the runs. {}.",
         chosen.join("; ")
     ))
