@@ -147,7 +147,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if !["timing", "diagnosis", "report", "log"].contains(&name.as_str()) {
+            } else if !["timing", "diagnosis", "report", "log", "events.out"].contains(&name.as_str()) {
                 all.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }

@@ -36,7 +36,9 @@ impl Eval {
         let net = network(&identity.config, &data, identity.seed, &device)?;
         let mut method = aim_balance::build(&identity.config.method, net.spec())?;
         let epoch = chosen(&self.run, identity.config.train.select)?.put(net.params(), method.as_mut())?;
-        print(&format!("weights of epoch {epoch}\n{}", judge(&net, method.as_ref(), &data, &device)?))?;
+        let judged = judge(&net, method.as_ref(), &data, &device)?;
+        let warning = identity.config.protocol.warning().map_or(String::new(), |w| format!("{w}\n"));
+        print(&format!("weights of epoch {epoch}\n{judged}{warning}"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

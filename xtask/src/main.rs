@@ -2,6 +2,7 @@
 
 mod aa_test;
 mod bench;
+mod config;
 mod eval;
 mod list;
 mod methods;
@@ -56,6 +57,10 @@ enum Command {
     AaTest(aa_test::AaTest),
     /// Measure training steps or operations; nothing else should run meanwhile.
     Bench(bench::Bench),
+    /// Compare configurations.
+    Config(config::Config),
+    /// Print the JSON Schema of configuration files, for editors; docs/schema.json is made with it.
+    Schema,
     /// List what there is, with settings, defaults and sources.
     List(list::List),
     /// Run a golden step and compare every expected value; the exit status says whether all agree.
@@ -123,6 +128,8 @@ fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::AaTest(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Schema => config::schema(),
         Command::List(command) => command.run(),
         Command::Step { case } => step(&case),
     };

@@ -10,7 +10,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{INTERRUPTED, Places, cores, print};
+use crate::{INTERRUPTED, Places, config::yaml, cores, print};
 
 /// Folder of the tables.
 const CONFIGS: &str = "configs";
@@ -39,6 +39,12 @@ pub(crate) struct Making {
     /// Lay the table's `full` section over it: more seeds or the whole data set.
     #[arg(long)]
     full: bool,
+    /// Settings laid over what all rows share, for instance `train.epochs=20` or `protocol=balancebench`.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print the table's resolved configuration, which runs again as it is, and train nothing.
+    #[arg(long)]
+    print_config: bool,
     /// Runs at a time [default: one a processor, one on a GPU].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -54,19 +60,16 @@ impl Reproduce {
 }
 
 impl Making {
-    /// The tables of a file: its name in the folder of the tables, or its path.
+    /// All tables of a file: its name in the folder of the tables, or its path.
     pub(crate) fn tables(&self, name: &str) -> Result<Vec<TableConfig>> {
         let scale = match (self.quick, self.full) {
             (true, _) => Scale::Quick,
             (_, true) => Scale::Full,
             _ => Scale::Normal,
         };
-        let mut tables = load_tables(&path(name)?, scale)?;
-        if let Some(set) = &self.set {
-            tables.retain(|table| table.name.ends_with(&format!("-{set}")));
-            if tables.is_empty() {
-                return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
-            }
+        let mut tables = load_tables(&path(name)?, scale, &self.overrides)?;
+        if let Some(set) = self.set.as_ref().filter(|_| tables.iter().all(|table| table.set != self.set)) {
+            return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
         }
         if let Some(seeds) = self.seeds {
             tables.iter_mut().for_each(|table| table.seeds = seeds.max(1));
@@ -74,8 +77,13 @@ impl Making {
         Ok(tables)
     }
 
-    /// Makes the tables, one after the other.
+    /// Makes the tables that are wanted, one after the other, and says what they say together with those made before.
     pub(crate) fn make(self, tables: &[TableConfig]) -> Result<ExitCode> {
+        let wanted: Vec<&TableConfig> =
+            tables.iter().filter(|table| self.set.is_none() || table.set == self.set).collect();
+        if self.print_config {
+            return print_config(&wanted);
+        }
         let device = self.places.device.open()?;
         let jobs = self.jobs.unwrap_or(if device.is_cpu() { cores() } else { 1 }).max(1);
         let options = Options {
@@ -89,8 +97,11 @@ impl Making {
         };
         let stop = stop_on_interrupt()?;
         let mut whole = true;
-        for table in tables {
+        for table in wanted {
             whole &= make(table, &options, &stop)?;
+        }
+        if let Some((text, report)) = experiment::write_family(tables, &options.out)? {
+            print(&format!("{text}\nreport: {}\n", report.display()))?;
         }
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -111,6 +122,21 @@ fn path(table: &str) -> Result<PathBuf> {
     names.sort();
     let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
     Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
+}
+
+/// Prints the one table's resolved configuration.
+fn print_config(tables: &[&TableConfig]) -> Result<ExitCode> {
+    let [table] = tables else {
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        let problem = format!("the file makes several tables: {}", names.join(", "));
+        return Err(Error::invalid(
+            "--print-config",
+            problem,
+            "choose one with --set, and a protocol with `protocols`",
+        ));
+    };
+    print(&yaml(&table.resolved()?)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a table; whether no run of it failed.

@@ -5,12 +5,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use aim_core::Result;
 use aim_train::{
     config::{RunConfig, Source},
-    experiment::{Console, Job, Shared},
+    experiment::{Console, Job, RunResults, Shared, write_run},
     run::{Folder, checksum},
 };
 use clap::Args;
 
-use crate::{Places, print, reproduce::stop_on_interrupt};
+use crate::{Places, config::yaml, print, reproduce::stop_on_interrupt};
 
 #[derive(Args)]
 pub(crate) struct Train {
@@ -26,6 +26,9 @@ pub(crate) struct Train {
     /// Settings in place of the configuration's, for instance `method.name=aim train.epochs=20`.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Print the run's resolved configuration, which runs again as it is, and train nothing.
+    #[arg(long)]
+    print_config: bool,
     #[command(flatten)]
     places: Places,
 }
@@ -33,9 +36,13 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut source = Source::load(&self.config)?;
-        self.overrides.iter().try_for_each(|o| source.set(o))?;
+        source.set_all(&self.overrides)?;
         let (config, stored) = RunConfig::single(&source, self.row.as_deref())?;
         let seed = self.seed.unwrap_or(stored);
+        if self.print_config {
+            print(&yaml(&config.resolved(seed)?)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let device = self.places.device.open()?;
         let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data))?;
@@ -49,7 +56,10 @@ impl Train {
             Shared { out: &self.places.out, device: &device, console: &console, stop: &stop, checkpoint_every };
         let outcome = job.run(&folder, shared)?;
         drop(console);
-        print(&format!("{outcome}folder: {}\n", folder.path().display()))?;
+        let warning = config.protocol.warning().map_or(String::new(), |w| format!("{w}\n"));
+        let run = RunResults::read(&folder, config.train.epochs)?;
+        run.map(|run| write_run(&config.name, &config, &run)).transpose()?;
+        print(&format!("{outcome}{warning}folder: {}\n", folder.path().display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

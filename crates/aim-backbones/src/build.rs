@@ -2,6 +2,7 @@
 
 use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
 use candle_core::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear};
@@ -37,7 +38,7 @@ pub struct Build {
 }
 
 /// Low-rank additions to an encoder's linear and convolution layers (LoRA, Hu et al. 2022): `W + scale B A`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LowRank {
     /// Rank of the addition.

@@ -1,12 +1,13 @@
 //! The encoder section of a config, and the cards that describe it.
 
 use aim_core::{Encoder, Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Sequence, Transformer, TransformerConfig, Vit, VitConfig};
 
 /// An encoder as a config names it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum EncoderConfig {
     /// Multilayer perceptron.

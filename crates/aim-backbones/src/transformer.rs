@@ -3,6 +3,7 @@
 
 use aim_core::{Encoder, Error, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::{DType, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// Settings of a transformer; the defaults are BERT-Mini's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
     /// Words that ids can name; without it the input is a sequence of vectors.

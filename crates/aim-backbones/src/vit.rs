@@ -3,6 +3,7 @@
 
 use aim_core::{Encoder, Error, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Settings of a vision transformer; the defaults are ViT-Tiny/16.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VitConfig {
     /// Side of a patch.

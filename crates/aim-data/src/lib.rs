@@ -23,3 +23,4 @@ pub use card::{CARDS, Card, SettingCard, card, check_settings, load};
 pub use dataset::{Dataset, Subset};
 pub use files::root;
 pub use loader::Loader;
+pub use pca::principal;

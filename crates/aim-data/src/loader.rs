@@ -11,17 +11,28 @@ pub struct Loader<'a> {
     subset: &'a Subset,
     batch: usize,
     device: Device,
+    drops_last: bool,
 }
 
 impl<'a> Loader<'a> {
-    /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller, and is never dropped.
+    /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(subset: &'a Subset, batch: usize, device: &Device) -> Self {
-        Self { subset, batch: batch.max(1), device: device.clone() }
+        Self { subset, batch: batch.max(1), device: device.clone(), drops_last: false }
+    }
+
+    /// Whether epochs leave out a last batch that is smaller.
+    #[must_use]
+    pub fn dropping_last(self, drops_last: bool) -> Self {
+        Self { drops_last, ..self }
     }
 
     /// Batches in an epoch without extras.
     pub fn batches(&self) -> usize {
-        self.subset.len().div_ceil(self.batch)
+        self.count(self.subset.len())
+    }
+
+    fn count(&self, samples: usize) -> usize {
+        if self.drops_last { samples / self.batch } else { samples.div_ceil(self.batch) }
     }
 
     /// Every sample once, in the order of (seed, epoch).
@@ -47,8 +58,8 @@ impl<'a> Loader<'a> {
     }
 
     fn over(&self, order: Vec<usize>, extra: Vec<Extra>) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        let Self { subset, batch, device } = self.clone();
-        let count = order.len().div_ceil(batch);
+        let count = self.count(order.len());
+        let Self { subset, batch, device, .. } = self.clone();
         (0..count).map(move |i| {
             let index = &order[i * batch..((i + 1) * batch).min(order.len())];
             show(subset, index, &extra, &device)
@@ -114,6 +125,8 @@ mod tests {
         assert_eq!(all, (0..10).collect::<Vec<_>>());
         assert_eq!(ids(loader.in_order()).concat(), all);
         assert_eq!(loader.batches(), 3);
+        let whole = loader.dropping_last(true);
+        assert_eq!((whole.batches(), ids(whole.epoch(3, 0))), (2, first[..2].to_vec()));
     }
 
     #[test]

@@ -22,6 +22,16 @@ pub(crate) fn remove_top(data: &mut [f32], size: usize, fit: usize, count: usize
     Ok(())
 }
 
+/// Samples (the rows of a matrix) on the `count` directions in which they vary most, or on as many as they have columns.
+///
+/// # Errors
+/// If `data` is no matrix.
+pub fn principal(data: &Tensor, count: usize) -> Result<Tensor> {
+    let (_, size) = data.dims2()?;
+    let centred = data.broadcast_sub(&data.mean_keepdim(0)?)?;
+    Ok(centred.matmul(&top(&centred, count.min(size))?.t()?)?)
+}
+
 fn centre(data: &mut [f32], size: usize, fit: usize) {
     let mut mean = vec![0f64; size];
     for row in data[..fit * size].chunks(size) {
@@ -89,5 +99,18 @@ mod tests {
         assert!((variance(2) - 1.).abs() < 0.3, "{}", variance(2));
         let mean = data[2..900].iter().step_by(3).sum::<f32>() / 300.;
         assert!(mean.abs() < 1e-3, "{mean}");
+    }
+
+    #[test]
+    fn the_first_directions_come_in_the_order_of_their_variance() {
+        // Points of a rectangle 8 by 2 in the plane of (3, 4)/5 and the third axis, around (1, 1, 1).
+        let corner = |a: f32, b: f32| [1. + 4. * a * 0.6, 1. + 4. * a * 0.8, 1. + b];
+        let data =
+            Tensor::new(&[corner(1., 1.), corner(1., -1.), corner(-1., 1.), corner(-1., -1.)], &Device::Cpu).unwrap();
+        let points = principal(&data, 2).unwrap().to_vec2::<f32>().unwrap();
+        for point in &points {
+            assert!((point[0].abs() - 4.).abs() < 1e-4 && (point[1].abs() - 1.).abs() < 1e-4, "{points:?}");
+        }
+        assert_eq!(principal(&data, 9).unwrap().dims(), [4, 3]);
     }
 }

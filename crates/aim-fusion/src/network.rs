@@ -7,12 +7,13 @@ use aim_core::{
     Context, Encoder, Error, Fusion, Joined, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site,
 };
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::FusionConfig;
 
 /// The model section of a config.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Modalities that the network reads; all that have an encoder, if left out.
@@ -22,6 +23,7 @@ pub struct ModelConfig {
     pub encoders: BTreeMap<String, EncoderConfig>,
     /// How the features are joined: a name, or one with settings, `{deep: {hidden: [256, 64]}}`.
     #[serde(default, with = "serde_yaml::with::singleton_map")]
+    #[schemars(with = "FusionConfig")]
     pub fusion: FusionConfig,
     /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
     #[serde(default)]

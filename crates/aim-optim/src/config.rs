@@ -1,12 +1,13 @@
 //! The optimizer section of a config, and the cards that describe it.
 
 use aim_core::{Error, Optim, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AdaGrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 
 /// An optimizer as a config names it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum OptimConfig {
     /// Stochastic gradient descent.

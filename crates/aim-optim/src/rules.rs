@@ -3,12 +3,13 @@
 use aim_core::Result;
 use aim_ops::update;
 use candle_core::{Tensor, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Rule, Slot};
 
 /// Stochastic gradient descent with momentum. The buffer starts as the first gradient, undampened.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
     /// Learning rate.
@@ -41,7 +42,7 @@ impl Rule for Sgd {
 }
 
 /// Adam (Kingma & Ba 2015) with L2 decay added to the gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adam {
     /// Learning rate.
@@ -89,7 +90,7 @@ impl Rule for Adam {
 
 /// AdamW (Loshchilov & Hutter 2019): Adam whose decay shrinks the parameter directly. Its settings are Adam's; the decay
 /// defaults to 0.01.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
     /// Learning rate.
@@ -121,7 +122,7 @@ impl Rule for AdamW {
 }
 
 /// AdaGrad (Duchi et al. 2011).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdaGrad {
     /// Learning rate.
@@ -154,7 +155,7 @@ impl Rule for AdaGrad {
 }
 
 /// RMSprop (Hinton's lecture 6e; centered form of Graves 2013).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsProp {
     /// Learning rate.

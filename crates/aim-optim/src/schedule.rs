@@ -1,10 +1,11 @@
 //! Learning-rate schedules: a factor on the base rate for each epoch.
 
 use aim_core::{Error, Optim, Result, State, Stateful};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A schedule as a config names it. Epochs count from 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
     /// The base rate throughout.

@@ -73,3 +73,54 @@ fn resample<R: Rng + ?Sized>(sets: &[Vec<f64>], rng: &mut R) -> Vec<Vec<f64>> {
     let mut of_set = |runs: &Vec<f64>| runs.iter().map(|_| runs[rng.random_range(0..runs.len())]).collect();
     sets.iter().map(&mut of_set).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// With the middle 40 % as interval, the ends are quantiles .3 and .7 of the resamples.
+    const MIDDLE: Resampling = Resampling { level: 0.4, resamples: 4000 };
+
+    fn rng() -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(0)
+    }
+
+    #[test]
+    fn the_middle_half_of_eight_runs_by_hand() {
+        let sets = [vec![3., 1., 2.], vec![8., 5., 4., 7., 6.]];
+        assert_eq!(interquartile_mean(&sets).unwrap(), (3. + 4. + 5. + 6.) / 4.);
+    }
+
+    #[test]
+    fn the_interval_of_two_runs_by_hand() {
+        // Resamples of {0, 1} have the means 0, 1/2, 1 with chances 1/4, 1/2, 1/4.
+        let estimate = interquartile_mean_interval(&[vec![0., 1.]], MIDDLE, &mut rng()).unwrap();
+        assert_eq!((estimate.value, estimate.interval.low, estimate.interval.high), (0.5, 0.5, 0.5));
+        let wide = Resampling { level: 0.9, ..MIDDLE };
+        let estimate = interquartile_mean_interval(&[vec![0., 1.]], wide, &mut rng()).unwrap();
+        assert_eq!((estimate.interval.low, estimate.interval.high), (0., 1.));
+    }
+
+    #[test]
+    fn runs_are_drawn_within_their_set() {
+        // Nothing varies within a set, so nothing varies at all; draws across sets would.
+        let estimate = interquartile_mean_interval(&[vec![0.2; 2], vec![0.8; 2]], Resampling::default(), &mut rng());
+        let estimate = estimate.unwrap();
+        assert_eq!((estimate.value, estimate.interval.low, estimate.interval.high), (0.5, 0.5, 0.5));
+    }
+
+    #[test]
+    fn pairs_won_by_hand() {
+        // Set 1: 1 > 0, 1 = 1, 2 > 0, 2 > 1: 3.5 of 4. Set 2: 5 < 6: 0 of 1.
+        let (a, b) = ([vec![1., 2.], vec![5.]], [vec![0., 1.], vec![6.]]);
+        assert_eq!(probability_of_improvement(&a, &b).unwrap(), (3.5 / 4. + 0.) / 2.);
+        // Resamples of {1, 3} are beaten by 2 in all, half or none of the pairs with chances 1/4, 1/2, 1/4.
+        let estimate =
+            probability_of_improvement_interval(&[vec![2., 2.]], &[vec![1., 3.]], MIDDLE, &mut rng()).unwrap();
+        assert_eq!((estimate.value, estimate.interval.low, estimate.interval.high), (0.5, 0.5, 0.5));
+        assert!(probability_of_improvement(&a, &b[..1]).is_err());
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod experiment;
+pub mod export;
 pub mod golden;
 pub mod metrics;
 pub mod page;

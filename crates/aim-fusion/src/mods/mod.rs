@@ -17,6 +17,7 @@ mod selector;
 use aim_backbones::{Build, Linear};
 use aim_core::{Error, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS};
 use candle_core::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use attention::Layer;
@@ -24,7 +25,7 @@ use gdc::Gdc;
 use selector::{Selector, Summary, roles};
 
 /// Settings of the fusion `mods`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModsConfig {
     /// Width of tokens.

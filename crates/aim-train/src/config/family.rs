@@ -3,38 +3,64 @@
 use std::path::Path;
 
 use aim_core::{Error, Result};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Scale, Search, Source, TableConfig, run::typed};
+use super::{Protocol, Scale, Search, Source, TableConfig, run::typed};
 
 /// A file that names sets. Each of them is a table of its own beside it, which becomes one here: its rows, then these.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Family {
+pub(super) struct Family {
+    /// Begins the names of the tables.
     name: String,
+    /// Begins their titles.
     title: Option<String>,
+    /// Names of the files whose tables are extended.
     sets: Vec<String>,
+    /// The protocols under which each table is made.
+    #[serde(default = "clean")]
+    protocols: Vec<Protocol>,
+    /// Number of seeds in place of the tables' own.
     seeds: Option<u64>,
+    /// What `sweep` searches for every row, in place of the tables' own.
     sweep: Option<Search>,
+    /// The rows that every table gets beside its own.
+    #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Value>")]
     rows: Vec<Mapping>,
 }
 
-/// Reads a file: its table, or one for each of the `sets` that it names.
+fn clean() -> Vec<Protocol> {
+    vec![Protocol::Clean]
+}
+
+/// Reads a file: its table, or one for each of the `sets` that it names, and for each of the `protocols`. `overrides` are laid
+/// over what all rows of a table share.
 ///
 /// In such a file a row may say `sets: […]` if it is not meant for all of them, and `each_encoder: {…}` for settings that
 /// every encoder of a set gets, whatever its modality is called.
 ///
 /// # Errors
 /// Whatever is wrong with a file, with its line.
-pub fn load_tables(path: &Path, scale: Scale) -> Result<Vec<TableConfig>> {
-    let source = Source::load(path)?;
+pub fn load_tables(path: &Path, scale: Scale, overrides: &[String]) -> Result<Vec<TableConfig>> {
+    let mut source = Source::load(path)?;
     if source.value.get("sets").is_none() {
+        source.set_all(overrides)?;
         return Ok(vec![TableConfig::new(source, scale)?]);
     }
     let family: Family = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
     family.check().map_err(|e| source.locate(e, None))?;
-    family.sets.iter().map(|set| family.table(set, path, &source, scale)).collect()
+    let mut tables = Vec::new();
+    for set in &family.sets {
+        let mut base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
+        base.set_all(overrides)?;
+        for protocol in &family.protocols {
+            tables.push(family.table(set, *protocol, base.clone(), &source, scale)?);
+        }
+    }
+    Ok(tables)
 }
 
 impl Family {
@@ -52,8 +78,19 @@ impl Family {
         Ok(())
     }
 
-    fn table(&self, set: &str, path: &Path, source: &Source, scale: Scale) -> Result<TableConfig> {
-        let base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
+    fn table(
+        &self,
+        set: &str,
+        protocol: Protocol,
+        mut base: Source,
+        source: &Source,
+        scale: Scale,
+    ) -> Result<TableConfig> {
+        let mut suffix = String::new();
+        if !protocol.is_clean() {
+            base.set(&format!("protocol={}", protocol.name()))?;
+            suffix = format!("-{}", protocol.name());
+        }
         // The rows keep their places, so that errors find their lines.
         let mut both = source.clone();
         both.value = base.value.clone();
@@ -61,7 +98,8 @@ impl Family {
         let rows = TableConfig::rows_of(both, scale, |i| meant_for(&self.rows[i], set))?;
         let mut table = TableConfig::new(base, scale)?;
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
-        table.name = format!("{}-{set}", self.name);
+        table.name = format!("{}-{set}{suffix}", self.name);
+        (table.family, table.set) = (Some(self.name.clone()), Some(set.into()));
         table.rows.extend(rows);
         table.sweep = self.sweep.clone().or(table.sweep);
         if scale == Scale::Normal {
@@ -110,7 +148,7 @@ mod tests {
         write(folder.path(), "a.yaml", &SET.replace('A', "a"));
         write(folder.path(), "b.yaml", &SET.replace('A', "b"));
         let file = write(folder.path(), "all.yaml", &format!("name: all\nsets: [a, b]\nseeds: 2\nrows:\n{rows}"));
-        load_tables(&file, Scale::Normal)
+        load_tables(&file, Scale::Normal, &[])
     }
 
     #[test]

@@ -3,14 +3,22 @@
 //! Everything is checked before any data is read: unknown keys, values out of range and pairs that cannot work (a method
 //! that needs what the fusion cannot give) are errors that name the file, the line and the key.
 
+mod diff;
 mod family;
+mod protocol;
+mod resolved;
 mod run;
+mod schema;
 mod search;
 mod source;
 mod table;
 
+pub use diff::{Difference, differences, text};
 pub use family::load_tables;
+pub use protocol::Protocol;
+pub use resolved::resolve;
 pub use run::{RunConfig, Select, TrainConfig};
+pub use schema::schema;
 pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;
 pub use table::{Row, Scale, TableConfig};

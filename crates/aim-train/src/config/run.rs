@@ -3,8 +3,11 @@
 use aim_core::{Error, Preparation, Result};
 use aim_fusion::{FusionConfig, ModelConfig};
 use aim_optim::{OptimConfig, ScheduleConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::{Mapping, Value};
+
+use super::Protocol;
 
 /// Everything that decides a run but its seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,6 +15,9 @@ use serde_yaml::{Mapping, Value};
 pub struct RunConfig {
     /// Name of the run in folders and tables.
     pub name: String,
+    /// What the splits are used for.
+    #[serde(default, skip_serializing_if = "Protocol::is_clean")]
+    pub protocol: Protocol,
     /// The data set and its settings.
     pub data: Value,
     /// Encoders and fusion.
@@ -30,7 +36,7 @@ pub struct RunConfig {
 }
 
 /// Length of training and choice of the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Passes over the training split.
@@ -48,7 +54,7 @@ impl Default for TrainConfig {
 }
 
 /// Which epoch's weights are scored on the test split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Select {
     /// The one with the highest validation accuracy, the earlier on a tie.

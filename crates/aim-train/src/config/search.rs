@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aim_core::{Error, Result, Rng};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
@@ -14,11 +15,12 @@ use super::{
 /// What is tried for a row before its seeds are run.
 ///
 /// Every point of the grid meets every draw. The first draw leaves the row as it is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
     /// Values that are crossed, by key (`optimizer.lr: [0.001, 0.01]`).
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub grid: BTreeMap<String, Vec<Value>>,
     /// Values that are drawn.
     #[serde(default)]
@@ -29,7 +31,7 @@ pub struct Search {
 }
 
 /// Draws, each of all keys at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Random {
     /// Number of draws; the first is the row as it is written.
@@ -43,7 +45,7 @@ pub struct Random {
 }
 
 /// Numbers between two ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// The smallest.

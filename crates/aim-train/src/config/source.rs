@@ -16,6 +16,8 @@ pub struct Source {
     /// Its content, with overrides applied.
     pub value: Value,
     lines: BTreeMap<String, usize>,
+    /// The overrides, by key.
+    overrides: BTreeMap<String, String>,
 }
 
 impl Source {
@@ -37,7 +39,7 @@ impl Source {
             let line = e.location().map_or(String::new(), |l| format!(":{}", l.line()));
             Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
         })?;
-        Ok(Self { path: path.into(), value, lines: lines(text) })
+        Ok(Self { path: path.into(), value, lines: lines(text), overrides: BTreeMap::new() })
     }
 
     /// Applies an override of the command line, `key=value` with dots between keys; the value is YAML.
@@ -52,30 +54,45 @@ impl Source {
             return Err(wrong("has an empty key".into()));
         }
         merge(&mut self.value, &nested(key, value));
+        self.overrides.insert(key.into(), assignment.into());
         Ok(())
+    }
+
+    /// Applies several.
+    ///
+    /// # Errors
+    /// If one is not of that form.
+    pub fn set_all(&mut self, assignments: &[String]) -> Result<()> {
+        assignments.iter().try_for_each(|a| self.set(a))
     }
 
     /// Adds file and line to an error whose place is a key; `section` is what the key is relative to (a row), if any.
     pub fn locate(&self, error: Error, section: Option<&str>) -> Error {
         let Error::Invalid { place, problem, remedy } = error else { return error };
-        let line =
-            section.and_then(|s| self.line(&format!("{s}.{place}"), Some(s))).or_else(|| self.line(&place, None));
+        let own = section.and_then(|s| nearest(&self.lines, &format!("{s}.{place}"), Some(s)));
+        // The parts of some sections are read together: what is wrong with one is then said of the section.
+        let below = |key: &String| key.strip_prefix(place.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let within = || self.overrides.iter().find(|(key, _)| below(key)).map(|(_, assignment)| assignment);
+        if let (None, Some(assignment)) = (own, nearest(&self.overrides, &place, None).or_else(within)) {
+            return Error::Invalid { place: format!("`{assignment}`: {place}"), problem, remedy };
+        }
+        let line = own.or_else(|| nearest(&self.lines, &place, None));
         let line = line.map_or(String::new(), |l| format!(":{l}"));
         Error::Invalid { place: format!("{}{line}: {place}", self.path.display()), problem, remedy }
     }
+}
 
-    /// The line of the longest known beginning of a key; `above` itself does not count.
-    fn line(&self, key: &str, above: Option<&str>) -> Option<usize> {
-        let mut key = key;
-        loop {
-            if Some(key) == above {
-                return None;
-            }
-            if let Some(line) = self.lines.get(key) {
-                return Some(*line);
-            }
-            key = &key[..key.rfind(['.', '['])?];
+/// What is known of the longest beginning of a key; `above` itself does not count.
+fn nearest<'a, T>(known: &'a BTreeMap<String, T>, key: &str, above: Option<&str>) -> Option<&'a T> {
+    let mut key = key;
+    loop {
+        if Some(key) == above {
+            return None;
         }
+        if let Some(found) = known.get(key) {
+            return Some(found);
+        }
+        key = &key[..key.rfind(['.', '['])?];
     }
 }
 
@@ -198,5 +215,16 @@ mod tests {
         source.set("method.name=joint").unwrap();
         assert_eq!(source.value["method"], serde_yaml::from_str::<Value>("{name: joint}").unwrap());
         assert!(source.set("oops").unwrap_err().to_string().contains("has no `=`"));
+    }
+
+    #[test]
+    fn an_error_in_an_override_names_it_unless_the_row_says_otherwise() {
+        let mut source = Source::parse(Path::new("t.yaml"), TEXT).unwrap();
+        source.set("train.epochs=many").unwrap();
+        source.set("method.alpha=x").unwrap();
+        let say = |place: &str, row| source.locate(Error::invalid(place, "p", "r"), row).to_string();
+        assert_eq!(say("train.epochs", Some("rows[0]")), "`train.epochs=many`: train.epochs: p; r");
+        assert_eq!(say("method.alpha", Some("rows[1]")), "t.yaml:10: method.alpha: p; r");
+        assert_eq!(say("name", None), "t.yaml:1: name: p; r");
     }
 }

@@ -1,12 +1,16 @@
 //! The configuration of a table: what all runs share, and what each row changes.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use aim_core::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_yaml::Value;
 
-use super::{RunConfig, Search, Source, run::typed, source::merge};
+use super::{Protocol, RunConfig, Search, Source, run::typed, source::merge};
+
+/// A section that the schema describes elsewhere.
+type Json = serde_json::Value;
 
 /// A table of runs.
 #[derive(Clone, Debug)]
@@ -23,6 +27,10 @@ pub struct TableConfig {
     pub rows: Vec<Row>,
     /// What `sweep` searches for every row.
     pub sweep: Option<Search>,
+    /// The family of tables that it belongs to, if any.
+    pub family: Option<String>,
+    /// The set that it is of, as the family names it.
+    pub set: Option<String>,
 }
 
 /// One row.
@@ -48,53 +56,100 @@ pub enum Scale {
     Full,
 }
 
-#[derive(Deserialize)]
+/// A table, or a single run.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(super) struct File {
+    /// Names the folder.
     name: String,
+    /// What the table shows.
     title: Option<String>,
+    /// Number of seeds, counted from 0.
     #[serde(default = "five")]
     seeds: u64,
+    /// Name of the row that the others are tested against.
     #[serde(default = "joint")]
     baseline: String,
+    /// What the splits are used for.
+    #[serde(default)]
+    #[schemars(with = "Protocol")]
+    protocol: Value,
+    /// The data set and its settings.
+    #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/data"))]
     data: Value,
+    /// Encoders and fusion.
+    #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/model"))]
     model: Value,
+    /// The optimizer.
     #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/optimizer"))]
     optimizer: Value,
+    /// The learning-rate schedule.
     #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/schedule"))]
     schedule: Value,
+    /// Length of training and choice of the checkpoint.
     #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/train"))]
     train: Value,
+    /// The method of a single run.
     #[serde(default)]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/method"))]
     method: Value,
+    /// The rows, each of which may change any section.
     #[serde(default)]
+    #[schemars(with = "Vec<RowHead>")]
     rows: Vec<Value>,
+    /// What `sweep` searches for every row.
     sweep: Option<Search>,
-    /// A run folder's configuration holds these two, and runs again as it is.
+    /// Seed of a single run: a run folder's configuration holds these two, and runs again as it is.
     #[serde(default)]
     seed: u64,
+    /// Checksum of its data.
     #[serde(default, rename = "data_crc32")]
+    #[schemars(with = "u32")]
     _data_crc32: IgnoredAny,
 }
 
 /// A row's own keys; the other sections are laid over what all rows share.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RowHead {
+pub(super) struct RowHead {
+    /// Names the row and its folders.
     name: String,
+    /// Its label.
     title: Option<String>,
+    /// What is tried before, to choose the runs' configuration.
     tune: Option<Search>,
+    /// What the splits are used for.
+    #[serde(default, rename = "protocol")]
+    #[schemars(with = "Protocol")]
+    _protocol: IgnoredAny,
+    /// Changes of the data set's settings.
     #[serde(default, rename = "data")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/data-changes"))]
     _data: IgnoredAny,
+    /// Changes of encoders and fusion.
     #[serde(default, rename = "model")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/model-changes"))]
     _model: IgnoredAny,
+    /// Changes of the optimizer.
     #[serde(default, rename = "optimizer")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/optimizer-changes"))]
     _optimizer: IgnoredAny,
+    /// Changes of the schedule.
     #[serde(default, rename = "schedule")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/schedule-changes"))]
     _schedule: IgnoredAny,
+    /// Changes of the training's length and choice.
     #[serde(default, rename = "train")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/train-changes"))]
     _train: IgnoredAny,
+    /// The method.
     #[serde(rename = "method")]
+    #[schemars(with = "Json", extend("$ref" = "#/$defs/method-changes"))]
     _method: IgnoredAny,
 }
 
@@ -129,10 +184,17 @@ impl TableConfig {
             seeds: file.seeds,
             baseline: file.baseline,
             rows,
+            family: None,
+            set: None,
             sweep: file.sweep,
         };
         table.check().map_err(|e| source.locate(e, None))?;
         Ok(table)
+    }
+
+    /// The protocols of its rows.
+    pub fn protocols(&self) -> BTreeSet<Protocol> {
+        self.rows.iter().map(|row| row.config.protocol).collect()
     }
 
     /// Only the rows of a table, of those that `wanted` names by their places.
@@ -175,6 +237,7 @@ impl TableConfig {
             row.tune = Some(search.clone());
         }
         self.name += "-sweep";
+        self.family = self.family.map(|family| family + "-sweep");
         self.title += ", every row searched";
         Ok(self)
     }
@@ -223,6 +286,7 @@ fn apply_scale(value: &mut Value, scale: Scale) {
 /// What all rows share, as the mapping of a run.
 fn shared(file: &File, name: &str) -> Value {
     let sections = [
+        ("protocol", &file.protocol),
         ("data", &file.data),
         ("model", &file.model),
         ("optimizer", &file.optimizer),

@@ -147,10 +147,10 @@ pub fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Re
     Ok(())
 }
 
-/// The modalities that a run's network reads, in the data set's order.
+/// The data as a run sees them: the modalities that its network reads, in the data set's order, split as its protocol wants.
 ///
 /// # Errors
-/// If the data set lacks one.
+/// If the data set lacks a modality, or the protocol cannot be followed.
 pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
     let wanted = config.modalities();
     if let Some(missing) = wanted.iter().find(|m| !data.modalities.contains(m)) {
@@ -159,5 +159,5 @@ pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
         return Err(Error::invalid("model.encoders", problem, remedy));
     }
     let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
-    data.clone().project(&order)
+    config.protocol.apply(data.clone().project(&order)?, config.train.batch)
 }

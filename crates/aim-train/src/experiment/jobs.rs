@@ -75,13 +75,15 @@ pub(super) struct Task<'a> {
 /// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
 pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Results> {
     let folder = options.out.join(&table.name);
-    let _lock = hold(&folder)?;
     let plans = search::plans(table)?;
+    let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
+    // A table whose data cannot be used leaves no folder.
+    let data = load(configs, options)?;
+    let _lock = hold(&folder)?;
     let console = Console::new(options.quiet);
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let shared = Shared { out, device, console: &console, stop, checkpoint_every };
-    let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
-    let work = Work { folder: &folder, options, shared, data: load(configs, options)? };
+    let work = Work { folder: &folder, options, shared, data };
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * table.seeds as usize;
     console.expect(table.rows.len() * table.seeds as usize, epochs);
     let Settled { configs, choices, mut failures } = search::settle(&work, table, &plans)?;

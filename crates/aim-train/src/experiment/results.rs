@@ -1,10 +1,13 @@
 //! What the runs of a table left in their folders.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use aim_core::{Error, Result};
 
 use super::Choice;
 use crate::{
     config::{Row, RunConfig, TableConfig},
+    metrics::Projection,
     run::{EpochLog, Folder, Outcome},
 };
 
@@ -40,8 +43,32 @@ pub struct RunResults {
     pub log: Vec<EpochLog>,
     /// Seconds of every epoch.
     pub seconds: Vec<f64>,
-    /// For every test sample its id and whether the fused prediction is right.
-    pub correct: Vec<(String, bool)>,
+    /// What it answered for every test sample.
+    pub answers: Vec<Answer>,
+    /// Checksum of its data.
+    pub data_crc32: u32,
+    /// Test samples' features in two dimensions, if the folder has them.
+    pub projection: Option<Projection>,
+    /// Where it is.
+    pub folder: PathBuf,
+}
+
+/// The fused prediction for a test sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Name of the sample.
+    pub id: String,
+    /// Its class.
+    pub label: usize,
+    /// The predicted class.
+    pub predicted: usize,
+}
+
+impl Answer {
+    /// Whether it is right.
+    pub fn right(&self) -> bool {
+        self.label == self.predicted
+    }
 }
 
 impl RunResults {
@@ -52,24 +79,40 @@ impl RunResults {
     pub fn read(folder: &Folder, epochs: usize) -> Result<Option<Self>> {
         let Some(outcome) = folder.result()? else { return Ok(None) };
         let place = || folder.path().display().to_string();
-        let correct = folder.predictions()?.lines().skip(1).map(correct).collect::<Option<Vec<_>>>();
-        let correct = correct.ok_or_else(|| {
+        let answers = folder.predictions()?.lines().skip(1).map(answer).collect::<Option<Vec<_>>>();
+        let answers = answers.ok_or_else(|| {
             Error::invalid(
                 format!("{}/predictions.csv", place()),
                 "is damaged",
                 "start the run's command again, which mends its folder",
             )
         })?;
-        Ok(Some(Self { outcome, log: folder.log(epochs)?, seconds: folder.seconds(epochs)?, correct }))
+        Ok(Some(Self {
+            outcome,
+            log: folder.log(epochs)?,
+            seconds: folder.seconds(epochs)?,
+            answers,
+            data_crc32: folder.data_crc32(),
+            projection: folder.projection()?,
+            folder: folder.path().to_owned(),
+        }))
+    }
+
+    /// The share of the test split's most frequent class, which no knowledge is needed for.
+    pub fn most_frequent(&self) -> f64 {
+        let classes: BTreeMap<usize, usize> = self.answers.iter().fold(BTreeMap::new(), |mut counts, answer| {
+            *counts.entry(answer.label).or_default() += 1;
+            counts
+        });
+        classes.values().max().copied().unwrap_or_default() as f64 / self.answers.len().max(1) as f64
     }
 }
 
-/// Id and rightness of a line of the predictions.
-fn correct(line: &str) -> Option<(String, bool)> {
+/// A line of the predictions.
+fn answer(line: &str) -> Option<Answer> {
     let (id, rest) = line.split_once(',')?;
-    let mut cells = rest.split(',');
-    let (label, predicted) = (cells.next()?, cells.next()?);
-    Some((id.to_owned(), label.parse::<usize>().ok()? == predicted.parse::<usize>().ok()?))
+    let mut cells = rest.split(',').map(|cell| cell.parse().ok());
+    Some(Answer { id: id.to_owned(), label: cells.next()??, predicted: cells.next()?? })
 }
 
 impl RowResults {

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    results::{Results, RowResults, RunResults},
+    results::{Answer, Results, RowResults, RunResults},
     search::note,
 };
 use crate::{
@@ -61,14 +61,14 @@ pub fn comparison(results: &Results) -> Result<Table> {
         ];
         table.push(cells).map_err(statistics)?;
     }
-    notes(&mut table, results);
+    let count = |tests: &[Option<f64>]| tests.iter().flatten().count();
+    notes(&mut table, results, count(&seeds), count(&samples));
     Ok(table)
 }
 
 /// Says what varied, what was chosen where and how many tests there are.
-fn notes(table: &mut Table, results: &Results) {
+fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
     let t = &results.table;
-    let tests = results.rows.len().saturating_sub(1);
     let select = if results.rows.iter().all(|r| r.config.train.select == Select::Best) {
         "the epoch with the best validation accuracy"
     } else {
@@ -76,18 +76,27 @@ fn notes(table: &mut Table, results: &Results) {
     };
     table.note(format!(
         "Mean ± standard deviation (n-1) over {} seeds, which vary initialisation, order of samples and the method's draws; \
-         the data and their splits are fixed. Scored is {select}, on the whole test split, once.",
+         the data and their splits are fixed. Settings are those of the configuration; what was searched is said below.",
         t.seeds
     ));
     table.note(format!(
-        "Tests against `{}`, Holm-adjusted over {tests} rows: sign flips of the seeds' differences (with n seeds no \
-         unadjusted p is below 2^(1-n) = {:.4}), and exact McNemar tests over the test samples, one a seed, combined as \
-         twice their median.",
+        "{} tests against `{}`: {over_seeds} over seeds (sign flips of the seeds' differences; with n seeds no unadjusted p \
+         is below 2^(1-n) = {:.4}) and {over_samples} over the test samples (exact McNemar tests, one a seed, combined as \
+         twice their median). Each of the two columns is Holm-adjusted for its own number of tests.",
+        over_seeds + over_samples,
         t.baseline,
         2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
     ));
-    table.note(power(t.seeds, tests));
+    table.note(power(t.seeds, over_seeds));
     table.note(NETWORKS);
+    let protocols = t.protocols();
+    for protocol in &protocols {
+        let rows = t.rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.config.name.as_str());
+        let which =
+            if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
+        let scored = format!("Scored is {select}, on the whole test split, once.");
+        table.note(which + protocol.warning().unwrap_or(&scored));
+    }
     if t.rows.iter().any(|r| r.config.method_name() == "aim") {
         table.note("AIM is a reconstruction: the paper's equations are not public in full.");
     }
@@ -162,6 +171,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
          them). probe: test accuracy of a logistic regression (C = 0.1) on the frozen encoder, fitted on the training split; \
          compare it with the same probe in the rows of one modality alone.",
     );
+    table.note("Mean ± standard deviation (n-1) over the seeds of the comparison; nothing is tested here.");
     table.note(format!(
         "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}; \
          EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
@@ -211,8 +221,8 @@ pub(super) fn sign_flips(a: &[f64], b: &[f64]) -> Option<f64> {
 }
 
 fn over_samples(row: &RowResults, baseline: &RowResults) -> Option<f64> {
-    let right = |r: &RunResults| r.correct.iter().map(|(_, right)| *right).collect::<Vec<_>>();
-    let same = |a: &RunResults, b: &RunResults| a.correct.iter().map(|c| &c.0).eq(b.correct.iter().map(|c| &c.0));
+    let right = |r: &RunResults| r.answers.iter().map(Answer::right).collect::<Vec<_>>();
+    let same = |a: &RunResults, b: &RunResults| a.answers.iter().map(|c| &c.id).eq(b.answers.iter().map(|c| &c.id));
     let test = |(a, b): (&RunResults, &RunResults)| same(a, b).then(|| mcnemar(&right(a), &right(b)).ok()).flatten();
     let p: Option<Vec<f64>> = row.pairs(baseline).map(|pair| test(pair).map(|t| t.p)).collect();
     combined(&p?)

@@ -3,11 +3,13 @@
 mod evaluation;
 mod features;
 mod probe;
+mod projection;
 mod scores;
 
 pub use evaluation::{Evaluation, evaluate};
 pub use features::{Features, contributions, features};
 pub use probe::{Probe, probe};
+pub use projection::{ALL, Projection};
 pub use scores::{Contributions, Probes, REMOVAL, Scores};
 
 use aim_core::Error;

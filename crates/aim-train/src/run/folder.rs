@@ -8,6 +8,8 @@
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
 //! | `best.safetensors` | weights and method state of the epoch with the best validation accuracy; such a copy, too |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
+//! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
+//! | `projection.json` | test samples' features in two dimensions |
 //! | `predictions.csv` | prediction for every test sample |
 //! | `result.json` | scores; its presence says that the run is done |
 
@@ -24,7 +26,7 @@ use super::{
     disk::{lock, part, settle, write_atomically, write_part},
     identity,
 };
-use crate::config::Select;
+use crate::{config::Select, export::events, metrics::Projection};
 
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
@@ -33,6 +35,8 @@ const METRICS: &str = "metrics.jsonl";
 const TIMING: &str = "timing.jsonl";
 const PREDICTIONS: &str = "predictions.csv";
 const RESULT: &str = "result.json";
+const EVENTS: &str = "events.out.tfevents";
+const PROJECTION: &str = "projection.json";
 
 /// The content of `result.json`.
 #[derive(Serialize, Deserialize)]
@@ -47,6 +51,7 @@ struct Done {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    data_crc32: u32,
     _lock: File,
 }
 
@@ -69,7 +74,7 @@ impl Folder {
     pub fn open_if_free(path: &Path, identity: &Identity) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let Some(lock) = lock(path)? else { return Ok(None) };
-        let folder = Self { path: path.into(), _lock: lock };
+        let folder = Self { path: path.into(), data_crc32: identity.data_crc32, _lock: lock };
         let wanted = identity.to_yaml()?;
         let Some(found) = folder.read("config.yaml")? else {
             folder.write("config.yaml", wanted.as_bytes())?;
@@ -85,6 +90,11 @@ impl Folder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Checksum of the run's data.
+    pub fn data_crc32(&self) -> u32 {
+        self.data_crc32
     }
 
     /// The result, if the run is done.
@@ -109,6 +119,36 @@ impl Folder {
         let done = Done { outcome: outcome.clone(), predictions_crc32: crc32fast::hash(predictions.as_bytes()) };
         let text = serde_json::to_string_pretty(&done).map_err(|e| self.unwritten(RESULT, &e))?;
         self.write(RESULT, text.as_bytes())
+    }
+
+    /// Stores what is only looked at: the projection, and the events with the test scores.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn put_views(
+        &self,
+        projection: &Projection,
+        log: &[EpochLog],
+        seconds: &[f64],
+        outcome: &Outcome,
+    ) -> Result<()> {
+        let text = serde_json::to_string(projection).map_err(|e| self.unwritten(PROJECTION, &e))?;
+        self.write(PROJECTION, text.as_bytes())?;
+        self.write(EVENTS, &events(log, seconds, self.begun(), Some(outcome)))
+    }
+
+    /// The projection, if there is one that can be read; nothing depends on it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn projection(&self) -> Result<Option<Projection>> {
+        Ok(self.read(PROJECTION)?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// When the folder was made, in seconds since 1970; 0 if that cannot be told.
+    fn begun(&self) -> f64 {
+        let made = fs::metadata(self.path.join("config.yaml")).and_then(|m| m.modified()).ok();
+        made.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0., |t| t.as_secs_f64())
     }
 
     /// The result, if the run is done and whole; what is damaged is to be made anew.
@@ -185,7 +225,8 @@ impl Folder {
             self.write(BEST, &best.to_bytes()?)?;
         }
         self.write(METRICS, self.lines(METRICS, &last.log)?.as_bytes())?;
-        self.write(TIMING, self.lines(TIMING, seconds)?.as_bytes())
+        self.write(TIMING, self.lines(TIMING, seconds)?.as_bytes())?;
+        self.write(EVENTS, &events(&last.log, seconds, self.begun(), None))
     }
 
     /// The logs of a run of so many epochs that is done.

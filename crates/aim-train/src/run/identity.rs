@@ -7,9 +7,9 @@ use aim_data::{Dataset, Subset};
 use candle_core::Tensor;
 use safetensors::View;
 use serde::{Deserialize, Serialize};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
-use crate::config::RunConfig;
+use crate::config::{Difference, RunConfig, differences, text};
 
 /// The resolved configuration, the seed and the data: two runs with the same identity give the same bits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,26 +82,12 @@ fn update(crc: &mut crc32fast::Hasher, subset: &Subset) {
 pub(super) fn difference(found: &str, wanted: &str) -> Option<String> {
     let parse = |text| serde_yaml::from_str::<Value>(text).ok();
     match (parse(found), parse(wanted)) {
-        (Some(found), Some(wanted)) => differ("", &found, &wanted),
+        (Some(found), Some(wanted)) => {
+            let say = |d: &Difference| format!("says `{}: {}`, this run `{}`", d.key, text(&d.left), text(&d.right));
+            differences(&found, &wanted).first().map(say)
+        }
         _ => Some("is no YAML".into()),
     }
-}
-
-fn differ(path: &str, found: &Value, wanted: &Value) -> Option<String> {
-    match (found, wanted) {
-        (Value::Mapping(a), Value::Mapping(b)) => a.keys().chain(b.keys()).find_map(|key| {
-            let at = |map: &Mapping| map.get(key).cloned().unwrap_or_default();
-            let dot = if path.is_empty() { "" } else { "." };
-            differ(&format!("{path}{dot}{}", text(key)), &at(a), &at(b))
-        }),
-        _ if found == wanted => None,
-        _ => Some(format!("says `{path}: {}`, this run `{}`", text(found), text(wanted))),
-    }
-}
-
-/// A value on one line.
-fn text(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_default().replace('"', "")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use aim_data::{Dataset, Subset};
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{self, Contributions, Evaluation, Features, Probes, Scores};
+use crate::metrics::{self, Contributions, Evaluation, Features, Probes, Projection, Scores};
 
 /// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Judged {
     pub probes: Probes,
     /// Shapley values.
     pub contributions: Contributions,
+    /// Test samples' features in two dimensions.
+    pub projection: Projection,
 }
 
 impl fmt::Display for Outcome {
@@ -81,7 +83,9 @@ pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device)
     let (fit, score) = (metrics::features(net, &data.train, device)?, metrics::features(net, &data.test, device)?);
     let probes = probes(&fit, &score, net)?;
     let contributions = metrics::contributions(net, &score)?;
-    Ok(Judged { evaluation, test, probes, contributions })
+    let spec = net.spec();
+    let projection = Projection::of(&spec.modalities, &score.pooled(&spec.frames)?)?;
+    Ok(Judged { evaluation, test, probes, contributions, projection })
 }
 
 fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {

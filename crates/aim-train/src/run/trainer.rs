@@ -187,7 +187,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<std::collections::BTreeMap<String, super::Quantity>> {
-        let loader = Loader::new(&self.data.train, self.config.train.batch, self.device);
+        let loader = Loader::new(&self.data.train, self.config.train.batch, self.device)
+            .dropping_last(self.config.protocol.drops_last());
         let steps_per_epoch = loader.batches();
         let mut clock = Clock { epoch, epochs: self.config.train.epochs, step: self.step, batch: 0, steps_per_epoch };
         self.schedule.before_epoch(epoch, self.opt.as_mut());
@@ -298,6 +299,7 @@ impl<'a> Trainer<'a> {
             contributions: judged.contributions,
         };
         let predictions = predictions(&judged.evaluation, &self.data.test, &spec.modalities);
+        self.folder.put_views(&judged.projection, &self.log, &self.seconds, &outcome)?;
         self.folder.put_result(&outcome, &predictions)?;
         Ok(outcome)
     }

@@ -1,0 +1,182 @@
+//! Configurations: what is printed runs again as it is, overrides are typed, and the schema knows what the program knows.
+
+use std::path::{Path, PathBuf};
+
+use aim_tests::{bundle_config, bundle_text, every_method};
+use aim_train::{
+    config::{RunConfig, Scale, Source, TableConfig, differences, load_tables, resolve, schema},
+    run::Identity,
+};
+use serde_json::Value;
+
+const ROWS: &str =
+    "  - {name: joint, method: {name: joint}}\n  - {name: heart, method: {name: unimodal, modality: heart}}";
+
+/// Every file in configs/.
+fn files() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(files.len() > 5);
+    files
+}
+
+fn yaml(value: &serde_yaml::Value) -> String {
+    serde_yaml::to_string(value).unwrap()
+}
+
+fn key(config: &RunConfig) -> String {
+    Identity::new(config, 0, 1).key().unwrap()
+}
+
+#[test]
+fn printed_tables_and_runs_run_again_with_the_same_keys() {
+    let validator = validator();
+    for table in files().iter().flat_map(|file| load_tables(file, Scale::Normal, &[]).unwrap()) {
+        let text = yaml(&table.resolved().unwrap());
+        validate(&validator, &text).unwrap();
+        let again = TableConfig::new(Source::parse(Path::new("again.yaml"), &text).unwrap(), Scale::Normal).unwrap();
+        assert_eq!(
+            (&again.name, &again.title, again.seeds, &again.baseline),
+            (&table.name, &table.title, table.seeds, &table.baseline)
+        );
+        assert_eq!(again.rows.len(), table.rows.len());
+        for (row, same) in table.rows.iter().zip(&again.rows) {
+            assert_eq!((&row.title, key(&row.config)), (&same.title, key(&same.config)));
+            let text = yaml(&row.config.resolved(7).unwrap());
+            validate(&validator, &text).unwrap();
+            let (config, seed) =
+                RunConfig::single(&Source::parse(Path::new("run.yaml"), &text).unwrap(), None).unwrap();
+            assert_eq!((seed, key(&config)), (7, key(&row.config)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn overrides_of_a_wrong_type_are_refused_and_named() {
+    let cases = [
+        ("train.epochs=many", "`train.epochs=many`: train.epochs: invalid type: string \"many\", expected usize"),
+        ("train.epochs=-1", "train.epochs: invalid value: integer `-1`, expected usize"),
+        ("train.epochs=2.5", "train.epochs: invalid type: floating point `2.5`, expected usize"),
+        ("train=3", "`train=3`: train: invalid type: integer `3`"),
+        (
+            "train.select=median",
+            "`train.select=median`: train.select: unknown variant `median`, expected `best` or `last`",
+        ),
+        ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer: invalid type: sequence, expected f64"),
+        ("optimizer.momentun=0.9", "`optimizer.momentun=0.9`: optimizer.momentun: unknown field `momentun`"),
+        ("schedule.name=stepp", "`schedule.name=stepp`: schedule.name: unknown variant `stepp`"),
+        ("model.uni_heads=1", "`model.uni_heads=1`: model.uni_heads: invalid type: integer `1`, expected a boolean"),
+        ("model.encoders.heart.widths=8", "model.encoders"),
+        ("model.fusion=7", "`model.fusion=7`: model.fusion"),
+        ("data.train=3", "`data.train=3`: data.train: invalid type: integer `3`, expected"),
+        ("protocol=loose", "`protocol=loose`: protocol: unknown variant `loose`, expected `clean` or `balancebench`"),
+        ("seeds=three", "`seeds=three`: seeds: invalid type: string \"three\", expected u64"),
+    ];
+    for (assignment, expected) in cases {
+        let error = TableConfig::new(bundle_config(ROWS, &[assignment]), Scale::Normal).unwrap_err().to_string();
+        assert!(error.contains(expected), "{assignment}\n{error}\nshould contain\n{expected}");
+    }
+    // A setting of the method, where a single run is trained.
+    let single = |rest: &[&str]| RunConfig::single(&bundle_config(ROWS, rest), None).map(|c| c.0);
+    let error = single(&["method.name=aim", "method.alpha=high"]).unwrap_err().to_string();
+    assert!(
+        error.contains("`method.alpha=high`: method.alpha: invalid type: string \"high\", expected f64"),
+        "{error}"
+    );
+    assert_eq!(single(&["train.epochs=9"]).unwrap().train.epochs, 9);
+}
+
+#[test]
+fn the_difference_of_two_files_is_said_with_everything_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let text = bundle_text(ROWS);
+    let a = write("a.yaml", &text);
+    let b = write(
+        "b.yaml",
+        &text.replace("lr: 0.01", "lr: 0.01, eps: 1e-8, amsgrad: true").replace("epochs: 3", "epochs: 4"),
+    );
+    let said = |row| {
+        let all = differences(&resolve(&a, row).unwrap(), &resolve(&b, row).unwrap());
+        all.iter().map(|d| format!("{}: {} {}", d.key, yaml(&d.left).trim(), yaml(&d.right).trim())).collect::<Vec<_>>()
+    };
+    assert_eq!(said(Some("heart")), ["optimizer.amsgrad: false true", "train.epochs: 3 4"]);
+    assert_eq!(said(None)[..2], ["rows.joint.optimizer.amsgrad: false true", "rows.joint.train.epochs: 3 4"]);
+    assert_eq!(said(None).len(), 4);
+    // The folder of a run.
+    let config = RunConfig::single(&Source::load(&a).unwrap(), Some("joint")).unwrap().0;
+    write("config.yaml", &Identity::new(&config, 3, 5).to_yaml().unwrap());
+    let all = differences(&resolve(folder.path(), None).unwrap(), &resolve(&a, Some("joint")).unwrap());
+    assert_eq!(all.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["seed", "data_crc32"]);
+}
+
+fn validator() -> jsonschema::Validator {
+    let schema = schema().unwrap();
+    jsonschema::meta::validate(&schema).expect("the schema is one");
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn validate(validator: &jsonschema::Validator, text: &str) -> Result<(), String> {
+    let value: Value = serde_yaml::from_str(text).unwrap();
+    validator.validate(&value).map_err(|e| format!("{}: {e}", e.instance_path()))
+}
+
+#[test]
+fn the_schema_allows_every_configuration_and_method() {
+    let validator = validator();
+    for file in files() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        validate(&validator, &text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+    validate(&validator, &bundle_text(&every_method("{epochs: 2}"))).unwrap();
+    let fusions = ["{memory: {hidden: 8}}", "{mods: {}}", "{deep: {hidden: [4, 4]}}", "sum-linear"];
+    let methods =
+        ["joint", "[opm, {ogm-ge: {alpha: 0.3}}]", "{sam: {inner: agm}}", "{name: ema, inner: {name: aim, alpha: 1}}"];
+    for (fusion, method) in fusions.iter().flat_map(|f| methods.map(|m| (f, m))) {
+        validate(&validator, &bundle_text(&format!("  - {{name: a, method: {method}, model: {{fusion: {fusion}}}}}")))
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_program_refuses() {
+    let validator = validator();
+    let good = bundle_text(ROWS);
+    validate(&validator, &good).unwrap();
+    let typos = [
+        ("epochs: 3", "epoch: 3"),
+        ("epochs: 3", "epochs: three"),
+        ("epochs: 3", "epochs: -3"),
+        ("rows:", "row:"),
+        ("name: bundle", "name: bundel"),
+        ("validation: ", "validaton: "),
+        ("name: mlp", "name: mpl"),
+        ("widths: [8, 8]", "width: [8, 8]"),
+        ("widths: [8, 8]", "widths: 8"),
+        ("name: adam", "name: adan"),
+        ("lr: 0.01", "rl: 0.01"),
+        ("lr: 0.01", "lr: fast"),
+        ("method: {name: joint}", "methods: {name: joint}"),
+        ("method: {name: joint}", "method: {name: jont}"),
+        ("method: {name: joint}", "method: {name: aim, alpa: 1}"),
+        ("method: {name: joint}", "method: {name: aim, alpha: high}"),
+        ("method: {name: joint}", "method: {name: aim, scope: every}"),
+        ("method: {name: joint}", "method: [opm, {ogm-ge: {alpa: 0.3}}]"),
+        ("method: {name: joint}", "method: joint, model: {fusion: concatt}"),
+        ("method: {name: joint}", "method: joint, model: {fusion: {memory: {hiden: 8}}}"),
+        ("method: {name: joint}", "method: joint, train: {select: median}"),
+        ("seeds: 1", "seeds: one"),
+        ("seeds: 1", "quick: {seed: x}"),
+    ];
+    for (right, wrong) in typos {
+        let text = good.replace(right, wrong);
+        assert_ne!(text, good);
+        assert!(validate(&validator, &text).is_err(), "`{wrong}` passes");
+        let table = TableConfig::new(Source::parse(Path::new("t.yaml"), &text).unwrap(), Scale::Quick);
+        assert!(table.is_err(), "the program takes `{wrong}`");
+    }
+}

@@ -1,0 +1,116 @@
+//! What a table leaves beside its runs says what the runs say.
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle};
+use aim_train::experiment::{Results, write};
+use serde_json::Value;
+
+const ROWS: &str = "  - {name: heart-alone, method: {name: unimodal, modality: heart}}
+  - {name: joint, title: \"joint, <b>&\", method: {name: joint}}
+  - {name: aim, method: {name: aim, warmup: 0}}";
+
+/// A table of three rows and two seeds.
+fn table(folder: &Path) -> Results {
+    write_bundle(folder);
+    let options = run_options(folder);
+    let results = run_with(bundle_config(ROWS, &["seeds=2"]), &options).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+    write(&results, &options.out).unwrap();
+    results
+}
+
+#[test]
+fn every_run_is_one_record_with_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = table(folder.path());
+    let text = fs::read_to_string(folder.path().join("runs/test/results.jsonl")).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let runs: Vec<_> = results.rows.iter().flat_map(|row| row.runs.iter().map(move |run| (row, run))).collect();
+    assert_eq!((records.len(), runs.len()), (6, 6));
+    for (record, (row, run)) in records.iter().zip(runs) {
+        assert_eq!(record["row"], row.name);
+        assert_eq!(record["seed"], run.outcome.seed);
+        assert_eq!(record["test.accuracy"], run.outcome.test.accuracy);
+        assert_eq!(record["test.modality.motion"].as_f64(), run.outcome.test.modality.get("motion").copied());
+        assert_eq!((&record["test.samples"], &record["test.most_frequent"]), (&45.into(), &(15. / 45.).into()));
+        assert!(run.folder.parent().unwrap().ends_with(format!("{}.{}", row.name, record["key"].as_str().unwrap())));
+        let keys = |record: &Value| record.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(record), keys(&records[0]), "all records have the same columns");
+    }
+}
+
+#[test]
+fn every_format_has_a_row_for_each_of_the_table_s() {
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path());
+    let read = |name: &str| fs::read_to_string(folder.path().join("runs/test").join(name)).unwrap();
+    let html = read("report.html");
+    // Two tables with a head and three rows each.
+    assert_eq!(html.matches("<tr>").count(), 8);
+    assert!(html.contains("joint, &lt;b&gt;&amp;") && !html.contains("joint, <b>&"));
+    for outside in ["http:", "https:", "src=", "url(", "@import", "<script"] {
+        assert!(!html.contains(outside), "the page asks for {outside}");
+    }
+    assert_eq!(read("comparison.md").lines().filter(|line| line.starts_with('|')).count(), 5);
+    assert_eq!(read("comparison.csv").lines().count(), 4);
+    assert_eq!(read("comparison.tex").matches("\\\\\n").count(), 4);
+    for heading in
+        ["Test accuracy", "Validation accuracy", "Probe of each", "Modulation", "Confusion", "features", "Settings"]
+    {
+        assert!(html.contains(heading), "{heading}");
+    }
+    let run = fs::read_to_string(run_folder(folder.path(), "aim").join("report.html")).unwrap();
+    assert!(run.contains("rho.heart") && run.contains("all modalities") && run.contains("cargo xtask train --config"));
+}
+
+/// A browser, if there is one.
+fn browser() -> Option<&'static str> {
+    let works = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(works)
+}
+
+/// Counts what a browser made of the page, and what it has to complain about.
+const SCRIPT: &str = "<script>
+addEventListener('load', () => {
+  const count = what => document.querySelectorAll(what).length;
+  const wide = document.documentElement.scrollWidth > innerWidth;
+  document.title = ['SEEN', count('table'), count('tbody tr'), count('svg'), wide, getComputedStyle(document.body).backgroundColor].join(' ');
+});
+</script>";
+
+#[test]
+fn a_browser_shows_the_pages_without_complaint() {
+    let Some(browser) = browser() else {
+        // Past the capture of test output, which swallows what passing tests print.
+        return writeln!(std::io::stderr(), "skipped: no Chromium to show the pages with").unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path());
+    let html = fs::read_to_string(folder.path().join("runs/test/report.html")).unwrap();
+    let page = folder.path().join("page.html");
+    fs::write(&page, html.replace("</head>", &format!("{SCRIPT}</head>"))).unwrap();
+    let picture =
+        std::env::var("AIM_SCREENSHOT").unwrap_or_else(|_| folder.path().join("page.png").display().to_string());
+    for (dark, background) in [(false, "rgb(255, 255, 255)"), (true, "rgb(22, 24, 27)")] {
+        let mut command = Command::new(browser);
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            "--window-size=500,900",
+        ]);
+        command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
+        command.args(dark.then_some("--blink-settings=preferredColorScheme=0"));
+        let dump = command.arg("--dump-dom").arg(&page).output().unwrap();
+        let (seen, said) = (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
+        assert!(!said.contains("CONSOLE"), "{said}");
+        let want = format!("<title>SEEN 2 6 {} false {background}</title>", html.matches("<svg").count());
+        assert!(seen.contains(&want), "{want}\n{}", &seen[..seen.len().min(300)]);
+    }
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,4000"]);
+    command.arg(format!("--screenshot={picture}")).arg(folder.path().join("runs/test/report.html"));
+    assert!(command.output().unwrap().status.success() && Path::new(&picture).exists());
+}
