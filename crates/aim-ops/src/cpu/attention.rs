@@ -5,18 +5,21 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 
 use super::{
-    gemm::{Size, sequential},
+    gemm::{Size, cut},
     math::exp,
-    matrix::Matrix,
+    matrix::{Matrix, matmul_into},
     par,
     reduce::{max, sum, sum_pairs},
     scratch,
     shared::{Shared, filled},
-    simd::wide,
+    simd::kernel,
 };
 use crate::{compose, custom::op3, host};
 
-/// Queries whose scores are computed at once.
+/// Scores that are computed at once: both they and their gradients stay in a core's second-level cache.
+const SCORES: usize = 1 << 16;
+
+/// Fewest queries in a block: with fewer, packing keys and values anew for each block would show.
 const QUERIES: usize = 64;
 
 /// What is added to the scores `[B, H, T, S]`; a stride of 0 repeats.
@@ -62,15 +65,20 @@ struct Attention {
 }
 
 impl Attention {
+    /// Most queries in a block.
+    fn queries(&self) -> usize {
+        (SCORES / self.s).max(QUERIES).min(self.t)
+    }
+
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
-        (0..self.t).step_by(QUERIES).map(|from| from..(from + QUERIES).min(self.t))
+        cut(self.t, self.t.div_ceil(self.queries()), 1)
     }
 
     /// The scores of some queries of one head, scaled and masked.
     fn scores(&self, head: usize, queries: Range<usize>, q: &[f32], k: &[f32], out: &mut [f32]) {
         let q = Matrix::rows(&q[queries.start * self.d..], self.d);
         let size = Size { m: queries.len(), n: self.s, k: self.d };
-        multiply(size, q, Matrix::rows(k, self.d).t(), |v, to| *to = v * self.scale, out);
+        matmul_into(size, q, Matrix::rows(k, self.d).t(), self.scale, false, out);
         if let Some(mask) = &self.mask {
             let rows = out.chunks_exact_mut(self.s);
             queries.zip(rows).for_each(|(t, row)| mask.add(head, self.h, t, row));
@@ -88,7 +96,7 @@ impl Attention {
                 // SAFETY: heads do not overlap.
                 let (y, logs) =
                     unsafe { (out.part(head * self.t * self.e, self.t * self.e), kept.part(head * self.t, self.t)) };
-                wide(|| self.head_forward(head, [q, k, v], y, logs));
+                self.head_forward(head, [q, k, v], y, logs);
             });
         };
         // SAFETY: every head writes all of its queries.
@@ -96,21 +104,14 @@ impl Attention {
         (y, logs)
     }
 
-    #[inline(always)]
     fn head_forward(&self, head: usize, [q, k, v]: [&[f32]; 3], y: &mut [f32], logs: &mut [f32]) {
-        scratch::with([QUERIES * self.s], |[scores]| {
+        scratch::with([self.queries() * self.s], |[scores]| {
             for queries in self.blocks() {
                 self.scores(head, queries.clone(), q, k, scores);
-                for (row, log) in scores.chunks_exact_mut(self.s).zip(&mut logs[queries.clone()]) {
-                    let largest = max(row);
-                    row.iter_mut().for_each(|s| *s = exp(*s - largest));
-                    let total = sum(row);
-                    row.iter_mut().for_each(|s| *s *= 1. / total);
-                    *log = largest + total.ln();
-                }
+                normalise(scores, self.s, &mut logs[queries.clone()]);
                 let size = Size { m: queries.len(), n: self.e, k: self.s };
                 let y = &mut y[queries.start * self.e..];
-                multiply(size, Matrix::rows(scores, self.s), Matrix::rows(v, self.e), |v, y| *y = v, y);
+                matmul_into(size, Matrix::rows(scores, self.s), Matrix::rows(v, self.e), 1., false, y);
             }
         });
     }
@@ -125,12 +126,11 @@ impl Attention {
             let (y, dy) = (part(y, head, self.t * self.e), part(dy, head, self.t * self.e));
             // SAFETY: heads do not overlap.
             let out = unsafe { [dq.part(head * of_q, of_q), dk.part(head * of_k, of_k), dv.part(head * of_v, of_v)] };
-            wide(|| self.head_backward(head, inputs, [y, part(logs, head, self.t), dy], out));
+            self.head_backward(head, inputs, [y, part(logs, head, self.t), dy], out);
         });
         gradients
     }
 
-    #[inline(always)]
     fn head_backward(
         &self,
         head: usize,
@@ -139,28 +139,19 @@ impl Attention {
         [dq, dk, dv]: [&mut [f32]; 3],
     ) {
         let Self { s, d, e, .. } = *self;
-        scratch::with([QUERIES * s, QUERIES * s], |[p, ds]| {
+        scratch::with([self.queries() * s, self.queries() * s], |[p, ds]| {
             for queries in self.blocks() {
                 let n = queries.len();
                 let (y, dy) = (&y[queries.start * e..queries.end * e], &dy[queries.start * e..queries.end * e]);
                 self.scores(head, queries.clone(), q, k, p);
                 let size = Size { m: n, n: s, k: e };
-                multiply(size, Matrix::rows(dy, e), Matrix::rows(v, e).t(), |v, to| *to = v, ds);
-                let rows = p.chunks_exact_mut(s).zip(ds.chunks_exact_mut(s));
-                for (i, (p, ds)) in rows.take(n).enumerate() {
-                    let log = logs[queries.start + i];
-                    let mean = sum_pairs(&y[i * e..][..e], &dy[i * e..][..e], |y, dy| y * dy);
-                    p.iter_mut().zip(ds).for_each(|(p, ds)| {
-                        *p = exp(*p - log);
-                        *ds = *p * (*ds - mean) * self.scale;
-                    });
-                }
+                matmul_into(size, Matrix::rows(dy, e), Matrix::rows(v, e).t(), 1., false, ds);
+                score_gradients([p, ds], s, [y, dy], e, &logs[queries.clone()], self.scale);
                 let (p, ds) = (Matrix::rows(&p[..n * s], s), Matrix::rows(&ds[..n * s], s));
                 let q = Matrix::rows(&q[queries.start * d..queries.end * d], d);
-                let add = |v: f32, to: &mut f32| *to += v;
-                multiply(Size { m: s, n: e, k: n }, p.t(), Matrix::rows(dy, e), add, dv);
-                multiply(Size { m: n, n: d, k: s }, ds, Matrix::rows(k, d), add, &mut dq[queries.start * d..]);
-                multiply(Size { m: s, n: d, k: n }, ds.t(), q, add, dk);
+                matmul_into(Size { m: s, n: e, k: n }, p.t(), Matrix::rows(dy, e), 1., true, dv);
+                matmul_into(Size { m: n, n: d, k: s }, ds, Matrix::rows(k, d), 1., true, &mut dq[queries.start * d..]);
+                matmul_into(Size { m: s, n: d, k: n }, ds.t(), q, 1., true, dk);
             }
         });
     }
@@ -171,17 +162,41 @@ fn part(values: &[f32], i: usize, n: usize) -> &[f32] {
     &values[i * n..(i + 1) * n]
 }
 
-/// Puts each element of a product into `out`, row by row, by `put(value, element)`.
-#[inline(always)]
-fn multiply(size: Size, a: Matrix<'_>, b: Matrix<'_>, put: impl Fn(f32, &mut f32) + Sync, out: &mut [f32]) {
-    let out = Shared::new(out);
-    sequential(size, &a, &b, |block| {
-        for (r, row) in block.rows() {
-            // SAFETY: blocks do not overlap, and this thread alone writes them.
-            let to = unsafe { out.part(r * size.n + block.cols.start, row.len()) };
-            to.iter_mut().zip(row).for_each(|(to, v)| put(*v, to));
+kernel! {
+    /// Makes probabilities of some queries' scores, `s` each, and gives the logarithms of their sums of exponentials.
+    fn normalise(scores: &mut [f32], s: usize, logs: &mut [f32]) {
+        for (row, log) in scores.chunks_exact_mut(s).zip(logs) {
+            let largest = max(row);
+            row.iter_mut().for_each(|s| *s = exp(*s - largest));
+            let total = sum(row);
+            row.iter_mut().for_each(|s| *s *= 1. / total);
+            *log = largest + total.ln();
         }
-    });
+    }
+}
+
+kernel! {
+    /// Makes probabilities of scores, and the gradients of the scores of those of the probabilities; `s` each for some
+    /// queries, whose outputs and their gradients have `e` values each.
+    fn score_gradients(
+        scores: [&mut [f32]; 2],
+        s: usize,
+        outputs: [&[f32]; 2],
+        e: usize,
+        logs: &[f32],
+        scale: f32
+    ) {
+        let ([p, ds], [y, dy]) = (scores, outputs);
+        let rows = p.chunks_exact_mut(s).zip(ds.chunks_exact_mut(s));
+        let outputs = y.chunks_exact(e).zip(dy.chunks_exact(e));
+        for (((p, ds), (y, dy)), log) in rows.zip(outputs).zip(logs) {
+            let mean = sum_pairs(y, dy, |y, dy| y * dy);
+            p.iter_mut().zip(ds).for_each(|(p, ds)| {
+                *p = exp(*p - log);
+                *ds = *p * (*ds - mean) * scale;
+            });
+        }
+    }
 }
 
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {

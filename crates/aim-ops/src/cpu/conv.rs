@@ -2,7 +2,7 @@
 //!
 //! Forward: weights times windows of the input. Gradient of the input: turned weights times windows of the output's gradient,
 //! once for each remainder of the pixel's position modulo the stride. Gradient of the weights: windows times the output's
-//! gradient. No matrix of windows is ever stored.
+//! gradient. No matrix of windows is ever stored. Where it pays, kernels of 3x3 take Winograd's way instead.
 
 use candle_core::{Result, Tensor};
 
@@ -13,6 +13,8 @@ use super::{
     planes::{Frame, Pixels, Planes, Windows},
     reduce::sum,
     shared::{Shared, filled},
+    simd::kernel,
+    winograd::{Kernels, Winograd},
 };
 use crate::{
     custom::{needed, op2, op3},
@@ -102,6 +104,14 @@ impl Shape {
         self.channels.map(|c| c / self.groups)
     }
 
+    /// The same convolution by Winograd's algorithm, if there is such and it is faster.
+    fn winograd(&self) -> Option<Winograd> {
+        let fits = |a: Axis| a.kernel == 3 && a.stride == 1 && a.dilation == 1 && a.padding <= 2;
+        let [image, padding] = [self.image(), self.axes.map(|a| a.padding)];
+        let w = Winograd { batch: self.batch, channels: self.channels, image, padding };
+        (self.groups == 1 && self.axes.into_iter().all(fits) && w.pays()).then_some(w)
+    }
+
     /// The padded input.
     fn planes<'a>(&self, x: &'a [f32]) -> Planes<'a> {
         let before = self.axes.map(|a| a.padding as isize);
@@ -131,27 +141,27 @@ struct Target<'a> {
     step: [usize; 2],
 }
 
-impl Target<'_> {
-    #[inline(always)]
-    fn store(&self, block: &Block<'_>, bias: Option<&[f32]>) {
-        let plane = self.size[0] * self.size[1];
-        let dense = self.step == [1, 1] && self.grid == self.size;
-        let [height, width] = if dense { [1, plane] } else { self.grid };
+kernel! {
+    /// Puts a block of a product where it belongs, and adds the bias of each row's channel.
+    fn store(target: &Target<'_>, block: &Block<'_>, bias: Option<&[f32]>) {
+        let plane = target.size[0] * target.size[1];
+        let dense = target.step == [1, 1] && target.grid == target.size;
+        let [height, width] = if dense { [1, plane] } else { target.grid };
         for (r, values) in block.rows() {
-            let bias = bias.map_or(0., |b| b[self.first + r]);
+            let bias = bias.map_or(0., |b| b[target.first + r]);
             let mut at = block.cols.start;
             let mut rest = values;
             while !rest.is_empty() {
                 let (b, y, x) = (at / (height * width), at / width % height, at % width);
                 let (run, others) = rest.split_at((width - x).min(rest.len()));
-                let from = (b * self.channels + self.first + r) * plane;
-                let pixel = (y * self.step[0] + self.corner[0]) * self.size[1] + x * self.step[1] + self.corner[1];
+                let from = (b * target.channels + target.first + r) * plane;
+                let pixel = (y * target.step[0] + target.corner[0]) * target.size[1] + x * target.step[1] + target.corner[1];
                 // SAFETY: no two elements of a product share a pixel, and rows of the grid do not interleave.
-                let to = unsafe { self.out.part(from + pixel, (run.len() - 1) * self.step[1] + 1) };
-                if self.step[1] == 1 {
+                let to = unsafe { target.out.part(from + pixel, (run.len() - 1) * target.step[1] + 1) };
+                if target.step[1] == 1 {
                     to.iter_mut().zip(run).for_each(|(y, v)| *y = v + bias);
                 } else {
-                    to.iter_mut().step_by(self.step[1]).zip(run).for_each(|(y, v)| *y = v + bias);
+                    to.iter_mut().step_by(target.step[1]).zip(run).for_each(|(y, v)| *y = v + bias);
                 }
                 at += run.len();
                 rest = others;
@@ -164,6 +174,9 @@ impl Target<'_> {
 fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     let (size, [inputs, outputs]) = (s.output(), s.group());
     let (plane, k) = (size[0] * size[1], inputs * s.taps());
+    if let Some(fast) = s.winograd() {
+        return fast.forward(x, Kernels { values: w, steps: [k, 9], turned: false }, bias);
+    }
     let planes = s.planes(x);
     let fill = |out: Shared<'_>| {
         for g in 0..s.groups {
@@ -171,7 +184,7 @@ fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
             let first = g * outputs;
             let target = Target { out, channels: s.channels[1], first, size, grid: size, corner: [0, 0], step: [1, 1] };
             let size = Size { m: outputs, n: s.batch * plane, k };
-            product(size, &weights, &s.windows(&planes, g), |block| target.store(&block, bias));
+            product(size, &weights, &s.windows(&planes, g), |block| store(&target, &block, bias));
         }
     };
     // SAFETY: the blocks of the groups' products are the whole output.
@@ -202,6 +215,9 @@ fn turned(s: &Shape, w: &[f32], group: usize, taps: &[usize]) -> Vec<f32> {
 /// The gradient of the input from that of the output.
 fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
     let [inputs, outputs] = s.group();
+    if let Some(fast) = s.winograd() {
+        return fast.adjoint().forward(dy, Kernels { values: w, steps: [9, inputs * 9], turned: true }, None);
+    }
     let frames = s.axes.map(Axis::frame);
     let frame = Frame { image: s.output(), before: frames.map(|f| f.0), size: frames.map(|f| f.1) };
     let planes = Planes::new(dy, frame, 1);
@@ -234,7 +250,7 @@ fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
             };
             let k = outputs * taps.len();
             let size = Size { m: inputs, n: s.batch * grid[0] * grid[1], k };
-            product(size, &Matrix::rows(&weights, k), &windows, |block| target.store(&block, None));
+            product(size, &Matrix::rows(&weights, k), &windows, |block| store(&target, &block, None));
         }
     }
     dx
@@ -244,22 +260,31 @@ fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
 fn weight_gradient(s: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let ([inputs, outputs], [height, width]) = (s.group(), s.output());
     let (plane, k) = (height * width, inputs * s.taps());
+    if let Some(fast) = s.winograd() {
+        return fast.weight_gradient(x, dy);
+    }
     let planes = s.planes(x);
     let fill = |out: Shared<'_>| {
         for g in 0..s.groups {
             let pixels = Pixels { values: dy, first: g * outputs, channels: s.channels[1], plane };
             let size = Size { m: k, n: outputs, k: s.batch * plane };
-            product(size, &s.windows(&planes, g), &pixels, |block| {
-                block.columns(|o, column| {
-                    // SAFETY: blocks do not overlap.
-                    let to = unsafe { out.part((g * outputs + o) * k + block.rows.start, column.len()) };
-                    to.copy_from_slice(column);
-                });
-            });
+            let to = (out, g * outputs, k);
+            product(size, &s.windows(&planes, g), &pixels, |block| store_columns(&block, to));
         }
     };
     // SAFETY: the blocks of the groups' products are the whole gradient.
     unsafe { filled(s.channels[1] * k, fill) }
+}
+
+kernel! {
+    /// Puts a block's columns into rows of `k` elements, from row `first` on.
+    fn store_columns(block: &Block<'_>, to: (Shared<'_>, usize, usize)) {
+        let (out, first, k) = to;
+        block.columns(|o, column| {
+            // SAFETY: blocks do not overlap.
+            unsafe { out.part((first + o) * k + block.rows.start, column.len()) }.copy_from_slice(column);
+        });
+    }
 }
 
 /// The gradient of the bias: the sum of the output's over samples and pixels.

@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 use super::{
-    kernel::{self, Isa, KC, LDA, Tile},
+    kernel::{self, Isa, KC, Tile},
     par, scratch,
-    simd::wide,
+    simd::kernel,
     transpose::transpose,
 };
 
@@ -18,6 +18,18 @@ pub(crate) trait Source: Sync {
     /// Writes the block of `rows` times `cols`, its rows `stride` apart in `out`; what else is in `out` may be overwritten up
     /// to the next row's elements and behind the last.
     fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize);
+
+    /// Most rows of a block that are best written before those of the block to the right of it. A source that asks for it must
+    /// write nothing beyond its block.
+    fn band(&self) -> usize {
+        KC
+    }
+
+    /// The block where it is, if its rows are stored whole: the memory from its first element on, and the distance between two
+    /// rows.
+    fn in_place(&self, _rows: Range<usize>, _cols: Range<usize>) -> Option<(&[f32], usize)> {
+        None
+    }
 }
 
 /// A finished block of the result: `values[r * stride + c]` is element `(rows.start + r, cols.start + c)`.
@@ -65,18 +77,29 @@ impl Size {
     }
 }
 
-/// Most rows and columns of a task: its blocks stay in a core's second-level cache.
-const MAX_ROWS: usize = 512;
+/// Most rows and columns of a task: the more rows share a packed right operand, and the more columns a left one, the less
+/// packing costs.
+const MAX_ROWS: usize = 1024;
 const MAX_COLS: usize = 192;
 
+/// Most rows that are finished before the next ones are begun: with as many columns and KC long sums, both operands and the
+/// result stay in a core's second-level cache.
+const STRIP: usize = 96;
+
+/// Most rows of the right operand that are packed at once.
+const DEPTH: usize = 16 * KC;
+
+/// Distance between two packed rows of the left operand; not a power of two, so that rows do not fight for cache sets.
+const LDA: usize = KC + 16;
+
 /// Room behind packed operands: sources may copy a little more than asked for.
-const SLACK: usize = 16;
+pub(crate) const SLACK: usize = 16;
 
 /// Multiplications below which a task is not worth another thread's attention.
 const SMALL: usize = 1 << 21;
 
 /// `n` cut into at most `parts` ranges of nearly equal length, all but the last multiples of `unit`.
-fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+pub(crate) fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let step = n.div_ceil(parts.max(1)).next_multiple_of(unit);
     (0..n).step_by(step).map(move |from| from..(from + step).min(n))
 }
@@ -96,7 +119,7 @@ fn tasks(size: Size, isa: &Isa, threads: usize) -> Vec<(Range<usize>, Range<usiz
             break;
         }
     }
-    let rows = cut(size.m, by_m, 1);
+    let rows = cut(size.m, by_m, isa.rows);
     cut(size.n, by_n, 2 * isa.lanes).flat_map(|c| rows.clone().map(move |r| (r, c.clone()))).collect()
 }
 
@@ -110,7 +133,7 @@ pub(crate) fn product(size: Size, a: &impl Source, b: &impl Source, store: impl 
 pub(crate) fn sequential(size: Size, a: &impl Source, b: &impl Source, store: impl Fn(Block<'_>) + Sync) {
     let isa = kernel::isa();
     for (rows, cols) in tasks(size, isa, 1) {
-        wide(|| block(isa, size.k, rows.clone(), cols.clone(), a, b, &store));
+        block(isa, size.k, rows, cols, a, b, &store);
     }
 }
 
@@ -119,61 +142,105 @@ pub(crate) fn product_with(isa: &Isa, size: Size, a: &impl Source, b: &impl Sour
     let tasks = tasks(size, isa, par::threads());
     par::each(tasks.len(), |i| {
         let (rows, cols) = tasks[i].clone();
-        wide(|| block(isa, size.k, rows, cols, a, b, &store));
+        block(isa, size.k, rows, cols, a, b, &store);
     });
 }
 
-/// One task, on one thread.
-#[inline(always)]
-fn block(
-    isa: &Isa,
-    k: usize,
-    rows: Range<usize>,
-    cols: Range<usize>,
-    a: &impl Source,
-    b: &impl Source,
-    store: &(impl Fn(Block<'_>) + Sync),
-) {
-    let stride = cols.len().next_multiple_of(isa.lanes);
-    scratch::with([LDA * isa.rows, KC.min(k) * stride + SLACK, rows.len() * stride], |[left, right, sums]| {
-        for from in (0..k).step_by(KC) {
-            let ks = from..(from + KC).min(k);
-            for (at, panel, _) in panels(isa, stride) {
-                let real = (cols.start + at).min(cols.end)..(cols.start + at + panel).min(cols.end);
-                b.fill(ks.clone(), real, &mut right[at * ks.len()..], panel);
-            }
-            for tile in cut(rows.len(), rows.len().div_ceil(isa.rows), 1) {
-                a.fill(rows.start + tile.start..rows.start + tile.end, ks.clone(), left, LDA);
-                for (at, _, nv) in panels(isa, stride) {
-                    let c = &mut sums[tile.start * stride + at..];
-                    let (b, c) = (right[at * ks.len()..].as_ptr(), c.as_mut_ptr());
-                    let call = Tile {
-                        mr: tile.len(),
-                        nv,
-                        k: ks.len(),
-                        a: left.as_ptr(),
-                        b,
-                        c,
-                        ldc: stride,
-                        accumulate: from > 0,
-                    };
-                    // SAFETY: `left` holds `isa.rows` rows of LDA, `right` and `sums` whole panels; `isa` is available.
-                    unsafe { isa.run(call) };
+/// Ranges of at most `step` that cover `range`; an empty one if that is empty.
+pub(crate) fn steps(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (range.start..range.end.max(range.start + 1)).step_by(step).map(move |from| from..(from + step).min(range.end))
+}
+
+kernel! {
+    /// One task, on one thread.
+    fn block(
+        isa: &Isa,
+        k: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        a: &impl Source,
+        b: &impl Source,
+        store: &(impl Fn(Block<'_>) + Sync)
+    ) {
+        let stride = cols.len().next_multiple_of(isa.lanes);
+        let strips = cut(rows.len(), rows.len().div_ceil(STRIP), isa.rows);
+        let tallest = strips.clone().map(|s| s.len()).max().unwrap_or(0);
+        // What the sums of a strip have come to must be kept while the next ones are begun, unless they are whole.
+        let kept = if k <= DEPTH { tallest } else { rows.len() };
+        scratch::with([LDA * tallest, DEPTH.min(k) * stride + SLACK, kept * stride], |[left, right, sums]| {
+            for depth in steps(0..k, DEPTH) {
+                for ks in steps(depth.clone(), KC) {
+                    pack(isa, b, ks.clone(), cols.clone(), &mut right[(ks.start - depth.start) * stride..]);
+                }
+                for strip in strips.clone() {
+                    let sums = &mut sums[if k <= DEPTH { 0 } else { strip.start * stride }..][..strip.len() * stride];
+                    let strip = rows.start + strip.start..rows.start + strip.end;
+                    for ks in steps(depth.clone(), KC) {
+                        let right = &right[(ks.start - depth.start) * stride..][..ks.len() * stride];
+                        let left = a.in_place(strip.clone(), ks.clone()).unwrap_or_else(|| {
+                            a.fill(strip.clone(), ks.clone(), left, LDA);
+                            (left, LDA)
+                        });
+                        multiply(isa, ks.len(), left, right, sums, stride, ks.start > 0);
+                    }
+                    if depth.end == k {
+                        store(Block { rows: strip, cols: cols.clone(), values: sums, stride });
+                    }
                 }
             }
-        }
-        if k == 0 {
-            sums.fill(0.);
-        }
-        store(Block { rows, cols, values: sums, stride });
-    });
+        });
+    }
 }
 
-/// The panels that `stride` columns fall into: first column, width and vectors of each.
-fn panels(isa: &Isa, stride: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let lanes = isa.lanes;
-    (0..stride).step_by(2 * lanes).map(move |at| {
-        let width = (2 * lanes).min(stride - at);
-        (at, width, width / lanes)
-    })
+/// Packs some rows of the right operand, panel by panel.
+#[inline(always)]
+fn pack(isa: &Isa, b: &impl Source, ks: Range<usize>, cols: Range<usize>, out: &mut [f32]) {
+    for band in steps(ks.clone(), b.band()) {
+        for panel in cut(cols.len(), usize::MAX, 2 * isa.lanes) {
+            let width = panel.len().next_multiple_of(isa.lanes);
+            let out = &mut out[panel.start * ks.len() + (band.start - ks.start) * width..];
+            b.fill(band.clone(), cols.start + panel.start..cols.start + panel.end, out, width);
+        }
+    }
+}
+
+/// Where element `(r, c)` of a right operand with `k` rows of `stride` columns is, packed KC rows at a time.
+pub(crate) fn packed(isa: &Isa, [k, stride]: [usize; 2], [r, c]: [usize; 2]) -> usize {
+    let (from, panel) = (r / KC * KC, c / (2 * isa.lanes) * 2 * isa.lanes);
+    let width = (2 * isa.lanes).min(stride - panel);
+    from * stride + panel * KC.min(k - from) + (r - from) * width + c - panel
+}
+
+/// Adds the product of `k` columns of a strip and as many packed rows to its sums (or overwrites these).
+#[inline(always)]
+pub(crate) fn multiply(
+    isa: &Isa,
+    k: usize,
+    (left, lda): (&[f32], usize),
+    right: &[f32],
+    sums: &mut [f32],
+    stride: usize,
+    accumulate: bool,
+) {
+    let rows = sums.len() / stride;
+    assert!(rows == 0 || left.len() >= (rows - 1) * lda + k && right.len() >= k * stride, "operands out of bounds");
+    for at in (0..stride).step_by(2 * isa.lanes) {
+        let nv = 2.min((stride - at) / isa.lanes);
+        for row in (0..rows).step_by(isa.rows) {
+            let tile = Tile {
+                mr: isa.rows.min(rows - row),
+                nv,
+                k,
+                a: left[row * lda..].as_ptr(),
+                lda,
+                b: right[at * k..].as_ptr(),
+                c: sums[row * stride + at..].as_mut_ptr(),
+                ldc: stride,
+                accumulate,
+            };
+            // SAFETY: the rows of `left` and the panels of `right` are within bounds by the assertion, those of `sums` because
+            // it has `rows` whole rows; `isa` is available.
+            unsafe { isa.run(tile) };
+        }
+    }
 }

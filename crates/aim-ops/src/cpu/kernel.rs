@@ -6,13 +6,11 @@
 
 use std::sync::OnceLock;
 
-/// Distance between two rows of the scratch block that holds `A`.
-///
-/// A constant, so that the kernels address it without arithmetic; not a power of two, so that rows do not fight for cache sets.
-pub(crate) const LDA: usize = 272;
-
-/// Most columns of the scratch block in use.
+/// Most elements that a sum takes at once.
 pub(crate) const KC: usize = 256;
+
+/// Most rows of a tile of any instruction set.
+const MAX_ROWS: usize = 14;
 
 /// One call's operands. Rows of `B` and `C` must be readable (and writable) for `nv` whole vectors.
 #[derive(Clone, Copy)]
@@ -23,8 +21,10 @@ pub(crate) struct Tile {
     pub(crate) nv: usize,
     /// Length of the sum.
     pub(crate) k: usize,
-    /// First element of `A`; `A[m][k]` is at `m * LDA + k`.
+    /// First element of `A`; the elements of a row follow each other.
     pub(crate) a: *const f32,
+    /// Distance between two rows of `A`.
+    pub(crate) lda: usize,
     /// First element of `B`; rows follow each other without gaps.
     pub(crate) b: *const f32,
     /// First element of `C`.
@@ -63,17 +63,32 @@ macro_rules! kernels {
         $(#[target_feature(enable = $feature)])?
         unsafe fn tile<const MR: usize, const NV: usize>(t: Tile) {
             const LANES: usize = size_of::<$vector>() / 4;
+            /// Elements of a sum between two tests of the loop, whose cost shows otherwise.
+            const UNROLL: usize = 4;
             let mut acc = [[$zero; NV]; MR];
             // SAFETY: all accesses stay within the extents that the caller vouches for.
             unsafe {
-                for k in 0..t.k {
-                    let b: [$vector; NV] = std::array::from_fn(|n| $load(t.b.add((k * NV + n) * LANES)));
-                    for (m, row) in acc.iter_mut().enumerate() {
-                        let a = $splat(*t.a.add(m * LDA + k));
-                        for (v, b) in row.iter_mut().zip(b) {
-                            *v = $fma(a, b, *v);
+                // Every third row has a pointer; the two after it are one and two steps further.
+                let mut rows: [_; MAX_ROWS.div_ceil(3)] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.lda));
+                let mut b = t.b;
+                let mut step = |unroll: usize| {
+                    for u in 0..unroll {
+                        let b: [$vector; NV] = std::array::from_fn(|n| $load(b.add((u * NV + n) * LANES)));
+                        for (m, row) in acc.iter_mut().enumerate() {
+                            let a = $splat(*rows[m / 3].add(m % 3 * t.lda + u));
+                            for (v, b) in row.iter_mut().zip(b) {
+                                *v = $fma(a, b, *v);
+                            }
                         }
                     }
+                    rows = rows.map(|row| row.wrapping_add(unroll));
+                    b = b.add(unroll * NV * LANES);
+                };
+                for _ in 0..t.k / UNROLL {
+                    step(UNROLL);
+                }
+                for _ in 0..t.k % UNROLL {
+                    step(1);
                 }
                 for (m, row) in acc.iter().enumerate() {
                     for (n, v) in row.iter().enumerate() {
@@ -103,7 +118,7 @@ macro_rules! kernels {
 mod avx512 {
     use std::arch::x86_64::*;
 
-    use super::{Isa, LDA, Tile};
+    use super::{Isa, MAX_ROWS, Tile};
 
     kernels!(__m512, _mm512_setzero_ps(), _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
         _mm512_add_ps, 14 [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
@@ -113,14 +128,14 @@ mod avx512 {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{Isa, LDA, Tile};
+    use super::{Isa, MAX_ROWS, Tile};
 
     kernels!(__m256, _mm256_setzero_ps(), _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
         _mm256_add_ps, 6 [1 2 3 4 5 6], "avx2,fma");
 }
 
 mod portable {
-    use super::{Isa, LDA, Tile};
+    use super::{Isa, MAX_ROWS, Tile};
 
     type V = [f32; 4];
 

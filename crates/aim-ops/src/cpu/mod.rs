@@ -21,8 +21,10 @@ mod scratch;
 mod shared;
 mod simd;
 mod softmax;
+mod tiles;
 mod transpose;
 pub(crate) mod update;
+mod winograd;
 
 pub(crate) use attention::attention;
 pub(crate) use batch_norm::{batch_norm_eval, batch_norm_train};

@@ -19,6 +19,47 @@ pub(crate) fn wide<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Makes a function of a kernel: compiled for every instruction set, the best one chosen at run time.
+///
+/// What [`wide`] is given is compiled for the instruction set only if the compiler sees fit to inline it, which it does not if
+/// it is long. The body of a kernel always is; what it calls should be short or `#[inline(always)]`.
+macro_rules! kernel {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident $(<const $n:ident: usize, $f:ident: $bound:path>)? (
+            $($arg:ident: $ty:ty),* $(,)?
+        ) $(-> $ret:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        $vis fn $name $(<const $n: usize, $f: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn plain $(<const $n: usize, $f: $bound>)? ($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx2")]
+                fn avx512 $(<const $n: usize, $f: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                    plain($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2 $(<const $n: usize, $f: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+                    plain($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                    // SAFETY: the processor has the instruction set.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has the instruction set.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+pub(crate) use kernel;
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 fn avx512<R>(f: impl FnOnce() -> R) -> R {

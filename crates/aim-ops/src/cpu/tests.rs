@@ -6,6 +6,7 @@ use super::{
     math::{exp, normal},
     matrix::{Matrix, matmul},
     shared::Shared,
+    winograd::{Kernels, Winograd},
 };
 use crate::tests::{random, values};
 
@@ -19,6 +20,9 @@ const SIZES: &[(usize, usize, usize)] = &[
     (200, 1, 9),
     (37, 19, 600),
     (530, 210, 20),
+    (20, 18, 5000),
+    (1100, 3, 4100),
+    (3, 4, 0),
 ];
 
 fn definition(size: Size, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f64> {
@@ -70,6 +74,72 @@ fn products_are_the_same_bits_for_every_number_of_threads() {
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| matmul(size, Matrix::rows(&a, 500), Matrix::rows(&b, 300), None))
+    };
+    let one = with(1);
+    assert!([2, 3, 7].iter().all(|&n| with(n) == one));
+}
+
+/// The output of a convolution, and with its gradient `dy` those of input and weights, by definition.
+fn convolution(s: Winograd, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+    let ([i, o], [h, wd], [top, left]) = (s.channels, s.image, s.padding);
+    let [oh, ow] = [h + 2 * top - 2, wd + 2 * left - 2];
+    let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|n| vec![0f64; n]);
+    for (at, dy) in dy.iter().enumerate() {
+        let (b, f, r, c) = (at / (o * oh * ow), at / (oh * ow) % o, at / ow % oh, at % ow);
+        for tap in 0..9 {
+            let (row, col) = (r + tap / 3, c + tap % 3);
+            if !(top..h + top).contains(&row) || !(left..wd + left).contains(&col) {
+                continue;
+            }
+            for channel in 0..i {
+                let from = ((b * i + channel) * h + row - top) * wd + col - left;
+                let weight = (f * i + channel) * 9 + tap;
+                y[at] += f64::from(x[from]) * f64::from(w[weight]);
+                dx[from] += f64::from(*dy) * f64::from(w[weight]);
+                dw[weight] += f64::from(*dy) * f64::from(x[from]);
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+#[test]
+fn winograd_stays_within_its_stated_error() {
+    for (batch, channels, image, padding) in [
+        (2, [3, 5], [7, 9], [1, 1]),
+        (1, [1, 1], [3, 3], [0, 0]),
+        (3, [17, 9], [13, 5], [2, 1]),
+        (1, [512, 8], [6, 6], [1, 1]),
+        (2, [40, 30], [28, 27], [1, 0]),
+    ] {
+        let s = Winograd { batch, channels, image, padding };
+        let [i, o] = channels;
+        let outputs = batch * o * (image[0] + 2 * padding[0] - 2) * (image[1] + 2 * padding[1] - 2);
+        let [x, w, dy] = [batch * i * image[0] * image[1], o * i * 9, outputs].map(|n| values(&random(&[n], n as u64)));
+        let kernels = |steps, turned| Kernels { values: &w, steps, turned };
+        let [y, dx, dw] = convolution(s, &x, &w, &dy);
+        let check = |got: &[f32], want: &[f64], what: &str| {
+            let largest = want.iter().fold(0f64, |m, v| m.max(v.abs()));
+            for (g, w) in got.iter().zip(want) {
+                assert!((f64::from(*g) - w).abs() <= 2e-5 * largest, "{s:?}, {what}: {g} instead of {w}");
+            }
+        };
+        for isa in available() {
+            check(&s.forward_with(isa, &x, kernels([i * 9, 9], false), None), &y, "output");
+            check(&s.adjoint().forward_with(isa, &dy, kernels([9, i * 9], true), None), &dx, "gradient of the input");
+        }
+        check(&s.weight_gradient(&x, &dy), &dw, "gradient of the weights");
+    }
+}
+
+#[test]
+fn winograd_gives_the_same_bits_for_every_number_of_threads() {
+    let s = Winograd { batch: 2, channels: [40, 50], image: [30, 21], padding: [1, 1] };
+    let [x, w, dy] = [2 * 40 * 630, 50 * 40 * 9, 2 * 50 * 630].map(|n| values(&random(&[n], n as u64)));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let kernels = Kernels { values: &w, steps: [360, 9], turned: false };
+        pool.install(|| (s.forward(&x, kernels, None), s.weight_gradient(&x, &dy)))
     };
     let one = with(1);
     assert!([2, 3, 7].iter().all(|&n| with(n) == one));

@@ -12,8 +12,9 @@ pub(crate) fn transpose(
     out: &mut [f32],
     stride: usize,
 ) {
-    for r0 in (0..rows).step_by(SIDE) {
-        for c0 in (0..cols).step_by(SIDE) {
+    for c0 in (0..cols).step_by(SIDE) {
+        // Along the rows, which are what follows each other in `values` where it is worth a square.
+        for r0 in (0..rows).step_by(SIDE) {
             let (h, w) = ((rows - r0).min(SIDE), (cols - c0).min(SIDE));
             if rs == 1 && h == SIDE && w == SIDE {
                 square(&values[c0 * cs + r0..], cs, &mut out[r0 * stride + c0..], stride);
