@@ -15,7 +15,7 @@ use super::{
     scratch,
     shared::{Shared, filled},
     simd::kernel,
-    tiles::{self, LANES, Lane, POINTS, REACH, SIDE},
+    tiles::{self, LANES, Lane, POINTS, REACH, SIDE, Transform},
     transpose::transpose,
 };
 
@@ -119,7 +119,7 @@ impl Winograd {
                     let points = &mut points[..POINTS * inputs * stride];
                     let index = |c, t| gemm::packed(isa, [inputs, stride], [c, t]);
                     let out_points = (Shared::new(points), inputs * stride);
-                    transform(&windows, inputs, &group, tiles::input, index, out_points);
+                    transform(&windows, inputs, &group, tiles::Input, index, out_points);
                     let parts = outputs.div_ceil(ROWS).next_multiple_of(par::threads());
                     let tasks: Vec<_> = cut(outputs, parts, 1).collect();
                     let places: Vec<Place> = group.map(|t| self.place(t)).collect();
@@ -149,8 +149,8 @@ impl Winograd {
             for group in groups {
                 let stride = group.len().next_multiple_of(LANES);
                 let index = |c, t| c * stride + t;
-                transform(&left, outputs, &group, tiles::output_gradient, index, (Shared::new(a), outputs * stride));
-                transform(&right, inputs, &group, tiles::input, index, (Shared::new(b), inputs * stride));
+                transform(&left, outputs, &group, tiles::OutputGradient, index, (Shared::new(a), outputs * stride));
+                transform(&right, inputs, &group, tiles::Input, index, (Shared::new(b), inputs * stride));
                 let size = Size { m: outputs, n: inputs, k: group.len() };
                 let (a, b, first, sums) = (&*a, &*b, group.start == 0, Shared::new(sums));
                 par::each(POINTS, |p| {
@@ -183,12 +183,18 @@ kernel! {
             let bias = bias.map_or(0., |b| b[channel]);
             for (i, places) in places.chunks(LANES).enumerate() {
                 let from = &sums[r * stride + i * LANES..];
-                let point = |p: usize| Lane::load(&from[p * step..]);
-                let points: [[Lane; REACH]; REACH] = from_fn(|u| from_fn(|v| point(u * REACH + v)));
-                let y: [[Lane; SIDE]; SIDE] = tiles::both(tiles::output, points);
-                let y = y.map(|row| row.map(|v| v.0.map(|v| v + bias)));
+                let mut points = [[Lane::ZERO; REACH]; REACH];
+                for (p, point) in points.as_flattened_mut().iter_mut().enumerate() {
+                    *point = Lane::load(&from[p * step..]);
+                }
+                let mut y = [[0f32; LANES]; SIDE * SIDE];
+                for (values, lane) in y.iter_mut().zip(tiles::Output.both(points).as_flattened()) {
+                    for (value, v) in values.iter_mut().zip(&lane.0) {
+                        *value = v + bias;
+                    }
+                }
                 let mut pixels = [[0f32; SIDE * SIDE]; LANES];
-                let (from, to) = (y.as_flattened().as_flattened(), pixels.as_flattened_mut());
+                let (from, to) = (y.as_flattened(), pixels.as_flattened_mut());
                 transpose(from, [1, LANES], [LANES, SIDE * SIDE], to, SIDE * SIDE);
                 for (place, pixels) in places.iter().zip(&pixels) {
                     for (row, pixels) in pixels.chunks_exact(SIDE).take(place.rows).enumerate() {
@@ -217,7 +223,7 @@ fn transform<const I: usize>(
     windows: &Windows<'_>,
     channels: usize,
     group: &Range<usize>,
-    f: impl Fn([Lane; I]) -> [Lane; REACH] + Copy + Sync + Send,
+    f: impl Transform<I, REACH> + Send,
     index: impl Fn(usize, usize) -> usize + Sync + Send,
     (out, step): (Shared<'_>, usize),
 ) {
@@ -231,7 +237,7 @@ fn transform<const I: usize>(
 
 kernel! {
     /// Transforms one channel's tiles.
-    fn transform_channel<const I: usize, F: Fn([Lane; I]) -> [Lane; REACH]>(
+    fn transform_channel<const I: usize, F: Transform<I, REACH>>(
         source: (&Windows<'_>, usize, &Range<usize>),
         tiles: &mut [f32],
         f: F,
@@ -242,11 +248,17 @@ kernel! {
         let stride = group.len().next_multiple_of(LANES);
         windows.fill(c * I * I..(c + 1) * I * I, group.clone(), tiles, stride);
         for t in (0..stride).step_by(LANES) {
-            let tile: [[Lane; I]; I] = from_fn(|u| from_fn(|v| Lane::load(&tiles[(u * I + v) * stride + t..])));
+            let mut tile = [[Lane::ZERO; I]; I];
+            for (i, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
+                *lane = Lane::load(&tiles[i * stride + t..]);
+            }
             let at = index(t);
-            for (p, point) in tiles::both(&f, tile).as_flattened().iter().enumerate() {
+            for (p, point) in f.both(tile).as_flattened().iter().enumerate() {
                 // SAFETY: the elements of points, channels and tiles do not overlap.
-                unsafe { out.part(p * step + at, LANES) }.copy_from_slice(&point.0);
+                let to = unsafe { out.part(p * step + at, LANES) };
+                if let Some(to) = to.first_chunk_mut() {
+                    *to = point.0;
+                }
             }
         }
     }
@@ -287,7 +299,7 @@ kernel! {
         let Task { inputs, ref rows, .. } = *task;
         for (r, output) in rows.clone().enumerate() {
             for c in (0..inputs).step_by(LANES) {
-                let mut taps = [[Lane([0.; LANES]); 3]; 3];
+                let mut taps = [[Lane::ZERO; 3]; 3];
                 for lane in 0..LANES.min(inputs - c) {
                     let from = output * kernels.steps[0] + (c + lane) * kernels.steps[1];
                     let values = &kernels.values[from..][..9];
@@ -298,8 +310,10 @@ kernel! {
                         taps.zip(values).for_each(|(t, v)| t.0[lane] = *v);
                     }
                 }
-                for (p, point) in tiles::both(tiles::kernel, taps).as_flattened().iter().enumerate() {
-                    out[(p * rows.len() + r) * width + c..][..LANES].copy_from_slice(&point.0);
+                for (p, point) in tiles::Kernel.both(taps).as_flattened().iter().enumerate() {
+                    if let Some(to) = out[(p * rows.len() + r) * width + c..].first_chunk_mut() {
+                        *to = point.0;
+                    }
                 }
             }
         }
@@ -323,13 +337,14 @@ kernel! {
     /// Transforms what the points, `step` apart, say of consecutive kernels.
     fn transform_back(points: &[f32], step: usize, kernels: &mut [f32]) {
         for (i, kernels) in kernels.chunks_mut(9 * LANES).enumerate() {
-            let load = |p: usize| {
-                let (from, mut lane) = (&points[p * step + i * LANES..], Lane([0.; LANES]));
-                lane.0.iter_mut().zip(from).for_each(|(to, v)| *to = *v);
-                lane
-            };
-            let points: [[Lane; REACH]; REACH] = from_fn(|u| from_fn(|v| load(u * REACH + v)));
-            let taps = tiles::both(tiles::kernel_gradient, points);
+            let mut lanes = [[Lane::ZERO; REACH]; REACH];
+            for (p, lane) in lanes.as_flattened_mut().iter_mut().enumerate() {
+                let from = &points[p * step + i * LANES..];
+                for (to, v) in lane.0.iter_mut().zip(from) {
+                    *to = *v;
+                }
+            }
+            let taps = tiles::KernelGradient.both(lanes);
             for (lane, kernel) in kernels.chunks_exact_mut(9).enumerate() {
                 kernel.iter_mut().zip(taps.as_flattened()).for_each(|(to, tap)| *to = tap.0[lane]);
             }
