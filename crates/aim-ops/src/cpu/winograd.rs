@@ -52,10 +52,10 @@ struct Place {
 }
 
 impl Winograd {
-    /// Whether this takes less time than multiplying directly, counted in multiplications: transforms cost about as much as
-    /// `TRANSFORM` of them for each tile and channel and for each kernel.
+    /// Whether this takes less time than multiplying directly, counted in multiplications: transforms take about as long as
+    /// `TRANSFORM` of them for each tile and channel and for each kernel, memory included.
     pub(crate) fn pays(&self) -> bool {
-        const TRANSFORM: usize = 400;
+        const TRANSFORM: usize = 2200;
         let ([inputs, outputs], [height, width]) = (self.channels, self.output());
         let direct = 9 * self.batch * height * width * inputs * outputs;
         let products = POINTS * self.tiles() * inputs * outputs;
