@@ -169,8 +169,8 @@ impl Layer {
     ) -> Result<Tensor> {
         let drop = |y| dropout(y, self.dropout, &format!("{}.{name}", self.prefix), pass);
         match self.style {
-            Style::Vit => Ok((x + drop(f(&norm.forward(x, pass)?)?)?)?),
-            Style::Bert => norm.forward(&(x + drop(f(x)?)?)?, pass),
+            Style::Vit => Ok(aim_ops::add(x, &drop(f(&norm.forward(x, pass)?)?)?)?),
+            Style::Bert => norm.forward(&aim_ops::add(x, &drop(f(x)?)?)?, pass),
         }
     }
 }

@@ -38,6 +38,15 @@ impl Linear {
         Ok(aim_ops::linear(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, bias.as_ref())?)
     }
 
+    /// Applies the layer and ReLU behind it, in one operation.
+    ///
+    /// # Errors
+    /// If the width does not fit.
+    pub fn forward_relu(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let bias = self.bias(pass);
+        Ok(aim_ops::linear_relu(x, &adapted(&self.weight, self.adapter.as_ref(), pass)?, bias.as_ref())?)
+    }
+
     /// The weight `[out, in]` in this pass; heads have no low-rank addition.
     pub fn weight(&self, pass: &Pass<'_>) -> Tensor {
         pass.weight(&self.weight)

@@ -31,7 +31,7 @@ impl Encoder for Mlp {
     fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
         let mut h = x.flatten_from(1)?;
         for (depth, block) in self.blocks.iter().enumerate() {
-            h = aim_ops::relu(&block.forward(&h, pass)?)?;
+            h = block.forward_relu(&h, pass)?;
             h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::None)?;
         }
         Ok(h)

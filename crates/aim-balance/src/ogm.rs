@@ -191,15 +191,14 @@ impl Ogm {
     }
 
     fn modulate(&self, name: &str, grad: &Tensor, k: f64, seen: &Seen<'_>) -> Result<Option<Tensor>> {
-        let scaled = if k == 1. { grad.clone() } else { (grad * k)? };
         if !self.noise {
-            return Ok(Some(scaled));
+            return Ok(if k == 1. { None } else { Some((grad * k)?) });
         }
-        let std = f64::from(grad.flatten_all()?.var(0)?.sqrt()?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        let std = aim_ops::spread(grad)?;
         // A single value has no spread (0 / 0); it gets the floor alone.
         let std = if std.is_finite() { std } else { 0. } + 1e-8;
-        let noise = seen.draws.rng(&format!("ogm.{name}")).normal_tensor(grad.dims(), std, grad.device())?;
-        Ok(Some((scaled + noise)?))
+        let seed = seen.draws.rng(&format!("ogm.{name}")).seed();
+        Ok(Some(aim_ops::noisy(grad, k, std, seed)?))
     }
 }
 

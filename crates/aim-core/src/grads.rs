@@ -17,7 +17,7 @@ impl Grads {
     /// # Errors
     /// If the backward pass fails.
     pub fn of(loss: &Tensor, params: &Params) -> Result<Self> {
-        Ok(Self::take(&mut loss.backward()?, params))
+        Ok(Self::take(&mut aim_ops::backward(loss)?, params))
     }
 
     /// Takes the gradients of `params` out of candle's store.

@@ -1,8 +1,11 @@
-//! Elementwise nonlinearities and dropout.
+//! Operations that treat each element by itself: nonlinearities, dropout, sums.
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{check, compose, cpu};
+use crate::{
+    check, compose, cpu,
+    random::{bits, key},
+};
 
 /// `max(x, 0)` for any shape; the derivative at 0 is 0.
 ///
@@ -28,17 +31,26 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     x.gelu_erf()
 }
 
-/// A well mixed function of 64 bits (the finaliser of splitmix64).
-fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Which elements dropout keeps: a pure function of a key and the element's index.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    key: u64,
+    /// Of 2^53 equally likely numbers, those below this one drop an element.
+    dropped: u64,
+    /// What kept elements are multiplied by.
+    pub(crate) scale: f32,
 }
 
-/// 0 with probability `p`, else `1 / (1 - p)`.
-fn dropout_factor(p: f64, key: u64, index: usize) -> f32 {
-    let bits = mix(key.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    if ((bits >> 11) as f64) < p * (1u64 << 53) as f64 { 0. } else { (1. / (1. - p)) as f32 }
+impl Kept {
+    fn new(p: f64, seed: u64) -> Self {
+        let dropped = (p * (1u64 << 53) as f64).ceil() as u64;
+        Self { key: key(seed), dropped, scale: (1. / (1. - p)) as f32 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn contains(self, index: usize) -> bool {
+        bits(self.key, index) >> 11 >= self.dropped
+    }
 }
 
 /// Inverted dropout: each element is 0 with probability `p`, else divided by `1 - p`.
@@ -55,9 +67,24 @@ pub fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
     if p == 0. {
         return Ok(x.clone());
     }
-    let key = mix(seed ^ 0x5851_f42d_4c95_7f2d);
+    let kept = Kept::new(p, seed);
     if x.device().is_cpu() {
-        return cpu::dropout(x, move |i| dropout_factor(p, key, i));
+        return cpu::dropout(x, kept);
     }
-    compose::dropout(x, (0..x.elem_count()).map(|i| dropout_factor(p, key, i)).collect())
+    let factor = |i| if kept.contains(i) { kept.scale } else { 0. };
+    compose::dropout(x, (0..x.elem_count()).map(factor).collect())
+}
+
+/// `a + b` for tensors of one shape.
+///
+/// # Errors
+/// Dtypes other than f32, shapes or devices that differ.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check::f32("add", "a", a)?;
+    check::shape("add", "b", b, a.dims())?;
+    check::one_device("add", a, &[Some(b)])?;
+    if a.device().is_cpu() {
+        return cpu::add(a, b);
+    }
+    a + b
 }

@@ -1,8 +1,10 @@
-//! An operation as a node of candle's graph: a value that is computed already, and how gradients flow back through it.
+//! An operation as nodes of candle's graph: a value that is computed already, and how gradients flow back through it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, TensorId, bail};
+
+use crate::relay;
 
 /// The gradients of `N` operands from the operands, the result and its gradient; `None` where nobody needs one.
 pub(crate) trait Backward<const N: usize>:
@@ -15,57 +17,75 @@ impl<const N: usize, F> Backward<N> for F where
 {
 }
 
-struct Node<F> {
+/// The operation, whose result in candle's graph is a token: see [`relay`].
+struct Node<const N: usize, F> {
     name: &'static str,
-    value: Mutex<Option<(Vec<f32>, Shape)>>,
+    operands: [Tensor; N],
+    /// Tokens of those operands that have one.
+    tokens: [Option<Tensor>; N],
+    /// The result, detached; set when it is made.
+    result: Arc<OnceLock<Tensor>>,
     backward: F,
 }
 
-impl<F> Node<F> {
-    fn new(name: &'static str, value: Vec<f32>, shape: impl Into<Shape>, backward: F) -> Self {
-        Self { name, value: Mutex::new(Some((value, shape.into()))), backward }
+impl<const N: usize, F: Backward<N>> Node<N, F> {
+    /// The value of a token.
+    fn nothing() -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![]), Shape::from(0)))
     }
 
-    /// The value, which candle asks for once.
-    fn take(&self) -> Result<(CpuStorage, Shape)> {
-        match self.value.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some((value, shape)) => Ok((CpuStorage::F32(value), shape)),
-            None => bail!("{}: the node's value was taken already", self.name),
+    /// The gradients of the operands, as far as candle is to see them.
+    fn gradients(&self, token: &Tensor) -> Result<[Option<Tensor>; N]> {
+        let (Some(gradient), Some(result)) = (relay::take(token.id()), self.result.get()) else {
+            bail!("{}: the result's gradient was not handed over", self.name);
+        };
+        let gradients = (self.backward)(self.operands.each_ref(), result, &gradient)?;
+        let mut seen = [const { None }; N];
+        for (i, gradient) in gradients.into_iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
+            seen[i] = match &self.tokens[i] {
+                Some(of) => {
+                    relay::hand(of.id(), gradient)?;
+                    Some(relay::empty()?)
+                }
+                None if self.operands[i].is_variable() => relay::collect(token.id(), self.operands[i].id(), gradient)?,
+                None => Some(gradient),
+            };
         }
+        Ok(seen)
     }
 
-    /// The gradient of the result, in memory order.
-    fn gradient(grad: &Tensor) -> Result<Tensor> {
-        grad.contiguous()
+    fn flow(&self, token: &Tensor) -> Result<[Option<Tensor>; N]> {
+        self.gradients(token).inspect_err(|_| relay::clear())
     }
 }
 
-impl<F: Backward<1>> CustomOp1 for Node<F> {
+impl<F: Backward<1>> CustomOp1 for Node<1, F> {
     fn name(&self) -> &'static str {
         self.name
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        Self::nothing()
     }
-    fn bwd(&self, arg: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [grad] = (self.backward)([arg], res, &Self::gradient(grad)?)?;
+    fn bwd(&self, _: &Tensor, token: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        let [grad] = self.flow(token)?;
         Ok(grad)
     }
 }
 
-impl<F: Backward<2>> CustomOp2 for Node<F> {
+impl<F: Backward<2>> CustomOp2 for Node<2, F> {
     fn name(&self) -> &'static str {
         self.name
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        Self::nothing()
     }
-    fn bwd(&self, a: &Tensor, b: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((self.backward)([a, b], res, &Self::gradient(grad)?)?.into())
+    fn bwd(&self, _: &Tensor, _: &Tensor, token: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok(self.flow(token)?.into())
     }
 }
 
-impl<F: Backward<3>> CustomOp3 for Node<F> {
+impl<F: Backward<3>> CustomOp3 for Node<3, F> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -78,18 +98,76 @@ impl<F: Backward<3>> CustomOp3 for Node<F> {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        Self::nothing()
     }
     fn bwd(
         &self,
-        a: &Tensor,
-        b: &Tensor,
-        c: &Tensor,
-        res: &Tensor,
-        grad: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        token: &Tensor,
+        _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok((self.backward)([a, b, c], res, &Self::gradient(grad)?)?.into())
+        Ok(self.flow(token)?.into())
     }
+}
+
+/// The operation's result, whose operand in candle's graph is the operation's token.
+struct Value {
+    name: &'static str,
+    value: Mutex<Option<(Vec<f32>, Shape)>>,
+    id: Arc<OnceLock<TensorId>>,
+}
+
+impl CustomOp1 for Value {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    /// The value, which candle asks for once.
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match self.value.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some((value, shape)) => Ok((CpuStorage::F32(value), shape)),
+            None => bail!("{}: the node's value was taken already", self.name),
+        }
+    }
+    /// Only asked for where an operation of candle's read the result.
+    fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        relay::hand(token.id(), grad.contiguous()?)?;
+        relay::empty().map(Some)
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.get() {
+            relay::forget(*id);
+        }
+    }
+}
+
+/// `value`, computed from `operands`, as the result of an operation that `apply` adds to the graph.
+fn operation<const N: usize, F: Backward<N>>(
+    name: &'static str,
+    operands: [&Tensor; N],
+    value: Vec<f32>,
+    shape: impl Into<Shape>,
+    backward: F,
+    apply: impl FnOnce([&Tensor; N], Node<N, F>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let shape = shape.into();
+    if !operands.iter().any(|t| t.track_op()) {
+        return Tensor::from_vec(value, shape, &Device::Cpu);
+    }
+    let (tokens, result, id) = (operands.map(relay::token_of), Arc::default(), Arc::<OnceLock<_>>::default());
+    let seen: [Tensor; N] = std::array::from_fn(|i| tokens[i].as_ref().unwrap_or(operands[i]).clone());
+    let node = Node { name, operands: operands.map(Tensor::clone), tokens, result: Arc::clone(&result), backward };
+    let token = apply(seen.each_ref(), node)?;
+    let value = Value { name, value: Mutex::new(Some((value, shape))), id: Arc::clone(&id) };
+    let y = token.apply_op1(value)?;
+    id.get_or_init(|| y.id());
+    result.get_or_init(|| y.detach());
+    relay::register(&y, &token);
+    Ok(y)
 }
 
 /// `value`, computed from `a`, as a node of the graph.
@@ -100,29 +178,29 @@ pub(crate) fn op1(
     shape: impl Into<Shape>,
     backward: impl Backward<1>,
 ) -> Result<Tensor> {
-    a.apply_op1(Node::new(name, value, shape, backward))
+    operation(name, [a], value, shape, backward, |[a], node| a.apply_op1(node))
 }
 
 /// `value`, computed from `a` and `b`, as a node of the graph.
 pub(crate) fn op2(
     name: &'static str,
-    [a, b]: [&Tensor; 2],
+    operands: [&Tensor; 2],
     value: Vec<f32>,
     shape: impl Into<Shape>,
     backward: impl Backward<2>,
 ) -> Result<Tensor> {
-    a.apply_op2(b, Node::new(name, value, shape, backward))
+    operation(name, operands, value, shape, backward, |[a, b], node| a.apply_op2(b, node))
 }
 
 /// `value`, computed from `a`, `b` and `c`, as a node of the graph.
 pub(crate) fn op3(
     name: &'static str,
-    [a, b, c]: [&Tensor; 3],
+    operands: [&Tensor; 3],
     value: Vec<f32>,
     shape: impl Into<Shape>,
     backward: impl Backward<3>,
 ) -> Result<Tensor> {
-    a.apply_op3(b, c, Node::new(name, value, shape, backward))
+    operation(name, operands, value, shape, backward, |[a, b, c], node| a.apply_op3(b, c, node))
 }
 
 /// The gradient of `arg` if anybody needs it: a tensor like `arg` with the values of `f`.

@@ -4,7 +4,10 @@
 //! Gradients are first order: a gradient is a constant, not a graph of its own. A gradient that nobody asked for, such as that of
 //! a network's input or of a frozen weight, is not computed where it costs more than the others' by-product.
 //!
-//! On the CPU every operation is one node of candle's graph with kernels of its own (AVX-512, AVX2 or portable, chosen at run
+//! Gradients flow from one operation of this crate to the next without the zeros that candle's backward pass adds each of them
+//! to; [`backward`] spares those of the variables as well. [`Tensor::backward`](candle_core::Tensor::backward) gives the same.
+//!
+//! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run
 //! time), [`unit_rows`] excepted. For one instruction set, results are the same bits for every run and every number of threads. On other devices the
 //! operations are compositions of candle's own.
 //!
@@ -29,17 +32,22 @@ mod custom;
 mod host;
 mod linear;
 mod loss;
+mod noise;
 mod norm;
 mod pool;
+mod random;
+mod relay;
 mod transformer;
 pub mod update;
 
-pub use activation::{dropout, gelu, relu};
+pub use activation::{add, dropout, gelu, relu};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
-pub use linear::linear;
+pub use linear::{linear, linear_relu};
 pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
+pub use noise::{noisy, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
+pub use relay::backward;
 pub use transformer::{attention, embedding, log_softmax, softmax};
 
 #[cfg(test)]

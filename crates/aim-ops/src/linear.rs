@@ -2,23 +2,36 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::{check, compose, cpu};
+use crate::{Act, check, compose, cpu};
+
+fn checked(op: &'static str, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, act: Act) -> Result<Tensor> {
+    check::at_least(op, "x", x, 1)?;
+    check::rank(op, "w", w, 2)?;
+    check::not_empty(op, "w", w)?;
+    check::shape(op, "w", w, &[w.dim(0)?, x.dim(D::Minus1)?])?;
+    if let Some(bias) = bias {
+        check::shape(op, "bias", bias, &w.dims()[..1])?;
+    }
+    check::one_device(op, x, &[Some(w), bias])?;
+    if x.device().is_cpu() {
+        return cpu::linear(op, x, w, bias, act);
+    }
+    let y = compose::linear(x, w, bias)?;
+    if act == Act::Relu { compose::relu(&y) } else { Ok(y) }
+}
 
 /// `x [..., I]` times the transpose of `w [O, I]`, plus `bias [O]`: `[..., O]`.
 ///
 /// # Errors
 /// Dtypes other than f32, empty operands, shapes that do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    check::at_least("linear", "x", x, 1)?;
-    check::rank("linear", "w", w, 2)?;
-    check::not_empty("linear", "w", w)?;
-    check::shape("linear", "w", w, &[w.dim(0)?, x.dim(D::Minus1)?])?;
-    if let Some(bias) = bias {
-        check::shape("linear", "bias", bias, &w.dims()[..1])?;
-    }
-    check::one_device("linear", x, &[Some(w), bias])?;
-    if x.device().is_cpu() {
-        return cpu::linear(x, w, bias);
-    }
-    compose::linear(x, w, bias)
+    checked("linear", x, w, bias, Act::None)
+}
+
+/// [`linear`] with [`relu`](crate::relu) behind it, in one operation.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_relu(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    checked("linear_relu", x, w, bias, Act::Relu)
 }

@@ -33,7 +33,7 @@ fn check_pool(op: &str, x: &Tensor, p: Pool2d) -> Result<()> {
 /// A dtype other than f32, a window that does not fit, padding of more than half the kernel.
 pub fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     check_pool("max_pool2d", x, p)?;
-    if x.device().is_cpu() {
+    if x.device().is_cpu() && p.kernel <= cpu::WIDEST {
         return cpu::max_pool2d(x, p);
     }
     compose::max_pool2d(x, p)

@@ -9,9 +9,13 @@ use super::{
     reduce::{sum, sum_of, sum_pairs},
     scratch,
     shared::{Shared, filled},
-    simd::wide,
+    simd::kernel,
 };
-use crate::{Act, BatchStats, custom::op3, host};
+use crate::{
+    Act, BatchStats,
+    custom::{op2, op3},
+    host,
+};
 
 /// `x` as `[batch, channels, plane]`.
 #[derive(Clone, Copy)]
@@ -86,16 +90,15 @@ impl Layout {
         par::runs(self.channels, self.count(), |run| {
             for c in run {
                 if gather {
-                    wide(|| self.gathered(c, read, write, &f));
+                    self.gathered(c, read, write, &f);
                 } else {
-                    wide(|| f(c, self.channel(c), read, write));
+                    f(c, self.channel(c), read, write);
                 }
             }
         });
     }
 
     /// Calls `f` with copies of a channel's values that follow each other in memory.
-    #[inline(always)]
     fn gathered<const I: usize, const O: usize>(
         self,
         c: usize,
@@ -122,13 +125,53 @@ impl Layout {
     }
 }
 
-/// Mean and biased variance of a channel.
-#[inline(always)]
-fn moments(runs: Runs, x: &[f32]) -> (f32, f32) {
-    let n = (runs.len * runs.count) as f64;
-    let mean = (runs.of(x).map(|x| f64::from(sum(x))).sum::<f64>() / n) as f32;
-    let square = |x| f64::from(sum_of(x, |v| (v - mean) * (v - mean)));
-    (mean, (runs.of(x).map(square).sum::<f64>() / n) as f32)
+kernel! {
+    /// Mean and biased variance of a channel.
+    fn moments(runs: Runs, x: &[f32]) -> (f32, f32) {
+        let n = (runs.len * runs.count) as f64;
+        let mut total = 0f64;
+        for x in runs.of(x) {
+            total += f64::from(sum(x));
+        }
+        let mean = (total / n) as f32;
+        let mut squares = 0f64;
+        for x in runs.of(x) {
+            squares += f64::from(sum_of(x, |v| (v - mean) * (v - mean)));
+        }
+        (mean, (squares / n) as f32)
+    }
+}
+
+/// How a channel is normalised: `(x - mean) * scale + shift`, at least `floor`.
+#[derive(Clone, Copy)]
+struct Scaled {
+    mean: f32,
+    scale: f32,
+    shift: f32,
+    floor: f32,
+}
+
+impl Scaled {
+    #[inline(always)]
+    fn at(self, x: f32, residual: f32) -> f32 {
+        let y = (x - self.mean) * self.scale + self.shift + residual;
+        // A comparison that lets NaN through, unlike `max`.
+        if y < self.floor { self.floor } else { y }
+    }
+}
+
+kernel! {
+    /// Writes a channel.
+    fn normalise(runs: Runs, out: Shared<'_>, s: Scaled, x: &[f32], residual: Option<&[f32]>) {
+        // SAFETY: channels do not overlap.
+        for (y, at) in unsafe { runs.parts(out) }.zip(runs.starts()) {
+            let x = &x[at..][..runs.len];
+            match residual {
+                None => y.iter_mut().zip(x).for_each(|(y, x)| *y = s.at(*x, 0.)),
+                Some(r) => y.iter_mut().zip(x).zip(&r[at..]).for_each(|((y, x), r)| *y = s.at(*x, *r)),
+            }
+        }
+    }
 }
 
 /// One over the standard deviation.
@@ -156,34 +199,24 @@ struct Input<'a> {
 /// The result, and the statistics that it was normalised by: all means, then all variances.
 fn forward(l: Layout, statistics: Statistics<'_>, eps: f64, act: Act, input: &Input<'_>) -> (Vec<f32>, Vec<f32>) {
     let floor = if act == Act::Relu { 0. } else { f32::NEG_INFINITY };
-    // A comparison that lets NaN through, unlike `max`.
-    let clip = move |v: f32| if v < floor { floor } else { v };
     let fill = |out: Shared<'_>, used: Shared<'_>| {
-        let scaling = |c: usize, runs: Runs, x: &[f32]| {
+        let scaled = |c: usize, runs: Runs, x: &[f32]| {
             let (mean, var) = match statistics {
                 Statistics::Batch => moments(runs, x),
                 Statistics::Given(mean, var) => (mean[c], var[c]),
             };
             // SAFETY: each channel has its own two elements.
             unsafe { (used.part(c, 1)[0], used.part(l.channels + c, 1)[0]) = (mean, var) };
-            (mean, input.gamma[c] * inverse(var, eps), input.beta[c])
+            Scaled { mean, scale: input.gamma[c] * inverse(var, eps), shift: input.beta[c], floor }
         };
-        let Some(residual) = input.residual else {
-            return l.each_channel([input.x], [out], |c, runs, [x], [out]| {
-                let (mean, scale, shift) = scaling(c, runs, x);
-                // SAFETY: channels do not overlap.
-                for (y, x) in unsafe { runs.parts(out) }.zip(runs.of(x)) {
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y = clip((x - mean) * scale + shift));
-                }
-            });
-        };
-        l.each_channel([input.x, residual], [out], |c, runs, [x, residual], [out]| {
-            let (mean, scale, shift) = scaling(c, runs, x);
-            // SAFETY: channels do not overlap.
-            for ((y, x), r) in unsafe { runs.parts(out) }.zip(runs.of(x)).zip(runs.of(residual)) {
-                y.iter_mut().zip(x).zip(r).for_each(|((y, x), r)| *y = clip((x - mean) * scale + shift + r));
-            }
-        });
+        match input.residual {
+            None => l.each_channel([input.x], [out], |c, runs, [x], [out]| {
+                normalise(runs, out, scaled(c, runs, x), x, None);
+            }),
+            Some(residual) => l.each_channel([input.x, residual], [out], |c, runs, [x, residual], [out]| {
+                normalise(runs, out, scaled(c, runs, x), x, Some(residual));
+            }),
+        }
     };
     let mut used = Vec::new();
     // SAFETY: every element of every channel and both statistics of each are written.
@@ -224,21 +257,29 @@ fn backward(l: Layout, s: &Scaling, act: Act, read: &Read<'_>, residual: bool) -
     let mut sums = vec![0f32; 2 * l.channels];
     let vectors = Shared::new(&mut sums);
     let values = [read.x, read.y, read.dy];
+    let channel = |c: usize, runs: Runs, values: [&[f32]; 3], dx: Shared<'_>, passed: Option<Shared<'_>>| {
+        let (mean, inverse) = (s.mean[c], s.inverse[c]);
+        let [of_beta, weighted] = pass_channel(runs, passed.unwrap_or(dx), act == Act::Relu, mean, values);
+        let of_gamma = weighted * f64::from(inverse);
+        // SAFETY: each channel has its own two elements.
+        unsafe { (vectors.part(c, 1)[0], vectors.part(l.channels + c, 1)[0]) = (of_gamma as f32, of_beta as f32) };
+        let n = if s.of_batch { l.count() as f64 } else { f64::INFINITY };
+        let (shift, slope) = ((of_beta / n) as f32, (of_gamma * f64::from(inverse) / n) as f32);
+        channel_gradient(runs, dx, passed, [read.gamma[c] * inverse, shift, mean, slope], values[0]);
+    };
     // The rectified gradient is also the residual's.
     let mut passed = Vec::new();
     let fill = |dx: Shared<'_>| {
         if residual {
             let both = |passed: Shared<'_>| {
                 l.each_channel(values, [dx, passed], |c, runs, values, [dx, passed]| {
-                    channel_backward(l, s, act, (c, runs), read.gamma[c], values, (dx, Some(passed)), vectors);
+                    channel(c, runs, values, dx, Some(passed));
                 });
             };
-            // SAFETY: `channel_backward` writes every element of its channel.
+            // SAFETY: every element of every channel is written.
             passed = unsafe { filled(l.len(), both) };
         } else {
-            l.each_channel(values, [dx], |c, runs, values, [dx]| {
-                channel_backward(l, s, act, (c, runs), read.gamma[c], values, (dx, None), vectors);
-            });
+            l.each_channel(values, [dx], |c, runs, values, [dx]| channel(c, runs, values, dx, None));
         }
     };
     // SAFETY: as above.
@@ -247,46 +288,50 @@ fn backward(l: Layout, s: &Scaling, act: Act, read: &Read<'_>, residual: bool) -
     Gradients { x, gamma: sums, beta, residual: residual.then_some(passed) }
 }
 
-/// Writes a channel's gradient. A first pass leaves the rectified one in `passed`, or in `dx` if nobody wants it.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)] // three outputs
-fn channel_backward(
-    l: Layout,
-    s: &Scaling,
-    act: Act,
-    (c, runs): (usize, Runs),
-    gamma: f32,
-    [x, y, dy]: [&[f32]; 3],
-    (dx, passed): (Shared<'_>, Option<Shared<'_>>),
-    vectors: Shared<'_>,
-) {
-    let (mean, inverse) = (s.mean[c], s.inverse[c]);
-    let relu = act == Act::Relu;
-    let through = |y: f32, dy: f32| if relu && y <= 0. { 0. } else { dy };
-    let (mut of_beta, mut of_gamma) = (0f64, 0f64);
-    // SAFETY: channels do not overlap.
-    let first = unsafe { runs.parts(passed.unwrap_or(dx)) };
-    for (((g, x), y), dy) in first.zip(runs.of(x)).zip(runs.of(y)).zip(runs.of(dy)) {
-        g.iter_mut().zip(y).zip(dy).for_each(|((g, y), dy)| *g = through(*y, *dy));
-        of_beta += f64::from(sum(g));
-        of_gamma += f64::from(sum_pairs(x, g, |x, g| (x - mean) * g)) * f64::from(inverse);
+kernel! {
+    /// Writes what of a channel's gradient passes the rectifier, if there is one, and sums it: by itself, and times `x - mean`.
+    fn pass_channel(runs: Runs, passed: Shared<'_>, relu: bool, mean: f32, values: [&[f32]; 3]) -> [f64; 2] {
+        let [x, y, dy] = values;
+        let mut sums = [0f64; 2];
+        // SAFETY: channels do not overlap.
+        for (g, at) in unsafe { runs.parts(passed) }.zip(runs.starts()) {
+            let [x, y, dy] = [x, y, dy].map(|values| &values[at..][..runs.len]);
+            if relu {
+                g.iter_mut().zip(y).zip(dy).for_each(|((g, y), dy)| *g = if *y <= 0. { 0. } else { *dy });
+            } else {
+                g.copy_from_slice(dy);
+            }
+            sums[0] += f64::from(sum(g));
+            sums[1] += f64::from(sum_pairs(x, g, |x, g| (x - mean) * g));
+        }
+        sums
     }
-    // SAFETY: each channel has its own two elements.
-    unsafe { (vectors.part(c, 1)[0], vectors.part(l.channels + c, 1)[0]) = (of_gamma as f32, of_beta as f32) };
-    let scale = gamma * inverse;
-    let n = if s.of_batch { l.count() as f64 } else { f64::INFINITY };
-    let shift = (of_beta / n) as f32;
-    let slope = (of_gamma * f64::from(inverse) / n) as f32;
-    let gradient = |g: f32, x: f32| scale * (g - shift - (x - mean) * slope);
-    for (at, x) in runs.starts().zip(runs.of(x)) {
-        // SAFETY: the parts of the first pass are gone.
-        let dx = unsafe { dx.part(at, runs.len) };
-        // SAFETY: as above; `passed` is other memory than `dx`.
-        match passed.map(|passed| unsafe { passed.part(at, runs.len) }) {
-            None => dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = gradient(*dx, *x)),
-            Some(g) => dx.iter_mut().zip(x).zip(g).for_each(|((dx, x), g)| *dx = gradient(*g, *x)),
+}
+
+kernel! {
+    /// Writes `by[0] * (passed - by[1] - (x - by[2]) * by[3])` for a channel; `passed` may have been left in `dx`.
+    fn channel_gradient(runs: Runs, dx: Shared<'_>, passed: Option<Shared<'_>>, by: [f32; 4], x: &[f32]) {
+        let gradient = |g: f32, x: f32| by[0] * (g - by[1] - (x - by[2]) * by[3]);
+        for at in runs.starts() {
+            let x = &x[at..][..runs.len];
+            // SAFETY: channels do not overlap, and other parts of this one are gone.
+            let dx = unsafe { dx.part(at, runs.len) };
+            // SAFETY: as above; `passed` is other memory than `dx`.
+            match passed.map(|passed| unsafe { passed.part(at, runs.len) }) {
+                None => dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = gradient(*dx, *x)),
+                Some(g) => dx.iter_mut().zip(x).zip(g).for_each(|((dx, x), g)| *dx = gradient(*g, *x)),
+            }
         }
     }
+}
+
+/// Two vectors of equal length behind each other.
+fn joined(op: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (n, both) = (a.elem_count(), host::read(op, [a, b], |both| Ok(both.concat()))?);
+    op2(op, [a, b], both, 2 * n, move |_, _, dy| {
+        let half = |i: usize| dy.narrow(0, i * n, n)?.copy().map(Some);
+        Ok([half(0)?, half(1)?])
+    })
 }
 
 /// The normalised `x` as a node of the graph, and the statistics that it was normalised by.
@@ -319,7 +364,7 @@ fn node(
         return Ok((y, used));
     };
     // A custom operation has at most three operands: gamma and beta are joined.
-    let (pair, residual) = (&Tensor::cat(&[gamma, beta], 0)?, &residual.contiguous()?);
+    let (pair, residual) = (&joined(op, gamma, beta)?, &residual.contiguous()?);
     let (y, used) = host::read(op, [x, pair, residual], |[x, pair, residual]| {
         let (gamma, beta) = pair.split_at(l.channels);
         Ok(forward(l, statistics, eps, act, &Input { x, gamma, beta, residual: Some(residual) }))

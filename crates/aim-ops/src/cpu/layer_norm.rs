@@ -6,7 +6,7 @@ use super::{
     par,
     reduce::{sum, sum_of, sum_pairs},
     shared::{Shared, filled},
-    simd::wide,
+    simd::kernel,
 };
 use crate::{custom::op3, host};
 
@@ -23,19 +23,25 @@ fn moments(row: &[f32], eps: f64) -> (f32, f32) {
     (mean, (1. / (f64::from(var) + eps).sqrt()) as f32)
 }
 
+kernel! {
+    fn normalise(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], eps: f64) {
+        let d = gamma.len();
+        for (y, row) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+            let (mean, inverse) = moments(row, eps);
+            for ((y, x), (g, b)) in y.iter_mut().zip(row).zip(gamma.iter().zip(beta)) {
+                *y = (x - mean) * inverse * g + b;
+            }
+        }
+    }
+}
+
 fn forward(x: &[f32], gamma: &[f32], beta: &[f32], eps: f64) -> Vec<f32> {
     let d = gamma.len();
     let fill = |out: Shared<'_>| {
         par::runs(x.len() / d, d, |run| {
-            wide(|| {
-                for r in run.clone() {
-                    let row = &x[r * d..][..d];
-                    let (mean, inverse) = moments(row, eps);
-                    // SAFETY: rows do not overlap.
-                    let y = unsafe { out.part(r * d, d) }.iter_mut().zip(row);
-                    y.zip(gamma.iter().zip(beta)).for_each(|((y, x), (g, b))| *y = (x - mean) * inverse * g + b);
-                }
-            });
+            // SAFETY: rows do not overlap.
+            let y = unsafe { out.part(run.start * d, run.len() * d) };
+            normalise(y, &x[run.start * d..run.end * d], gamma, beta, eps);
         });
     };
     // SAFETY: every row is written.
@@ -51,22 +57,28 @@ fn backward(x: &[f32], gamma: &[f32], dy: &[f32], eps: f64) -> (Vec<f32>, Vec<f3
     let vectors = Shared::new(&mut partial);
     let fill = |out: Shared<'_>| {
         par::runs(blocks, ROWS.min(rows) * d, |run| {
-            wide(|| {
-                for block in run.clone() {
-                    // SAFETY: blocks do not overlap.
-                    let (of_gamma, of_beta) = unsafe { vectors.part(block * 2 * d, 2 * d) }.split_at_mut(d);
-                    for r in block * ROWS..((block + 1) * ROWS).min(rows) {
-                        // SAFETY: rows do not overlap.
-                        let dx = unsafe { out.part(r * d, d) };
-                        row_backward(&x[r * d..][..d], gamma, &dy[r * d..][..d], eps, [dx, of_gamma, of_beta]);
-                    }
-                }
-            });
+            for block in run {
+                let of = block * ROWS * d..((block + 1) * ROWS).min(rows) * d;
+                // SAFETY: blocks do not overlap.
+                let (dx, sums) = unsafe { (out.part(of.start, of.len()), vectors.part(block * 2 * d, 2 * d)) };
+                block_backward(dx, sums, &x[of.clone()], gamma, &dy[of], eps);
+            }
         });
     };
     // SAFETY: every row is written.
     let dx = unsafe { filled(x.len(), fill) };
     (dx, super::linear::sum_rows(&partial, 2 * d))
+}
+
+kernel! {
+    /// The gradients of some rows, and their share in those of `gamma` and `beta`.
+    fn block_backward(dx: &mut [f32], sums: &mut [f32], x: &[f32], gamma: &[f32], dy: &[f32], eps: f64) {
+        let d = gamma.len();
+        let (of_gamma, of_beta) = sums.split_at_mut(d);
+        for (dx, (x, dy)) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d).zip(dy.chunks_exact(d))) {
+            row_backward(x, gamma, dy, eps, [dx, &mut *of_gamma, &mut *of_beta]);
+        }
+    }
 }
 
 #[inline(always)]

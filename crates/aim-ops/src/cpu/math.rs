@@ -41,3 +41,48 @@ pub(crate) fn normal(x: f32) -> (f32, f32) {
     let tail = 0.5 * p * bell;
     (if x < 0. { tail } else { 1. - tail }, bell)
 }
+
+/// The natural logarithm of a normal positive number, to about two units in the last place, or 1e-7 near 1.
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    // x = 2^n m with m in [sqrt(1/2), sqrt(2)).
+    const SQRT_HALF: u32 = 0x3f35_04f3;
+    let shifted = x.to_bits().wrapping_sub(SQRT_HALF);
+    let n = (shifted as i32) >> 23;
+    let m = f32::from_bits((shifted & 0x7f_ffff) + SQRT_HALF);
+    // ln(m) = 2 artanh(t) as a series in t, |t| <= 0.172.
+    let t = (m - 1.) / (m + 1.);
+    let s = t * t;
+    let p = 2. / 9.;
+    let p = p * s + 2. / 7.;
+    let p = p * s + 2. / 5.;
+    let p = p * s + 2. / 3.;
+    let p = p * s * t + 2. * t;
+    n as f32 * std::f32::consts::LN_2 + p
+}
+
+/// Cosine and sine of a share of a whole turn in [0, 1), to about 1e-7.
+#[inline(always)]
+pub(crate) fn turn(share: f32) -> (f32, f32) {
+    // Quarter turns, rounded as in `exp`, and what is left of them, |r| <= pi / 4.
+    const ROUND: f32 = 12_582_912.;
+    let shifted = share * 4. + ROUND;
+    let quarter = shifted.to_bits();
+    let r = (share * 4. - (shifted - ROUND)) * std::f32::consts::FRAC_PI_2;
+    // Taylor's series up to r^8 and r^9.
+    let s = r * r;
+    let p = 1. / 40_320.;
+    let p = p * s - 1. / 720.;
+    let p = p * s + 1. / 24.;
+    let p = p * s - 0.5;
+    let cos = p * s + 1.;
+    let p = 1. / 362_880.;
+    let p = p * s - 1. / 5040.;
+    let p = p * s + 1. / 120.;
+    let p = p * s - 1. / 6.;
+    let sin = p * s * r + r;
+    // An odd number of quarters swaps the two; signs follow.
+    let (x, y) = if quarter & 1 == 0 { (cos, sin) } else { (sin, cos) };
+    let flip = |v: f32, bit: u32| f32::from_bits(v.to_bits() ^ (bit << 31));
+    (flip(x, (quarter >> 1 ^ quarter) & 1), flip(y, quarter >> 1 & 1))
+}

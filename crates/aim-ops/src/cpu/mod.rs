@@ -13,6 +13,7 @@ mod layer_norm;
 mod linear;
 mod math;
 mod matrix;
+mod noise;
 mod par;
 mod planes;
 mod pool;
@@ -29,11 +30,12 @@ mod winograd;
 pub(crate) use attention::attention;
 pub(crate) use batch_norm::{batch_norm_eval, batch_norm_train};
 pub(crate) use conv::{Axis, Shape as ConvShape, conv};
-pub(crate) use elementwise::{dropout, gelu, relu};
+pub(crate) use elementwise::{add, dropout, gelu, relu};
 pub(crate) use embedding::embedding;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
-pub(crate) use pool::{avg_pool2d, global_avg_pool, max_pool2d};
+pub(crate) use noise::{noisy, spread};
+pub(crate) use pool::{WIDEST, avg_pool2d, global_avg_pool, max_pool2d};
 pub(crate) use softmax::{Targets, cross_entropy, log_softmax, softmax};
 
 #[cfg(test)]

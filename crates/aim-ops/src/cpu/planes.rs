@@ -101,7 +101,7 @@ fn copy_image(image: &[f32], frame: Frame, spans: &[Span], stride: usize, row: u
 
 /// `out[i] = from[2 * i]`.
 #[inline(always)]
-fn every_second(from: &[f32], out: &mut [f32]) {
+pub(crate) fn every_second(from: &[f32], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     let done = if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has the instruction set.

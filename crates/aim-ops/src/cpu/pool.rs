@@ -6,10 +6,11 @@ use candle_core::{Result, Tensor};
 
 use super::{
     par,
+    planes::every_second,
     reduce::sum,
     scratch,
     shared::{Shared, filled},
-    simd::wide,
+    simd::kernel,
 };
 use crate::{
     Pool2d,
@@ -17,20 +18,55 @@ use crate::{
     host,
 };
 
+/// Side of the widest window whose taps have numbers of one byte.
+pub(crate) const WIDEST: usize = 16;
+
+/// One of the window's taps, for a row of windows: what they read are elements that follow each other.
+struct Tap {
+    number: u8,
+    /// The windows in which it lies within the input.
+    windows: Range<usize>,
+    /// What the first of them reads, in a sorted plane.
+    from: usize,
+}
+
 /// The shapes of a pooling.
-#[derive(Clone, Copy)]
 struct Shape {
     planes: usize,
     input: [usize; 2],
     output: [usize; 2],
     p: Pool2d,
+    /// All taps of all rows of a plane's windows; a window's taps come in the order of memory.
+    taps: Vec<Tap>,
 }
 
 impl Shape {
     fn new(x: &Tensor, p: Pool2d) -> Result<Self> {
         let (b, c, h, w) = x.dims4()?;
         let out = |n: usize| (n + 2 * p.padding - p.kernel) / p.stride + 1;
-        Ok(Self { planes: b * c, input: [h, w], output: [out(h), out(w)], p })
+        let mut shape = Self { planes: b * c, input: [h, w], output: [out(h), out(w)], p, taps: vec![] };
+        shape.taps = (0..shape.output[0]).flat_map(|r| shape.row_taps(r)).collect();
+        Ok(shape)
+    }
+
+    /// The taps of row `r` of the windows.
+    fn row_taps(&self, r: usize) -> Vec<Tap> {
+        let (Pool2d { kernel, stride, padding }, [h, w], [_, width]) = (self.p, self.input, self.output);
+        let mut taps = Vec::with_capacity(kernel * kernel);
+        for u in 0..kernel {
+            let Some(row) = (r * stride + u).checked_sub(padding).filter(|row| *row < h) else { continue };
+            for v in 0..kernel {
+                let first = padding.saturating_sub(v).div_ceil(stride);
+                let end = (w + padding).saturating_sub(v).div_ceil(stride).min(width);
+                if first < end {
+                    let column = first * stride + v - padding;
+                    let from = row * self.sorted_row() + column % stride * self.phase() + column / stride;
+                    let windows = r * width + first..r * width + end;
+                    taps.push(Tap { number: (u * kernel + v) as u8, windows, from });
+                }
+            }
+        }
+        taps
     }
 
     /// Elements of an input and of an output plane.
@@ -38,80 +74,69 @@ impl Shape {
         [self.input[0] * self.input[1], self.output[0] * self.output[1]]
     }
 
-    /// The windows whose tap number `tap` lies within the input, and what the first of them reads there.
-    #[inline(always)]
-    fn windows(&self, axis: usize, tap: usize) -> (Range<usize>, usize) {
-        let (s, p) = (self.p.stride, self.p.padding);
-        let first = p.saturating_sub(tap).div_ceil(s);
-        let end = (self.input[axis] + p).saturating_sub(tap).div_ceil(s).min(self.output[axis]);
-        (first..end.max(first), first * s + tap - p.min(first * s + tap))
-    }
-
     /// Distance between two columns' remainders, modulo the stride, in a sorted row.
     fn phase(&self) -> usize {
         self.input[1].div_ceil(self.p.stride)
     }
 
-    /// Elements of a plane whose rows are sorted by column modulo the stride: what neighbouring windows read for one tap is
-    /// then one run of memory.
-    fn sorted_area(&self) -> usize {
-        self.input[0] * self.phase() * self.p.stride
+    /// Length of a row sorted by column modulo the stride: what neighbouring windows read for one tap is then one run of
+    /// memory.
+    fn sorted_row(&self) -> usize {
+        self.phase() * self.p.stride
     }
 
-    /// Calls `f` with the elements of each row's remainders, sorted and as they were: index, sorted range.
     #[inline(always)]
-    fn phases(&self, mut f: impl FnMut(usize, Range<usize>)) {
-        for r in 0..self.input[0] {
-            for phase in 0..self.p.stride.min(self.input[1]) {
-                let len = (self.input[1] - phase).div_ceil(self.p.stride);
-                let at = (r * self.p.stride + phase) * self.phase();
-                f(r * self.input[1] + phase, at..at + len);
+    fn sort(&self, plane: &[f32], out: &mut [f32]) {
+        let [_, w] = self.input;
+        for (row, out) in plane.chunks_exact(w).zip(out.chunks_exact_mut(self.sorted_row())) {
+            for (from, out) in out.chunks_exact_mut(self.phase()).enumerate().take(w) {
+                let out = &mut out[..(w - from).div_ceil(self.p.stride)];
+                match self.p.stride {
+                    1 => out.copy_from_slice(row),
+                    2 => every_second(&row[from..], out),
+                    n => out.iter_mut().zip(row[from..].iter().step_by(n)).for_each(|(o, v)| *o = *v),
+                }
             }
         }
     }
 
     #[inline(always)]
-    fn sort(&self, plane: &[f32], out: &mut [f32]) {
-        self.phases(|from, to| {
-            out[to].iter_mut().zip(plane[from..].iter().step_by(self.p.stride)).for_each(|(o, v)| *o = *v);
-        });
-    }
-
-    #[inline(always)]
     fn unsort(&self, sorted: &[f32], plane: &mut [f32]) {
-        self.phases(|to, from| {
-            plane[to..].iter_mut().step_by(self.p.stride).zip(&sorted[from]).for_each(|(o, v)| *o = *v);
-        });
-    }
-
-    /// Calls `f` for each row of windows and each tap: output range, first input, in their (sorted) planes. A window's taps
-    /// come in the order of memory.
-    #[inline(always)]
-    fn taps(&self, mut f: impl FnMut(Range<usize>, usize)) {
-        for u in 0..self.p.kernel {
-            let (rows, first_row) = self.windows(0, u);
-            for v in 0..self.p.kernel {
-                let (cols, first) = self.windows(1, v);
-                for (i, r) in rows.clone().enumerate() {
-                    let to = r * self.output[1];
-                    if !cols.is_empty() {
-                        let row = (first_row + i * self.p.stride) * self.p.stride;
-                        let from = (row + first % self.p.stride) * self.phase() + first / self.p.stride;
-                        f(to + cols.start..to + cols.end, from);
+        let [_, w] = self.input;
+        for (row, sorted) in plane.chunks_exact_mut(w).zip(sorted.chunks_exact(self.sorted_row())) {
+            match self.p.stride {
+                1 => row.copy_from_slice(sorted),
+                2 => interleave(sorted.split_at(self.phase()), row),
+                n => {
+                    for (to, sorted) in sorted.chunks_exact(self.phase()).enumerate().take(w) {
+                        row[to..].iter_mut().step_by(n).zip(sorted).for_each(|(o, v)| *o = *v);
                     }
                 }
             }
         }
     }
 
-    /// A value for each element of the output, or of the input, from `f(plane, its elements)`.
-    fn each_plane(&self, area: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
+    /// Sets each window's tap to its first one within the input.
+    #[inline(always)]
+    fn first_taps(&self, taps: &mut [u8]) {
+        let Pool2d { kernel, stride, padding } = self.p;
+        let inside = |i: usize| padding.saturating_sub(i * stride);
+        for (r, taps) in taps.chunks_exact_mut(self.output[1]).enumerate() {
+            for (c, tap) in taps.iter_mut().enumerate() {
+                *tap = (inside(r) * kernel + inside(c)) as u8;
+            }
+        }
+    }
+
+    /// A value for each element of the output, or of the input, from `f(plane, its elements, scratch for a sorted plane)`.
+    fn each_plane(&self, area: usize, f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync + Send) -> Vec<f32> {
+        let sorted = self.input[0] * self.sorted_row();
         let fill = |out: Shared<'_>| {
             par::runs(self.planes, self.areas()[0], |run| {
-                wide(|| {
-                    for plane in run.clone() {
+                scratch::with([sorted], |[room]| {
+                    for plane in run {
                         // SAFETY: planes do not overlap.
-                        f(plane, unsafe { out.part(plane * area, area) });
+                        f(plane, unsafe { out.part(plane * area, area) }, &mut room[..sorted]);
                     }
                 });
             });
@@ -120,84 +145,160 @@ impl Shape {
         unsafe { filled(self.planes * area, fill) }
     }
 
+    /// Share of an element in a window's mean.
+    fn share(&self) -> f32 {
+        1. / (self.p.kernel * self.p.kernel) as f32
+    }
+
     fn dims(&self, x: &Tensor) -> [usize; 4] {
         [x.dims()[0], x.dims()[1], self.output[0], self.output[1]]
     }
 }
 
-/// The maxima of each plane.
-fn max_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
-    let [area, out_area] = s.areas();
-    s.each_plane(out_area, |plane, y| {
-        scratch::with([s.sorted_area()], |[sorted]| {
-            s.sort(&x[plane * area..][..area], sorted);
-            y.fill(f32::NEG_INFINITY);
-            s.taps(|to, from| {
-                let y = &mut y[to];
+/// `out[2 * i] = even[i]`, `out[2 * i + 1] = odd[i]`.
+#[inline(always)]
+fn interleave((even, odd): (&[f32], &[f32]), out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::interleave(even, odd, out) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (i, out) in out.iter_mut().enumerate().skip(2 * done) {
+        *out = if i % 2 == 0 { even[i / 2] } else { odd[i / 2] };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    /// Eight pairs at a time, as long as all sides hold them; says how many there were.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn interleave(even: &[f32], odd: &[f32], out: &mut [f32]) -> usize {
+        let (even, odd, out) = (even.as_chunks::<8>().0, odd.as_chunks::<8>().0, out.as_chunks_mut::<16>().0);
+        for ((even, odd), out) in even.iter().zip(odd).zip(&mut *out) {
+            // SAFETY: eight elements of each are read and sixteen are written.
+            unsafe {
+                let (e, o) = (_mm256_loadu_ps(even.as_ptr()), _mm256_loadu_ps(odd.as_ptr()));
+                let (low, high) = (_mm256_unpacklo_ps(e, o), _mm256_unpackhi_ps(e, o));
+                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_permute2f128_ps::<0x20>(low, high));
+                _mm256_storeu_ps(out.as_mut_ptr().add(8), _mm256_permute2f128_ps::<0x31>(low, high));
+            }
+        }
+        8 * even.len().min(odd.len()).min(out.len())
+    }
+}
+
+kernel! {
+    /// The maxima of a plane, and where each was found first; `sorted` is scratch memory.
+    fn max_plane(s: &Shape, x: &[f32], y: &mut [f32], best: &mut [u8], sorted: &mut [f32]) {
+        s.sort(x, sorted);
+        s.first_taps(best);
+        y.fill(f32::NEG_INFINITY);
+        for tap in &s.taps {
+            let n = tap.windows.len();
+            let (y, best) = (&mut y[tap.windows.clone()], &mut best[tap.windows.clone()]);
+            for ((y, best), x) in y.iter_mut().zip(best).zip(&sorted[tap.from..][..n]) {
                 // NaN wins and stays. Without short cuts, so that this becomes vector code.
-                y.iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y = if (*v <= *y) | y.is_nan() { *y } else { *v });
-            });
-        });
-    })
+                let stays = (*x <= *y) | y.is_nan();
+                *y = if stays { *y } else { *x };
+                *best = if stays { *best } else { tap.number };
+            }
+        }
+    }
 }
 
-/// Each maximum's gradient goes to the first element that equals it.
-fn max_backward(s: &Shape, x: &[f32], y: &[f32], dy: &[f32]) -> Vec<f32> {
+kernel! {
+    /// The gradient of a plane from those of its maxima.
+    fn max_plane_gradient(s: &Shape, dx: &mut [f32], best: &[u8], dy: &[f32], sorted: &mut [f32]) {
+        sorted.fill(0.);
+        for tap in &s.taps {
+            let n = tap.windows.len();
+            let (best, dy) = (&best[tap.windows.clone()], &dy[tap.windows.clone()]);
+            for ((dx, best), dy) in sorted[tap.from..][..n].iter_mut().zip(best).zip(dy) {
+                *dx += if *best == tap.number { *dy } else { 0. };
+            }
+        }
+        s.unsort(sorted, dx);
+    }
+}
+
+/// The maxima of each plane, and the number of the tap where each was found first.
+fn max_forward(s: &Shape, x: &[f32]) -> (Vec<f32>, Vec<u8>) {
     let [area, out_area] = s.areas();
-    s.each_plane(area, |plane, dx| {
-        scratch::with([s.sorted_area(), s.sorted_area(), out_area], |[x_sorted, dx_sorted, left]| {
-            s.sort(&x[plane * area..][..area], x_sorted);
-            dx_sorted.fill(0.);
-            left[..out_area].copy_from_slice(&dy[plane * out_area..][..out_area]);
-            let y = &y[plane * out_area..][..out_area];
-            s.taps(|to, from| {
-                let n = to.len();
-                let (dx, x) = (&mut dx_sorted[from..from + n], &x_sorted[from..from + n]);
-                let (y, left) = (&y[to.clone()], &mut left[to]);
-                for i in 0..n {
-                    let hit = (x[i] == y[i]) | x[i].is_nan();
-                    dx[i] += if hit { left[i] } else { 0. };
-                    left[i] = if hit { 0. } else { left[i] };
-                }
-            });
-            s.unsort(dx_sorted, dx);
-        });
+    let mut taps = vec![0u8; s.planes * out_area];
+    let best = Shared::new(&mut taps);
+    let y = s.each_plane(out_area, |plane, y, sorted| {
+        // SAFETY: planes do not overlap.
+        max_plane(s, &x[plane * area..][..area], y, unsafe { best.part(plane * out_area, out_area) }, sorted);
+    });
+    (y, taps)
+}
+
+/// Each maximum's gradient goes to where it was found.
+fn max_backward(s: &Shape, taps: &[u8], dy: &[f32]) -> Vec<f32> {
+    let [area, out_area] = s.areas();
+    s.each_plane(area, |plane, dx, sorted| {
+        let of = plane * out_area..(plane + 1) * out_area;
+        max_plane_gradient(s, dx, &taps[of.clone()], &dy[of], sorted);
     })
 }
 
+/// For windows of [`WIDEST`] at most.
 pub(crate) fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     const OP: &str = "max_pool2d";
     let x = &x.contiguous()?;
     let s = Shape::new(x, p)?;
-    let y = host::read(OP, [x], |[x]| Ok(max_forward(&s, x)))?;
-    op1(OP, x, y, &s.dims(x), move |[x], y, dy| {
-        Ok([needed(x, || host::read(OP, [x, y, dy], |[x, y, dy]| Ok(max_backward(&s, x, y, dy))))?])
+    let (y, taps) = host::read(OP, [x], |[x]| Ok(max_forward(&s, x)))?;
+    let dims = s.dims(x);
+    op1(OP, x, y, &dims, move |[x], _, dy| {
+        Ok([needed(x, || host::read(OP, [dy], |[dy]| Ok(max_backward(&s, &taps, dy))))?])
     })
+}
+
+kernel! {
+    /// The sums of a plane's windows times `share`.
+    fn avg_plane(s: &Shape, x: &[f32], y: &mut [f32], share: f32, sorted: &mut [f32]) {
+        s.sort(x, sorted);
+        y.fill(0.);
+        for tap in &s.taps {
+            for (y, x) in y[tap.windows.clone()].iter_mut().zip(&sorted[tap.from..]) {
+                *y += x;
+            }
+        }
+        for y in y {
+            *y *= share;
+        }
+    }
+}
+
+kernel! {
+    /// The gradient of a plane from those of its sums.
+    fn avg_plane_gradient(s: &Shape, dx: &mut [f32], dy: &[f32], share: f32, sorted: &mut [f32]) {
+        sorted.fill(0.);
+        for tap in &s.taps {
+            for (dx, dy) in sorted[tap.from..].iter_mut().zip(&dy[tap.windows.clone()]) {
+                *dx += dy * share;
+            }
+        }
+        s.unsort(sorted, dx);
+    }
 }
 
 fn avg_forward(s: &Shape, x: &[f32]) -> Vec<f32> {
-    let [area, out_area] = s.areas();
-    let share = 1. / (s.p.kernel * s.p.kernel) as f32;
-    s.each_plane(out_area, |plane, y| {
-        scratch::with([s.sorted_area()], |[sorted]| {
-            s.sort(&x[plane * area..][..area], sorted);
-            y.fill(0.);
-            s.taps(|to, from| y[to].iter_mut().zip(&sorted[from..]).for_each(|(y, v)| *y += v));
-            y.iter_mut().for_each(|y| *y *= share);
-        });
-    })
+    let ([area, out_area], share) = (s.areas(), s.share());
+    s.each_plane(out_area, |plane, y, sorted| avg_plane(s, &x[plane * area..][..area], y, share, sorted))
 }
 
 fn avg_backward(s: &Shape, dy: &[f32]) -> Vec<f32> {
-    let [area, out_area] = s.areas();
-    let share = 1. / (s.p.kernel * s.p.kernel) as f32;
-    s.each_plane(area, |plane, dx| {
-        scratch::with([s.sorted_area()], |[sorted]| {
-            sorted.fill(0.);
-            let dy = &dy[plane * out_area..][..out_area];
-            s.taps(|to, from| sorted[from..].iter_mut().zip(&dy[to]).for_each(|(dx, v)| *dx += v * share));
-            s.unsort(sorted, dx);
-        });
+    let ([area, out_area], share) = (s.areas(), s.share());
+    s.each_plane(area, |plane, dx, sorted| {
+        avg_plane_gradient(s, dx, &dy[plane * out_area..][..out_area], share, sorted);
     })
 }
 
@@ -206,9 +307,8 @@ pub(crate) fn avg_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     let x = &x.contiguous()?;
     let s = Shape::new(x, p)?;
     let y = host::read(OP, [x], |[x]| Ok(avg_forward(&s, x)))?;
-    op1(OP, x, y, &s.dims(x), move |[x], _, dy| {
-        Ok([needed(x, || host::read(OP, [dy], |[dy]| Ok(avg_backward(&s, dy))))?])
-    })
+    let dims = s.dims(x);
+    op1(OP, x, y, &dims, move |[x], _, dy| Ok([needed(x, || host::read(OP, [dy], |[dy]| Ok(avg_backward(&s, dy))))?]))
 }
 
 pub(crate) fn global_avg_pool(x: &Tensor) -> Result<Tensor> {

@@ -4,19 +4,19 @@ use std::marker::PhantomData;
 
 /// Memory whose disjoint parts may be written from several threads.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    first: *mut f32,
+pub(crate) struct Shared<'a, T = f32> {
+    first: *mut T,
     len: usize,
-    memory: PhantomData<&'a mut [f32]>,
+    memory: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: access goes through `part`, whose callers promise that no two parts overlap.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { first: slice.as_mut_ptr(), len: slice.len(), memory: PhantomData }
     }
 
@@ -25,7 +25,7 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// While the part lives, no other part may overlap it. Parts of [`filled`] memory are to be written before they are read.
     #[inline(always)]
-    pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &'a mut [T] {
         assert!(from <= self.len && len <= self.len - from, "part out of bounds");
         // SAFETY: within the memory by the assertion, not aliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(from), len) }

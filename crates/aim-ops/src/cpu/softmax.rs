@@ -1,18 +1,36 @@
 //! Softmax, its logarithm, and the losses made of it.
 
+use std::ops::Range;
+
 use candle_core::{D, Result, Tensor};
 
 use super::{
     math::exp,
     par,
-    reduce::{max, sum, sum_of, sum_pairs},
+    reduce::{max, sum, sum_pairs},
     shared::{Shared, filled},
-    simd::wide,
+    simd::kernel,
 };
 use crate::{
     custom::{needed, op1},
     host,
 };
+
+/// The sum of `e^(v - largest)` over a row: sixteen partial sums side by side, then these in order.
+#[inline(always)]
+fn sum_exp(row: &[f32], largest: f32) -> f32 {
+    let (mut sums, mut left) = ([0f32; 16], 0.);
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            sums[i] += exp(chunk[i] - largest);
+        }
+    }
+    for v in rest {
+        left += exp(v - largest);
+    }
+    sum(&sums) + left
+}
 
 /// The logarithm of the sum of a row's exponentials.
 #[inline(always)]
@@ -22,48 +40,90 @@ fn log_sum_exp(row: &[f32]) -> f32 {
     if largest.is_infinite() {
         return if largest > 0. || sum(row).is_nan() { f32::NAN } else { largest };
     }
-    largest + sum_of(row, |v| exp(v - largest)).ln()
+    largest + sum_exp(row, largest).ln()
 }
 
-/// `f(row's index, row of the result)` for every row of `n` elements, `rows` in all.
-fn rows(rows: usize, n: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
+/// `f(range of rows, these rows of the result)` for all `rows` of `n` elements.
+fn rows(rows: usize, n: usize, f: impl Fn(Range<usize>, &mut [f32]) + Sync + Send) -> Vec<f32> {
     let fill = |out: Shared<'_>| {
         par::runs(rows, 4 * n, |run| {
-            wide(|| {
-                for r in run.clone() {
-                    // SAFETY: rows do not overlap.
-                    f(r, unsafe { out.part(r * n, n) });
-                }
-            });
+            // SAFETY: rows do not overlap.
+            let part = unsafe { out.part(run.start * n, run.len() * n) };
+            f(run, part);
         });
     };
     // SAFETY: callers of this private function write whole rows.
     unsafe { filled(rows * n, fill) }
 }
 
+/// What `kernel` makes of the rows of `x`.
+fn map(x: &[f32], n: usize, kernel: fn(&mut [f32], &[f32], usize)) -> Vec<f32> {
+    rows(x.len() / n, n, |run, y| kernel(y, &x[run.start * n..run.end * n], n))
+}
+
+/// What `kernel` makes of the rows of `a` and `b`.
+fn zip(a: &[f32], b: &[f32], n: usize, kernel: fn(&mut [f32], &[f32], &[f32], usize)) -> Vec<f32> {
+    rows(a.len() / n, n, |run, y| {
+        let of = run.start * n..run.end * n;
+        kernel(y, &a[of.clone()], &b[of], n);
+    })
+}
+
+kernel! {
+    fn softmax_rows(y: &mut [f32], x: &[f32], n: usize) {
+        for (y, x) in y.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            let largest = max(x);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = exp(x - largest);
+            }
+            let scale = 1. / sum(y);
+            for y in y {
+                *y *= scale;
+            }
+        }
+    }
+}
+
+kernel! {
+    fn softmax_gradients(dx: &mut [f32], y: &[f32], dy: &[f32], n: usize) {
+        for (dx, (y, dy)) in dx.chunks_exact_mut(n).zip(y.chunks_exact(n).zip(dy.chunks_exact(n))) {
+            let mean = sum_pairs(y, dy, |y, dy| y * dy);
+            for (dx, (y, dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
+                *dx = y * (dy - mean);
+            }
+        }
+    }
+}
+
+kernel! {
+    fn log_softmax_rows(y: &mut [f32], x: &[f32], n: usize) {
+        for (y, x) in y.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            let log = log_sum_exp(x);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = x - log;
+            }
+        }
+    }
+}
+
+kernel! {
+    fn log_softmax_gradients(dx: &mut [f32], y: &[f32], dy: &[f32], n: usize) {
+        for (dx, (y, dy)) in dx.chunks_exact_mut(n).zip(y.chunks_exact(n).zip(dy.chunks_exact(n))) {
+            let total = sum(dy);
+            for (dx, (y, dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
+                *dx = dy - exp(*y) * total;
+            }
+        }
+    }
+}
+
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
     const OP: &str = "softmax";
     let x = &x.contiguous()?;
     let n = x.dim(D::Minus1)?;
-    let forward = |x: &[f32]| {
-        rows(x.len() / n, n, |r, y| {
-            let x = &x[r * n..][..n];
-            let largest = max(x);
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - largest));
-            let scale = 1. / sum(y);
-            y.iter_mut().for_each(|y| *y *= scale);
-        })
-    };
-    let backward = move |y: &[f32], dy: &[f32]| {
-        rows(y.len() / n, n, |r, dx| {
-            let (y, dy) = (&y[r * n..][..n], &dy[r * n..][..n]);
-            let mean = sum_pairs(y, dy, |y, dy| y * dy);
-            dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, dy))| *dx = y * (dy - mean));
-        })
-    };
-    let y = host::read(OP, [x], |[x]| Ok(forward(x)))?;
+    let y = host::read(OP, [x], |[x]| Ok(map(x, n, softmax_rows)))?;
     op1(OP, x, y, x.shape(), move |[x], y, dy| {
-        Ok([needed(x, || host::read(OP, [y, dy], |[y, dy]| Ok(backward(y, dy))))?])
+        Ok([needed(x, || host::read(OP, [y, dy], |[y, dy]| Ok(zip(y, dy, n, softmax_gradients))))?])
     })
 }
 
@@ -71,23 +131,9 @@ pub(crate) fn log_softmax(x: &Tensor) -> Result<Tensor> {
     const OP: &str = "log_softmax";
     let x = &x.contiguous()?;
     let n = x.dim(D::Minus1)?;
-    let forward = |x: &[f32]| {
-        rows(x.len() / n, n, |r, y| {
-            let x = &x[r * n..][..n];
-            let log = log_sum_exp(x);
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = x - log);
-        })
-    };
-    let backward = move |y: &[f32], dy: &[f32]| {
-        rows(y.len() / n, n, |r, dx| {
-            let (y, dy) = (&y[r * n..][..n], &dy[r * n..][..n]);
-            let total = sum(dy);
-            dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, dy))| *dx = dy - exp(*y) * total);
-        })
-    };
-    let y = host::read(OP, [x], |[x]| Ok(forward(x)))?;
+    let y = host::read(OP, [x], |[x]| Ok(map(x, n, log_softmax_rows)))?;
     op1(OP, x, y, x.shape(), move |[x], y, dy| {
-        Ok([needed(x, || host::read(OP, [y, dy], |[y, dy]| Ok(backward(y, dy))))?])
+        Ok([needed(x, || host::read(OP, [y, dy], |[y, dy]| Ok(zip(y, dy, n, log_softmax_gradients))))?])
     })
 }
 
@@ -101,6 +147,7 @@ pub(crate) enum Targets {
 
 impl Targets {
     /// The cross-entropy of row `r`.
+    #[inline(always)]
     fn loss(&self, r: usize, row: &[f32]) -> f32 {
         let log = log_sum_exp(row);
         match self {
@@ -119,16 +166,38 @@ impl Targets {
         match self {
             Self::Classes(classes, s) => {
                 let shared = s / row.len() as f32;
-                out.iter_mut().zip(row).for_each(|(g, x)| *g = scale * (exp(x - log) - shared));
+                for (g, x) in out.iter_mut().zip(row) {
+                    *g = scale * (exp(x - log) - shared);
+                }
                 out[classes[r] as usize] -= scale * (1. - s);
             }
             Self::Distributions(all) => {
                 let targets = &all[r * row.len()..][..row.len()];
                 let total = sum(targets);
-                out.iter_mut()
-                    .zip(row.iter().zip(targets))
-                    .for_each(|(g, (x, t))| *g = scale * (exp(x - log) * total - t));
+                for (g, (x, t)) in out.iter_mut().zip(row.iter().zip(targets)) {
+                    *g = scale * (exp(x - log) * total - t);
+                }
             }
+        }
+    }
+}
+
+kernel! {
+    /// The cross-entropy of each row.
+    fn losses(losses: &mut [f32], targets: &Targets, x: &[f32], n: usize) {
+        for (r, (loss, row)) in losses.iter_mut().zip(x.chunks_exact(n)).enumerate() {
+            *loss = targets.loss(r, row);
+        }
+    }
+}
+
+kernel! {
+    /// The gradients of the rows from `first` on, if those of all losses are `scales`.
+    fn loss_gradients(dx: &mut [f32], targets: &Targets, first: usize, x: &[f32], scales: &[f32]) {
+        let n = x.len() / scales.len();
+        for (i, out) in dx.chunks_exact_mut(n).enumerate() {
+            let r = first + i;
+            targets.gradient(r, &x[r * n..][..n], scales[r], out);
         }
     }
 }
@@ -137,17 +206,19 @@ impl Targets {
 pub(crate) fn cross_entropy(op: &'static str, logits: &Tensor, targets: Targets, mean: bool) -> Result<Tensor> {
     let logits = &logits.contiguous()?;
     let (b, n) = logits.dims2()?;
-    let mut losses: Vec<f32> = host::read(op, [logits], |[x]| {
-        Ok(x.chunks_exact(n).enumerate().map(|(r, row)| targets.loss(r, row)).collect())
+    let mut values = vec![0f32; b];
+    host::read(op, [logits], |[x]| {
+        losses(&mut values, &targets, x, n);
+        Ok(())
     })?;
     let shape = if mean { vec![] } else { vec![b] };
     if mean {
-        losses = vec![sum(&losses) / b as f32];
+        values = vec![sum(&values) / b as f32];
     }
-    op1(op, logits, losses, shape, move |[logits], _, dy| {
+    op1(op, logits, values, shape, move |[logits], _, dy| {
         let backward = |x: &[f32], dy: &[f32]| {
-            let scale = |r: usize| if mean { dy[0] / b as f32 } else { dy[r] };
-            rows(b, n, |r, out| targets.gradient(r, &x[r * n..][..n], scale(r), out))
+            let scales = if mean { vec![dy[0] / b as f32; b] } else { dy.to_vec() };
+            rows(b, n, |run, dx| loss_gradients(dx, &targets, run.start, x, &scales))
         };
         Ok([needed(logits, || host::read(op, [logits, dy], |[x, dy]| Ok(backward(x, dy))))?])
     })

@@ -3,7 +3,7 @@
 use super::{
     gemm::{Size, product_with},
     kernel::available,
-    math::{exp, normal},
+    math::{exp, ln, normal, turn},
     matrix::{Matrix, matmul},
     shared::Shared,
     winograd::{Kernels, Winograd},
@@ -162,4 +162,18 @@ fn the_normal_distribution_matches_tabled_values() {
         assert!((normal(x).0 - want).abs() < 3e-7, "{x}: {}", normal(x).0);
     }
     assert!(normal(f32::NAN).0.is_nan());
+}
+
+#[test]
+fn logarithms_and_turns_are_exact_to_a_few_units() {
+    for i in 1..100_000 {
+        let x = i as f32 * 0.000_37;
+        let want = f64::from(x).ln();
+        assert!((f64::from(ln(x)) - want).abs() <= 3e-7 * want.abs().max(0.5), "{x}: {} instead of {want}", ln(x));
+        let share = i as f32 / 100_000.;
+        let (sin, cos) = (f64::from(share) * std::f64::consts::TAU).sin_cos();
+        let got = turn(share);
+        assert!((f64::from(got.0) - cos).abs() < 4e-7 && (f64::from(got.1) - sin).abs() < 4e-7, "{share}: {got:?}");
+    }
+    assert_eq!((ln(1.), turn(0.)), (0., (1., 0.)));
 }

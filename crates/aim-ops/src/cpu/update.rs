@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 
-use super::{par, shared::Shared, simd::wide};
+use super::{par, shared::Shared, simd::kernel};
 use crate::host;
 
 /// Elements treated at once.
@@ -36,39 +36,41 @@ pub(crate) fn apply<const N: usize>(
             par::runs(grad.len(), 2 + N, |run| {
                 // SAFETY: runs do not overlap, and each variable has its own memory.
                 let part = |i: usize| unsafe { held[i].part(run.start, run.len()) };
-                wide(|| step(part(0), &grad[run.clone()], std::array::from_fn(|i| part(i + 1)), &f));
+                step(part(0), &grad[run.clone()], std::array::from_fn(|i| part(i + 1)), &f);
             });
         })
     })
 }
 
-#[inline(always)]
-fn step<const N: usize>(
-    param: &mut [f32],
-    grad: &[f32],
-    mut state: [&mut [f32]; N],
-    f: &impl Fn(f32, f32, [f32; N]) -> (f32, [f32; N]),
-) {
-    for from in (0..param.len()).step_by(LANES) {
-        let len = LANES.min(param.len() - from);
-        let mut p = [0f32; LANES];
-        let mut g = [0f32; LANES];
-        let mut s = [[0f32; LANES]; N];
-        if len == LANES {
-            p.copy_from_slice(&param[from..from + LANES]);
-            g.copy_from_slice(&grad[from..from + LANES]);
-            s.iter_mut().zip(&state).for_each(|(to, s)| to.copy_from_slice(&s[from..from + LANES]));
-        } else {
-            p[..len].copy_from_slice(&param[from..]);
-            g[..len].copy_from_slice(&grad[from..]);
-            s.iter_mut().zip(&state).for_each(|(to, s)| to[..len].copy_from_slice(&s[from..]));
+kernel! {
+    fn step<const N: usize, F: Fn(f32, f32, [f32; N]) -> (f32, [f32; N])>(
+        param: &mut [f32],
+        grad: &[f32],
+        state: [&mut [f32]; N],
+        f: &F,
+    ) {
+        let mut state = state;
+        for from in (0..param.len()).step_by(LANES) {
+            let len = LANES.min(param.len() - from);
+            let mut p = [0f32; LANES];
+            let mut g = [0f32; LANES];
+            let mut s = [[0f32; LANES]; N];
+            if len == LANES {
+                p.copy_from_slice(&param[from..from + LANES]);
+                g.copy_from_slice(&grad[from..from + LANES]);
+                s.iter_mut().zip(&state).for_each(|(to, s)| to.copy_from_slice(&s[from..from + LANES]));
+            } else {
+                p[..len].copy_from_slice(&param[from..]);
+                g[..len].copy_from_slice(&grad[from..]);
+                s.iter_mut().zip(&state).for_each(|(to, s)| to[..len].copy_from_slice(&s[from..]));
+            }
+            for i in 0..LANES {
+                let (new, states) = f(p[i], g[i], std::array::from_fn(|n| s[n][i]));
+                p[i] = new;
+                (0..N).for_each(|n| s[n][i] = states[n]);
+            }
+            param[from..from + len].copy_from_slice(&p[..len]);
+            state.iter_mut().zip(&s).for_each(|(to, s)| to[from..from + len].copy_from_slice(&s[..len]));
         }
-        for i in 0..LANES {
-            let (new, states) = f(p[i], g[i], std::array::from_fn(|n| s[n][i]));
-            p[i] = new;
-            (0..N).for_each(|n| s[n][i] = states[n]);
-        }
-        param[from..from + len].copy_from_slice(&p[..len]);
-        state.iter_mut().zip(&s).for_each(|(to, s)| to[from..from + len].copy_from_slice(&s[..len]));
     }
 }

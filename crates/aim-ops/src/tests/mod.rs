@@ -4,8 +4,10 @@ use candle_core::{Device, Result, Tensor, Var};
 
 mod contract;
 mod conv;
+mod noise;
 mod norm;
 mod pool;
+mod relay;
 mod update;
 
 /// Reproducible values in `[-1, 1)`, all different with high probability.
