@@ -11,6 +11,8 @@ pub struct Timing {
     pub median_ms: f64,
     /// The fastest run.
     pub min_ms: f64,
+    /// The mean of all runs.
+    pub mean_ms: f64,
 }
 
 impl Timing {
@@ -22,6 +24,22 @@ impl Timing {
         (0..warmup).try_for_each(|_| f())?;
         let times = (0..runs.max(1)).map(|_| timed(&mut f)).collect::<Result<_>>()?;
         Ok(Self::of(times))
+    }
+
+    /// Times `f` and `g` in turns, so that both meet the same disturbances; otherwise as [`of_runs`](Self::of_runs).
+    ///
+    /// # Errors
+    /// Those of `f` and `g`.
+    pub fn of_turns(
+        warmup: usize,
+        runs: usize,
+        mut f: impl FnMut() -> Result<()>,
+        mut g: impl FnMut() -> Result<()>,
+    ) -> Result<[Self; 2]> {
+        (0..warmup).try_for_each(|_| f().and_then(|()| g()))?;
+        let turns = (0..runs.max(1)).map(|_| Ok((timed(&mut f)?, timed(&mut g)?)));
+        let (f, g) = turns.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok([Self::of(f), Self::of(g)])
     }
 
     /// Times `f` until `budget` is spent, five times at least, after a run that does not count.
@@ -41,7 +59,8 @@ impl Timing {
         times.sort_by(f64::total_cmp);
         let (low, high) = (times.get((times.len() - 1) / 2), times.get(times.len() / 2));
         let median_ms = low.zip(high).map_or(f64::NAN, |(a, b)| (a + b) / 2.);
-        Self { median_ms, min_ms: times.first().copied().unwrap_or(f64::NAN) }
+        let mean_ms = times.iter().sum::<f64>() / times.len() as f64;
+        Self { median_ms, min_ms: times.first().copied().unwrap_or(f64::NAN), mean_ms }
     }
 }
 
@@ -57,8 +76,16 @@ mod tests {
 
     #[test]
     fn the_median_lies_in_the_middle() {
-        assert_eq!(Timing::of(vec![4., 1., 9.]), Timing { median_ms: 4., min_ms: 1. });
-        assert_eq!(Timing::of(vec![4., 1., 9., 6.]), Timing { median_ms: 5., min_ms: 1. });
+        assert_eq!(Timing::of(vec![4., 1., 9.]), Timing { median_ms: 4., min_ms: 1., mean_ms: 14. / 3. });
+        assert_eq!(Timing::of(vec![4., 1., 9., 6.]), Timing { median_ms: 5., min_ms: 1., mean_ms: 5. });
+    }
+
+    #[test]
+    fn turns_alternate() {
+        let calls = std::cell::RefCell::new(vec![]);
+        let call = |name: char| calls.borrow_mut().push(name);
+        Timing::of_turns(1, 2, || Ok(call('f')), || Ok(call('g'))).unwrap();
+        assert_eq!(calls.take(), ['f', 'g', 'f', 'g', 'f', 'g']);
     }
 
     #[test]

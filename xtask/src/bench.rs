@@ -38,6 +38,9 @@ struct Step {
     /// A method section: a name or YAML, for instance `{name: ogm-ge, alpha: 0.3}`.
     #[arg(long, default_value = "joint")]
     method: String,
+    /// Another method, whose steps are taken in turns with these; says how many times as long these take on average.
+    #[arg(long, value_name = "METHOD")]
+    against: Option<String>,
     /// Samples in the batch [default: the preset's].
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
@@ -72,6 +75,9 @@ struct Measured<'a> {
     method: &'a str,
     median_ms: f64,
     min_ms: f64,
+    /// Times the mean step of the method that it is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
     peak_rss_mb: Option<f64>,
     threads: usize,
 }
@@ -81,14 +87,23 @@ impl Step {
         let preset = Preset::named(&self.preset)?;
         let batch = self.batch.unwrap_or(preset.batch);
         let steps = self.steps.unwrap_or(preset.steps);
-        let mut training = Training::new(preset, &self.method, batch, &self.device.open()?)?;
-        let Timing { median_ms, min_ms } = Timing::of_runs(2 + steps / 10, steps, || training.step().map(drop))?;
+        let training = |method: &str| Training::new(preset, method, batch, &self.device.open()?);
+        let (mut own, warmup) = (training(&self.method)?, 2 + steps / 10);
+        let (Timing { median_ms, min_ms, .. }, ratio) = match &self.against {
+            None => (Timing::of_runs(warmup, steps, || own.step().map(drop))?, None),
+            Some(other) => {
+                let mut other = training(other)?;
+                let [own, other] = Timing::of_turns(warmup, steps, || own.step().map(drop), || other.step().map(drop))?;
+                (own, Some(own.mean_ms / other.mean_ms))
+            }
+        };
         let measured = Measured {
             preset: preset.name,
             batch,
             method: &self.method,
             median_ms,
             min_ms,
+            ratio,
             peak_rss_mb: peak_rss_mb(),
             threads: rayon::current_num_threads(),
         };
@@ -104,8 +119,9 @@ impl Measured<'_> {
 
     fn text(&self) -> String {
         let memory = self.peak_rss_mb.map_or("?".into(), |m| format!("{m:.0}"));
+        let ratio = self.ratio.map_or(String::new(), |r| format!(", {r:.3} times the other method's"));
         format!(
-            "{} with {}, batch {}, {} threads: median {:.3} ms, fastest {:.3} ms, at most {memory} MiB\n",
+            "{} with {}, batch {}, {} threads: median {:.3} ms{ratio}, fastest {:.3} ms, at most {memory} MiB\n",
             self.preset, self.method, self.batch, self.threads, self.median_ms, self.min_ms
         )
     }

@@ -9,6 +9,7 @@ mod elementwise;
 mod embedding;
 mod gemm;
 mod kernel;
+mod lanes;
 mod layer_norm;
 mod linear;
 mod math;

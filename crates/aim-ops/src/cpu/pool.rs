@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 
 use super::{
+    lanes::{add, interleave, pass, raise},
     par,
     planes::every_second,
     reduce::sum,
@@ -155,45 +156,6 @@ impl Shape {
     }
 }
 
-/// `out[2 * i] = even[i]`, `out[2 * i + 1] = odd[i]`.
-#[inline(always)]
-fn interleave((even, odd): (&[f32], &[f32]), out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instruction set.
-        unsafe { avx2::interleave(even, odd, out) }
-    } else {
-        0
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    for (i, out) in out.iter_mut().enumerate().skip(2 * done) {
-        *out = if i % 2 == 0 { even[i / 2] } else { odd[i / 2] };
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
-
-    /// Eight pairs at a time, as long as all sides hold them; says how many there were.
-    #[target_feature(enable = "avx2")]
-    #[inline]
-    pub(super) fn interleave(even: &[f32], odd: &[f32], out: &mut [f32]) -> usize {
-        let (even, odd, out) = (even.as_chunks::<8>().0, odd.as_chunks::<8>().0, out.as_chunks_mut::<16>().0);
-        for ((even, odd), out) in even.iter().zip(odd).zip(&mut *out) {
-            // SAFETY: eight elements of each are read and sixteen are written.
-            unsafe {
-                let (e, o) = (_mm256_loadu_ps(even.as_ptr()), _mm256_loadu_ps(odd.as_ptr()));
-                let (low, high) = (_mm256_unpacklo_ps(e, o), _mm256_unpackhi_ps(e, o));
-                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_permute2f128_ps::<0x20>(low, high));
-                _mm256_storeu_ps(out.as_mut_ptr().add(8), _mm256_permute2f128_ps::<0x31>(low, high));
-            }
-        }
-        8 * even.len().min(odd.len()).min(out.len())
-    }
-}
-
 kernel! {
     /// The maxima of a plane, and where each was found first; `sorted` is scratch memory.
     fn max_plane(s: &Shape, x: &[f32], y: &mut [f32], best: &mut [u8], sorted: &mut [f32]) {
@@ -201,14 +163,8 @@ kernel! {
         s.first_taps(best);
         y.fill(f32::NEG_INFINITY);
         for tap in &s.taps {
-            let n = tap.windows.len();
             let (y, best) = (&mut y[tap.windows.clone()], &mut best[tap.windows.clone()]);
-            for ((y, best), x) in y.iter_mut().zip(best).zip(&sorted[tap.from..][..n]) {
-                // NaN wins and stays. Without short cuts, so that this becomes vector code.
-                let stays = (*x <= *y) | y.is_nan();
-                *y = if stays { *y } else { *x };
-                *best = if stays { *best } else { tap.number };
-            }
+            raise(y, best, &sorted[tap.from..][..tap.windows.len()], tap.number);
         }
     }
 }
@@ -218,11 +174,8 @@ kernel! {
     fn max_plane_gradient(s: &Shape, dx: &mut [f32], best: &[u8], dy: &[f32], sorted: &mut [f32]) {
         sorted.fill(0.);
         for tap in &s.taps {
-            let n = tap.windows.len();
             let (best, dy) = (&best[tap.windows.clone()], &dy[tap.windows.clone()]);
-            for ((dx, best), dy) in sorted[tap.from..][..n].iter_mut().zip(best).zip(dy) {
-                *dx += if *best == tap.number { *dy } else { 0. };
-            }
+            pass(&mut sorted[tap.from..][..tap.windows.len()], best, dy, tap.number);
         }
         s.unsort(sorted, dx);
     }
@@ -267,9 +220,7 @@ kernel! {
         s.sort(x, sorted);
         y.fill(0.);
         for tap in &s.taps {
-            for (y, x) in y[tap.windows.clone()].iter_mut().zip(&sorted[tap.from..]) {
-                *y += x;
-            }
+            add(&mut y[tap.windows.clone()], &sorted[tap.from..][..tap.windows.len()], 1.);
         }
         for y in y {
             *y *= share;
@@ -282,9 +233,7 @@ kernel! {
     fn avg_plane_gradient(s: &Shape, dx: &mut [f32], dy: &[f32], share: f32, sorted: &mut [f32]) {
         sorted.fill(0.);
         for tap in &s.taps {
-            for (dx, dy) in sorted[tap.from..].iter_mut().zip(&dy[tap.windows.clone()]) {
-                *dx += dy * share;
-            }
+            add(&mut sorted[tap.from..][..tap.windows.len()], &dy[tap.windows.clone()], share);
         }
         s.unsort(sorted, dx);
     }
