@@ -55,6 +55,12 @@ pub(crate) fn known(result: TensorId) -> bool {
     tokens().as_ref().is_some_and(|tokens| tokens.contains_key(&result))
 }
 
+/// Number of gradients that wait on this thread.
+#[cfg(test)]
+pub(crate) fn waiting() -> usize {
+    HANDED.with_borrow(Gradients::len)
+}
+
 /// Notes the token of a result.
 pub(crate) fn register(result: &Tensor, token: &Tensor) {
     tokens().get_or_insert_default().insert(result.id(), token.clone());
@@ -108,9 +114,12 @@ pub(crate) fn collect(token: TensorId, variable: TensorId, gradient: Tensor) -> 
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let graph = loss.sorted_nodes().into_iter().map(Tensor::id).collect();
     let outer = COLLECTION.replace(Some(Collection { graph, gradients: Gradients::new() }));
+    let handed = HANDED.take();
     let store = loss.backward();
+    // What is left was handed to results of constants, or the pass failed.
+    HANDED.set(handed);
     let collection = COLLECTION.replace(outer);
-    let mut store = store.inspect_err(|_| clear())?;
+    let mut store = store?;
     for (id, gradient) in collection.into_iter().flat_map(|c| c.gradients) {
         let sum = sum(store.get_id(id).map(Tensor::contiguous).transpose()?, gradient)?;
         store.insert_id(id, sum);

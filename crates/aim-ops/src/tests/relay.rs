@@ -59,6 +59,17 @@ fn a_failed_pass_leaves_nothing_behind() {
     assert!(gradient.iter().all(|g| *g == 0. || *g == 1.), "{gradient:?}");
 }
 
+/// candle does not visit what is behind a product with zero.
+#[test]
+fn what_is_not_visited_gets_nothing() {
+    let var = Var::from_tensor(&random(&[3], 1)).unwrap();
+    let dead = relu(&relu(&(var.as_tensor() * 0.).unwrap()).unwrap()).unwrap();
+    let loss = (add(&dead, &relu(&var).unwrap()).unwrap().sum_all()).unwrap();
+    let gradient = values(backward(&loss).unwrap().get(&var).unwrap());
+    assert!(gradient.iter().all(|g| *g == 0. || *g == 1.) && gradient.contains(&1.), "{gradient:?}");
+    assert_eq!(relay::waiting(), 0);
+}
+
 #[test]
 fn tokens_live_as_long_as_their_results() {
     let var = Var::from_tensor(&random(&[3], 1)).unwrap();
