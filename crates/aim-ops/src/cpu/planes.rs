@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use super::{gemm::Source, par, shared::Shared, simd::wide, transpose::transpose};
+use super::{gemm::Source, par, shared::Shared, simd::kernel, transpose::transpose};
 
 /// Planes with a border, so that no window leaves them. Each row is sorted by column modulo `stride`: what windows that are
 /// `stride` apart read for one tap is then one run of memory.
@@ -40,13 +40,9 @@ impl<'a> Planes<'a> {
         let out = Shared::new(&mut values);
         let spans = frame.spans(stride, row);
         par::runs(count, plane, |run| {
-            wide(|| {
-                for i in run {
-                    // SAFETY: planes do not overlap.
-                    let to = unsafe { out.part(i * plane, plane) };
-                    copy_image(&images[i * h * w..][..h * w], frame, &spans, stride, row, to);
-                }
-            });
+            // SAFETY: planes do not overlap.
+            let to = unsafe { out.part(run.start * plane, run.len() * plane) };
+            copy_images(&images[run.start * h * w..run.end * h * w], frame, &spans, stride, row, to);
         });
         Self { values: Cow::Owned(values), plane, row, stride }
     }
@@ -78,6 +74,16 @@ impl Frame {
             Some(Span { from, to: phase * (row / stride) + first, len })
         };
         (0..stride).filter_map(span).collect()
+    }
+}
+
+kernel! {
+    /// Copies images into their frames of zeros.
+    fn copy_images(images: &[f32], frame: Frame, spans: &[Span], stride: usize, row: usize, out: &mut [f32]) {
+        let (area, plane) = (frame.image[0] * frame.image[1], frame.size[0] * row);
+        for (image, out) in images.chunks_exact(area).zip(out.chunks_exact_mut(plane)) {
+            copy_image(image, frame, spans, stride, row, out);
+        }
     }
 }
 
