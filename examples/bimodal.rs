@@ -30,6 +30,7 @@ fn main() -> Result<()> {
         encoders: BTreeMap::from([("sound".into(), cnn()), ("image".into(), cnn())]),
         fusion: FusionConfig::Concat,
         uni_heads: false,
+        feature_norm: false,
     };
     let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
     let net = LateFusion::new(&model, &modalities, data.classes(), SEED, &device)?;
@@ -85,13 +86,22 @@ struct InMemory<'a> {
     device: &'a Device,
 }
 
-impl Samples for InMemory<'_> {
-    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+impl InMemory<'_> {
+    fn loader(&self, split: Split) -> Loader<'_> {
         let subset = match split {
             Split::Train => &self.data.train,
             Split::Validation => &self.data.validation,
         };
-        Loader::new(subset, BATCH, self.device).in_order().try_for_each(|batch| visit(&batch?))
+        Loader::new(subset, BATCH, self.device)
+    }
+}
+
+impl Samples for InMemory<'_> {
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).in_order().try_for_each(|batch| visit(&batch?))
+    }
+    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).epoch(seed, 0).try_for_each(|batch| visit(&batch?))
     }
 }
 

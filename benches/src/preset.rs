@@ -107,7 +107,8 @@ impl Preset {
         let names: Vec<String> = self.modalities().into_iter().map(|(name, _)| name).collect();
         let mut refused = None;
         for (fusion, uni_heads, lora) in HEADS {
-            let model = ModelConfig { modalities: None, encoders: self.encoders(lora)?, fusion, uni_heads };
+            let encoders = self.encoders(lora)?;
+            let model = ModelConfig { modalities: None, encoders, fusion, uni_heads, feature_norm: false };
             match aim_balance::check(method, &names, model.offers()) {
                 Ok(()) => return Ok(model),
                 Err(error) => refused = refused.or(Some(error)),

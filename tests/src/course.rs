@@ -193,12 +193,21 @@ struct Whole<'a> {
     batch: usize,
 }
 
-impl Samples for Whole<'_> {
-    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+impl Whole<'_> {
+    fn loader(&self, split: Split) -> Loader<'_> {
         let subset = match split {
             Split::Train => &self.data.train,
             Split::Validation => &self.data.validation,
         };
-        Loader::new(subset, self.batch, &Device::Cpu).in_order().try_for_each(|batch| visit(&batch?))
+        Loader::new(subset, self.batch, &Device::Cpu)
+    }
+}
+
+impl Samples for Whole<'_> {
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).in_order().try_for_each(|batch| visit(&batch?))
+    }
+    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).epoch(seed, 0).try_for_each(|batch| visit(&batch?))
     }
 }

@@ -54,6 +54,9 @@ impl Samples for One {
     fn each(&self, _: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
         visit(&self.0)
     }
+    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.each(split, visit)
+    }
 }
 
 /// A network of three small MLPs and a batch for it.

@@ -156,6 +156,9 @@ impl Samples for Whole<'_> {
     fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
         visit(&whole(if split == Split::Train { &self.0.train } else { &self.0.validation }))
     }
+    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.each(split, visit)
+    }
 }
 
 fn load(row: &str, folder: &Path) -> (RunConfig, Dataset) {

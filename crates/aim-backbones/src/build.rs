@@ -201,7 +201,7 @@ impl Build {
     /// If the name is taken.
     pub fn layer_norm(&mut self, name: &str, part: Part, width: usize) -> Result<LayerNorm> {
         let (weight, bias) = self.scale_and_shift(name, part, width)?;
-        Ok(LayerNorm { weight, bias })
+        Ok(LayerNorm { weight, bias, eps: 1e-12 })
     }
 
     /// A norm's weight of ones and bias of zeros.

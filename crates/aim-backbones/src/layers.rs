@@ -147,17 +147,22 @@ pub fn blend(running: &Handle, new: &Tensor, scale: f64) -> Result<()> {
 pub struct LayerNorm {
     pub(crate) weight: Handle,
     pub(crate) bias: Handle,
+    pub(crate) eps: f64,
 }
 
-const LAYER_NORM_EPS: f64 = 1e-12;
-
 impl LayerNorm {
+    /// The same with another constant beside the variance; 1e-12 at first, as in public transformers.
+    #[must_use]
+    pub fn eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+
     /// Applies the layer to `[..., width]`.
     ///
     /// # Errors
     /// If the width does not fit.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        Ok(aim_ops::layer_norm(x, &pass.weight(&self.weight), &pass.weight(&self.bias), LAYER_NORM_EPS)?)
+        Ok(aim_ops::layer_norm(x, &pass.weight(&self.weight), &pass.weight(&self.bias), self.eps)?)
     }
 }
 

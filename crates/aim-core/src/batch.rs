@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{IndexOp, Tensor};
+use candle_core::{DType, IndexOp, Tensor};
 
 use crate::{Error, Result};
 
@@ -46,6 +46,36 @@ impl Batch {
         self.ids.is_empty()
     }
 
+    /// The samples at `rows` (u32), in that order. Supplied draws stay as they are.
+    ///
+    /// # Errors
+    /// If there is no such row.
+    pub fn rows(&self, rows: &Tensor) -> Result<Self> {
+        let pick = |t: &Tensor| t.index_select(rows, 0);
+        let ids = rows.to_vec1::<u32>()?.into_iter().filter_map(|i| self.ids.get(i as usize).copied()).collect();
+        Ok(Self {
+            inputs: self.inputs.iter().map(pick).collect::<candle_core::Result<_>>()?,
+            labels: pick(&self.labels)?,
+            ids,
+            present: self.present.as_ref().map(pick).transpose()?,
+            given: self.given.clone(),
+        })
+    }
+
+    /// The samples that have modality `m`; `None` if that is all.
+    ///
+    /// # Errors
+    /// If there is no such modality.
+    pub fn having(&self, m: usize) -> Result<Option<Self>> {
+        let Some(present) = &self.present else { return Ok(None) };
+        let known = present.narrow(1, m, 1)?.squeeze(1)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let rows: Vec<u32> = (0..).zip(&known).filter(|(_, known)| **known > 0.).map(|(i, _)| i).collect();
+        if rows.len() == known.len() {
+            return Ok(None);
+        }
+        Ok(Some(self.rows(&Tensor::new(rows, self.labels.device())?)?))
+    }
+
     /// The first `n` samples.
     ///
     /// # Errors
@@ -58,5 +88,26 @@ impl Batch {
             present: self.present.as_ref().map(|p| p.i(..n)).transpose()?,
             given: self.given.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn samples_that_have_a_modality() {
+        let x = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
+        let labels = Tensor::new(&[0u32, 1, 2], &Device::Cpu).unwrap();
+        let mut batch = Batch::new(vec![x([1., 2., 3.]), x([4., 5., 6.])], labels).unwrap();
+        assert!(batch.having(0).unwrap().is_none());
+        batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [1., 0.]], &Device::Cpu).unwrap());
+        let own = batch.having(0).unwrap().unwrap();
+        assert_eq!((own.ids.as_slice(), own.labels.to_vec1::<u32>().unwrap()), ([0, 2].as_slice(), vec![0, 2]));
+        assert_eq!(own.inputs[1].to_vec2::<f32>().unwrap(), [[4.], [6.]]);
+        assert_eq!(own.present.unwrap().to_vec2::<f32>().unwrap(), [[1., 1.], [1., 0.]]);
+        batch.present = Some(Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap());
+        assert!(batch.having(1).unwrap().unwrap().is_empty());
     }
 }

@@ -31,6 +31,11 @@ pub trait Samples {
     /// # Errors
     /// Those of `visit`.
     fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()>;
+    /// The same in an order that `seed` draws, for training between epochs.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()>;
 }
 
 /// One more showing of a training sample in an epoch.

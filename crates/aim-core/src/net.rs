@@ -35,6 +35,8 @@ pub struct Offers {
     pub memory: bool,
     /// A primary modality for each sample: the extras [`SUMMARIES`] and [`PREDICTED`].
     pub primary: bool,
+    /// Features that a layer norm of the network has normalised.
+    pub normalised: bool,
 }
 
 /// What a network is, without its weights.

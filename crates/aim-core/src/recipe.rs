@@ -181,11 +181,7 @@ fn select(out: &Output, batch: &Batch, rows: &Tensor) -> Result<(Output, Batch)>
     let all = |ts: &[Tensor]| ts.iter().map(pick).collect::<Result<Vec<_>>>();
     let extras = out.extras.iter().map(|(name, x)| Ok((*name, pick(x)?))).collect::<Result<_>>()?;
     let (logits, unimodal, features) = (pick(&out.logits)?, all(&out.unimodal)?, all(&out.features)?);
-    let output = Output { logits, unimodal, features, extras };
-    let ids = rows.to_vec1::<u32>()?.into_iter().map(|i| batch.ids[i as usize]).collect();
-    let present = batch.present.as_ref().map(pick).transpose()?;
-    let (inputs, labels, given) = (all(&batch.inputs)?, pick(&batch.labels)?, batch.given.clone());
-    Ok((output, Batch { inputs, labels, ids, present, given }))
+    Ok((Output { logits, unimodal, features, extras }, batch.rows(rows)?))
 }
 
 impl GradFn for Recipe {

@@ -85,6 +85,7 @@ impl FusionConfig {
             scheduled: matches!(self, Self::Scheduled { .. }),
             memory: matches!(self, Self::Memory { .. }),
             primary: matches!(self, Self::Mods(_)),
+            normalised: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aim_backbones::{Build, EncoderConfig, Linear};
+use aim_backbones::{Build, EncoderConfig, LayerNorm, Linear};
 use aim_core::{
     Context, Encoder, Error, Fusion, Joined, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site,
 };
@@ -28,6 +28,9 @@ pub struct ModelConfig {
     /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
     #[serde(default)]
     pub uni_heads: bool,
+    /// Whether a layer norm ends each encoder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub feature_norm: bool,
 }
 
 impl ModelConfig {
@@ -35,7 +38,8 @@ impl ModelConfig {
     pub fn offers(&self) -> Offers {
         let offers = self.fusion.offers();
         let adapters = self.encoders.values().any(|e| e.low_rank().is_some());
-        Offers { uni_heads: self.uni_heads, unimodal: offers.unimodal || self.uni_heads, adapters, ..offers }
+        let (uni_heads, unimodal) = (self.uni_heads, offers.unimodal || self.uni_heads);
+        Offers { uni_heads, unimodal, adapters, normalised: self.feature_norm, ..offers }
     }
 }
 
@@ -43,6 +47,8 @@ impl ModelConfig {
 pub struct LateFusion {
     spec: NetSpec,
     encoders: Vec<Box<dyn Encoder>>,
+    /// One for each encoder, or none.
+    norms: Vec<LayerNorm>,
     fusion: Box<dyn Fusion>,
     uni_heads: Vec<Linear>,
     params: Params,
@@ -62,11 +68,16 @@ impl LateFusion {
     ) -> Result<Self> {
         let mut build = Build::new(seed, device);
         let (names, inputs): (Vec<_>, Vec<_>) = modalities.iter().cloned().unzip();
-        let mut encoders = Vec::with_capacity(names.len());
+        let (mut encoders, mut norms) = (Vec::with_capacity(names.len()), vec![]);
         for (m, (name, input)) in modalities.iter().enumerate() {
             let encoder = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
             encoder.check(&format!("model.encoders.{name}"))?;
-            encoders.push(encoder.build(&mut build, name, m, input)?);
+            let encoder = encoder.build(&mut build, name, m, input)?;
+            if config.feature_norm {
+                let part = Part::Encoder { modality: m, depth: encoder.depth() - 1 };
+                norms.push(build.layer_norm(&format!("norm.{name}"), part, encoder.width())?.eps(1e-5));
+            }
+            encoders.push(encoder);
         }
         let widths: Vec<_> = encoders.iter().map(|e| e.width()).collect();
         let frames = |(name, input): &(String, Vec<usize>)| config.encoders.get(name).map_or(1, |e| e.frames(input));
@@ -76,7 +87,7 @@ impl LateFusion {
         let offers = config.offers();
         let depths = encoders.iter().map(|e| e.depth()).collect();
         let spec = NetSpec { modalities: names, inputs, depths, widths, frames, classes, offers };
-        Ok(Self { spec, encoders, fusion, uni_heads, params: build.finish() })
+        Ok(Self { spec, encoders, norms, fusion, uni_heads, params: build.finish() })
     }
 }
 
@@ -111,6 +122,7 @@ impl Net for LateFusion {
         let feature = self.encoders[modality]
             .forward(x, pass)
             .at(|| format!("encoder of modality `{}`", self.spec.modalities[modality]))?;
+        let feature = self.norms.get(modality).map_or(Ok(feature.clone()), |norm| norm.forward(&feature, pass))?;
         pass.visit(Site::Feature { modality }, feature, Pool::None)
     }
 

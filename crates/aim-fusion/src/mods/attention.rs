@@ -11,7 +11,7 @@ use aim_backbones::{Build, LayerNorm, Linear};
 use aim_core::{Part, Pass, Result};
 use candle_core::Tensor;
 
-use super::{Mlp, ModsConfig};
+use super::{EPS, Mlp, ModsConfig};
 
 /// Dropout with a generator of its own.
 pub(super) struct Dropout {
@@ -78,7 +78,7 @@ struct Forward {
 impl Forward {
     fn new(build: &mut Build, name: &str, config: &ModsConfig) -> Result<Self> {
         let d = config.width;
-        let norm = build.layer_norm(&format!("{name}.norm"), Part::Fusion, d)?;
+        let norm = build.layer_norm(&format!("{name}.norm"), Part::Fusion, d)?.eps(EPS);
         let mlp = Mlp::new(build, name, Part::Fusion, [d, 4 * d, d])?;
         Ok(Self { norm, mlp, dropout: Dropout::new(name, config) })
     }
@@ -105,7 +105,7 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn new(build: &mut Build, index: usize, modalities: usize, config: &ModsConfig) -> Result<Self> {
         let name = |what: &str, role: usize| format!("layers.{index}.{what}.{role}");
-        let norm = |role| build.layer_norm(&name("norm", role), Part::Fusion, config.width);
+        let norm = |role| Ok(build.layer_norm(&name("norm", role), Part::Fusion, config.width)?.eps(EPS));
         let norms = (0..modalities).map(norm).collect::<Result<_>>()?;
         let gather = (1..modalities).map(|role| Attention::new(build, &name("gather", role), config));
         let gather = gather.collect::<Result<_>>()?;

@@ -24,6 +24,9 @@ use attention::Layer;
 use gdc::Gdc;
 use selector::{Selector, Summary, roles};
 
+/// Beside the variance in layer norms.
+const EPS: f64 = 1e-5;
+
 /// Settings of the fusion `mods`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -106,6 +106,7 @@ impl RunConfig {
                     encoders: encoder.map(|(k, e)| (k.clone(), e.clone().without_low_rank())).into_iter().collect(),
                     fusion: FusionConfig::Concat,
                     uni_heads: false,
+                    feature_norm: self.model.feature_norm,
                 };
                 // Names of runs are those of folders; a modality may be called anything.
                 let fine = |c: char| if c.is_alphanumeric() { c } else { '_' };

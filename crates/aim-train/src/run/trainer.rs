@@ -321,12 +321,21 @@ struct Whole<'a> {
     device: &'a Device,
 }
 
-impl Samples for Whole<'_> {
-    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+impl Whole<'_> {
+    fn loader(&self, split: Split) -> Loader<'_> {
         let subset = match split {
             Split::Train => &self.data.train,
             Split::Validation => &self.data.validation,
         };
-        Loader::new(subset, self.batch, self.device).in_order().try_for_each(|batch| visit(&batch?))
+        Loader::new(subset, self.batch, self.device)
+    }
+}
+
+impl Samples for Whole<'_> {
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).in_order().try_for_each(|batch| visit(&batch?))
+    }
+    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).epoch(seed, 0).try_for_each(|batch| visit(&batch?))
     }
 }
