@@ -3,7 +3,7 @@
 //! ```text
 //! F(S)  = logits with zero INPUT for the modalities outside S, F(none) = 0
 //! phi_m = Shapley value of F;  sum over m of phi_m = F(all);  L = CE(F(all))
-//! s_m   = batch mean of CE(phi_m);   r_m = exp(mean of the others' s - s_m)         (ahead > 1)
+//! s_m   = batch mean of CE(phi_m), probabilities at least 1e-8;   r_m = exp(mean of the others' s - s_m)         (ahead > 1)
 //! tau_m = the same from running means S_m before this batch;  S_m <- S_m (t-1)/t + s_m/t
 //! k_m   = exp(alpha min(tau_m - r_m, cap));   dL/dphi_m is multiplied by k_m
 //! if the largest entry of the head's gradient exceeds clip_threshold, all gradients are clipped to norm 1
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
-use crate::util::{number, shapley};
+use crate::util::{number, sample_losses, shapley};
 
 /// Card of [`Agm`].
 pub static ABOUT: About = About {
@@ -141,7 +141,8 @@ fn ratios(losses: &[f64]) -> Vec<f64> {
 
 impl Running {
     fn coefficients(&mut self, phi: &[Tensor], cx: &Step<'_>, report: &mut Report) -> Result<Vec<f64>> {
-        let loss = |phi: &Tensor| number(&cross_entropy(&phi.detach(), cx.batch)?);
+        // Probabilities count as at least 1e-8.
+        let loss = |phi: &Tensor| number(&sample_losses(&phi.detach(), cx.batch)?.minimum(-1e-8f64.ln())?.mean_all()?);
         let scores = phi.iter().map(loss).collect::<Result<Vec<_>>>()?;
         let (ratio, tau) = (ratios(&scores), ratios(&self.mean));
         let coefficient = |(r, tau): (&f64, &f64)| (self.settings.alpha * (tau - r).min(self.settings.cap)).exp();

@@ -16,7 +16,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
-use crate::card::{About, Needs, Setting, Settings, inner_method, within};
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::section::inner_method;
 use crate::stack::Built;
 
 /// Card of [`Ema`].

@@ -19,7 +19,7 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass, as joint training",
     departs: &[
         "The members share one run and one optimizer setting, since their parameters are disjoint; the source trains \
-        them apart and averages logits or probabilities, here it is probabilities.",
+        them apart and averages logits or probabilities, here it is logits.",
     ],
     settings: &[],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },

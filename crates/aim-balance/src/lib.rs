@@ -46,14 +46,16 @@ mod range;
 pub mod rates;
 pub mod reconboost;
 pub mod sam;
+mod section;
 mod stack;
 mod teacher;
 pub mod umt;
 mod util;
 pub mod valuation;
 
-pub use card::{About, Card, Needs, Prepares, Setting, Settings, build, card, check, preparations};
+pub use card::{About, Card, Needs, Prepares, Setting, Settings};
 pub use range::{Range, draw, rounded};
+pub use section::{build, card, check, preparations};
 pub use stack::{Built, Parts};
 
 /// Every method.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! before: each modality alone: W, and a head
-//! then:   W + scale B A with W frozen (biases, norm layers and their statistics too); A, B, fusion and head learn from
-//!         CE(fused). B starts at 0 and a linear head at the heads of the modalities alone, so that the run begins at their
+//! then:   W + scale B A with W frozen (biases and norm layers too, their statistics unless they are to follow the joint
+//!         part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the modalities alone, so that the run begins at their
 //!         ensemble
 //! ```
 //! Rank and scale are the encoder's settings.
@@ -14,7 +14,7 @@ use aim_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Prepares, Settings};
+use crate::card::{About, Needs, Prepares, Setting, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::teacher::{adopt, is_adapter};
@@ -32,18 +32,38 @@ pub static ABOUT: About = About {
         there; here rank and scale belong to the encoder and the head learns.",
         "Encoders are trained from scratch before the run; the paper fine-tunes pre-trained models.",
         "Biases, norm layers and their statistics are frozen with the weights, because the joint part must begin at \
-        the unimodal networks.",
+        the unimodal networks; whether statistics are is open in the text (`statistics: train`).",
         "A linear head starts as the heads of the modalities alone, so that the logits are their sum (concat, sum) or \
         their mean (mean, separate), since the paper's start is an ensemble; any other head starts as usual.",
     ],
-    settings: &[],
+    settings: &[Setting::new(
+        "statistics",
+        "frozen",
+        "frozen | train",
+        "those of norm layers in the joint part",
+        "ours",
+    )],
     needs: Needs { adapters: true, ..Needs::NONE },
 };
+
+/// Statistics of norm layers in the joint part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Statistics {
+    /// Those of the unimodal networks.
+    #[default]
+    Frozen,
+    /// Those of the batch, which running ones follow.
+    Train,
+}
 
 /// Settings of `lora`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Lora {}
+pub struct Lora {
+    /// Statistics of norm layers in the joint part.
+    pub statistics: Statistics,
+}
 
 impl Settings for Lora {
     fn check(&self) -> Result<()> {
@@ -72,7 +92,8 @@ impl EpochWork for Lora {
 impl GradFn for Lora {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
         let (mut report, params) = (Report::default(), cx.net.params());
-        let out = cx.net.forward(cx.batch, &mut Pass::train(cx.draws()).norm(Norm::Running))?;
+        let norm = if self.statistics == Statistics::Frozen { Norm::Running } else { Norm::Update };
+        let out = cx.net.forward(cx.batch, &mut Pass::train(cx.draws()).norm(norm))?;
         report.note("logits", &out.logits);
         for (name, logits) in cx.net.spec().modalities.iter().zip(&out.unimodal) {
             report.note(format!("unimodal.{name}"), logits);

@@ -8,14 +8,14 @@
 //! after the update: ema <- beta ema + (1 - beta) theta        encoders, fusion and fused head
 //! ```
 //! The gradient of the fused terms is taken at theta' and applied to theta (first order); the exact form needs second
-//! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm has no
-//! weights of its own. No code was public: alpha, beta and lambda are ours. Masks are drawn for the batch or for each sample.
+//! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm is
+//! the network's (`model.feature_norm`) or has no weights. No code was public: alpha, beta and lambda are ours. Masks are drawn for the batch or for each sample.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use aim_core::{
-    Batch, Grads, Idle, Infer, Method, Net, NetSpec, Output, Part, Pass, Report, Result, Role, State, Stateful, Step,
-    View,
+    Batch, Grads, Idle, Infer, Method, Net, NetSpec, Norm, Output, Part, Pass, Report, Result, Role, State, Stateful,
+    Step, View,
 };
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,11 @@ pub static ABOUT: About = About {
     departs: &[
         "The inner step is first order, because the exact form needs second derivatives.",
         "alpha, beta and lambda are ours, because the text names none and no code was public.",
-        "The teacher answers in evaluation, which the paper implies.",
+        "The teacher answers in evaluation, which the paper implies; while it teaches, norm layers take the batch's \
+        statistics, because running ones belong to the learner.",
         "One draw serves a batch, which is one reading of the text (`mask: per_sample` is the other).",
-        "The LayerNorm has no weights, because a method adds no parameters to a network.",
+        "The LayerNorm has no weights, because a method adds no parameters to a network; `model.feature_norm: true` \
+        is one with weights.",
     ],
     settings: &[
         Setting::new("alpha", "0.01", "0 to 100", "length of the inner step", "ours"),
@@ -103,6 +105,9 @@ impl Idle for Collaborative {}
 fn features(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
     let one = |(m, x): (usize, &Tensor)| {
         let z = net.encode(m, x, pass)?;
+        if net.spec().offers.normalised {
+            return Ok(z);
+        }
         let ones = Tensor::ones(z.dim(1)?, z.dtype(), z.device())?;
         Ok(aim_ops::layer_norm(&z, &ones, &ones.zeros_like()?, 1e-5)?)
     };
@@ -120,8 +125,9 @@ impl Method for Collaborative {
             self.teacher = averaged(cx.net).map(|(k, t)| Ok((k, t.copy()?))).collect::<Result<_>>()?;
         }
         let (mut report, params, lambda) = (Report::default(), cx.net.params(), self.settings.lambda);
-        let taught =
-            aim_ops::softmax(&output(cx.net, cx.batch, &mut Pass::eval().view(&self.teacher))?.logits.detach())?;
+        // Running statistics of norm layers are the learner's, not the teacher's.
+        let mut pass = Pass::eval().norm(Norm::Batch).view(&self.teacher);
+        let taught = aim_ops::softmax(&output(cx.net, cx.batch, &mut pass)?.logits.detach())?;
         report.note("teacher_prob", &taught);
         let out = output(cx.net, cx.batch, &mut Pass::train(cx.draws()))?;
         let masks = self.masks(cx, &out, &mut report)?;

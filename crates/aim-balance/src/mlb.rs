@@ -86,7 +86,7 @@ impl GradOp for Mlb {
         let scores = seen.out.unimodal.iter().map(score).collect::<Result<Vec<_>>>()?;
         let total: f64 = scores.iter().sum();
         let others = (scores.len() - 1) as f64;
-        let ratios: Vec<f64> = scores.iter().map(|s| (total - s) / others / s).collect();
+        let ratios: Vec<f64> = scores.iter().map(|s| (total - s) / others / s.max(1e-30)).collect();
         let coefficients: Vec<f64> = ratios.iter().map(|r| self.coefficient(*r)).collect();
         for (m, name) in seen.net.spec().modalities.iter().enumerate() {
             report.scalar(format!("score.{name}"), scores[m])?;

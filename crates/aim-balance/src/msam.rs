@@ -5,13 +5,13 @@
 //! V(S)  = probability of the true class with only the features of S (the others zero); V(none) is a setting
 //! phi_m = Shapley value of V, clamped at 0, plus 1e-8;   v_m = phi_m / sum phi;   d = argmax v_m
 //! L_d = v_d l,  L_s = (1 - v_d) l                        per-sample: v of each sample inside the mean
-//! g   = grad L_d(theta + rho grad L_d / |grad L_d|) + grad L_s(theta)
+//! g   = grad L_d(theta + rho grad L_d / |grad L_d|) + grad L_s(theta)        perturbation sign: rho sign(grad L_d)
 //! ```
 //! `literal` takes v of the batch and perturbs everything, so that the method mixes SAM and SGD; `per_sample` and
 //! `dominant_encoder` (perturbs that modality's encoder alone) make the modality's identity matter. Only digests of the paper
 //! were available: the value function and rho (0.05) are ours.
 
-use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Norm, Output, Pass, Plain, Report, Result, Stateless, Step};
+use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Norm, Output, Params, Pass, Plain, Report, Result, Stateless, Step};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ pub static ABOUT: About = About {
     departs: &[
         "The value function (probability of the true class, absent features at zero), its clamping and rho are ours, \
         because only digests of the paper were readable.",
-        "The perturbation has the gradient's direction, as SAM's has; one digest prints the gradient's sign.",
+        "The perturbation has the gradient's direction, as SAM's has; one digest prints the gradient's sign \
+        (`perturbation: sign`).",
         "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
         whichever modality is dominant.",
     ],
@@ -41,6 +42,13 @@ pub static ABOUT: About = About {
             "literal | per_sample | dominant_encoder",
             "shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone",
             "third party (digests of the paper)",
+        ),
+        Setting::new(
+            "perturbation",
+            "l2",
+            "l2 | sign",
+            "gradient of length rho | rho times its signs",
+            "third party (digests)",
         ),
         Setting::new("empty_value", "1 / classes", "0 to 1", "value of no modality", "ours"),
     ],
@@ -59,6 +67,16 @@ pub enum Variant {
     DominantEncoder,
 }
 
+/// Which neighbour is ascended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Perturbation {
+    /// Along the gradient.
+    L2,
+    /// Along the signs of the gradient.
+    Sign,
+}
+
 /// Settings of `msam`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,13 +85,15 @@ pub struct MSam {
     pub rho: f64,
     /// How shares enter.
     pub variant: Variant,
+    /// Which neighbour is ascended to.
+    pub perturbation: Perturbation,
     /// Value of no modality; 1 / classes by default.
     pub empty_value: Option<f64>,
 }
 
 impl Default for MSam {
     fn default() -> Self {
-        Self { rho: 0.05, variant: Variant::Literal, empty_value: None }
+        Self { rho: 0.05, variant: Variant::Literal, perturbation: Perturbation::L2, empty_value: None }
     }
 }
 
@@ -112,7 +132,7 @@ impl GradFn for MSam {
         let whole = self.variant != Variant::DominantEncoder;
         let raw = Grads::of(&loss, params)?.filter(params, |role| whole || role.encoder() == Some(dominant));
         report.scalar("perturbed_norm", raw.norm()?)?;
-        let (mut grads, perturbed) = cx.nudged(&ascent(&raw, self.rho)?, |cx| {
+        let (mut grads, perturbed) = cx.nudged(&self.perturbation(raw, params)?, |cx| {
             let net: &dyn Net = &Still(cx.net);
             let out = net.forward(cx.batch, &mut Pass::train(cx.draws()))?;
             let loss = weighted_mean(&sample_losses(&out.logits, cx.batch)?, &share)?;
@@ -125,6 +145,14 @@ impl GradFn for MSam {
 }
 
 impl MSam {
+    fn perturbation(&self, mut grads: Grads, params: &Params) -> Result<Grads> {
+        if self.perturbation == Perturbation::L2 {
+            return ascent(&grads, self.rho);
+        }
+        grads.map(params, |_, _, grad| Ok(Some((grad.sign()? * self.rho)?)))?;
+        Ok(grads)
+    }
+
     /// The dominant modality and its share, `[B]`.
     fn dominant(&self, cx: &Step<'_>, out: &Output, report: &mut Report) -> Result<(usize, Tensor)> {
         let values = self.values(cx, out, report)?;
@@ -160,5 +188,27 @@ impl MSam {
             Ok(value)
         };
         (0..1 << spec.modalities.len()).map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aim_core::{Kind, Part, Role};
+    use candle_core::Device;
+
+    #[test]
+    fn perturbations_by_hand() {
+        let mut params = Params::default();
+        let role = Role { part: Part::Fusion, kind: Kind::Linear };
+        let w = params.add("w", role, &Tensor::new(&[3f32, 0., -4.], &Device::Cpu).unwrap()).unwrap().var;
+        let grads = Grads::of(&(w.sqr().unwrap().sum_all().unwrap() / 2.).unwrap(), &params).unwrap();
+        let found = |perturbation| {
+            let msam = MSam { rho: 0.5, perturbation, ..MSam::default() };
+            let shift = msam.perturbation(grads.clone(), &params).unwrap();
+            shift.get("w").unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(found(Perturbation::Sign), [0.5, 0., -0.5]);
+        assert!(found(Perturbation::L2).iter().zip([0.3, 0., -0.4]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
     }
 }

@@ -212,12 +212,12 @@ pub(crate) fn scores(unimodal: &[Tensor], labels: &Tensor) -> Result<Vec<f64>> {
     unimodal.iter().map(score).collect()
 }
 
-/// Mean over the other modalities of the ratio of scores.
+/// Mean over the other modalities of the ratio of scores; scores that f32 rounds to 0 count as the least above it.
 pub(crate) fn ratios(scores: &[f64]) -> Vec<f64> {
     let others = (scores.len().max(2) - 1) as f64;
     let ratio = |m: usize| {
         let others_of = scores.iter().enumerate().filter(|(j, _)| *j != m);
-        others_of.map(|(_, s)| scores[m] / s).sum::<f64>() / others
+        others_of.map(|(_, s)| scores[m].max(1e-30) / s.max(1e-30)).sum::<f64>() / others
     };
     (0..scores.len()).map(ratio).collect()
 }

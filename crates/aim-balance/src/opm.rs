@@ -7,11 +7,11 @@
 //!                                 phi_m <- mask_m phi_m / (1 - theta),  mask_m ~ Bernoulli(1 - q_m) a sample
 //!                                 samples without any modality take no part
 //! ```
-//! `q` comes from the same batch, as in the official code; the paper's algorithm takes the last batch's. Unimodal logits
-//! are those of the undropped features, so `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of
+//! `q` comes from the same batch, as in the official code; the paper's algorithm takes that of the batch before (`ratio:
+//! previous`; the first batch after warm-up then drops nothing). Unimodal logits are those of the undropped features, so `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of
 //! the official script (0.5, 0.5, 0.7, six epochs of warm-up). No dropping in evaluation.
 
-use aim_core::{Fuse, Fused, Idle, NetSpec, Output, Pass, Plain, Report, Result, Stateless, Step};
+use aim_core::{Fuse, Fused, Idle, NetSpec, Output, Pass, Plain, Report, Result, State, Stateful, Step};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass; the fusion runs twice in steps that drop",
     departs: &[
         "The drop probability is that of the same batch, as released; the paper's algorithm is reported to take that \
-        of the batch before.",
+        of the batch before (`ratio: previous`).",
         "A batch in which every sample lost every modality is kept whole, because a step without samples has no loss; \
         the released code skips it (possible from three modalities on).",
     ],
@@ -37,9 +37,26 @@ pub static ABOUT: About = About {
         Setting::new("lambda", "0.5", "0 to 100", "growth with the discrepancy", "released code"),
         Setting::new("p_exe", "0.7", "0 to 1", "chance that a step drops at all", "released code"),
         Setting::new("warmup", "6", "epochs", "epochs of joint training before", "released code"),
+        Setting::new(
+            "ratio",
+            "same",
+            "same | previous",
+            "batch whose scores set the drop probability",
+            "released code",
+        ),
     ],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };
+
+/// Batch whose scores set the drop probability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ratio {
+    /// The one that is dropped from.
+    Same,
+    /// The one before it.
+    Previous,
+}
 
 /// Settings of `opm`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,11 +70,13 @@ pub struct Opm {
     pub p_exe: f64,
     /// Epochs of joint training before.
     pub warmup: usize,
+    /// Batch whose scores set the drop probability.
+    pub ratio: Ratio,
 }
 
 impl Default for Opm {
     fn default() -> Self {
-        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6 }
+        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6, ratio: Ratio::Same }
     }
 }
 
@@ -67,27 +86,34 @@ impl Settings for Opm {
         within("lambda", self.lambda, 0., 100.)?;
         within("p_exe", self.p_exe, 0., 1.)
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::fuse(self))
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::fuse(Dropping { settings: self, q: vec![0.; net.modalities.len()] }))
     }
 }
 
-impl Stateless for Opm {}
-impl Idle for Opm {}
-impl Plain for Opm {}
+struct Dropping {
+    settings: Opm,
+    /// Drop probabilities of the last batch.
+    q: Vec<f64>,
+}
 
-impl Fuse for Opm {
+impl Idle for Dropping {}
+impl Plain for Dropping {}
+
+impl Fuse for Dropping {
     fn fuse(&mut self, features: Vec<Tensor>, cx: &Step<'_>, report: &mut Report) -> Result<Fused> {
         let fuse = |features| cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()));
         let out = fuse(features)?;
-        if cx.clock.epoch < self.warmup {
+        if cx.clock.epoch < self.settings.warmup {
             return Ok(Fused { out, kept: None });
         }
-        let q = self.drop_probabilities(&out, cx, report)?;
+        let same = self.settings.drop_probabilities(&out, cx, report)?;
+        let before = std::mem::replace(&mut self.q, same.clone());
+        let q = if self.settings.ratio == Ratio::Same { same } else { before };
         let widths = &cx.net.spec().widths;
         let theta = q.iter().zip(widths).map(|(q, d)| q * *d as f64).sum::<f64>() / widths.iter().sum::<usize>() as f64;
         report.scalar("theta", theta)?;
-        if theta == 0. || !self.executes(cx)? {
+        if theta == 0. || !self.settings.executes(cx)? {
             return Ok(Fused { out, kept: None });
         }
         let masks = q.iter().enumerate().map(|(m, q)| mask(m, *q, cx)).collect::<Result<Vec<_>>>()?;
@@ -95,6 +121,18 @@ impl Fuse for Opm {
         let dropped = out.features.iter().zip(&masks).map(drop).collect::<Result<_>>()?;
         let logits = fuse(dropped)?.logits;
         Ok(Fused { out: Output { logits, ..out }, kept: kept_rows(&masks)? })
+    }
+}
+
+impl Stateful for Dropping {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put("q", &self.q)?;
+        Ok(state)
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.q = state.numbers("q")?;
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 use aim_core::{Result, Rng};
 use serde_yaml::{Mapping, Number, Value};
 
-use crate::card::{Card, Setting, sections};
+use crate::card::{Card, Setting};
+use crate::section::sections;
 
 /// How far around its default a number is drawn, where its range is wider than 1.
 const FACTOR: f64 = 10.;

@@ -17,7 +17,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
-use crate::card::{About, Needs, Setting, Settings, inner, within};
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::section::inner;
 use crate::stack::Built;
 use crate::util::{Still, ascent};
 

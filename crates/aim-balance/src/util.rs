@@ -108,6 +108,17 @@ pub(crate) fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor>
     Ok((losses * weights.detach())?.mean_all()?)
 }
 
+/// Mean of one tensor `[B, n]` a modality over the modalities that each sample has; of all where it has none.
+pub(crate) fn present_mean(values: &[Tensor], batch: &Batch) -> Result<Tensor> {
+    let values = Tensor::stack(values, 1)?;
+    let Some(present) = &batch.present else { return Ok(values.mean(1)?) };
+    let present = present.to_dtype(values.dtype())?.unsqueeze(2)?;
+    let nothing = present.sum_keepdim(1)?.eq(0.)?.to_dtype(values.dtype())?;
+    let share = present.broadcast_add(&nothing)?;
+    let share = share.broadcast_div(&share.sum_keepdim(1)?)?;
+    Ok(values.broadcast_mul(&share)?.sum(1)?)
+}
+
 /// Each sample's cross-entropy.
 pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
@@ -130,6 +141,17 @@ mod tests {
         let logits = Tensor::new(&[[1f32, 1.]], &Device::Cpu).unwrap();
         let by_hand = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
         assert!((number(&divergence(&p, &logits).unwrap()).unwrap() - by_hand).abs() < 1e-6);
+    }
+
+    #[test]
+    fn mean_over_present_modalities_by_hand() {
+        let of = |values: &[[f32; 1]; 3]| Tensor::new(values, &Device::Cpu).unwrap();
+        let values = [of(&[[1.], [1.], [1.]]), of(&[[3.], [3.], [3.]])];
+        let mut batch = Batch::new(vec![], Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap()).unwrap();
+        let mean = |batch: &Batch| present_mean(&values, batch).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(mean(&batch), [[2.], [2.], [2.]]);
+        batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap());
+        assert_eq!(mean(&batch), [[2.], [3.], [2.]]);
     }
 
     #[test]

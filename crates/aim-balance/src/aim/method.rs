@@ -1,27 +1,27 @@
 //! One step of AIM: measure, decouple, rely on the auxiliary blocks.
 
 use aim_core::{
-    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Kept, NetSpec, Norm, Output, Pass, Plain, Report, Result, Rng,
-    State, Stateful, Step, View,
+    EpochStart, EpochWork, Error, GradFn, Grads, Kept, NetSpec, Output, Pass, Plain, Report, Result, Rng, State,
+    Stateful, Step,
 };
 use candle_core::{DType, Tensor};
 
-use super::blocks::{self, Saliency};
+use super::blocks::Saliency;
 use super::measure::{self, Dose, Grid};
 use super::prototypes;
-use super::settings::{AimSettings, Criterion, Passes, Prototypes, Reliance, Rule};
+use super::settings::{AimSettings, Passes, Prototypes, Reliance, Rule};
 use crate::joint::cross_entropy;
 
 /// AIM (reconstruction); see the [module](super) for the equations.
 pub struct Aim {
-    settings: AimSettings,
-    rule: Rule,
-    spec: NetSpec,
+    pub(super) settings: AimSettings,
+    pub(super) rule: Rule,
+    pub(super) spec: NetSpec,
     prototypes: Option<Grid<Tensor>>,
     /// Moving average of the imbalance; `None` before the first measurement.
     rho: Option<Grid<f64>>,
     /// Latest saliency of each modality and the step it was taken at.
-    saliency: Vec<Option<(usize, Saliency)>>,
+    pub(super) saliency: Vec<Option<(usize, Saliency)>>,
 }
 
 impl Aim {
@@ -79,14 +79,14 @@ impl Aim {
         self.prototypes = given.or(self.prototypes.take());
     }
 
-    /// Prototype logits and doses; `None` where AIM is idle (warm-up, beta 0).
+    /// Prototype logits and doses; `None` where there are no prototypes (warm-up; beta 0, unless they are supplied).
     fn measure(
         &mut self,
         kept: &Kept,
         cx: &Step<'_>,
         report: &mut Report,
     ) -> Result<Option<(Grid<Tensor>, Grid<Dose>)>> {
-        let Some(prototypes) = self.prototypes.as_ref().filter(|_| self.settings.beta != 0.) else { return Ok(None) };
+        let Some(prototypes) = &self.prototypes else { return Ok(None) };
         let logits = measure::all_logits(kept, prototypes, self.settings.tau)?;
         let s = measure::performance(&logits, &cx.batch.labels)?;
         let mut rho = measure::imbalance(&s);
@@ -120,7 +120,7 @@ impl Aim {
         report: &mut Report,
     ) -> Result<Tensor> {
         let mut degraded = measure::degraded(doses, &self.spec);
-        if degraded.is_empty() {
+        if degraded.is_empty() || self.settings.beta == 0. {
             return Ok(plain);
         }
         if self.rule.passes == Passes::One {
@@ -144,102 +144,6 @@ impl Aim {
         }
         total.ok_or_else(|| Error::invalid("aim", "has no loss in this step", "report this"))
     }
-
-    /// Saliency of the degraded modalities, where it is due.
-    fn refresh_saliency(&mut self, cx: &Step<'_>, logits: &Grid<Tensor>, degraded: &[usize]) -> Result<()> {
-        let (step, every) = (cx.clock.step, self.settings.saliency_every);
-        let fresh = |s: &Option<(usize, Saliency)>| s.as_ref().is_some_and(|(at, _)| step < at + every);
-        let due: Vec<usize> = degraded.iter().copied().filter(|m| !fresh(&self.saliency[*m])).collect();
-        let (params, granularity) = (cx.net.params(), self.settings.granularity);
-        if due.is_empty() {
-            return Ok(());
-        }
-        if self.settings.criterion == Criterion::Random {
-            for m in due {
-                let rng = &mut cx.draws().rng(&format!("aim.units.{m}"));
-                self.saliency[m] = Some((step, blocks::random(params, m, granularity, rng)));
-            }
-            return Ok(());
-        }
-        // One backward pass serves all: their encoders share no parameter.
-        let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
-        let sum = losses.reduce(|a, b| Ok((a? + b?)?));
-        let Some(sum) = sum.transpose()? else { return Ok(()) };
-        let grads = Grads::of(&sum, params)?;
-        for m in due {
-            self.saliency[m] = Some((step, blocks::saliency(params, m, &grads, self.settings.criterion, granularity)?));
-        }
-        Ok(())
-    }
-
-    /// Features of the degraded modalities through their auxiliary blocks, over the batch's auxiliary part.
-    fn auxiliary_features(
-        &self,
-        cx: &Step<'_>,
-        doses: &Grid<Dose>,
-        degraded: &[usize],
-        report: &mut Report,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let mut features = vec![None; self.spec.modalities.len()];
-        for &m in degraded {
-            let Some((_, saliency)) = &self.saliency[m] else { continue };
-            let trace = cx.trace.then_some(&mut *report);
-            let view: View = blocks::view(cx.net.params(), m, doses, saliency, trace)?;
-            let x = cx.batch.inputs[m].narrow(0, 0, self.part(cx.batch))?;
-            let mut pass = Pass::train(cx.draws()).norm(Norm::Batch).view(&view);
-            features[m] = Some(cx.net.encode(m, &x, &mut pass)?);
-        }
-        Ok(features)
-    }
-
-    /// Number of samples in auxiliary passes.
-    fn part(&self, batch: &Batch) -> usize {
-        ((self.settings.aux_fraction * batch.len() as f64).ceil() as usize).clamp(1, batch.len())
-    }
-
-    /// Cross-entropy with the features of `group` taken from the auxiliary blocks, the others from the plain pass.
-    fn auxiliary_loss(
-        &self,
-        cx: &Step<'_>,
-        out: &Output,
-        auxiliary: &[Option<Tensor>],
-        group: &[usize],
-        report: &mut Report,
-    ) -> Result<Tensor> {
-        let n = self.part(cx.batch);
-        let mut features: Vec<Tensor> =
-            out.features.iter().map(|x| x.narrow(0, 0, n)).collect::<candle_core::Result<_>>()?;
-        for &m in group {
-            let Some(aux) = &auxiliary[m] else { continue };
-            features[m] = match self.settings.reliance {
-                Reliance::Mix => mix(aux, &features[m], &mut cx.draws().rng(&format!("aim.mix.{m}")))?,
-                Reliance::Dual | Reliance::Switch => aux.clone(),
-            };
-        }
-        let batch = if n == cx.batch.len() { cx.batch.clone() } else { cx.batch.head(n)? };
-        let logits = cx.net.fuse(features, batch.present.as_ref(), &mut Pass::train(cx.draws()))?.logits;
-        let loss = cross_entropy(&logits, &batch)?;
-        let own = |m: &usize| &self.spec.modalities[*m];
-        match (self.rule.passes, group) {
-            (Passes::Separate | Passes::One, [m]) => {
-                report.note(format!("logits_aux.{}", own(m)), &logits);
-                report.note(format!("loss.aux_{}", own(m)), &loss);
-            }
-            _ => {
-                report.note("logits_aux", &logits);
-                report.note("loss.aux", &loss);
-            }
-        }
-        Ok(loss)
-    }
-}
-
-/// Each sample takes `a` or `b` with equal chance.
-fn mix(a: &Tensor, b: &Tensor, rng: &mut Rng) -> Result<Tensor> {
-    let picks: Vec<f32> = (0..a.dims()[0]).map(|_| f32::from(rng.uniform() < 0.5)).collect();
-    let pick = Tensor::from_vec(picks, (a.dims()[0], 1), a.device())?;
-    let rest = (1. - &pick)?;
-    Ok((a.broadcast_mul(&pick)? + b.broadcast_mul(&rest)?)?)
 }
 
 impl Stateful for Aim {

@@ -24,6 +24,7 @@
 mod blocks;
 mod measure;
 mod method;
+mod passes;
 mod prototypes;
 mod settings;
 

@@ -1,6 +1,6 @@
 //! Estimates of G-Blend's weights.
 
-use aim_core::{Batch, Draws, EpochStart, Grads, Net, Pass, Result, Split};
+use aim_core::{Batch, Draws, EpochStart, Grads, Net, Pass, Result, Rng, Split};
 use candle_core::Tensor;
 
 use crate::joint::cross_entropy;
@@ -77,8 +77,8 @@ pub(super) fn online(cx: &mut EpochStart<'_>, epochs: usize) -> Result<Estimate>
     let (weights, optimizer) = (cx.net.params().snapshot()?, cx.opt.state()?);
     let mut after = before.clone();
     for k in 0..before.0.len() {
-        for _ in 0..epochs {
-            train(cx, k)?;
+        for epoch in 0..epochs {
+            train(cx, k, epoch)?;
         }
         let (train, validation) = measure(cx, &current)?;
         (after.0[k], after.1[k]) = (train[k], validation[k]);
@@ -88,12 +88,14 @@ pub(super) fn online(cx: &mut EpochStart<'_>, epochs: usize) -> Result<Estimate>
     Ok(estimate((&before.0, &before.1), (&after.0, &after.1)))
 }
 
-/// One epoch on the loss of branch k alone.
-fn train(cx: &mut EpochStart<'_>, k: usize) -> Result<()> {
-    let draws = Draws { seed: cx.seed, epoch: cx.clock.epoch, step: cx.clock.step };
+/// One epoch on the loss of branch k alone, the `epoch`th from here.
+fn train(cx: &mut EpochStart<'_>, k: usize, epoch: usize) -> Result<()> {
+    let seed = Rng::keyed(cx.seed, &format!("gblend@{}.{k}.{epoch}", cx.clock.epoch)).seed();
     let (net, opt) = (cx.net, &mut *cx.opt);
-    cx.samples.each(Split::Train, &mut |batch: &Batch| {
+    let mut draws = Draws { seed, epoch: cx.clock.epoch, step: 0 };
+    cx.samples.shuffled(Split::Train, seed, &mut |batch: &Batch| {
         let out = net.forward(batch, &mut Pass::train(draws))?;
+        draws.step += 1;
         let logits = out.unimodal.get(k).unwrap_or(&out.logits);
         opt.apply(net.params(), &Grads::of(&cross_entropy(logits, batch)?, net.params())?)
     })

@@ -19,12 +19,16 @@ pub(super) struct Spec {
     #[serde(default)]
     pub hyper: BTreeMap<String, Value>,
     pub optimizer: Option<BTreeMap<String, Value>>,
+    /// Tensors of the init file that are no parameters; a name stands for all that begin with it and a dot.
+    #[serde(default)]
+    pub extra_init: Vec<String>,
     pub steps: usize,
     pub epoch: usize,
     pub tolerance: BTreeMap<String, Tolerance>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Model {
     pub modalities: Vec<String>,
     pub encoders: BTreeMap<String, BTreeMap<String, Value>>,

@@ -51,7 +51,8 @@ fn setting(case: &Case, key: &str) -> Result<usize> {
 fn log_spectrogram(case: &Case) -> Result<BTreeMap<String, Tensor>> {
     let pad = match case.spec.hyper.get("pad_mode").and_then(|v| v.as_str()) {
         Some("reflect") => Pad::Reflect,
-        _ => Pad::Constant,
+        Some("constant") | None => Pad::Constant,
+        Some(other) => return Err(case.invalid(format!("hyper.pad_mode `{other}` is unknown"))),
     };
     let (samples, n_fft, hop) = (waveform(case)?, setting(case, "n_fft")?, setting(case, "hop")?);
     Ok(BTreeMap::from([

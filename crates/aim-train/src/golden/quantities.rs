@@ -159,8 +159,8 @@ fn relearning(case: &Case) -> Result<Got> {
 
 fn flat_directions(case: &Case) -> Result<Got> {
     let batches = case.batch("feature")?.to_dtype(DType::F64)?.to_vec3::<f64>()?;
-    let whole = case.spec.hyper.get("covariance").and_then(serde_json::Value::as_str) == Some("per_sample");
-    let kind = if whole { igm::Covariance::PerSample } else { igm::Covariance::BatchMean };
+    let kind = case.spec.hyper.get("covariance").cloned().unwrap_or_else(|| "batch_mean".into());
+    let kind = serde_json::from_value(kind).map_err(|e| case.invalid(format!("hyper.covariance: {e}")))?;
     let width = batches[0][0].len();
     let mut covariance = vec![vec![0.; width]; width];
     batches.iter().for_each(|batch| igm::accumulate(&mut covariance, batch, kind));

@@ -94,17 +94,26 @@ fn network(case: &Case) -> Result<LateFusion> {
     let mut shapes = Vec::new();
     for name in &model.modalities {
         let encoder = model.encoders.get(name).ok_or_else(|| case.invalid(format!("no encoder `{name}`")))?;
-        let keep = |k: &str| encoder.get(k).map(|v| (k.to_owned(), v.clone()));
-        let mut config: serde_json::Map<String, Value> =
-            ["widths", "base_width", "lora"].into_iter().filter_map(keep).collect();
+        // Sizes and frames of the input are those of the batch.
+        let told = |k: &String| !["type", "in", "in_channels", "frames"].contains(&k.as_str());
+        let own = encoder.iter().filter(|(k, _)| told(k)).map(|(k, v)| (k.clone(), v.clone()));
+        let mut config: serde_json::Map<String, Value> = own.collect();
         config.insert("name".into(), encoder.get("type").cloned().unwrap_or_default());
         encoders.insert(name.clone(), Value::Object(config));
         let suffix = if case.spec.steps > 1 { ".1" } else { "" };
         shapes.push((name.clone(), case.batch(&format!("x.{name}{suffix}"))?.dims()[1..].to_vec()));
     }
-    let config = json!({ "encoders": encoders, "fusion": fusion(case, model)?, "uni_heads": model.uni_heads });
+    let feature_norm = case.init.keys().any(|k| k.starts_with("norm."));
+    let (fusion, uni_heads) = (fusion(case, model)?, model.uni_heads);
+    let config =
+        json!({ "encoders": encoders, "fusion": fusion, "uni_heads": uni_heads, "feature_norm": feature_norm });
     let config: ModelConfig = serde_json::from_value(config).map_err(|e| case.invalid(format!("model: {e}")))?;
     let net = LateFusion::new(&config, &shapes, model.classes, 0, &Device::Cpu)?;
+    let ours = net.params().tensors();
+    let extra = |k: &String| case.spec.extra_init.iter().any(|e| k == e || k.starts_with(&format!("{e}.")));
+    if let Some(name) = case.init.keys().find(|k| !ours.contains_key(*k) && !extra(k)) {
+        return Err(case.invalid(format!("`{name}` of init.safetensors is neither a parameter nor in extra_init")));
+    }
     net.params().load(&case.init)?;
     Ok(net)
 }

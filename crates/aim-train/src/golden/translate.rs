@@ -67,7 +67,20 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             out.batches = count("batch_index").zip(count("num_batches"));
         }
         "mbcd" => nest(case, "ema.", "ema.", &mut out.state),
-        "lora" => settings.clear(),
+        "lora" => {
+            let mut number = |key: &str| settings.remove(key).and_then(|v| v.as_f64());
+            let said = number("rank").zip(number("alpha"));
+            settings.remove("zero_b");
+            // FORMAT.md: the first pass of a step trains norm layers.
+            settings.insert("statistics".into(), json!("train"));
+            for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
+                let of = |key: &str| encoder.get("lora").and_then(|lora| lora.get(key)).and_then(Value::as_f64);
+                let built = of("rank").zip(of("scale"));
+                if said.zip(built).is_some_and(|((rank, alpha), (own, scale))| rank != own || alpha != scale * rank) {
+                    return Err(case.invalid("hyper.rank and alpha are not those of the encoders' lora"));
+                }
+            }
+        }
         "igm" => {
             let modality = settings.remove("modality");
             settings.insert("order".into(), json!([modality]));

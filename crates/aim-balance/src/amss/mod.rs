@@ -11,11 +11,16 @@
 //! Units are output units of linear layers and channels of block convolutions (not stems, shortcuts, biases, norm layers).
 //! The official audio-visual script never applies the head's mask (`mask_head: false`), takes another quantity for H(Y) and
 //! its AMSS+ weight is no inverse of a chance; the clean forms are the defaults. temperature 0.2 and offset 0.5 are official.
+//! Units without a gradient are never drawn, so that fewer than n may be.
 
-use aim_core::{GradOp, Grads, Idle, Kind, NetSpec, Part, Report, Result, Rng, Role, Seen, Stateless};
+mod draw;
+
+use aim_core::{GradOp, Grads, Idle, Kind, NetSpec, Part, Report, Result, Role, Seen, Stateless};
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use self::draw::Weights;
+use self::draw::{Drawn, draw};
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
@@ -35,6 +40,8 @@ pub static ABOUT: About = About {
         makes the mask and does not apply it (`mask_head: false`).",
         "AMSS+ divides by the chance of a unit to be drawn; the released weight is no such inverse (`weights: \
         amss+official`).",
+        "Units whose share of the squared gradient is below what f32 tells from 0 are never drawn, because 1 over their \
+        chance has no bound; the released code stops with an error where fewer than n units have a gradient.",
         "Output units of every linear layer are masked, so that MLPs and transformers work; the released text encoder \
         masks attention heads.",
         "The audio-visual form serves any number of modalities; the released three-modality script has other \
@@ -48,20 +55,6 @@ pub static ABOUT: About = About {
     ],
     needs: Needs { unimodal: true, ..Needs::NONE },
 };
-
-/// Weights of drawn units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Weights {
-    /// 1.
-    #[serde(rename = "amss")]
-    Plain,
-    /// `1 / min(1, n p)`.
-    #[serde(rename = "amss+")]
-    Plus,
-    /// `1 / (p + 1 / units)`.
-    #[serde(rename = "amss+official")]
-    Official,
-}
 
 /// Settings of `amss`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -162,7 +155,7 @@ impl Amss {
         let score: Vec<f64> = flat.sqr()?.sum(1)?.to_dtype(DType::F64)?.to_vec1()?;
         let given = seen.batch.given.get(&format!("mask.{name}")).map(|m| m.to_vec1::<f32>()).transpose()?;
         let rng = &mut seen.draws.rng(&format!("amss.{name}"));
-        let Drawn { p, n, factor } = self.draw(&score, rho, given, rng);
+        let Drawn { p, n, factor } = draw(self.weights, &score, rho, given, rng);
         if seen.trace {
             report.list(format!("score.{name}"), &score)?;
             report.list(format!("p.{name}"), &p)?;
@@ -191,7 +184,7 @@ impl Amss {
             for (class, row) in score.iter().enumerate() {
                 let mask = given.as_ref().map(|g| g[class][start..start + width].to_vec());
                 let rng = &mut seen.draws.rng(&format!("amss.{name}.{m}.{class}"));
-                let Drawn { p, n, factor } = self.draw(&row[start..start + width], rho[m], mask, rng);
+                let Drawn { p, n, factor } = draw(self.weights, &row[start..start + width], rho[m], mask, rng);
                 rows[class].extend(factor.iter().copied());
                 chances.push(p);
                 factors.push(factor);
@@ -207,39 +200,6 @@ impl Amss {
         }
         Ok((grad * Tensor::new(rows, grad.device())?.to_dtype(grad.dtype())?)?)
     }
-
-    /// Draws the units of one layer, or takes those given.
-    fn draw(&self, score: &[f64], rho: f64, given: Option<Vec<f32>>, rng: &mut Rng) -> Drawn {
-        let (units, total) = (score.len() as f64, score.iter().sum::<f64>());
-        let p: Vec<f64> = score.iter().map(|s| if total > 0. { s / total } else { 1. / units }).collect();
-        // 9 of 10 units at rho 0.9 are 9, not the 10 that rounding makes of 9.000000000000002.
-        let n = (units * rho - 1e-9).ceil() as usize;
-        let mask = given.unwrap_or_else(|| without_replacement(&p, n, rng));
-        let weight = |p: &f64| match self.weights {
-            Weights::Plain => 1.,
-            Weights::Plus => 1. / (n as f64 * p).min(1.),
-            Weights::Official => 1. / (p + 1. / units),
-        };
-        let factor = p.iter().zip(mask).map(|(p, m)| if m == 0. { 0. } else { weight(p) }).collect();
-        Drawn { p, n, factor }
-    }
-}
-
-struct Drawn {
-    p: Vec<f64>,
-    n: usize,
-    factor: Vec<f64>,
-}
-
-/// `n` draws without replacement with chances `p`: the largest of `log p` plus Gumbel noise.
-fn without_replacement(p: &[f64], n: usize, rng: &mut Rng) -> Vec<f32> {
-    let key = |p: &f64| p.max(1e-300).ln() - (-rng.uniform().max(1e-300).ln()).ln();
-    let keys: Vec<f64> = p.iter().map(key).collect();
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|a, b| keys[*b].total_cmp(&keys[*a]));
-    let mut mask = vec![0.; p.len()];
-    order.into_iter().take(n).for_each(|i| mask[i] = 1.);
-    mask
 }
 
 /// Entropy of the frequencies of the labels, in nats.
@@ -261,21 +221,7 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn weights_by_hand() {
-        let draw = |weights| {
-            let amss = Amss { weights, ..Amss::default() };
-            amss.draw(&[1., 2., 1., 4.], 0.5, Some(vec![1., 0., 0., 1.]), &mut Rng::keyed(0, "x")).factor
-        };
-        assert_eq!(draw(Weights::Plain), [1., 0., 0., 1.]);
-        // n = 2, p = 1/8 and 1/2.
-        assert_eq!(draw(Weights::Plus), [4., 0., 0., 1.]);
-        assert_eq!(draw(Weights::Official), [1. / 0.375, 0., 0., 1. / 0.75]);
-    }
-
-    #[test]
-    fn draws_are_as_many_as_asked_and_label_entropy_is_that_of_frequencies() {
-        let mask = without_replacement(&[0.1, 0.2, 0.3, 0.4], 3, &mut Rng::keyed(1, "x"));
-        assert_eq!(mask.iter().sum::<f32>(), 3.);
+    fn label_entropy_is_that_of_frequencies() {
         let labels = Tensor::new(&[0u32, 1, 1, 1], &Device::Cpu).unwrap();
         let by_hand = -(0.25 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
         assert!((label_entropy(&labels).unwrap() - by_hand).abs() < 1e-12);

@@ -12,12 +12,17 @@
 //! the official code's rule. Distances are `sqrt(d^2 + 1e-12)`, so that the gradient at a prototype is finite. A class without
 //! samples in the share keeps its prototype. Defaults: alpha 1 of the paper; mu 0 and momentum 0.2 of the official code.
 
+mod prototypes;
+
 use aim_core::{
-    Batch, EpochStart, EpochWork, Loss, NetSpec, Objective, Pass, Report, Result, Rng, Seen, Split, State, Stateful,
+    Batch, EpochStart, EpochWork, Error, Loss, NetSpec, Objective, Pass, Report, Result, Rng, Seen, Split, State,
+    Stateful,
 };
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::prototypes::ClassMeans;
+pub use self::prototypes::{blend, class_means};
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
@@ -161,7 +166,9 @@ fn entropy(scores: &Tensor) -> Result<Tensor> {
 impl Prototypical {
     /// Weights of the prototype losses of the first and the second modality.
     fn coefficients(&self, distances: &[Tensor], labels: &Tensor, report: &mut Report) -> Result<(f64, f64)> {
-        let score = |d: &Tensor| number(&true_probability(&d.detach().neg()?, labels)?.sum_all()?);
+        // Far from its prototype a class has a probability that f32 rounds to 0.
+        let score =
+            |d: &Tensor| Ok::<_, Error>(number(&true_probability(&d.detach().neg()?, labels)?.sum_all()?)?.max(1e-30));
         let rho = score(&distances[0])? / score(&distances[1])?;
         let (beta, gamma) = match self.settings.coefficient {
             Coefficient::Paper => ((1. / rho - 1.).clamp(0., 1.), (rho - 1.).clamp(0., 1.)),
@@ -188,55 +195,6 @@ impl Prototypical {
         })?;
         means.finish()
     }
-}
-
-/// Sums of features by class.
-struct ClassMeans {
-    sums: Vec<Vec<f64>>,
-    counts: Vec<f64>,
-}
-
-impl ClassMeans {
-    fn new(classes: usize, width: usize) -> Self {
-        Self { sums: vec![vec![0.; width]; classes], counts: vec![0.; classes] }
-    }
-
-    fn add(&mut self, features: &Tensor, labels: &Tensor) -> Result<()> {
-        let rows = features.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        for (row, label) in rows.into_iter().zip(labels.to_vec1::<u32>()?) {
-            let label = label as usize;
-            self.sums[label].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-            self.counts[label] += 1.;
-        }
-        Ok(())
-    }
-
-    /// The means, and which classes had samples.
-    fn finish(mut self) -> Result<(Tensor, Vec<bool>)> {
-        for (sum, count) in self.sums.iter_mut().zip(&self.counts) {
-            sum.iter_mut().for_each(|x| *x /= count.max(1.));
-        }
-        let means = Tensor::new(self.sums, &Device::Cpu)?.to_dtype(DType::F32)?;
-        Ok((means, self.counts.iter().map(|n| *n > 0.).collect()))
-    }
-}
-
-/// Mean feature `[C, d]` of each class; zeros for a class without samples.
-///
-/// # Errors
-/// If shapes do not fit.
-pub fn class_means(features: &Tensor, labels: &Tensor, classes: usize) -> Result<Tensor> {
-    let mut means = ClassMeans::new(classes, features.dim(1)?);
-    means.add(features, labels)?;
-    Ok(means.finish()?.0)
-}
-
-/// `momentum old + (1 - momentum) new`.
-///
-/// # Errors
-/// If shapes do not fit.
-pub fn blend(old: &Tensor, new: &Tensor, momentum: f64) -> Result<Tensor> {
-    Ok(((old * momentum)? + (new * (1. - momentum))?)?)
 }
 
 impl EpochWork for Prototypical {

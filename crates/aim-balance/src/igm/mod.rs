@@ -11,19 +11,23 @@
 //! ```
 //! Layer k of one head belongs to layer k of the next; where their widths differ the gradient is left alone. The perturbation
 //! is undone and reaches encoder and head (in the released code it is never undone, reaches the head alone and, at 1e-10, has
-//! no effect). rho 0.05 is ours, tau and lambda are released. Predictions are the mean of the probabilities.
+//! no effect). rho 0.05 is ours, tau and lambda are released. Predictions are the mean of the probabilities. Samples that lack
+//! the modality take no part in its stage, and a modality that is missing none in the prediction.
+
+mod flat;
 
 use aim_core::{
-    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Infer, Net, NetSpec, Output, Part, Pass, Report, Result, Site,
-    Split, State, Stateful, Step,
+    Batch, EpochStart, EpochWork, Error, GradFn, Grads, Infer, Net, NetSpec, Output, Part, Pass, Report, Result, State,
+    Stateful, Step,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use self::flat::{Covariance, accumulate, matrix};
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
-use crate::util::{Still, ascent, number, sample_losses};
+use crate::util::{Still, ascent, number, present_mean, sample_losses};
 
 /// Card of [`Igm`].
 pub static ABOUT: About = About {
@@ -59,16 +63,6 @@ pub static ABOUT: About = About {
     ],
     needs: Needs { unimodal: true, deep_heads: true, ..Needs::NONE },
 };
-
-/// Which inputs enter the covariance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Covariance {
-    /// Means of batches.
-    BatchMean,
-    /// Every sample.
-    PerSample,
-}
 
 /// Settings of `igm`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,29 +109,6 @@ struct Turns {
     order: Vec<usize>,
     /// T of each layer of the head trained before; none in the first stage.
     matrices: Vec<Tensor>,
-}
-
-/// Adds a batch of inputs to their covariance.
-pub fn accumulate(covariance: &mut [Vec<f64>], batch: &[Vec<f64>], kind: Covariance) {
-    let mean = || (0..covariance.len()).map(|j| batch.iter().map(|x| x[j]).sum::<f64>() / batch.len() as f64).collect();
-    let rows = if kind == Covariance::BatchMean { vec![mean()] } else { batch.to_vec() };
-    for x in rows {
-        for (row, a) in covariance.iter_mut().zip(&x) {
-            row.iter_mut().zip(&x).for_each(|(sum, b)| *sum += a * b);
-        }
-    }
-}
-
-/// Eigenvalues of the covariance, and T.
-pub fn matrix(covariance: &[Vec<f64>], tau: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
-    let (values, vectors) = crate::eigen::symmetric(covariance);
-    let (low, high) = (values.first().copied().unwrap_or(0.), values.last().copied().unwrap_or(0.));
-    let keep = |s: &f64| if high > low { (-tau * (s - low) / (high - low)).exp() } else { 1. };
-    let kept: Vec<f64> = values.iter().map(keep).collect();
-    let n = covariance.len();
-    let entry = |i: usize, j: usize| (0..n).map(|k| kept[k] * vectors[k][i] * vectors[k][j]).sum();
-    let matrix = (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect();
-    (values, matrix)
 }
 
 /// Pairs of samples and the share of the first of each.
@@ -195,7 +166,19 @@ fn unimodal(net: &dyn Net, cx: &Step<'_>, m: usize, mix: Option<&Mix>) -> Result
 
 impl GradFn for Turns {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
-        let (mut report, m, params) = (Report::default(), self.active(cx.clock.epoch), cx.net.params());
+        let m = self.active(cx.clock.epoch);
+        match cx.batch.having(m)? {
+            None => self.stage(m, cx),
+            Some(own) if own.is_empty() => Ok(Default::default()),
+            Some(own) => self.stage(m, &mut Step { batch: &own, opt: &mut *cx.opt, ..*cx }),
+        }
+    }
+}
+
+impl Turns {
+    /// The gradient of modality m's encoder and head.
+    fn stage(&self, m: usize, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        let (mut report, params) = (Report::default(), cx.net.params());
         let mix = self.mix(cx)?;
         let (logits, loss) = unimodal(cx.net, cx, m, mix.as_ref())?;
         report.note("logits", &logits);
@@ -234,26 +217,8 @@ impl EpochWork for Turns {
         if epoch == 0 || !epoch.is_multiple_of(self.settings.stage_epochs) || self.settings.tau == 0. {
             return Ok(());
         }
-        let modality = self.active(epoch - 1);
-        let mut covariances: Vec<Vec<Vec<f64>>> = vec![];
-        cx.samples.each(Split::Train, &mut |batch| {
-            let mut pass = Pass::eval().keep();
-            cx.net.forward(batch, &mut pass)?;
-            let kept = pass.into_kept();
-            let layers = (0..).map_while(|layer| kept.raw(Site::HeadInput { modality, layer }));
-            for (layer, x) in layers.enumerate() {
-                let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-                if covariances.len() == layer {
-                    covariances.push(vec![vec![0.; rows[0].len()]; rows[0].len()]);
-                }
-                accumulate(&mut covariances[layer], &rows, self.settings.covariance);
-            }
-            Ok(())
-        })?;
-        let device = cx.net.params().iter().next().map_or(Device::Cpu, |(_, p)| p.var.device().clone());
-        let tensor =
-            |c: &Vec<Vec<f64>>| Ok(Tensor::new(matrix(c, self.settings.tau).1, &device)?.to_dtype(DType::F32)?);
-        self.matrices = covariances.iter().map(tensor).collect::<Result<_>>()?;
+        let Igm { tau, covariance, .. } = self.settings;
+        self.matrices = flat::matrices(cx, self.active(epoch - 1), tau, covariance)?;
         Ok(())
     }
 }
@@ -262,7 +227,7 @@ impl Infer for Turns {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
         let out = net.forward(batch, &mut Pass::eval())?;
         let p = out.unimodal.iter().map(aim_ops::softmax).collect::<candle_core::Result<Vec<_>>>()?;
-        Ok(Output { logits: (Tensor::stack(&p, 0)?.mean(0)? + 1e-30)?.log()?, ..out })
+        Ok(Output { logits: (present_mean(&p, batch)? + 1e-30)?.log()?, ..out })
     }
 }
 
@@ -278,30 +243,5 @@ impl Stateful for Turns {
             return Err(Error::invalid("state `T`", "has a gap", "resume with the state that was saved"));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn matrix_by_hand() {
-        // Eigenvalues 1 and 3: the second direction is damped by exp(-tau).
-        let (values, t) = matrix(&[vec![1., 0.], vec![0., 3.]], 0.4);
-        assert_eq!(values, [1., 3.]);
-        assert!((t[0][0] - 1.).abs() < 1e-12 && (t[1][1] - (-0.4f64).exp()).abs() < 1e-12 && t[0][1].abs() < 1e-12);
-        assert_eq!(matrix(&[vec![2., 0.], vec![0., 2.]], 0.4).1, [[1., 0.], [0., 1.]]);
-    }
-
-    #[test]
-    fn covariances_by_hand() {
-        let of = |kind| {
-            let mut sum = vec![vec![0.; 2]; 2];
-            accumulate(&mut sum, &[vec![1., 0.], vec![3., 2.]], kind);
-            sum
-        };
-        assert_eq!(of(Covariance::BatchMean), [[4., 2.], [2., 1.]]);
-        assert_eq!(of(Covariance::PerSample), [[10., 6.], [6., 4.]]);
     }
 }

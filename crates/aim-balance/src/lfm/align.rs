@@ -1,0 +1,94 @@
+//! Alignment of modalities: their predictions, or their features.
+
+use aim_core::{Output, Result};
+use candle_core::{D, DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::util::unit_rows;
+
+/// What is aligned, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Align {
+    /// Predictions by `KL(m || p)`.
+    #[default]
+    Reversed,
+    /// Predictions by `KL(p || m)`.
+    Js,
+    /// Features by a contrast between samples.
+    Contrastive,
+}
+
+impl Align {
+    /// The loss of a batch.
+    pub(super) fn loss(self, out: &Output, temperature: f64) -> Result<Tensor> {
+        match self {
+            Self::Contrastive => contrast(&out.features, temperature),
+            Self::Reversed | Self::Js => self.predictions(&out.unimodal),
+        }
+    }
+
+    fn predictions(self, unimodal: &[Tensor]) -> Result<Tensor> {
+        let log_p =
+            Tensor::stack(&unimodal.iter().map(aim_ops::log_softmax).collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        let p = log_p.exp()?;
+        let mean = p.mean_keepdim(0)?;
+        let log_mean = mean.log()?;
+        let divergence = match self {
+            Self::Js => (p * log_p.broadcast_sub(&log_mean)?)?,
+            _ => mean.broadcast_mul(&log_mean.broadcast_sub(&log_p)?)?,
+        };
+        // Sum over classes, mean over modalities and samples.
+        Ok(divergence.sum(D::Minus1)?.mean_all()?)
+    }
+}
+
+/// Mean over ordered pairs of modalities of the cross-entropy of finding one's own sample in the other modality.
+fn contrast(features: &[Tensor], temperature: f64) -> Result<Tensor> {
+    let units = features.iter().map(unit_rows).collect::<candle_core::Result<Vec<_>>>()?;
+    let mut pairs = vec![];
+    for (a, x) in units.iter().enumerate() {
+        for y in units.iter().enumerate().filter(|(b, _)| *b != a).map(|(_, y)| y) {
+            let scores = (x.matmul(&y.t()?)? / temperature)?;
+            let own = Tensor::eye(scores.dim(0)?, DType::F32, scores.device())?;
+            pairs.push((aim_ops::log_softmax(&scores)? * own)?.sum(D::Minus1)?.mean_all()?.neg()?);
+        }
+    }
+    Ok(Tensor::stack(&pairs, 0)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::number;
+    use candle_core::Device;
+
+    fn tensors<const N: usize>(values: [[[f32; 2]; 2]; N]) -> Vec<Tensor> {
+        values.iter().map(|v| Tensor::new(v, &Device::Cpu).unwrap()).collect()
+    }
+
+    #[test]
+    fn predictions_by_hand() {
+        // p = (1/2, 1/2) and (3/4, 1/4) for both samples: m = (5/8, 3/8).
+        let ln3 = 3f32.ln();
+        let unimodal = tensors([[[0., 0.], [1., 1.]], [[ln3, 0.], [0., -ln3]]]);
+        let (p, m) = ([[0.5, 0.5], [0.75, 0.25f64]], [0.625, 0.375f64]);
+        let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+            p.iter().map(|p| p.iter().zip(m).map(|(p, m)| f(*p, m)).sum::<f64>()).sum::<f64>() / 2.
+        };
+        let found = |align: Align| number(&align.predictions(&unimodal).unwrap()).unwrap();
+        assert!((found(Align::Reversed) - sum(&|p, m| m * (m / p).ln())).abs() < 1e-6);
+        assert!((found(Align::Js) - sum(&|p, m| p * (p / m).ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn contrast_by_hand() {
+        // Cosines of a's samples (rows) with b's (columns): 1, 0 and 0.6, 0.8.
+        let features = tensors([[[2., 0.], [3., 4.]], [[5., 0.], [0., 1.]]]);
+        let (s, t) = ([[1., 0.], [0.6, 0.8f64]], 0.5);
+        let one = |own: f64, other: f64| -(own / t) + ((own / t).exp() + (other / t).exp()).ln();
+        let rows = (one(s[0][0], s[0][1]) + one(s[1][1], s[1][0])) / 2.;
+        let columns = (one(s[0][0], s[1][0]) + one(s[1][1], s[0][1])) / 2.;
+        assert!((number(&contrast(&features, t).unwrap()).unwrap() - (rows + columns) / 2.).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,210 @@
+//! LFM: Learning to close the modality gap (Yang et al., NeurIPS 2024): classification and an alignment of the modalities,
+//! weighted by a schedule or by learnt weights.
+//!
+//! ```text
+//! L = 2 (a0 CE(fused) + a1 ALIGN),  a1 = 1 - a0
+//! weights: schedule   a0(e) = a polynomial of degree 5 in the epoch, or a constant
+//!          learnt     before each epoch but the first:  theta' = theta - lr grad L(theta),
+//!                     a0 <- a0 + weight_lr <grad CE(theta'), grad CE(theta) - grad ALIGN(theta)>,  within 0.05 and 0.95
+//! p_u = softmax(unimodal_u),  m = mean of p_u
+//! ALIGN = 1/M sum of KL(m || p_u)    align: reversed, as released
+//!         1/M sum of KL(p_u || m)    align: js (Jensen-Shannon)
+//!         mean over pairs of CE(cosines of features / temperature, own sample)    align: contrastive
+//! ```
+//! The polynomial is the released code's: a fit to one learned run. It covers 200 epochs: runs much shorter stay at its start,
+//! 0.2. The learnt weight follows the gradient of the loss one step ahead, with respect to the weight; what the step's rate
+//! would multiply it by is part of `weight_lr`, which is halved every 20 epochs. The gradient flows through both sides of KL.
+
+mod align;
+
+use aim_core::{
+    Batch, EpochStart, EpochWork, Error, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split,
+    State, Stateful, View,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub use align::Align;
+
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::cross_entropy;
+use crate::stack::Built;
+
+/// Card of [`Lfm`].
+pub static ABOUT: About = About {
+    name: "lfm",
+    title: "LFM",
+    idea: "classify and align the modalities, by weights of a schedule or learnt ones",
+    paper: "Yang et al., NeurIPS 2024; schedule of the released code",
+    cost: "1 forward and 1 backward pass, as joint training; learnt weights: 3 forward and backward passes over the \
+    validation split an epoch",
+    departs: &[
+        "Predictions are aligned, as released; the paper's alignment is a contrastive loss on features, whose form we \
+        could not read: `align: contrastive` is the usual one between pairs of modalities of equal width.",
+        "The weights follow the released polynomial of the epoch, kept within 0 and 1; `weights: learnt` learns them on \
+        two levels, as the paper is said to.",
+        "The learnt weight follows the whole gradient on the validation split; the released code takes the mean over one \
+        tensor of a product of second derivatives on 8 samples, by which it hardly moves.",
+        "Fused logits are those of the network's fusion; the released network averages two heads, which is `fusion: \
+        mean`.",
+    ],
+    settings: &[
+        Setting::new("weights", "schedule", "schedule | learnt", "how they change", "released code"),
+        Setting::new(
+            "a0",
+            "the schedule, or 0.05",
+            "0 to 1",
+            "weight of the classification: constant, or where learning starts",
+            "released code",
+        ),
+        Setting::new("weight_lr", "0.1", "0 to 100", "rate of the learnt weight; 0 keeps it", "ours"),
+        Setting::new(
+            "align",
+            "reversed",
+            "reversed | js | contrastive",
+            "predictions by KL from their mean, as released, or to it | features",
+            "released code",
+        ),
+        Setting::new("temperature", "0.1", "above 0", "of contrastive alignment", "ours"),
+    ],
+    needs: Needs { unimodal: true, ..Needs::NONE },
+};
+
+/// How the weights change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// By the epoch, or not at all.
+    Schedule,
+    /// Learnt on the validation split.
+    Learnt,
+}
+
+/// Settings of `lfm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lfm {
+    /// How the weights change.
+    pub weights: Weights,
+    /// Weight of the classification, or its start.
+    pub a0: Option<f64>,
+    /// Rate of the learnt weight.
+    pub weight_lr: f64,
+    /// What is aligned.
+    pub align: Align,
+    /// Temperature of contrastive alignment.
+    pub temperature: f64,
+}
+
+impl Default for Lfm {
+    fn default() -> Self {
+        Self { weights: Weights::Schedule, a0: None, weight_lr: 0.1, align: Align::default(), temperature: 0.1 }
+    }
+}
+
+impl Settings for Lfm {
+    fn check(&self) -> Result<()> {
+        within("a0", self.a0.unwrap_or(0.), 0., 1.)?;
+        within("weight_lr", self.weight_lr, 0., 100.)?;
+        within("temperature", self.temperature, f64::MIN_POSITIVE, f64::MAX)
+    }
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        if self.align == Align::Contrastive && net.widths.iter().any(|width| *width != net.widths[0]) {
+            let problem = format!("compares features of widths {:?}", net.widths);
+            return Err(Error::invalid(
+                "method.align",
+                problem,
+                "give the encoders equal widths, or align predictions",
+            ));
+        }
+        let learnt = self.a0.unwrap_or(0.05);
+        Ok(Built::objective(Weighted { settings: self, learnt }))
+    }
+}
+
+struct Weighted {
+    settings: Lfm,
+    /// The learnt weight of the classification.
+    learnt: f64,
+}
+
+/// Weight of the classification in an epoch, kept within [0, 1] where the fit runs out.
+fn schedule(epoch: usize) -> f64 {
+    let fit = [0.204623704, 3.35472727e-3, 1.22989557e-4, -2.92947416e-6, 2.23835486e-8, -5.39717505e-11];
+    fit.iter().rev().fold(0., |sum, c| sum * epoch as f64 + c).clamp(0., 1.)
+}
+
+impl Objective for Weighted {
+    fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
+        let Lfm { weights, a0, align, temperature, .. } = self.settings;
+        let a0 = match weights {
+            Weights::Schedule => a0.unwrap_or_else(|| schedule(seen.clock.epoch)),
+            Weights::Learnt => self.learnt,
+        };
+        report.scalar("a0", a0)?;
+        Ok(vec![
+            Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?).times(2. * a0),
+            Loss::new("loss.align", align.loss(seen.out, temperature)?).times(2. * (1. - a0)),
+        ])
+    }
+}
+
+/// Mean gradient over the validation split of a loss, as a pass with `view` finds it.
+fn gradient(cx: &EpochStart<'_>, view: &View, loss: impl Fn(&Output, &Batch) -> Result<Tensor>) -> Result<Grads> {
+    let (mut samples, mut sum) = (0, Grads::default());
+    cx.samples.each(Split::Validation, &mut |batch| {
+        let out = cx.net.forward(batch, &mut Pass::eval().view(view))?;
+        samples += batch.len();
+        sum.add_scaled(&Grads::of(&loss(&out, batch)?, cx.net.params())?, batch.len() as f64)
+    })?;
+    sum.scaled(1. / samples.max(1) as f64)
+}
+
+impl EpochWork for Weighted {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        let Lfm { weights, weight_lr, align, temperature, .. } = self.settings;
+        if weights == Weights::Schedule || cx.clock.epoch == 0 {
+            return Ok(());
+        }
+        let classify = |out: &Output, batch: &Batch| cross_entropy(&out.logits, batch);
+        let (here, params) = (View::new(), cx.net.params());
+        let now = gradient(cx, &here, classify)?;
+        let align = gradient(cx, &here, |out, _| align.loss(out, temperature))?;
+        let mut step = now.scaled(2. * self.learnt)?;
+        step.add_scaled(&align, 2. * (1. - self.learnt))?;
+        let mut ahead = View::new();
+        for (name, grad) in step.scaled(cx.opt.lr())?.iter() {
+            if let Some(param) = params.get(name) {
+                ahead.insert(name.clone(), (param.var.as_tensor() - grad)?);
+            }
+        }
+        let ahead = gradient(cx, &ahead, classify)?;
+        let rate = weight_lr * 0.5f64.powi((cx.clock.epoch / 20) as i32);
+        self.learnt = (self.learnt + rate * (ahead.dot(&now)? - ahead.dot(&align)?)).clamp(0.05, 0.95);
+        Ok(())
+    }
+}
+
+impl Stateful for Weighted {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put("a0", &[self.learnt])?;
+        Ok(state)
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.learnt = state.number("a0")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedule_by_hand() {
+        assert_eq!(schedule(0), 0.204623704);
+        let one = 0.204623704 + 3.35472727e-3 + 1.22989557e-4 - 2.92947416e-6 + 2.23835486e-8 - 5.39717505e-11;
+        assert!((schedule(1) - one).abs() < 1e-15);
+    }
+}
