@@ -89,7 +89,7 @@ fn encoders_of_any_kind_meet() {
 #[test]
 fn the_table_of_the_field_holds_every_method() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/field.yaml"));
-    let tables = load_tables(path, Scale::Normal).unwrap();
+    let tables = load_tables(path, Scale::Normal, &[]).unwrap();
     assert_eq!(tables.len(), 5);
     let sections = |t: &TableConfig| t.rows.iter().map(|r| serde_yaml::to_string(&r.config.method).unwrap()).collect();
     let here: Vec<String> = tables.iter().flat_map(|t| -> Vec<String> { sections(t) }).collect();

@@ -131,7 +131,7 @@ fn a_choice_that_is_stored_needs_no_runs_and_another_search_is_made() {
 fn tables_of_the_repository_have_their_reference_rows() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
     for file in fs::read_dir(configs).unwrap() {
-        for table in load_tables(&file.unwrap().path(), Scale::Normal).unwrap() {
+        for table in load_tables(&file.unwrap().path(), Scale::Normal, &[]).unwrap() {
             let methods: Vec<String> = table.rows.iter().map(|row| row.config.method_name()).collect();
             let encoders = table.rows[0].config.model.encoders.len();
             assert_eq!(methods.iter().filter(|m| *m == "unimodal").count(), encoders, "{}", table.name);

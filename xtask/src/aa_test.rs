@@ -35,7 +35,8 @@ impl AaTest {
         {
             return Err(Error::invalid(*flag, "is 0", "use a number of at least 1"));
         }
-        let rates = aa_test(AaPlan { pairs, seeds, samples, seed }, &stop_on_interrupt()?)?;
+        let stop = stop_on_interrupt()?;
+        let rates = aa_test(AaPlan { pairs, seeds, samples, seed }, &stop)?;
         let table = rates.table()?;
         print(&if self.markdown { table.to_markdown() } else { table.to_plain() })?;
         Ok(if rates.hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
