@@ -10,7 +10,7 @@ use crate::{Error, Result, check};
 ///
 /// ```
 /// let interval = aim_stats::interval::share_interval(20, 400, 0.95)?;
-/// assert!((interval.low - 0.03082).abs() < 1e-5 && (interval.high - 0.07617).abs() < 1e-5);
+/// assert!((interval.low - 0.03081).abs() < 1e-5 && (interval.high - 0.07617).abs() < 1e-5);
 /// # Ok::<(), aim_stats::Error>(())
 /// ```
 pub fn share_interval(found: usize, of: usize, level: f64) -> Result<Interval> {
