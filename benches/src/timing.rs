@@ -83,8 +83,11 @@ mod tests {
     #[test]
     fn turns_alternate() {
         let calls = std::cell::RefCell::new(vec![]);
-        let call = |name: char| calls.borrow_mut().push(name);
-        Timing::of_turns(1, 2, || Ok(call('f')), || Ok(call('g'))).unwrap();
+        let call = |name: char| {
+            calls.borrow_mut().push(name);
+            Ok(())
+        };
+        Timing::of_turns(1, 2, || call('f'), || call('g')).unwrap();
         assert_eq!(calls.take(), ['f', 'g', 'f', 'g', 'f', 'g']);
     }
 
