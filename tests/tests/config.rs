@@ -165,6 +165,7 @@ fn the_schema_refuses_what_the_program_refuses() {
         ("method: {name: joint}", "method: {name: aim, alpa: 1}"),
         ("method: {name: joint}", "method: {name: aim, alpha: high}"),
         ("method: {name: joint}", "method: {name: aim, scope: every}"),
+        ("method: {name: joint}", "method: {name: opm, p_exe: 1.5}"),
         ("method: {name: joint}", "method: [opm, {ogm-ge: {alpa: 0.3}}]"),
         ("method: {name: joint}", "method: joint, model: {fusion: concatt}"),
         ("method: {name: joint}", "method: joint, model: {fusion: {memory: {hiden: 8}}}"),

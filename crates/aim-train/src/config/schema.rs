@@ -1,7 +1,7 @@
 //! The JSON Schema of configuration files, for editors. What serde reads is described by its types; methods and data sets by
 //! their cards, with the types of their defaults.
 
-use aim_balance::Setting;
+use aim_balance::{Range, Setting};
 use aim_core::{Error, Result};
 use aim_data::SettingCard;
 use aim_fusion::ModelConfig;
@@ -142,18 +142,22 @@ fn described(about: String, kind: Value) -> Value {
     Value::Object(map)
 }
 
-/// What a card's words for a range and the type of a default allow: `a | b`, `0 to 1`, or any value of that type.
+/// What a card's words for a range and the type of a default allow: some values, numbers between two ends, or any value of
+/// that type.
 fn kind(default: &Value, range: &str) -> Value {
-    let words: Vec<Value> = range.split(" | ").map(word).collect();
-    if words.len() > 1 {
-        return json!({"enum": words});
-    }
-    let ends = range.split_once(" to ").map(|(low, high)| (word(low), word(high)));
-    let kind = match (default, ends) {
-        (Value::Number(n), _) if n.is_u64() || n.is_i64() => "integer",
-        (Value::Number(_), _) => "number",
-        (_, Some((Value::Number(_), Value::Number(_)))) => "number",
+    let kind = match (default, Range::of(range)) {
         (Value::Bool(_), _) => "boolean",
+        (_, Range::Choice(values)) => return json!({"enum": values}),
+        (Value::Number(_) | Value::Null | Value::String(_), Range::Number(low, high)) => {
+            let kind = if default.is_i64() || default.is_u64() { "integer" } else { "number" };
+            let mut kind = json!({"type": kind, "minimum": low});
+            if high < f64::MAX {
+                kind["maximum"] = json!(high);
+            }
+            return kind;
+        }
+        (Value::Number(n), _) if n.is_i64() || n.is_u64() => "integer",
+        (Value::Number(_), _) => "number",
         (Value::String(_), _) => "string",
         (Value::Array(_), _) => "array",
         (Value::Null | Value::Object(_), _) => return json!({}),
