@@ -16,7 +16,7 @@ use super::{
     results::RunResults,
 };
 use crate::{
-    config::{Row, RunConfig, TableConfig, Trial},
+    config::{Row, RunConfig, TableConfig, Trial, text},
     metrics::statistics,
     run::{Outcome, write_atomically},
 };
@@ -112,7 +112,6 @@ impl Choice {
     /// What was chosen, in words.
     pub fn words(&self) -> String {
         let Tried { settings, mean, .. } = &self.trials[self.chosen];
-        let text = |value: &Value| serde_json::to_string(value).unwrap_or_default().replace('"', "");
         let mut settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} {}", text(value))).collect();
         if settings.is_empty() {
             settings.push("as written".into());
