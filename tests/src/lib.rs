@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod course;
+mod small;
 mod world;
 
 use std::{
@@ -21,6 +22,7 @@ use aim_train::{
 use candle_core::{Device, Tensor};
 
 pub use course::{Course, Position};
+pub use small::{One, small};
 pub use world::{World, fusion};
 
 /// Modalities of [`write_bundle`]: the first is easy, the last hard.

@@ -1,11 +1,8 @@
 //! Methods that bring a fusion of their own: what stays joint training on that fusion, and what does not.
 
-use aim_core::{
-    Batch, Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Samples, Split, Stateless, Step,
-};
-use aim_fusion::LateFusion;
-use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_table, split, write_bundle, write_split};
-use candle_core::{Device, Tensor};
+use aim_core::{Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Stateless, Step};
+use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_table, small, split, write_bundle, write_split};
+use candle_core::Device;
 
 /// Runs rows of (name, method, fusion) on three modalities and gives the bits of each.
 fn runs(rows: &[(&str, &str, &str)]) -> Vec<Vec<Vec<u8>>> {
@@ -48,34 +45,9 @@ impl Optim for Recorder {
     fn set_lr(&mut self, _: f64) {}
 }
 
-struct One(Batch);
-
-impl Samples for One {
-    fn each(&self, _: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        visit(&self.0)
-    }
-    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.each(split, visit)
-    }
-}
-
-/// A network of three small MLPs and a batch for it.
-fn small(fusion: &str) -> (LateFusion, One) {
-    let encoder = |name: &&str| format!("{name}: {{name: mlp, widths: [4]}}");
-    let encoders = MODALITIES.iter().map(encoder).collect::<Vec<_>>().join(", ");
-    let model = serde_yaml::from_str(&format!("{{encoders: {{{encoders}}}, fusion: {fusion}}}")).unwrap();
-    let shapes = MODALITIES.map(|name| (name.to_owned(), vec![3]));
-    // With most other seeds no modality adds anything to chance, and all shares are equal.
-    let net = LateFusion::new(&model, &shapes, 3, 1, &Device::Cpu).unwrap();
-    let mut rng = Rng::keyed(0, "batch");
-    let inputs = MODALITIES.map(|_| rng.normal_tensor(&[40, 3], 1., &Device::Cpu).unwrap()).to_vec();
-    let labels: Vec<u32> = (0..40).map(|i| i % 3).collect();
-    (net, One(Batch::new(inputs, Tensor::new(labels, &Device::Cpu).unwrap()).unwrap()))
-}
-
 #[test]
 fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shares() {
-    let (net, samples) = small("{memory: {hidden: 4}}");
+    let (net, samples) = small("fusion: {memory: {hidden: 4}}");
     let mut method = aim_balance::build(&"equilibrium".into(), net.spec()).unwrap();
     let (mut opt, order) = (Recorder::default(), || net.params().buffer(ORDER).unwrap().to_vec1::<u32>().unwrap());
     for epoch in 0..2 {
