@@ -101,3 +101,16 @@ fn dropout_keeps_the_mean_and_depends_on_seed_and_index_only() {
     check_gradients(&[random(&[30], 2)], 0.5, 1e-4, |t| dropout(&t[0], 0.5, 3));
     assert!(dropout(&x, 1., 0).is_err());
 }
+
+#[test]
+fn dropout_decides_for_each_element_by_itself() {
+    let kept: Vec<bool> = values(&dropout(&random(&[1 << 16], 1).ones_like().unwrap(), 0.5, 7).unwrap())
+        .iter()
+        .map(|v| *v != 0.)
+        .collect();
+    // Elements that share a word of mask bits, neighbours among them, and those of neighbouring words.
+    for lag in [1, 2, 31, 32] {
+        let alike = kept.iter().zip(&kept[lag..]).filter(|(a, b)| a == b).count() as f64 / (kept.len() - lag) as f64;
+        assert!((alike - 0.5).abs() < 0.01, "{alike} alike at {lag}");
+    }
+}

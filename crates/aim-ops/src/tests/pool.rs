@@ -33,6 +33,21 @@ fn ties_give_their_gradient_to_the_first_maximum() {
 }
 
 #[test]
+fn nan_is_the_maximum_of_every_window_that_sees_it() {
+    // Wider than a vector, and followed by larger numbers.
+    let (height, width, row, col) = (5, 40, 2, 17);
+    let mut x: Vec<f32> = (0..height * width).map(|i| i as f32).collect();
+    x[row * width + col] = f32::NAN;
+    let x = Tensor::from_vec(x, (1, 1, height, width), &Device::Cpu).unwrap();
+    let y = values(&max_pool2d(&x, Pool2d { kernel: 2, stride: 1, padding: 0 }).unwrap());
+    for (i, y) in y.iter().enumerate() {
+        let (r, c) = (i / (width - 1), i % (width - 1));
+        let sees = (row - 1..=row).contains(&r) && (col - 1..=col).contains(&c);
+        assert_eq!(y.is_nan(), sees, "window at ({r}, {c}) is {y}");
+    }
+}
+
+#[test]
 fn softmaxes_have_right_gradients() {
     let x = random(&[3, 4, 7], 1);
     check_gradients(std::slice::from_ref(&x), 1e-2, 1e-2, |t| softmax(&t[0]));
