@@ -3,7 +3,8 @@
 //! ```text
 //! F(S)  = logits with zero INPUT for the modalities outside S, F(none) = 0
 //! phi_m = Shapley value of F;  sum over m of phi_m = F(all);  L = CE(F(all))
-//! s_m   = batch mean of CE(phi_m), probabilities at least 1e-8;   r_m = exp(mean of the others' s - s_m)         (ahead > 1)
+//! s_m   = batch mean of CE(phi_m), probabilities at least 1e-8
+//! r_m   = exp(mean of the others' s - s_m)         (ahead > 1)
 //! tau_m = the same from running means S_m before this batch;  S_m <- S_m (t-1)/t + s_m/t
 //! k_m   = exp(alpha min(tau_m - r_m, cap));   dL/dphi_m is multiplied by k_m
 //! if the largest entry of the head's gradient exceeds clip_threshold, all gradients are clipped to norm 1

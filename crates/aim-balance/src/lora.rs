@@ -3,8 +3,8 @@
 //! ```text
 //! before: each modality alone: W, and a head
 //! then:   W + scale B A with W frozen (biases and norm layers too, their statistics unless they are to follow the joint
-//!         part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the modalities alone, so that the run begins at their
-//!         ensemble
+//!         part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the
+//!         modalities alone, so that the run begins at their ensemble
 //! ```
 //! Rank and scale are the encoder's settings.
 

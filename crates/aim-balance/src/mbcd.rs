@@ -9,7 +9,8 @@
 //! ```
 //! The gradient of the fused terms is taken at theta' and applied to theta (first order); the exact form needs second
 //! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm is
-//! the network's (`model.feature_norm`) or has no weights. No code was public: alpha, beta and lambda are ours. Masks are drawn for the batch or for each sample.
+//! the network's (`model.feature_norm`) or has no weights. No code was public: alpha, beta and lambda are ours. Masks are drawn
+//! for the batch or for each sample.
 
 use std::{collections::BTreeMap, sync::Arc};
 

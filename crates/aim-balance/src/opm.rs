@@ -8,8 +8,9 @@
 //!                                 samples without any modality take no part
 //! ```
 //! `q` comes from the same batch, as in the official code; the paper's algorithm takes that of the batch before (`ratio:
-//! previous`; the first batch after warm-up then drops nothing). Unimodal logits are those of the undropped features, so `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of
-//! the official script (0.5, 0.5, 0.7, six epochs of warm-up). No dropping in evaluation.
+//! previous`; the first batch after warm-up then drops nothing). Unimodal logits are those of the undropped features, so that
+//! `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of the official script (0.5, 0.5, 0.7, six epochs
+//! of warm-up). No dropping in evaluation.
 
 use aim_core::{Fuse, Fused, Idle, NetSpec, Output, Pass, Plain, Report, Result, State, Stateful, Step};
 use candle_core::{DType, Tensor};

@@ -7,9 +7,9 @@
 //! Gradients flow from one operation of this crate to the next without the zeros that candle's backward pass adds each of them
 //! to; [`backward`] spares those of the variables as well. [`Tensor::backward`](candle_core::Tensor::backward) gives the same.
 //!
-//! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run
-//! time), [`unit_rows`] excepted. For one instruction set, results are the same bits for every run and every number of threads. On other devices the
-//! operations are compositions of candle's own.
+//! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run time), [`unit_rows`] excepted.
+//! For one instruction set, results are the same bits for every run and every number of threads. On other devices the operations
+//! are compositions of candle's own.
 //!
 //! ```
 //! use aim_ops::{Conv2d, conv2d, relu};

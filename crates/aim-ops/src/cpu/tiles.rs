@@ -26,7 +26,7 @@ pub(crate) struct Lane(pub(crate) [f32; LANES]);
 impl Lane {
     pub(crate) const ZERO: Self = Self([0.; LANES]);
 
-    /// The first values of a slice; zeros where it is too short.
+    /// The first values of a slice; zeros if it is too short.
     #[inline(always)]
     pub(crate) fn load(from: &[f32]) -> Self {
         match from.first_chunk() {

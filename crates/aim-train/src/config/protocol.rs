@@ -35,9 +35,9 @@ impl Protocol {
     pub fn warning(self) -> Option<&'static str> {
         (self == Self::BalanceBench).then_some(
             "Protocol `balancebench`, NOT clean: the test split stands in for the validation split and so chooses the epoch \
-             whose accuracy on it is reported, and what a search tries; the last incomplete batch is left out, in every epoch of training and of the \
-             test split, whose remaining samples are never scored; published tables made like this show one seed. For \
-             comparison with such tables only.",
+             whose accuracy on it is reported, and what a search chooses; the last incomplete batch is left out, in every epoch \
+             of training and of the test split, whose remaining samples are never scored; published tables made like this \
+             show one seed. For comparison with such tables only.",
         )
     }
 
