@@ -1,5 +1,7 @@
 //! What this machine can do at most, and what this process has used of it.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
 use std::{hint::black_box, time::Duration};
 
 use aim_core::Result;
@@ -64,34 +66,34 @@ fn multiply_add() -> usize {
             return unsafe { avx2() };
         }
     }
-    chains::<4>(|x, a, b| x * a + b)
+    chains(|x| [x; 4], |x, a, b| std::array::from_fn(|i| x[i] * a[i] + b[i]))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn avx512() -> usize {
-    chains::<16>(f32::mul_add)
+    chains(|x| _mm512_set1_ps(x), |x, a, b| _mm512_fmadd_ps(x, a, b))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2() -> usize {
-    chains::<8>(f32::mul_add)
+    chains(|x| _mm256_set1_ps(x), |x, a, b| _mm256_fmadd_ps(x, a, b))
 }
 
 /// Twelve sums of vectors that do not wait for each other: enough to hide an addition's latency, few enough for the registers.
 #[inline(always)]
-fn chains<const LANES: usize>(step: impl Fn(f32, f32, f32) -> f32) -> usize {
+fn chains<V: Copy>(splat: impl Fn(f32) -> V, step: impl Fn(V, V, V) -> V) -> usize {
     const ROUNDS: usize = 1 << 20;
-    let mut sums = [[1f32; LANES]; 12];
-    let (a, b) = (black_box(0.999), black_box(0.001));
+    let (a, b) = (splat(black_box(0.999)), splat(black_box(0.001)));
+    let mut sums = [splat(1.); 12];
     for _ in 0..ROUNDS {
         for sum in &mut sums {
-            sum.iter_mut().for_each(|x| *x = step(*x, a, b));
+            *sum = step(*sum, a, b);
         }
     }
     black_box(sums);
-    2 * ROUNDS * sums.len() * LANES
+    2 * ROUNDS * sums.len() * size_of::<V>() / size_of::<f32>()
 }
 
 /// Most memory that this process has held at a time, in MiB; `None` where the system does not say.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub(crate) const KC: usize = 256;
 
 /// Most rows of a tile of any instruction set.
-const MAX_ROWS: usize = 14;
+const MAX_ROWS: usize = 8;
 
 /// One call's operands. Rows of `B` and `C` must be readable (and writable) for `nv` whole vectors.
 #[derive(Clone, Copy)]
@@ -60,35 +60,51 @@ impl Isa {
 macro_rules! kernels {
     ($vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr, $add:expr,
      $rows:literal [$($mr:literal)*] $(, $feature:literal)?) => {
+        /// Takes `UNROLL` elements of every sum. A function, as a closure is not inlined into large tiles, whose sums would
+        /// then be kept in memory.
+        ///
+        /// # Safety
+        /// As [`tile`].
+        #[inline(always)]
+        unsafe fn step<const MR: usize, const NV: usize, const UNROLL: usize>(
+            acc: &mut [[$vector; NV]; MR],
+            rows: &mut [*const f32; MAX_ROWS.div_ceil(3)],
+            b: &mut *const f32,
+            lda: usize,
+        ) {
+            const LANES: usize = size_of::<$vector>() / 4;
+            for u in 0..UNROLL {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let b: [$vector; NV] = std::array::from_fn(|n| $load(b.add((u * NV + n) * LANES)));
+                    for (m, row) in acc.iter_mut().enumerate() {
+                        let a = $splat(*rows[m / 3].add(m % 3 * lda + u));
+                        for (v, b) in row.iter_mut().zip(b) {
+                            *v = $fma(a, b, *v);
+                        }
+                    }
+                }
+            }
+            *rows = rows.map(|row| row.wrapping_add(UNROLL));
+            *b = b.wrapping_add(UNROLL * NV * LANES);
+        }
+
         $(#[target_feature(enable = $feature)])?
         unsafe fn tile<const MR: usize, const NV: usize>(t: Tile) {
             const LANES: usize = size_of::<$vector>() / 4;
             /// Elements of a sum between two tests of the loop, whose cost shows otherwise.
             const UNROLL: usize = 4;
             let mut acc = [[$zero; NV]; MR];
+            // Every third row has a pointer; the two after it are one and two steps further.
+            let mut rows: [_; MAX_ROWS.div_ceil(3)] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.lda));
+            let mut b = t.b;
             // SAFETY: all accesses stay within the extents that the caller vouches for.
             unsafe {
-                // Every third row has a pointer; the two after it are one and two steps further.
-                let mut rows: [_; MAX_ROWS.div_ceil(3)] = std::array::from_fn(|i| t.a.wrapping_add(3 * i * t.lda));
-                let mut b = t.b;
-                let mut step = |unroll: usize| {
-                    for u in 0..unroll {
-                        let b: [$vector; NV] = std::array::from_fn(|n| $load(b.add((u * NV + n) * LANES)));
-                        for (m, row) in acc.iter_mut().enumerate() {
-                            let a = $splat(*rows[m / 3].add(m % 3 * t.lda + u));
-                            for (v, b) in row.iter_mut().zip(b) {
-                                *v = $fma(a, b, *v);
-                            }
-                        }
-                    }
-                    rows = rows.map(|row| row.wrapping_add(unroll));
-                    b = b.add(unroll * NV * LANES);
-                };
                 for _ in 0..t.k / UNROLL {
-                    step(UNROLL);
+                    step::<MR, NV, UNROLL>(&mut acc, &mut rows, &mut b, t.lda);
                 }
                 for _ in 0..t.k % UNROLL {
-                    step(1);
+                    step::<MR, NV, 1>(&mut acc, &mut rows, &mut b, t.lda);
                 }
                 for (m, row) in acc.iter().enumerate() {
                     for (n, v) in row.iter().enumerate() {
@@ -121,7 +137,7 @@ mod avx512 {
     use super::{Isa, MAX_ROWS, Tile};
 
     kernels!(__m512, _mm512_setzero_ps(), _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
-        _mm512_add_ps, 14 [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f");
+        _mm512_add_ps, 8 [1 2 3 4 5 6 7 8], "avx512f");
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -93,12 +93,14 @@ fn copy_image(image: &[f32], frame: Frame, spans: &[Span], stride: usize, row: u
     let Frame { image: [h, w], before: [top, _], size: [rows, _] } = frame;
     for (r, out) in out.chunks_exact_mut(row).take(rows).enumerate() {
         let Some(r) = r.checked_add_signed(-top).filter(|r| *r < h) else { continue };
-        let image = &image[r * w..][..w];
+        // What lies behind the row may be read along, but is not kept.
+        let image = &image[r * w..];
         for Span { from, to, len } in spans {
             let (out, image) = (&mut out[*to..][..*len], &image[*from..]);
             match stride {
                 1 => out.copy_from_slice(&image[..*len]),
                 2 => every_second(image, out),
+                4 => every_fourth(image, out),
                 _ => out.iter_mut().zip(image.iter().step_by(stride)).for_each(|(o, v)| *o = *v),
             }
         }
@@ -122,25 +124,70 @@ pub(crate) fn every_second(from: &[f32], out: &mut [f32]) {
     }
 }
 
+/// `out[i] = from[4 * i]`.
+#[inline(always)]
+fn every_fourth(from: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::every_fourth(from, out) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for i in done..out.len() {
+        out[i] = from[4 * i];
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::*;
 
-    /// Eight elements at a time, as long as both sides hold them; says how many there were. (The compiler makes single
-    /// moves of the plain loop.)
+    /// Elements 0, 2, ... of sixteen.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn second(a: __m256, b: __m256) -> __m256 {
+        let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+        _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
+    }
+
+    /// The first values of `from`, as many as `to` has places for.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn store(to: &mut [f32], from: __m256) {
+        let index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(to.len() as i32), index);
+        // SAFETY: what `to` has no place for is not stored.
+        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), there, from) }
+    }
+
+    /// Eight elements at a time, as long as `from` holds what lies between them; says how many there were. (The compiler makes
+    /// single moves of the plain loop.)
     #[target_feature(enable = "avx2")]
     #[inline]
     pub(super) fn every_second(from: &[f32], out: &mut [f32]) -> usize {
-        let (pairs, whole) = (from.as_chunks::<16>().0, out.as_chunks_mut::<8>().0);
-        for (pairs, out) in pairs.iter().zip(&mut *whole) {
-            // SAFETY: sixteen elements are read and eight are written.
-            unsafe {
-                let (a, b) = (_mm256_loadu_ps(pairs.as_ptr()), _mm256_loadu_ps(pairs.as_ptr().add(8)));
-                let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
-                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed)));
-            }
+        let parts = from.as_chunks::<16>().0;
+        for (part, out) in parts.iter().zip(out.chunks_mut(8)) {
+            // SAFETY: sixteen elements are there.
+            let at = |i| unsafe { _mm256_loadu_ps(part.as_ptr().add(i)) };
+            store(out, second(at(0), at(8)));
         }
-        8 * pairs.len().min(whole.len())
+        (8 * parts.len()).min(out.len())
+    }
+
+    /// As [`every_second`].
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn every_fourth(from: &[f32], out: &mut [f32]) -> usize {
+        let parts = from.as_chunks::<32>().0;
+        for (part, out) in parts.iter().zip(out.chunks_mut(8)) {
+            // SAFETY: 32 elements are there.
+            let at = |i| unsafe { _mm256_loadu_ps(part.as_ptr().add(i)) };
+            store(out, second(second(at(0), at(8)), second(at(16), at(24))));
+        }
+        (8 * parts.len()).min(out.len())
     }
 }
 

@@ -6,8 +6,13 @@
 ///
 /// A closure given to a function with `target_feature` is compiled for the instruction set only if the compiler sees fit to
 /// inline it, which it does not if it is long. The body of a kernel always is; what it calls should be short or `#[inline(always)]`.
+///
+/// `narrow` leaves AVX-512 out: of small arrays of vectors the compiler makes gathers and scatters there.
 macro_rules! kernel {
+    (narrow $($function:tt)*) => { kernel! { @false $($function)* } };
+    ($(#[$meta:meta])* $vis:vis fn $($function:tt)*) => { kernel! { @true $(#[$meta])* $vis fn $($function)* } };
     (
+        @$wide:literal
         $(#[$meta:meta])*
         $vis:vis fn $name:ident $(<const $n:ident: usize, $f:ident: $bound:path>)? (
             $($arg:ident: $ty:ty),* $(,)?
@@ -28,7 +33,7 @@ macro_rules! kernel {
                 fn avx2 $(<const $n: usize, $f: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
                     plain($($arg),*)
                 }
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                if $wide && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
                     // SAFETY: the processor has the instruction set.
                     return unsafe { avx512($($arg),*) };
                 }

@@ -44,6 +44,12 @@ const GROUP: usize = 1 << 15;
 /// Most output channels of a task.
 const ROWS: usize = 24;
 
+/// Distance between the values for two points that `n` of each lie between: never a multiple of a cache's ways, or the values of
+/// one tile for all points would fight for the same places there.
+fn apart(n: usize) -> usize {
+    n.next_multiple_of(16) + 16
+}
+
 /// Where a tile's outputs belong in the first channel, and how much of it is inside the image.
 struct Place {
     first: usize,
@@ -52,14 +58,16 @@ struct Place {
 }
 
 impl Winograd {
-    /// Whether this takes less time than multiplying directly, counted in multiplications: transforms take about as long as
-    /// `TRANSFORM` of them for each tile and channel and for each kernel, memory included.
+    /// Whether this takes less time than multiplying directly, counted in multiplications: the transforms of a tile of a channel
+    /// take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included.
     pub(crate) fn pays(&self) -> bool {
-        const TRANSFORM: usize = 2200;
+        const TILE: usize = 220;
+        const KERNEL: usize = 100;
         let ([inputs, outputs], [height, width]) = (self.channels, self.output());
         let direct = 9 * self.batch * height * width * inputs * outputs;
         let products = POINTS * self.tiles() * inputs * outputs;
-        products + TRANSFORM * (inputs * outputs + self.tiles() * (inputs + outputs)) < direct
+        let transforms = KERNEL * inputs * outputs + TILE * self.tiles() * (inputs + outputs);
+        products + kernel::isa().lanes * transforms < direct
     }
 
     fn output(&self) -> [usize; 2] {
@@ -113,12 +121,13 @@ impl Winograd {
         let groups = cut(self.tiles(), (self.tiles() * inputs).div_ceil(GROUP), 2 * isa.lanes);
         let most = groups.clone().map(|g| padded(isa, g.len())).max().unwrap_or(0);
         let fill = |out: Shared<'_>| {
-            scratch::with([POINTS * inputs * most], |[points]| {
+            scratch::with([POINTS * apart(inputs * most)], |[points]| {
                 for group in groups.clone() {
                     let stride = padded(isa, group.len());
-                    let points = &mut points[..POINTS * inputs * stride];
+                    let step = apart(inputs * stride);
+                    let points = &mut points[..POINTS * step];
                     let index = |c, t| gemm::packed(isa, [inputs, stride], [c, t]);
-                    let out_points = (Shared::new(points), inputs * stride);
+                    let out_points = (Shared::new(points), step);
                     transform(&windows, inputs, &group, tiles::Input, index, out_points);
                     let parts = outputs.div_ceil(ROWS).next_multiple_of(par::threads());
                     let tasks: Vec<_> = cut(outputs, parts, 1).collect();
@@ -144,20 +153,27 @@ impl Winograd {
         let (left, right) = (self.windows(&dy_planes, outputs, SIDE), self.windows(&planes, inputs, REACH));
         let groups = cut(self.tiles(), (self.tiles() * (inputs + outputs)).div_ceil(2 * GROUP), LANES);
         let most = groups.clone().map(|g| g.len().next_multiple_of(LANES)).max().unwrap_or(0);
-        let lengths = [POINTS * outputs * most, POINTS * inputs * most, POINTS * outputs * inputs];
+        let lengths = [POINTS * apart(outputs * most), POINTS * apart(inputs * most), POINTS * apart(outputs * inputs)];
         scratch::with(lengths, |[a, b, sums]| {
             for group in groups {
                 let stride = group.len().next_multiple_of(LANES);
                 let index = |c, t| c * stride + t;
-                transform(&left, outputs, &group, tiles::OutputGradient, index, (Shared::new(a), outputs * stride));
-                transform(&right, inputs, &group, tiles::Input, index, (Shared::new(b), inputs * stride));
+                transform(
+                    &left,
+                    outputs,
+                    &group,
+                    tiles::OutputGradient,
+                    index,
+                    (Shared::new(a), apart(outputs * stride)),
+                );
+                transform(&right, inputs, &group, tiles::Input, index, (Shared::new(b), apart(inputs * stride)));
                 let size = Size { m: outputs, n: inputs, k: group.len() };
                 let (a, b, first, sums) = (&*a, &*b, group.start == 0, Shared::new(sums));
                 par::each(POINTS, |p| {
-                    let a = Matrix::rows(&a[p * outputs * stride..], stride);
-                    let b = Matrix::rows(&b[p * inputs * stride..], stride).t();
+                    let a = Matrix::rows(&a[p * apart(outputs * stride)..], stride);
+                    let b = Matrix::rows(&b[p * apart(inputs * stride)..], stride).t();
                     // SAFETY: points do not overlap.
-                    let sums = unsafe { sums.part(p * outputs * inputs, outputs * inputs) };
+                    let sums = unsafe { sums.part(p * apart(outputs * inputs), outputs * inputs) };
                     matmul_into(size, a, b, 1., !first, sums);
                 });
             }
@@ -167,6 +183,7 @@ impl Winograd {
 }
 
 kernel! {
+    narrow
     /// Transforms the products `[point, channel, tile]` of some channels back and puts the outputs where they belong.
     fn store(
         conv: &Winograd,
@@ -178,7 +195,7 @@ kernel! {
     ) {
         let [height, width] = conv.output();
         let (rows, stride) = (&task.rows, task.stride);
-        let step = rows.len() * stride;
+        let step = apart(rows.len() * stride);
         for (r, channel) in rows.clone().enumerate() {
             let bias = bias.map_or(0., |b| b[channel]);
             for (i, places) in places.chunks(LANES).enumerate() {
@@ -236,6 +253,7 @@ fn transform<const I: usize>(
 }
 
 kernel! {
+    narrow
     /// Transforms one channel's tiles.
     fn transform_channel<const I: usize, F: Transform<I, REACH>>(
         source: (&Windows<'_>, usize, &Range<usize>),
@@ -277,14 +295,15 @@ impl Task<'_> {
     fn run(&self, points: &[f32], kernels: Kernels<'_>, store: impl FnOnce(&[f32])) {
         let Self { isa, inputs, ref rows, stride } = *self;
         let width = inputs.next_multiple_of(LANES);
-        scratch::with([POINTS * rows.len() * width, POINTS * rows.len() * stride], |[weights, sums]| {
-            let sums = &mut sums[..POINTS * rows.len() * stride];
+        let (left_step, step) = (apart(rows.len() * width), apart(rows.len() * stride));
+        scratch::with([POINTS * left_step, POINTS * step], |[weights, sums]| {
+            let sums = &mut sums[..POINTS * step];
             transform_kernels(self, kernels, weights, width);
             for p in 0..POINTS {
-                let right = &points[p * inputs * stride..][..inputs * stride];
-                let sums = &mut sums[p * rows.len() * stride..][..rows.len() * stride];
+                let right = &points[p * apart(inputs * stride)..][..inputs * stride];
+                let sums = &mut sums[p * step..][..rows.len() * stride];
                 for ks in gemm::steps(0..inputs, KC) {
-                    let left = (&weights[p * rows.len() * width + ks.start..], width);
+                    let left = (&weights[p * left_step + ks.start..], width);
                     gemm::multiply(isa, ks.len(), left, &right[ks.start * stride..], sums, stride, ks.start > 0);
                 }
             }
@@ -294,6 +313,7 @@ impl Task<'_> {
 }
 
 kernel! {
+    narrow
     /// The kernels of these channels at every point: `[point, output, input]`, rows `width` apart.
     fn transform_kernels(task: &Task<'_>, kernels: Kernels<'_>, out: &mut [f32], width: usize) {
         let Task { inputs, ref rows, .. } = *task;
@@ -311,7 +331,7 @@ kernel! {
                     }
                 }
                 for (p, point) in tiles::Kernel.both(taps).as_flattened().iter().enumerate() {
-                    if let Some(to) = out[(p * rows.len() + r) * width + c..].first_chunk_mut() {
+                    if let Some(to) = out[p * apart(rows.len() * width) + r * width + c..].first_chunk_mut() {
                         *to = point.0;
                     }
                 }
@@ -326,7 +346,7 @@ fn kernels_from_points(points: &[f32], [inputs, outputs]: [usize; 2]) -> Vec<f32
         par::runs(outputs, POINTS * inputs, |run| {
             // SAFETY: runs do not overlap.
             let kernels = unsafe { out.part(run.start * inputs * 9, run.len() * inputs * 9) };
-            transform_back(&points[run.start * inputs..], outputs * inputs, kernels);
+            transform_back(&points[run.start * inputs..], apart(outputs * inputs), kernels);
         });
     };
     // SAFETY: every kernel is written.
@@ -334,6 +354,7 @@ fn kernels_from_points(points: &[f32], [inputs, outputs]: [usize; 2]) -> Vec<f32
 }
 
 kernel! {
+    narrow
     /// Transforms what the points, `step` apart, say of consecutive kernels.
     fn transform_back(points: &[f32], step: usize, kernels: &mut [f32]) {
         for (i, kernels) in kernels.chunks_mut(9 * LANES).enumerate() {
