@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, TensorId, bail};
 
-use crate::relay;
+use crate::{relay, rows};
 
 /// The gradients of `N` operands from the operands, the result and its gradient; `None` where nobody needs one.
 pub(crate) trait Backward<const N: usize>:
@@ -141,6 +141,7 @@ impl Drop for Value {
     fn drop(&mut self) {
         if let Some(id) = self.id.get() {
             relay::forget(*id);
+            rows::forget(*id);
         }
     }
 }

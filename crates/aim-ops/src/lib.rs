@@ -37,6 +37,7 @@ mod norm;
 mod pool;
 mod random;
 mod relay;
+mod rows;
 mod transformer;
 pub mod update;
 
@@ -48,6 +49,7 @@ pub use noise::{noisy, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
 pub use relay::backward;
+pub use rows::keep_rows;
 pub use transformer::{attention, embedding, log_softmax, softmax};
 
 #[cfg(test)]

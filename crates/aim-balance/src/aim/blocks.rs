@@ -90,20 +90,20 @@ pub(super) fn view(
 
 /// `W U + (1 - strength) stopgrad(W) (1 - U)`, U broadcast over everything but the first dimension, or elementwise.
 fn reduce(weight: &Tensor, kept: &[f32], strength: f64) -> Result<Tensor> {
-    let mut shape = vec![1; weight.rank()];
-    if kept.len() == weight.dims()[0] {
-        shape[0] = kept.len();
-    } else {
-        shape = weight.dims().to_vec();
+    let per_unit = kept.len() == weight.dims()[0];
+    if per_unit && strength == 1. {
+        let units: Vec<usize> = (0..kept.len()).filter(|unit| kept[*unit] == 1.).collect();
+        return Ok(aim_ops::keep_rows(weight, &units)?);
+    }
+    let mut shape = weight.dims().to_vec();
+    if per_unit {
+        shape[1..].fill(1);
     }
     let mask = |f: &dyn Fn(f32) -> f32| {
         let values: Vec<f32> = kept.iter().map(|k| f(*k)).collect();
         Tensor::from_vec(values, shape.as_slice(), weight.device())
     };
     let under = weight.broadcast_mul(&mask(&|k| k)?)?;
-    if strength == 1. {
-        return Ok(under);
-    }
     let rest = weight.detach().broadcast_mul(&mask(&|k| (1. - k) * (1. - strength) as f32)?)?;
     Ok((under + rest)?)
 }
@@ -125,6 +125,8 @@ mod tests {
         let w = Tensor::new(&[[2f32, 4.], [6., 8.]], &Device::Cpu).unwrap();
         let got = reduce(&w, &[1., 0.], 0.75).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(got, [[2., 4.], [1.5, 2.]]);
+        let got = reduce(&w, &[0., 1.], 1.).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(got, [[0., 0.], [6., 8.]]);
         let got = reduce(&w, &[0., 1., 1., 0.], 1.).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(got, [[0., 4.], [6., 0.]]);
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     custom::{needed, op2, op3},
     host,
+    rows::{self, Rows},
 };
 
 /// One spatial dimension of a convolution.
@@ -147,12 +148,12 @@ kernel! {
         let plane = target.size[0] * target.size[1];
         let dense = target.step == [1, 1] && target.grid == target.size;
         let [height, width] = if dense { [1, plane] } else { target.grid };
+        let first = block.cols.start;
+        let first = (first / (height * width), first / width % height, first % width);
         for (r, values) in block.rows() {
             let bias = bias.map_or(0., |b| b[target.first + r]);
-            let mut at = block.cols.start;
-            let mut rest = values;
+            let ((mut b, mut y, mut x), mut rest) = (first, values);
             while !rest.is_empty() {
-                let (b, y, x) = (at / (height * width), at / width % height, at % width);
                 let (run, others) = rest.split_at((width - x).min(rest.len()));
                 let from = (b * target.channels + target.first + r) * plane;
                 let pixel = (y * target.step[0] + target.corner[0]) * target.size[1] + x * target.step[1] + target.corner[1];
@@ -163,8 +164,10 @@ kernel! {
                 } else {
                     to.iter_mut().step_by(target.step[1]).zip(run).for_each(|(y, v)| *y = v + bias);
                 }
-                at += run.len();
-                rest = others;
+                (rest, x, y) = (others, 0, y + 1);
+                if y == height {
+                    (b, y) = (b + 1, 0);
+                }
             }
         }
     }
@@ -295,6 +298,54 @@ fn bias_gradient(s: &Shape, dy: &[f32]) -> Vec<f32> {
     (0..channels).map(channel).collect()
 }
 
+/// A convolution, of whose output channels those with weights of zero are left out.
+#[derive(Clone)]
+struct Layer {
+    /// Of the channels that are computed.
+    shape: Shape,
+    rows: Option<Rows>,
+}
+
+impl Layer {
+    fn new(shape: Shape, w: &Tensor) -> Self {
+        let rows = rows::of(w).filter(|_| shape.groups == 1);
+        let outputs = rows.as_ref().map_or(shape.channels[1], |rows| rows.kept.len());
+        Self { shape: Shape { channels: [shape.channels[0], outputs], ..shape }, rows }
+    }
+
+    /// Elements of a channel's weights, and of its output.
+    fn inner(&self) -> [usize; 2] {
+        let [height, width] = self.shape.output();
+        [self.shape.group()[0] * self.shape.taps(), height * width]
+    }
+
+    fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let ([weights, plane], Some(rows)) = (self.inner(), &self.rows) else {
+            return forward(&self.shape, x, w, bias);
+        };
+        let some = bias.map(|bias| rows.gather(bias, 1));
+        rows.spread(&forward(&self.shape, x, &rows.gather(w, weights), some.as_deref()), plane, bias)
+    }
+
+    fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
+        match (self.inner(), &self.rows) {
+            (_, None) => input_gradient(&self.shape, w, dy),
+            ([weights, plane], Some(rows)) => {
+                input_gradient(&self.shape, &rows.gather(w, weights), &rows.gather(dy, plane))
+            }
+        }
+    }
+
+    fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        match (self.inner(), &self.rows) {
+            (_, None) => weight_gradient(&self.shape, x, dy),
+            ([weights, plane], Some(rows)) => {
+                rows.spread(&weight_gradient(&self.shape, x, &rows.gather(dy, plane)), weights, None)
+            }
+        }
+    }
+}
+
 /// The convolution as a node of the graph, of rank 3 or 4 like `x`.
 pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (x, w) = (&x.contiguous()?, &w.contiguous()?);
@@ -303,20 +354,24 @@ pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Opt
     if x.rank() == 3 {
         out.remove(2);
     }
+    let layer = Layer::new(s, w);
+    let forward = |x: &[f32], w: &[f32], bias: Option<&[f32]>| Ok(layer.forward(x, w, bias));
+    let at = layer.clone();
     let of_x = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
-        needed(x, || host::read(op, [w, dy], |[w, dy]| Ok(input_gradient(&s, w, dy))))
+        needed(x, || host::read(op, [w, dy], |[w, dy]| Ok(at.input_gradient(w, dy))))
     };
+    let at = layer.clone();
     let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
-        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(weight_gradient(&s, x, dy))))
+        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(at.weight_gradient(x, dy))))
     };
     match bias {
         None => {
-            let y = host::read(op, [x, w], |[x, w]| Ok(forward(&s, x, w, None)))?;
+            let y = host::read(op, [x, w], |[x, w]| forward(x, w, None))?;
             op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]))
         }
         Some(bias) => {
             let bias = &bias.contiguous()?;
-            let y = host::read(op, [x, w, bias], |[x, w, bias]| Ok(forward(&s, x, w, Some(bias))))?;
+            let y = host::read(op, [x, w, bias], |[x, w, bias]| forward(x, w, Some(bias)))?;
             op3(op, [x, w, bias], y, out, move |[x, w, bias], _, dy| {
                 let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
                 Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])

@@ -19,6 +19,7 @@ mod par;
 mod planes;
 mod pool;
 mod reduce;
+mod rows;
 mod scratch;
 mod shared;
 mod simd;
@@ -37,6 +38,7 @@ pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use noise::{noisy, spread};
 pub(crate) use pool::{WIDEST, avg_pool2d, global_avg_pool, max_pool2d};
+pub(crate) use rows::keep_rows;
 pub(crate) use softmax::{Targets, cross_entropy, log_softmax, softmax};
 
 #[cfg(test)]

@@ -94,9 +94,8 @@ fn copy_image(image: &[f32], frame: Frame, spans: &[Span], stride: usize, row: u
     for (r, out) in out.chunks_exact_mut(row).take(rows).enumerate() {
         let Some(r) = r.checked_add_signed(-top).filter(|r| *r < h) else { continue };
         // What lies behind the row may be read along, but is not kept.
-        let image = &image[r * w..];
         for Span { from, to, len } in spans {
-            let (out, image) = (&mut out[*to..][..*len], &image[*from..]);
+            let (out, image) = (&mut out[*to..][..*len], &image[r * w + from..]);
             match stride {
                 1 => out.copy_from_slice(&image[..*len]),
                 2 => every_second(image, out),
@@ -153,41 +152,45 @@ mod avx2 {
         _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
     }
 
-    /// The first values of `from`, as many as `to` has places for.
-    #[target_feature(enable = "avx2")]
+    /// Where to begin with eight elements of `n`, `stride` apart in `len`: the last eight overlap those before. (The compiler
+    /// makes single moves of a plain loop.)
     #[inline]
-    fn store(to: &mut [f32], from: __m256) {
-        let index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(to.len() as i32), index);
-        // SAFETY: what `to` has no place for is not stored.
-        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), there, from) }
+    fn eights(n: usize, stride: usize, len: usize) -> impl Iterator<Item = usize> {
+        let fit = if n < 8 { 0 } else { (len / stride).min(n) };
+        (0..fit.div_ceil(8)).map(move |i| (8 * i).min(fit - 8)).filter(move |_| fit >= 8)
     }
 
-    /// Eight elements at a time, as long as `from` holds what lies between them; says how many there were. (The compiler makes
-    /// single moves of the plain loop.)
+    /// Says how many elements it has taken: all but those at the end for which `from` is too short.
     #[target_feature(enable = "avx2")]
     #[inline]
     pub(super) fn every_second(from: &[f32], out: &mut [f32]) -> usize {
-        let parts = from.as_chunks::<16>().0;
-        for (part, out) in parts.iter().zip(out.chunks_mut(8)) {
-            // SAFETY: sixteen elements are there.
-            let at = |i| unsafe { _mm256_loadu_ps(part.as_ptr().add(i)) };
-            store(out, second(at(0), at(8)));
+        let mut done = 0;
+        for i in eights(out.len(), 2, from.len()) {
+            // SAFETY: sixteen elements can be read and eight be written there.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(2 * i + j));
+                _mm256_storeu_ps(out.as_mut_ptr().add(i), second(at(0), at(8)));
+            }
+            done = i + 8;
         }
-        (8 * parts.len()).min(out.len())
+        done
     }
 
     /// As [`every_second`].
     #[target_feature(enable = "avx2")]
     #[inline]
     pub(super) fn every_fourth(from: &[f32], out: &mut [f32]) -> usize {
-        let parts = from.as_chunks::<32>().0;
-        for (part, out) in parts.iter().zip(out.chunks_mut(8)) {
-            // SAFETY: 32 elements are there.
-            let at = |i| unsafe { _mm256_loadu_ps(part.as_ptr().add(i)) };
-            store(out, second(second(at(0), at(8)), second(at(16), at(24))));
+        let mut done = 0;
+        for i in eights(out.len(), 4, from.len()) {
+            // SAFETY: 32 elements can be read and eight be written there.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(4 * i + j));
+                let values = second(second(at(0), at(8)), second(at(16), at(24)));
+                _mm256_storeu_ps(out.as_mut_ptr().add(i), values);
+            }
+            done = i + 8;
         }
-        (8 * parts.len()).min(out.len())
+        done
     }
 }
 

@@ -61,7 +61,7 @@ impl Winograd {
     /// Whether this takes less time than multiplying directly, counted in multiplications: the transforms of a tile of a channel
     /// take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included.
     pub(crate) fn pays(&self) -> bool {
-        const TILE: usize = 220;
+        const TILE: usize = 200;
         const KERNEL: usize = 100;
         let ([inputs, outputs], [height, width]) = (self.channels, self.output());
         let direct = 9 * self.batch * height * width * inputs * outputs;
