@@ -173,12 +173,12 @@ kernel! {
     }
 }
 
-/// The output `[B, O, H', W']`.
-fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+/// The output `[B, O, H', W']`, and the padded input if one was made.
+fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Option<Planes<'static>>) {
     let (size, [inputs, outputs]) = (s.output(), s.group());
     let (plane, k) = (size[0] * size[1], inputs * s.taps());
     if let Some(fast) = s.winograd() {
-        return fast.forward(x, Kernels { values: w, steps: [k, 9], turned: false }, bias);
+        return (fast.forward(x, Kernels { values: w, steps: [k, 9], turned: false }, bias), None);
     }
     let planes = s.planes(x);
     let fill = |out: Shared<'_>| {
@@ -191,7 +191,8 @@ fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         }
     };
     // SAFETY: the blocks of the groups' products are the whole output.
-    unsafe { filled(s.batch * s.channels[1] * plane, fill) }
+    let y = unsafe { filled(s.batch * s.channels[1] * plane, fill) };
+    (y, planes.made())
 }
 
 /// The weights of one group for some taps, as seen from the input: `[C, O * taps]`.
@@ -259,20 +260,27 @@ fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
     dx
 }
 
-/// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output.
-fn weight_gradient(s: &Shape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+/// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output; `padded` is the padded input if it was kept.
+fn weight_gradient(s: &Shape, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
     let ([inputs, outputs], [height, width]) = (s.group(), s.output());
     let (plane, k) = (height * width, inputs * s.taps());
     if let Some(fast) = s.winograd() {
         return fast.weight_gradient(x, dy);
     }
-    let planes = s.planes(x);
+    let made;
+    let planes = match padded {
+        Some(kept) => kept,
+        None => {
+            made = s.planes(x);
+            &made
+        }
+    };
     let fill = |out: Shared<'_>| {
         for g in 0..s.groups {
             let pixels = Pixels { values: dy, first: g * outputs, channels: s.channels[1], plane };
             let size = Size { m: k, n: outputs, k: s.batch * plane };
             let to = (out, g * outputs, k);
-            product(size, &s.windows(&planes, g), &pixels, |block| store_columns(&block, to));
+            product(size, &s.windows(planes, g), &pixels, |block| store_columns(&block, to));
         }
     };
     // SAFETY: the blocks of the groups' products are the whole gradient.
@@ -319,12 +327,13 @@ impl Layer {
         [self.shape.group()[0] * self.shape.taps(), height * width]
     }
 
-    fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Option<Planes<'static>>) {
         let ([weights, plane], Some(rows)) = (self.inner(), &self.rows) else {
             return forward(&self.shape, x, w, bias);
         };
         let some = bias.map(|bias| rows.gather(bias, 1));
-        rows.spread(&forward(&self.shape, x, &rows.gather(w, weights), some.as_deref()), plane, bias)
+        let (y, padded) = forward(&self.shape, x, &rows.gather(w, weights), some.as_deref());
+        (rows.spread(&y, plane, bias), padded)
     }
 
     fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
@@ -336,11 +345,11 @@ impl Layer {
         }
     }
 
-    fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    fn weight_gradient(&self, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
         match (self.inner(), &self.rows) {
-            (_, None) => weight_gradient(&self.shape, x, dy),
+            (_, None) => weight_gradient(&self.shape, x, padded, dy),
             ([weights, plane], Some(rows)) => {
-                rows.spread(&weight_gradient(&self.shape, x, &rows.gather(dy, plane)), weights, None)
+                rows.spread(&weight_gradient(&self.shape, x, padded, &rows.gather(dy, plane)), weights, None)
             }
         }
     }
@@ -348,34 +357,30 @@ impl Layer {
 
 /// The convolution as a node of the graph, of rank 3 or 4 like `x`.
 pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (x, w) = (&x.contiguous()?, &w.contiguous()?);
+    let (x, w, bias) = (&x.contiguous()?, &w.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
     let [height, width] = s.output();
     let mut out = vec![s.batch, s.channels[1], height, width];
     if x.rank() == 3 {
         out.remove(2);
     }
     let layer = Layer::new(s, w);
-    let forward = |x: &[f32], w: &[f32], bias: Option<&[f32]>| Ok(layer.forward(x, w, bias));
+    let (y, padded) = match &bias {
+        None => host::read(op, [x, w], |[x, w]| Ok(layer.forward(x, w, None)))?,
+        Some(bias) => host::read(op, [x, w, bias], |[x, w, bias]| Ok(layer.forward(x, w, Some(bias))))?,
+    };
+    let padded = padded.filter(|_| w.track_op());
     let at = layer.clone();
     let of_x = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
         needed(x, || host::read(op, [w, dy], |[w, dy]| Ok(at.input_gradient(w, dy))))
     };
-    let at = layer.clone();
     let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
-        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(at.weight_gradient(x, dy))))
+        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(layer.weight_gradient(x, padded.as_ref(), dy))))
     };
-    match bias {
-        None => {
-            let y = host::read(op, [x, w], |[x, w]| forward(x, w, None))?;
-            op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]))
-        }
-        Some(bias) => {
-            let bias = &bias.contiguous()?;
-            let y = host::read(op, [x, w, bias], |[x, w, bias]| forward(x, w, Some(bias)))?;
-            op3(op, [x, w, bias], y, out, move |[x, w, bias], _, dy| {
-                let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
-                Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
-            })
-        }
-    }
+    let Some(bias) = bias else {
+        return op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]));
+    };
+    op3(op, [x, w, &bias], y, out, move |[x, w, bias], _, dy| {
+        let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
+        Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
+    })
 }

@@ -47,6 +47,12 @@ impl<'a> Planes<'a> {
         Self { values: Cow::Owned(values), plane, row, stride }
     }
 
+    /// These planes, if they are not the images themselves.
+    pub(crate) fn made(self) -> Option<Planes<'static>> {
+        let Self { values: Cow::Owned(values), plane, row, stride } = self else { return None };
+        Some(Planes { values: Cow::Owned(values), plane, row, stride })
+    }
+
     /// Where the element of row `r` and column `c` is, from its plane's first element.
     pub(crate) fn at(&self, r: usize, c: usize) -> usize {
         r * self.row + c % self.stride * (self.row / self.stride) + c / self.stride
@@ -94,15 +100,45 @@ fn copy_image(image: &[f32], frame: Frame, spans: &[Span], stride: usize, row: u
     for (r, out) in out.chunks_exact_mut(row).take(rows).enumerate() {
         let Some(r) = r.checked_add_signed(-top).filter(|r| *r < h) else { continue };
         // What lies behind the row may be read along, but is not kept.
+        let image = &image[r * w..];
+        if let (2, [a, b]) = (stride, spans) {
+            let (left, right) = out.split_at_mut(row / 2);
+            let (left, right) = (&mut left[a.to..][..a.len], &mut right[b.to - row / 2..][..b.len]);
+            if a.from < b.from {
+                split(&image[a.from..], left, right)
+            } else {
+                split(&image[b.from..], right, left)
+            }
+            continue;
+        }
         for Span { from, to, len } in spans {
-            let (out, image) = (&mut out[*to..][..*len], &image[r * w + from..]);
+            let (out, image) = (&mut out[*to..][..*len], &image[*from..]);
             match stride {
                 1 => out.copy_from_slice(&image[..*len]),
-                2 => every_second(image, out),
                 4 => every_fourth(image, out),
                 _ => out.iter_mut().zip(image.iter().step_by(stride)).for_each(|(o, v)| *o = *v),
             }
         }
+    }
+}
+
+/// `even[i] = from[2 * i]` and `odd[i] = from[2 * i + 1]`.
+#[inline(always)]
+fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::split(from, even, odd) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for i in done..even.len() {
+        even[i] = from[2 * i];
+    }
+    for i in done..odd.len() {
+        odd[i] = from[2 * i + 1];
     }
 }
 
@@ -152,6 +188,14 @@ mod avx2 {
         _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
     }
 
+    /// Elements 1, 3, ... of sixteen.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn other(a: __m256, b: __m256) -> __m256 {
+        let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0xdd>(a, b));
+        _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
+    }
+
     /// Where to begin with eight elements of `n`, `stride` apart in `len`: the last eight overlap those before. (The compiler
     /// makes single moves of a plain loop.)
     #[inline]
@@ -170,6 +214,24 @@ mod avx2 {
             unsafe {
                 let at = |j| _mm256_loadu_ps(from.as_ptr().add(2 * i + j));
                 _mm256_storeu_ps(out.as_mut_ptr().add(i), second(at(0), at(8)));
+            }
+            done = i + 8;
+        }
+        done
+    }
+
+    /// As [`every_second`], of both halves.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) -> usize {
+        let mut done = 0;
+        for i in eights(even.len().min(odd.len()), 2, from.len()) {
+            // SAFETY: sixteen elements can be read and eight be written there, twice.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(2 * i + j));
+                let (a, b) = (at(0), at(8));
+                _mm256_storeu_ps(even.as_mut_ptr().add(i), second(a, b));
+                _mm256_storeu_ps(odd.as_mut_ptr().add(i), other(a, b));
             }
             done = i + 8;
         }
