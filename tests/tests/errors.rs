@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use aim_tests::{bundle_config, run_folder, run_table, split, write_bundle, write_split};
+use aim_train::config::{Scale, TableConfig};
 use candle_core::{Device, Tensor};
 
 const JOINT: &str = "  - {name: joint, method: {name: joint}}";
@@ -46,6 +47,28 @@ fn configurations() {
             "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
             "and no model.uni_heads",
         ),
+        ("  - {name: a, method: {name: mla}, model: {fusion: shared, uni_heads: true}}", "and no model.uni_heads"),
+        (
+            "  - {name: a, method: [opm, ogm], model: {uni_heads: true}}",
+            "model.uni_heads: `opm` reads unimodal logits and would get those of heads that nobody trains",
+        ),
+        (
+            "  - {name: a, method: {name: mslr, init: {smell: 2}}, model: {fusion: sum}}",
+            "method.init: there is no modality `smell`",
+        ),
+        (
+            "  - {name: a, method: {name: gblend, weights: {fused: 1, heart: 1, breath: 1, motion: 1, smell: 1}}, \
+             model: {uni_heads: true}}",
+            "method.weights: there is no modality `smell`",
+        ),
+        (
+            "  - {name: a, method: {name: cml, removal_order: [smell]}}",
+            "method.removal_order: there is no modality `smell`",
+        ),
+        (
+            "  - {name: a, method: {name: cml, removal_order: [heart, heart]}}",
+            "method.removal_order: names a modality twice",
+        ),
         (
             "  - {name: a, method: {name: ensemble}}",
             "test.yaml:12: method.name: `ensemble` needs a head for each modality",
@@ -61,6 +84,15 @@ fn configurations() {
         let text = refusal(rows, &[], folder.path());
         assert!(text.contains(expected), "{rows}\n{text}\nshould contain\n{expected}");
     }
+}
+
+#[test]
+fn what_a_table_lacks() {
+    let folder = folder();
+    let text = refusal(JOINT, &["baseline=joit"], folder.path());
+    assert!(text.contains("baseline: there is no row `joit`; use one of joint"), "{text}");
+    let text = TableConfig::new(bundle_config(JOINT, &[]), Scale::Quick).unwrap_err().to_string();
+    assert!(text.contains("quick: the table has no such section"), "{text}");
 }
 
 #[test]
@@ -113,8 +145,11 @@ fn data_files() {
 fn an_encoder_without_its_modality() {
     let folder = folder();
     let rows = "  - {name: joint, method: {name: joint}, model: {encoders: {smell: {name: mlp, widths: [4]}}}}";
-    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
-    assert!(results.failures[0].contains("has no modality `smell`"), "{:?}", results.failures);
+    let text = refusal(rows, &[], folder.path());
+    assert!(text.contains("has no modality `smell`") && text.contains("row `joint`"), "{text}");
+    let rows = "  - {name: joint, method: {name: joint}, model: {encoders: {heart: {name: resnet18}}}}";
+    let text = refusal(rows, &[], folder.path());
+    assert!(text.contains("encoders.heart") && text.contains("[C, H, W]"), "{text}");
 }
 
 #[test]

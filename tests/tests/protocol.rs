@@ -75,12 +75,9 @@ fn the_last_batch_is_left_out_and_the_table_says_so() {
     let clean = run_table(bundle_config(JOINT, &["train.batch=8"]), folder.path()).unwrap();
     assert_eq!(clean.rows[0].runs[0].answers.len(), 45);
     assert!(!comparison(&clean).unwrap().to_markdown().contains("NOT clean"));
-    let error = run_table(bundle_config(JOINT, &["protocol=balancebench", "train.batch=64"]), folder.path()).unwrap();
-    assert!(
-        error.failures[0].contains("a batch of 64 is more than the 45 samples of the test split"),
-        "{:?}",
-        error.failures
-    );
+    let refused = run_table(bundle_config(JOINT, &["protocol=balancebench", "train.batch=64"]), folder.path());
+    let text = refused.err().unwrap().to_string();
+    assert!(text.contains("a batch of 64 is more than the 45 samples of the test split"), "{text}");
 }
 
 /// Two sets under two protocols, in a folder.

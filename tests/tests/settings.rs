@@ -7,7 +7,7 @@ use aim_core::{
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy, log_softmax, softmax};
 use aim_tests::{One, small};
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 /// Leaves parameters alone, at a learning rate.
 struct Still(f64);
@@ -55,7 +55,8 @@ fn losses(net: &LateFusion, batch: &Batch, view: &View) -> (Tensor, Tensor) {
 fn the_learnt_weight_of_lfm_follows_the_loss_one_step_ahead() {
     let (net, samples) = small("fusion: sum");
     let (rate, weight_lr, a0) = (0.5, 0.3, 0.5);
-    let mut lfm = method(&format!("{{name: lfm, weights: learnt, a0: {a0}, weight_lr: {weight_lr}}}"), &net);
+    let mut lfm =
+        method(&format!("{{name: lfm, align: reversed, weights: learnt, a0: {a0}, weight_lr: {weight_lr}}}"), &net);
     let clock = Clock { epoch: 1, epochs: 3, step: 1, batch: 0, steps_per_epoch: 1 };
     let (prepared, opt) = (&Prepared::default(), &mut Still(rate));
     let mut start = EpochStart { net: &net, opt, samples: &samples, prepared, clock, seed: 0, extra: vec![] };
@@ -101,4 +102,29 @@ fn a_layer_norm_at_the_end_of_encoders_is_trained_and_stands_for_that_of_mbcd() 
     let own = own.to_vec1::<f32>().unwrap();
     let seen = reports(method("{name: mbcd}", &net).as_mut(), &net, &samples, 0, "unimodal.heart");
     assert!(seen.iter().zip(&own).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-5), "{seen:?} and {own:?}");
+}
+
+#[test]
+fn amss_masks_every_layer_of_deep_heads() {
+    let (net, samples) = small("fusion: {deep: {hidden: [6, 5]}}");
+    assert!(reports(method("amss", &net).as_mut(), &net, &samples, 0, "loss")[0].is_finite());
+}
+
+#[test]
+fn aim_cannot_learn_prototypes_of_word_ids() {
+    let model = "{encoders: {text: {name: transformer, vocabulary: 5, width: 4, layers: 1, heads: 1, blocks: 1}, \
+                 sound: {name: mlp, widths: [4]}}, fusion: concat}";
+    let shapes = [("text".to_owned(), vec![3]), ("sound".to_owned(), vec![3])];
+    let net = LateFusion::new(&serde_yaml::from_str(model).unwrap(), &shapes, 2, 0, &Device::Cpu).unwrap();
+    let ids = Tensor::new(&[[1f32, 2., 0.], [3., 4., 1.]], &Device::Cpu).unwrap();
+    let sound = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let samples = One(Batch::new(vec![ids, sound], Tensor::new(&[0u32, 1], &Device::Cpu).unwrap()).unwrap());
+    let begin = |section: &str| {
+        let clock = Clock { epoch: 1, epochs: 3, step: 1, batch: 0, steps_per_epoch: 1 };
+        let (prepared, opt, samples) = (&Prepared::default(), &mut Still(0.1), &samples);
+        let mut start = EpochStart { net: &net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
+        method(section, &net).before_epoch(&mut start)
+    };
+    assert!(begin("aim").unwrap_err().to_string().contains("`text`, which have no gradient"));
+    begin("{name: aim, prototypes: class-mean}").unwrap();
 }

@@ -25,8 +25,24 @@ pub(crate) struct Eval {
 }
 
 impl Eval {
+    /// What the run's folder says that it is, which the name of the folder above it must bear out.
+    fn identity(&self) -> Result<Identity> {
+        let place = || self.run.display().to_string();
+        if !self.run.join("config.yaml").exists() {
+            let remedy = "name one such as runs/mine/aim.1234abcd/seed0";
+            return Err(Error::invalid(place(), "is no run's folder (it has no config.yaml)", remedy));
+        }
+        let (identity, above) = (Identity::load(&self.run)?, self.run.canonicalize().unwrap_or_default());
+        let key = above.parent().and_then(|p| p.extension()).filter(|key| key.len() == 8);
+        if key.is_some_and(|key| *key != *identity.key().unwrap_or_default()) {
+            let problem = "has a config.yaml that is not the one it was trained with";
+            return Err(Error::invalid(place(), problem, "undo the edit of that file"));
+        }
+        Ok(identity)
+    }
+
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let identity = Identity::load(&self.run)?;
+        let identity = self.identity()?;
         let data = aim_data::load(&identity.config.data, aim_data::root(self.data_root).as_deref())?;
         if aim_train::run::checksum(&data) != identity.data_crc32 {
             let problem = "the data differ from those that the run was trained on";

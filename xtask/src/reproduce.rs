@@ -31,7 +31,7 @@ pub(crate) struct Making {
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
     /// Number of seeds in place of the table's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// Lay the table's `quick` section over it: a short look whether everything works.
     #[arg(long, conflicts_with = "full")]
@@ -46,8 +46,8 @@ pub(crate) struct Making {
     #[arg(long)]
     print_config: bool,
     /// Runs at a time [default: one a processor, one on a GPU].
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     #[command(flatten)]
     places: Places,
 }
@@ -72,7 +72,7 @@ impl Making {
             return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
         }
         if let Some(seeds) = self.seeds {
-            tables.iter_mut().for_each(|table| table.seeds = seeds.max(1));
+            tables.iter_mut().for_each(|table| table.seeds = seeds);
         }
         Ok(tables)
     }
@@ -85,7 +85,7 @@ impl Making {
             return print_config(&wanted);
         }
         let device = self.places.device.open()?;
-        let jobs = self.jobs.unwrap_or(if device.is_cpu() { cores() } else { 1 }).max(1);
+        let jobs = self.jobs.map_or(if device.is_cpu() { cores() } else { 1 }, usize::from);
         let options = Options {
             data_root: aim_data::root(self.places.data_root),
             out: self.places.out,
@@ -108,7 +108,7 @@ impl Making {
 }
 
 /// A path as it is; a name in the folder of the tables.
-fn path(table: &str) -> Result<PathBuf> {
+pub(crate) fn path(table: &str) -> Result<PathBuf> {
     let given = PathBuf::from(table);
     if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
         return Ok(given);
@@ -120,7 +120,10 @@ fn path(table: &str) -> Result<PathBuf> {
     let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
     let mut names: Vec<_> = names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
     names.sort();
-    let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
+    let remedy = match &names[..] {
+        [] => "give a path ending in .yaml, or go to a folder with tables in configs/".into(),
+        _ => format!("use one of {}, or a path ending in .yaml", names.join(", ")),
+    };
     Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
 }
 

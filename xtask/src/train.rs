@@ -1,6 +1,6 @@
 //! `train`.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use aim_core::Result;
 use aim_train::{
@@ -10,13 +10,18 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Places, config::yaml, print, reproduce::stop_on_interrupt};
+use crate::{
+    Places,
+    config::yaml,
+    print,
+    reproduce::{path, stop_on_interrupt},
+};
 
 #[derive(Args)]
 pub(crate) struct Train {
-    /// The configuration: a run, or a table of which one row is run.
+    /// The configuration: a run, or a table of which one row is run; a path, or the name of a table in configs/.
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: String,
     /// The row of a table; without it, what stands outside the rows (method `joint` if none is given).
     #[arg(long, value_name = "NAME")]
     row: Option<String>,
@@ -35,7 +40,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut source = Source::load(&self.config)?;
+        let mut source = Source::load(&path(&self.config)?)?;
         source.set_all(&self.overrides)?;
         let (config, stored) = RunConfig::single(&source, self.row.as_deref())?;
         let seed = self.seed.unwrap_or(stored);
@@ -46,9 +51,12 @@ impl Train {
         let device = self.places.device.open()?;
         let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data))?;
-        let name = format!("{}-{}.{}", config.name, config.method_name(), job.identity().key()?);
+        let method = config.method_name();
+        let name = if config.name == method { method } else { format!("{}-{method}", config.name) };
+        let name = format!("{name}.{}", job.identity().key()?);
         let folder = Folder::open(&self.places.out.join(name).join(format!("seed{seed}")), &job.identity())?;
         let console = Console::new(self.places.quiet);
+        console.say(&data.summary());
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
         let stop = stop_on_interrupt()?;

@@ -30,15 +30,12 @@ pub static ABOUT: About = About {
     cost: "3 forward passes of every encoder and 2^M - 1 of the fusion; the backward pass goes through all of them \
     while gradients are modulated, through one afterwards",
     departs: &[
-        "Epochs count from 0, so that modulation lasts one epoch longer than in the released code, which counts from \
-        1.",
         "One clipping rule, that of the released CREMA-D script, serves all; its MOSEI script tests the gradient's \
         smallest entry too.",
-        "The cap is 10 for any number of modalities; the released script with three has 7.",
     ],
     settings: &[
         Setting::new("alpha", "1", "0 to 100", "strength; 0 modulates nothing", "released code (CREMA-D)"),
-        Setting::new("cap", "10", "above 0", "largest tau - r (official for three: 7)", "released code (CREMA-D)"),
+        Setting::new("cap", "10, or 7 from three modalities on", "above 0", "largest tau - r", "released code"),
         Setting::new(
             "clip_threshold",
             "1",
@@ -46,7 +43,20 @@ pub static ABOUT: About = About {
             "largest entry of the head's gradient without clipping",
             "released code (CREMA-D)",
         ),
-        Setting::new("modulation_ends", "20", "an epoch", "last epoch with modulation", "released code (CREMA-D)"),
+        Setting::new(
+            "modulation_starts",
+            "0",
+            "an epoch",
+            "first epoch with modulation, from 1",
+            "released code (CREMA-D)",
+        ),
+        Setting::new(
+            "modulation_ends",
+            "20",
+            "an epoch",
+            "last epoch with modulation, from 1",
+            "released code (CREMA-D)",
+        ),
     ],
     needs: Needs::NONE,
 };
@@ -57,34 +67,38 @@ pub static ABOUT: About = About {
 pub struct Agm {
     /// Strength.
     pub alpha: f64,
-    /// Largest `tau - r`.
-    pub cap: f64,
+    /// Largest `tau - r`; by default 10 for two modalities and 7 for more.
+    pub cap: Option<f64>,
     /// Largest entry of the head's gradient without clipping.
     pub clip_threshold: f64,
-    /// Last epoch with modulation.
+    /// First epoch with modulation, counted from 1.
+    pub modulation_starts: usize,
+    /// Last epoch with modulation, counted from 1.
     pub modulation_ends: usize,
 }
 
 impl Default for Agm {
     fn default() -> Self {
-        Self { alpha: 1., cap: 10., clip_threshold: 1., modulation_ends: 20 }
+        Self { alpha: 1., cap: None, clip_threshold: 1., modulation_starts: 0, modulation_ends: 20 }
     }
 }
 
 impl Settings for Agm {
     fn check(&self) -> Result<()> {
         within("alpha", self.alpha, 0., 100.)?;
-        within("cap", self.cap, f64::MIN_POSITIVE, f64::MAX)?;
+        within("cap", self.cap.unwrap_or(10.), f64::MIN_POSITIVE, f64::MAX)?;
         within("clip_threshold", self.clip_threshold, f64::MIN_POSITIVE, f64::MAX)
     }
     fn build(self, net: &NetSpec) -> Result<Built> {
         let mean = vec![0.; net.modalities.len()];
-        Ok(Built::grads(Running { settings: self, names: net.modalities.clone(), steps: 0, mean }))
+        let cap = self.cap.unwrap_or(if mean.len() > 2 { 7. } else { 10. });
+        Ok(Built::grads(Running { settings: self, cap, names: net.modalities.clone(), steps: 0, mean }))
     }
 }
 
 struct Running {
     settings: Agm,
+    cap: f64,
     names: Vec<String>,
     /// Steps so far.
     steps: usize,
@@ -104,7 +118,9 @@ impl GradFn for Running {
         report.note("loss", &loss);
         let phi = shapley(&padded(cx, &full)?)?;
         let k = self.coefficients(&phi, cx, &mut report)?;
-        let active = cx.clock.epoch <= self.settings.modulation_ends && k.iter().any(|k| *k != 1.);
+        let Agm { modulation_starts, modulation_ends, .. } = self.settings;
+        let active =
+            (modulation_starts..=modulation_ends).contains(&(cx.clock.epoch + 1)) && k.iter().any(|k| *k != 1.);
         let loss = if active { cross_entropy(&modulated(&phi, &k)?, cx.batch)? } else { loss };
         let mut grads = Grads::of(&loss, cx.net.params())?;
         self.clip(&mut grads, cx, &mut report)?;
@@ -146,7 +162,7 @@ impl Running {
         let loss = |phi: &Tensor| number(&sample_losses(&phi.detach(), cx.batch)?.minimum(-1e-8f64.ln())?.mean_all()?);
         let scores = phi.iter().map(loss).collect::<Result<Vec<_>>>()?;
         let (ratio, tau) = (ratios(&scores), ratios(&self.mean));
-        let coefficient = |(r, tau): (&f64, &f64)| (self.settings.alpha * (tau - r).min(self.settings.cap)).exp();
+        let coefficient = |(r, tau): (&f64, &f64)| (self.settings.alpha * (tau - r).min(self.cap)).exp();
         let k: Vec<f64> = ratio.iter().zip(&tau).map(coefficient).collect();
         self.steps += 1;
         let t = self.steps as f64;

@@ -43,6 +43,8 @@ pub struct Needs {
     pub at_most: Option<usize>,
     /// Unimodal logits, of the head or of additional heads.
     pub unimodal: bool,
+    /// The unimodal logits are only read: additional heads would have to be trained by another method of the stack.
+    pub reads: bool,
     /// Additional heads for each modality.
     pub uni_heads: bool,
     /// A head for each modality whose logits are summed or averaged.
@@ -75,6 +77,7 @@ impl Needs {
         single: false,
         at_most: None,
         unimodal: false,
+        reads: false,
         uni_heads: false,
         disjoint_heads: false,
         shared_head: false,
@@ -194,6 +197,12 @@ pub(crate) fn order(key: &str, names: Option<&[String]>, net: &NetSpec) -> Resul
         net.modalities.iter().position(|n| n == name).ok_or_else(unknown)
     };
     names.iter().map(index).collect()
+}
+
+/// Checks that a setting's names of modalities are the network's.
+pub(crate) fn known<'a>(key: &str, names: impl Iterator<Item = &'a String>, net: &NetSpec) -> Result<()> {
+    let names: Vec<String> = names.cloned().collect();
+    order(key, Some(&names), net).map(drop)
 }
 
 /// Checks that a number lies in a range; `key` is the setting's. `f64::MIN_POSITIVE` stands for anything above 0, `f64::MAX`

@@ -9,7 +9,7 @@
 //! epoch unless it is given. `exempt_justified` leaves out samples where the smaller set is right and the larger wrong, as
 //! the official code does. The hinge is taken a sample; lambda 0.1 is BalanceBenchmark's.
 
-use aim_core::{Idle, Loss, NetSpec, Norm, Objective, Pass, Report, Result, Rng, Seen, Stateless};
+use aim_core::{Error, Idle, Loss, NetSpec, Norm, Objective, Pass, Report, Result, Rng, Seen, Stateless};
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,13 @@ impl Settings for Cml {
     fn check(&self) -> Result<()> {
         within("lambda", self.lambda, 0., 100.)
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        let mut order = crate::card::order("removal_order", self.removal_order.as_deref(), net)?;
+        order.sort_unstable();
+        if order.windows(2).any(|pair| pair[0] == pair[1]) {
+            let remedy = "name each modality once";
+            return Err(Error::invalid("method.removal_order", "names a modality twice", remedy));
+        }
         Ok(Built::objective(self))
     }
 }

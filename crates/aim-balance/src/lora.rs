@@ -29,7 +29,8 @@ pub static ABOUT: About = About {
     alone before",
     departs: &[
         "Abstract and reviews alone were readable: ranks, layers, learning rates and whether heads learn are open \
-        there; here rank and scale belong to the encoder and the head learns.",
+        there; here rank and scale belong to the encoder, every layer of \
+        which has an addition with the optimizer's decay, and the head learns.",
         "Encoders are trained from scratch before the run; the paper fine-tunes pre-trained models.",
         "Biases, norm layers and their statistics are frozen with the weights, because the joint part must begin at \
         the unimodal networks; whether statistics are is open in the text (`statistics: train`).",

@@ -48,6 +48,7 @@ pub static ABOUT: About = About {
         Setting::new("alpha", "0.01", "0 to 100", "length of the inner step", "ours"),
         Setting::new("beta", "0.99", "0 to 1", "share of the old teacher", "ours"),
         Setting::new("lambda", "0.5", "0 to 100", "weight of the distillation", "ours"),
+        Setting::new("warmup", "0", "steps", "steps before the teacher teaches and lags behind", "ours"),
         Setting::new("mask", "per_batch", "per_batch | per_sample", "what a draw drops", "paper, in one reading"),
     ],
     needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
@@ -73,13 +74,15 @@ pub struct Mbcd {
     pub beta: f64,
     /// Weight of the distillation.
     pub lambda: f64,
+    /// Steps before the teacher teaches and lags behind.
+    pub warmup: usize,
     /// What a draw drops.
     pub mask: Mask,
 }
 
 impl Default for Mbcd {
     fn default() -> Self {
-        Self { alpha: 0.01, beta: 0.99, lambda: 0.5, mask: Mask::PerBatch }
+        Self { alpha: 0.01, beta: 0.99, lambda: 0.5, warmup: 0, mask: Mask::PerBatch }
     }
 }
 
@@ -125,7 +128,9 @@ impl Method for Collaborative {
         if self.teacher.is_empty() {
             self.teacher = averaged(cx.net).map(|(k, t)| Ok((k, t.copy()?))).collect::<Result<_>>()?;
         }
-        let (mut report, params, lambda) = (Report::default(), cx.net.params(), self.settings.lambda);
+        let warm = cx.clock.step >= self.settings.warmup;
+        let lambda = if warm { self.settings.lambda } else { 0. };
+        let (mut report, params) = (Report::default(), cx.net.params());
         // Running statistics of norm layers are the learner's, not the teacher's.
         let mut pass = Pass::eval().norm(Norm::Batch).view(&self.teacher);
         let taught = aim_ops::softmax(&output(cx.net, cx.batch, &mut pass)?.logits.detach())?;
@@ -149,7 +154,7 @@ impl Method for Collaborative {
         grads.add_scaled(&fused, 1.)?;
         report.note("loss", &(total + loss)?);
         cx.descend(&grads)?;
-        self.average(cx.net)?;
+        self.average(cx.net, if warm { self.settings.beta } else { 0. })?;
         Ok(report)
     }
 }
@@ -205,8 +210,7 @@ impl Collaborative {
         Ok(masks)
     }
 
-    fn average(&mut self, net: &dyn Net) -> Result<()> {
-        let beta = self.settings.beta;
+    fn average(&mut self, net: &dyn Net, beta: f64) -> Result<()> {
         for (name, now) in averaged(net) {
             if let Some(old) = self.teacher.get_mut(&name) {
                 *old = ((&*old * beta)? + (now * (1. - beta))?)?;

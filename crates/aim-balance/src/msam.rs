@@ -32,7 +32,7 @@ pub static ABOUT: About = About {
         "The perturbation has the gradient's direction, as SAM's has; one digest prints the gradient's sign \
         (`perturbation: sign`).",
         "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
-        whichever modality is dominant.",
+        whichever modality is dominant. The dominant one is that of the whole batch in either.",
     ],
     settings: &[
         Setting::new("rho", "0.05", "0 to 100", "radius; 0 is joint training", "ours"),

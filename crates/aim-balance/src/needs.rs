@@ -12,6 +12,8 @@ struct Demand {
     remedy: &'static str,
 }
 
+/// Heads of their own take the place of a fusion's own heads in the unimodal logits: a method that trains the latter must not
+/// have the former.
 const DEMANDS: &[Demand] = &[
     Demand {
         wanted: |n| n.uni_heads,
@@ -19,24 +21,30 @@ const DEMANDS: &[Demand] = &[
         what: "a head of its own for each modality",
         remedy: "set model.uni_heads: true",
     },
-    // Heads of their own are one way to get them.
+    // Heads of their own are one way to get them, for a method that trains what it reads.
     Demand {
-        wanted: |n| n.unimodal && !n.uni_heads,
+        wanted: |n| n.unimodal && !n.uni_heads && !n.reads,
         met: |o| o.unimodal,
         what: "unimodal logits",
         remedy: "take a fusion that gives them or set model.uni_heads: true",
     },
     Demand {
+        wanted: |n| n.reads,
+        met: |o| o.unimodal,
+        what: "unimodal logits",
+        remedy: "take a fusion that gives them, or stack it with a method that trains model.uni_heads",
+    },
+    Demand {
         wanted: |n| n.disjoint_heads,
-        met: |o| o.disjoint_heads,
+        met: |o| o.disjoint_heads && !o.uni_heads,
         what: "a head for each modality",
-        remedy: "set model.fusion to separate, sum or mean",
+        remedy: "set model.fusion to separate, sum or mean, and no model.uni_heads",
     },
     Demand {
         wanted: |n| n.shared_head,
-        met: |o| o.shared_head,
+        met: |o| o.shared_head && !o.uni_heads,
         what: "one head that reads any modality",
-        remedy: "set model.fusion: shared",
+        remedy: "set model.fusion: shared and no model.uni_heads",
     },
     Demand {
         wanted: |n| n.linear_heads,
@@ -46,15 +54,15 @@ const DEMANDS: &[Demand] = &[
     },
     Demand {
         wanted: |n| n.deep_heads,
-        met: |o| o.deep_heads,
+        met: |o| o.deep_heads && !o.uni_heads,
         what: "heads of several layers",
-        remedy: "set model.fusion: {deep: {hidden: [256, 64]}}",
+        remedy: "set model.fusion: {deep: {hidden: [256, 64]}} and no model.uni_heads",
     },
     Demand {
         wanted: |n| n.boosted,
-        met: |o| o.boosted,
+        met: |o| o.boosted && !o.uni_heads,
         what: "the boosted head",
-        remedy: "set model.fusion: {boosted: {hidden: 256}}",
+        remedy: "set model.fusion: {boosted: {hidden: 256}} and no model.uni_heads",
     },
     Demand {
         wanted: |n| n.adapters,
@@ -131,4 +139,14 @@ pub(crate) fn fits(about: &About, modalities: usize, offers: Offers) -> Result<(
         Some(missing) => fail(format!("needs {}, which the network lacks", missing.what), missing.remedy),
         None => Ok(()),
     }
+}
+
+/// Whether heads of their own, if the network has them, are trained by one of these methods that stand side by side.
+pub(crate) fn heads_learn<'a>(methods: impl Iterator<Item = &'a About> + Clone, offers: Offers) -> Result<()> {
+    let Some(reader) = methods.clone().find(|about| about.needs.reads && offers.uni_heads) else { return Ok(()) };
+    if methods.into_iter().any(|about| about.needs.unimodal && !about.needs.reads) {
+        return Ok(());
+    }
+    let problem = format!("`{}` reads unimodal logits and would get those of heads that nobody trains", reader.name);
+    Err(Error::invalid("model.uni_heads", problem, "leave it out, or stack the method with `joint-unimodal`"))
 }

@@ -6,6 +6,7 @@
 //! rho_m = mean over j != m of S_m / S_j                         discrepancy ratio
 //! k_m   = 1 - tanh(alpha rho_m)            if rho_m > 1 else 1  (coefficient: cvpr)
 //! k_m   = max(0, 1 - alpha tanh(rho_m - 1)) if rho_m > 1 else 1 (coefficient: tpami)
+//! k_m   = 1 + tanh(alpha / rho_m) or 4     if rho_m < 1 else 1  (coefficient: acc, plus; of a third party)
 //! g    <- k_m g [+ N(0, std(g))]                                weights of encoder m; noise for every modality (GE)
 //! ```
 //! Biases, norm layers and heads are never scaled. The official code scales 4-D (convolution) weights only, which is
@@ -23,14 +24,20 @@ use crate::stack::Built;
 const fn settings(noise: Setting) -> [Setting; 6] {
     [
         Setting::new("alpha", "0.3", "0 to 100", "strength; 0 is joint training", "released code (its gated example)"),
-        Setting::new("coefficient", "cvpr", "cvpr | tpami", "form of the coefficient", "released code"),
+        Setting::new(
+            "coefficient",
+            "cvpr",
+            "cvpr | tpami | acc | plus",
+            "form of the coefficient; acc and plus raise the gradients of the modality that is behind",
+            "released code; acc and plus: third party (BML)",
+        ),
         Setting::new("scale", "ndim>1", "ndim>1 | conv4d", "encoder weights that are scaled", "ours; released: conv4d"),
         noise,
         Setting::new("modulation_starts", "0", "an epoch", "first epoch with modulation", "released code"),
         Setting::new("modulation_ends", "50", "an epoch", "last epoch with modulation", "released code"),
     ]
 }
-const NEEDS: Needs = Needs { unimodal: true, ..Needs::NONE };
+const NEEDS: Needs = Needs { unimodal: true, reads: true, ..Needs::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
 /// Card of [`Ogm`].
@@ -81,6 +88,10 @@ pub enum Coefficient {
     Cvpr,
     /// `max(0, 1 - alpha tanh(rho - 1))`.
     Tpami,
+    /// `1 + tanh(alpha / rho)` for the modality that is behind.
+    Acc,
+    /// 4 for the modality that is behind.
+    Plus,
 }
 
 /// Which encoder weights are scaled.
@@ -177,9 +188,11 @@ impl GradOp for Ogm {
 impl Ogm {
     fn coefficient(&self, rho: f64) -> f64 {
         match self.coefficient {
-            _ if rho <= 1. => 1.,
-            Coefficient::Cvpr => 1. - (self.alpha * rho).tanh(),
-            Coefficient::Tpami => (1. - self.alpha * (rho - 1.).tanh()).max(0.),
+            Coefficient::Cvpr if rho > 1. => 1. - (self.alpha * rho).tanh(),
+            Coefficient::Tpami if rho > 1. => (1. - self.alpha * (rho - 1.).tanh()).max(0.),
+            Coefficient::Acc if rho < 1. => 1. + (self.alpha / rho).tanh(),
+            Coefficient::Plus if rho < 1. && self.alpha > 0. => 4.,
+            _ => 1.,
         }
     }
 
@@ -234,6 +247,10 @@ mod tests {
         let tpami = Ogm { alpha: 2., coefficient: Coefficient::Tpami, ..Ogm::default() };
         assert!((tpami.coefficient(1.2) - (1. - 2. * 0.2f64.tanh())).abs() < 1e-15);
         assert_eq!(tpami.coefficient(9.), 0.);
+        let acc = Ogm { alpha: 0.5, coefficient: Coefficient::Acc, ..Ogm::default() };
+        assert!((acc.coefficient(0.5) - (1. + 1f64.tanh())).abs() < 1e-15);
+        let plus = Ogm { coefficient: Coefficient::Plus, ..Ogm::default() };
+        assert_eq!([acc.coefficient(2.), plus.coefficient(2.), plus.coefficient(0.5)], [1., 1., 4.]);
     }
 
     #[test]

@@ -45,8 +45,15 @@ pub static ABOUT: About = About {
             "batch whose scores set the drop probability",
             "released code",
         ),
+        Setting::new(
+            "z",
+            "tanh",
+            "tanh | sigmoid",
+            "how the discrepancy counts: tanh(rho - 1) | sigmoid(rho)",
+            "paper",
+        ),
     ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    needs: Needs { unimodal: true, reads: true, ..Needs::NONE },
 };
 
 /// Batch whose scores set the drop probability.
@@ -57,6 +64,16 @@ pub enum Ratio {
     Same,
     /// The one before it.
     Previous,
+}
+
+/// How the discrepancy counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lead {
+    /// `tanh(rho - 1)`.
+    Tanh,
+    /// `sigmoid(rho)`, an ablation of the paper.
+    Sigmoid,
 }
 
 /// Settings of `opm`.
@@ -73,11 +90,13 @@ pub struct Opm {
     pub warmup: usize,
     /// Batch whose scores set the drop probability.
     pub ratio: Ratio,
+    /// How the discrepancy counts.
+    pub z: Lead,
 }
 
 impl Default for Opm {
     fn default() -> Self {
-        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6, ratio: Ratio::Same }
+        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6, ratio: Ratio::Same, z: Lead::Tanh }
     }
 }
 
@@ -121,7 +140,7 @@ impl Fuse for Dropping {
         let drop = |(x, mask): (&Tensor, &Tensor)| Ok((x.broadcast_mul(&mask.unsqueeze(1)?)? / (1. - theta))?);
         let dropped = out.features.iter().zip(&masks).map(drop).collect::<Result<_>>()?;
         let logits = fuse(dropped)?.logits;
-        Ok(Fused { out: Output { logits, ..out }, kept: kept_rows(&masks)? })
+        Ok(Fused { out: Output { logits, ..out }, kept: kept_rows(&masks, cx.batch.present.as_ref())? })
     }
 }
 
@@ -142,7 +161,11 @@ impl Opm {
         let scores = scores(&out.unimodal, &cx.batch.labels)?;
         let ratios = ratios(&scores);
         let probability = |rho: &f64| {
-            let q = self.q_base * (1. + self.lambda * (rho - 1.).tanh());
+            let lead = match self.z {
+                Lead::Tanh => (rho - 1.).tanh(),
+                Lead::Sigmoid => 1. / (1. + (-rho).exp()),
+            };
+            let q = self.q_base * (1. + self.lambda * lead);
             // All dropped would leave nothing to divide by.
             if *rho > 1. { q.clamp(0., 1.) } else { 0. }
         };
@@ -173,11 +196,33 @@ fn mask(m: usize, q: f64, cx: &Step<'_>) -> Result<Tensor> {
     Ok(Tensor::new(keep, cx.batch.labels.device())?)
 }
 
-/// Rows with at least one modality; `None` if that is all, or none at all (the step is then taken undivided).
-fn kept_rows(masks: &[Tensor]) -> Result<Option<Tensor>> {
-    let total = Tensor::stack(masks, 0)?.sum(0)?.to_dtype(DType::F32)?;
+/// Rows with at least one modality that was there and was not dropped; `None` if that is all, or none at all (the step is then
+/// taken undivided).
+fn kept_rows(masks: &[Tensor], present: Option<&Tensor>) -> Result<Option<Tensor>> {
+    let masks = Tensor::stack(masks, 1)?.to_dtype(DType::F32)?;
+    let masks = present.map_or(Ok(masks.clone()), |present| masks * present.to_dtype(DType::F32)?)?;
+    let total = masks.sum(1)?;
     let some = total.to_vec1::<f32>()?;
     let rows: Vec<u32> = (0..).zip(&some).filter(|(_, n)| **n > 0.).map(|(i, _)| i).collect();
     let all = rows.is_empty() || rows.len() == some.len();
     Ok(if all { None } else { Some(Tensor::new(rows, total.device())?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn rows_without_any_modality_by_hand() {
+        let column = |x: [f32; 3]| Tensor::new(&x, &Device::Cpu).unwrap();
+        let rows = |present: Option<&Tensor>| {
+            let masks = [column([1., 0., 1.]), column([0., 0., 1.])];
+            kept_rows(&masks, present).unwrap().map(|rows| rows.to_vec1::<u32>().unwrap())
+        };
+        assert_eq!(rows(None), Some(vec![0, 2]));
+        // The first sample keeps a modality that it does not have.
+        let present = Tensor::new(&[[0f32, 1.], [1., 1.], [1., 0.]], &Device::Cpu).unwrap();
+        assert_eq!(rows(Some(&present)), Some(vec![2]));
+    }
 }

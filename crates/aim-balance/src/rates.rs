@@ -19,7 +19,7 @@ use aim_core::{
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
+use crate::card::{About, Needs, Setting, Settings, known, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::number;
@@ -60,7 +60,8 @@ pub static MSES: About = About {
     departs: &[
         "The rule is read from the AGM repository, because the original was not available.",
         "Losses are those of the validation split; the AGM repository watches the test split.",
-        "A frozen modality has no gradient and stands still; there, decay and momentum still move it.",
+        "The parameters of a frozen modality have no gradient and stand still, its norm layers' running statistics do not; \
+        there, decay and momentum move the parameters, too.",
         "Only its own weights go back to the best epoch; there, the whole model and optimizer do.",
         "The run goes on when all modalities are frozen, so that every row has the same epochs; there, it stops.",
     ],
@@ -87,6 +88,7 @@ impl Settings for Mslr {
         self.init.iter().try_for_each(|(name, init)| within(&format!("init.{name}"), *init, 0., 100.))
     }
     fn build(self, net: &NetSpec) -> Result<Built> {
+        known("init", self.init.keys(), net)?;
         let init = net.modalities.iter().map(|name| self.init.get(name).copied().unwrap_or(1.)).collect();
         Ok(Built::op(Rates::new(Rule::Mslr { init }, net)))
     }

@@ -6,7 +6,7 @@ use aim_core::{Error, GradFn, Method, NetSpec, Offers, Preparation, Result};
 use serde_yaml::Value;
 
 use crate::card::Card;
-use crate::needs::fits;
+use crate::needs::{fits, heads_learn};
 use crate::stack::Built;
 
 /// The card of that name.
@@ -33,6 +33,7 @@ pub fn check(section: &Value, modalities: &[String], offers: Offers) -> Result<(
             check(inner, modalities, offers)?;
         }
     }
+    heads_learn(sections(section)?.iter().map(|(card, _)| card.about), offers)?;
     // Sizes do not decide whether methods stack or know a modality's name: the smallest network shows it.
     let ones = vec![1; modalities.len()];
     let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());

@@ -24,13 +24,17 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass; 1 more forward pass of the encoders without gradient; each modality trained \
     alone before",
     departs: &["Teachers answer in evaluation mode; BalanceBenchmark's normalise by the batch, a fault."],
-    settings: &[Setting::new(
-        "lambda",
-        "10",
-        "0 to 1000",
-        "weight of the distance between features; 0 is joint training",
-        "third party (BalanceBenchmark); the paper's is not known for sure",
-    )],
+    settings: &[
+        Setting::new(
+            "lambda",
+            "10",
+            "0 to 1000",
+            "weight of the distance between features; 0 is joint training",
+            "third party (BalanceBenchmark); the paper's is not known for sure",
+        ),
+        Setting::new("starts", "0", "an epoch", "first epoch with teachers", "third party (BalanceBenchmark)"),
+        Setting::new("ends", "none", "an epoch", "last epoch with teachers", "ours"),
+    ],
     needs: Needs::NONE,
 };
 
@@ -40,20 +44,25 @@ pub static ABOUT: About = About {
 pub struct Umt {
     /// Weight of the distance between features.
     pub lambda: f64,
+    /// First epoch with teachers.
+    pub starts: usize,
+    /// Last epoch with teachers; the run's by default.
+    pub ends: Option<usize>,
 }
 
 impl Default for Umt {
     fn default() -> Self {
-        Self { lambda: 10. }
+        Self { lambda: 10., starts: 0, ends: None }
     }
 }
 
 impl Settings for Umt {
     fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 1000.)
+        within("lambda", self.lambda, 0., 1000.)?;
+        within("ends", self.ends.unwrap_or(usize::MAX) as f64, self.starts as f64, f64::MAX)
     }
     fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(Taught { lambda: self.lambda, teachers: Vec::new() }))
+        Ok(Built::objective(Taught { settings: self, teachers: Vec::new() }))
     }
 }
 
@@ -64,7 +73,7 @@ impl Prepares for Umt {
 }
 
 struct Taught {
-    lambda: f64,
+    settings: Umt,
     /// None before the first epoch, and none if they have no weight.
     teachers: Vec<Teacher>,
 }
@@ -81,7 +90,7 @@ impl Stateful for Taught {
 
 impl EpochWork for Taught {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
-        if self.lambda != 0. && self.teachers.is_empty() {
+        if self.settings.lambda != 0. && self.teachers.is_empty() {
             self.teachers = Teacher::all(cx)?;
         }
         Ok(())
@@ -91,10 +100,14 @@ impl EpochWork for Taught {
 impl Objective for Taught {
     fn losses(&mut self, seen: &Seen<'_>, _: &mut Report) -> Result<Vec<Loss>> {
         let mut losses = vec![Loss::new("loss.ce", cross_entropy(&seen.out.logits, seen.batch)?)];
+        let Umt { lambda, starts, ends } = self.settings;
+        if !(starts..=ends.unwrap_or(usize::MAX)).contains(&seen.clock.epoch) {
+            return Ok(losses);
+        }
         for (m, teacher) in self.teachers.iter().enumerate() {
             let taught = teacher.feature(seen.net, m, &seen.batch.inputs[m])?;
             let name = format!("loss.feature.{}", seen.net.spec().modalities[m]);
-            losses.push(Loss::new(name, distance(&seen.out.features[m], &taught)?).times(self.lambda));
+            losses.push(Loss::new(name, distance(&seen.out.features[m], &taught)?).times(lambda));
         }
         Ok(losses)
     }

@@ -67,6 +67,24 @@ impl Dataset {
         self.class_names.len()
     }
 
+    /// Samples, shapes and classes in a line, and which classes the training split lacks.
+    pub fn summary(&self) -> String {
+        let shape = |(name, shape): (&String, Vec<usize>)| format!("{name} {shape:?}");
+        let shapes: Vec<String> = self.modalities.iter().zip(self.shapes()).map(shape).collect();
+        let lacks = |class: &usize| !self.train.labels.contains(&(*class as u32));
+        let absent: Vec<&str> =
+            (0..self.classes()).filter(lacks).map(|class| self.class_names[class].as_str()).collect();
+        let absent = match &absent[..] {
+            [] => String::new(),
+            _ => format!(", without a training sample of {}", absent.join(", ")),
+        };
+        let [train, validation, test] = [&self.train, &self.validation, &self.test].map(|split| split.labels.len());
+        let (name, shapes, classes) = (&self.name, shapes.join(", "), self.classes());
+        format!(
+            "{name}: {train} training, {validation} validation, {test} test samples; {shapes}; {classes} classes{absent}"
+        )
+    }
+
     /// Shape of one sample of each modality.
     pub fn shapes(&self) -> Vec<Vec<usize>> {
         self.train.inputs.iter().map(|x| x.dims().get(1..).unwrap_or_default().to_vec()).collect()

@@ -209,7 +209,7 @@ pub static CARDS: &[Card] = &[
         name: "mods: {width: 64, tokens: 8, layers: 3, heads: 4, iterations: 3, dropout: 0.1, aux_residual: false}",
         about: "sequences compressed by capsules and a graph, a primary modality chosen for each sample, the others attended; \
                 features that are no sequences (any encoder but `sequence`) count as one frame, an analogue of ours",
-        unimodal: "none; set model.uni_heads",
+        unimodal: "none; model.uni_heads gives some to methods that train them",
     },
     Card { name: "separate", about: "networks that share nothing, mean of their logits", unimodal: "its head" },
 ];

@@ -57,6 +57,19 @@ pub fn share_clamped(phi: &[f64]) -> Result<Vec<f64>> {
     share(&phi.iter().map(|value| value.max(0.0) + CLAMP_OFFSET).collect::<Vec<_>>())
 }
 
+/// [`share`] where the values sum to something positive, else [`share_clamped`]: dividing by a sum below 0 would turn the order
+/// of the modalities round.
+///
+/// ```
+/// use aim_stats::shapley::share_or_clamped;
+/// assert_eq!(share_or_clamped(&[0.3, -0.1])?, [0.3 / (0.3 - 0.1), -0.1 / (0.3 - 0.1)]);
+/// assert!(share_or_clamped(&[0.1, -0.3])?[0] > 0.99);
+/// # Ok::<(), aim_stats::Error>(())
+/// ```
+pub fn share_or_clamped(phi: &[f64]) -> Result<Vec<f64>> {
+    if phi.iter().sum::<f64>() > 0. { share(phi) } else { share_clamped(phi) }
+}
+
 /// The distance of shares from balance, sum over m of |1/M - share_m|: 0 where all modalities contribute equally.
 /// Raw or clamped as the shares given.
 pub fn edm(shares: &[f64]) -> Result<f64> {

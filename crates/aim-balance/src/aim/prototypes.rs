@@ -26,7 +26,12 @@ pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng
         let mut pass = Pass::eval().view(&frozen);
         let features = encode(net, &inputs, &mut pass)?;
         let logits = net.fuse(features, None, &mut pass)?.logits;
-        adam.backward_step(&aim_ops::cross_entropy(&logits, &classes, 0., aim_ops::Reduction::Mean)?)?;
+        let grads = aim_ops::cross_entropy(&logits, &classes, 0., aim_ops::Reduction::Mean)?.backward()?;
+        if let Some(m) = inputs.iter().position(|x| grads.get(x).is_none()) {
+            let problem = format!("cannot learn inputs of `{}`, which have no gradient (word ids)", spec.modalities[m]);
+            return Err(Error::invalid("method.prototypes", problem, "set method.prototypes: class-mean"));
+        }
+        adam.step(&grads)?;
     }
     let mut pass = Pass::eval().view(&frozen).keep();
     encode(net, &inputs, &mut pass)?;

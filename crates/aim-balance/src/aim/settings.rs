@@ -20,6 +20,8 @@ pub static ABOUT: About = About {
         "Measure of imbalance, strength, size and saliency of auxiliary blocks, passes and all numbers are ours, \
         because the paper's equations were not readable; each is a setting.",
         "Scopes stand for what the abstracts say: `each` for version 3, `dominant` for versions 1 and 2.",
+        "Encoders of different depth are compared at the same relative depth, which the paper leaves open as far as \
+        readable.",
         "Norm layers are shared and auxiliary passes use the batch's statistics, which the paper leaves open as far as \
         readable.",
     ],

@@ -36,7 +36,7 @@ pub static ABOUT: About = About {
     departs: &[
         "H(Y) is the entropy of the labels; the released code takes a cross-entropy of the frequencies with their own \
         softmax.",
-        "The head is masked too, as in the released text-image and three-modality scripts; the audio-visual script \
+        "The head is masked too where its columns belong to one modality each, as in the released text-image and three-modality scripts; the audio-visual script \
         makes the mask and does not apply it (`mask_head: false`).",
         "AMSS+ divides by the chance of a unit to be drawn; the released weight is no such inverse (`weights: \
         amss+official`).",
@@ -53,7 +53,7 @@ pub static ABOUT: About = About {
         Setting::new("weights", "amss", "amss | amss+ | amss+official", "of drawn units", "paper (AMSS)"),
         Setting::new("mask_head", "true", "true | false", "also mask the head", "ours; released (audio-visual): false"),
     ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    needs: Needs { unimodal: true, reads: true, ..Needs::NONE },
 };
 
 /// Settings of `amss`.
@@ -100,7 +100,7 @@ impl GradOp for Amss {
             }
             Part::Head { modality } if role.is_weight() && self.mask_head => {
                 let parts: Vec<(usize, usize)> = match modality {
-                    Some(m) => vec![(m, widths[m])],
+                    Some(m) => vec![(m, grad.dim(1)?)],
                     None if grad.dim(1)? == widths.iter().sum::<usize>() => {
                         widths.iter().copied().enumerate().collect()
                     }

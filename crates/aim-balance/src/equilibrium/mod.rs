@@ -14,9 +14,9 @@ mod order;
 
 use aim_core::{
     EpochStart, EpochWork, Error, Grads, Method, NetSpec, Norm, ORDER, Output, Params, Pass, Plain, Report, Result,
-    State, Stateful, Step, View,
+    Rng, State, Stateful, Step, View,
 };
-use aim_stats::shapley::{edm, shapley_values, share_clamped};
+use aim_stats::shapley::{edm, shapley_values, share_or_clamped};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,8 @@ pub static ABOUT: About = About {
     settings: &[Setting::new(
         "order",
         "weak-first",
-        "weak-first | strong-first | fixed",
-        "who is read and trained first; fixed is the network's order",
+        "weak-first | strong-first | random | fixed",
+        "who is read and trained first; drawn each epoch, or the network's order",
         "paper",
     )],
     needs: Needs { memory: true, ..Needs::NONE },
@@ -140,9 +140,10 @@ impl EpochWork for Alternating {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
         if cx.clock.epoch > 0 {
             let values = shapley_values(&accuracies(cx)?).map_err(statistics)?;
-            self.shares = share_clamped(&values).map_err(statistics)?;
-            // Shares below 0 are cut off, which must not make an order of its own.
-            self.order = ranked(&values, self.rule);
+            self.shares = share_or_clamped(&values).map_err(statistics)?;
+            // By the values: shares that are cut off must not make an order of their own.
+            self.order =
+                ranked(&values, self.rule, &mut Rng::keyed(cx.seed, &format!("equilibrium@{}", cx.clock.epoch)));
         }
         publish(&self.order, cx.net.params())
     }

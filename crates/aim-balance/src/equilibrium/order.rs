@@ -1,6 +1,6 @@
 //! Who is read first, and the accuracies that decide it.
 
-use aim_core::{Batch, EpochStart, Pass, Result, Split};
+use aim_core::{Batch, EpochStart, Pass, Result, Rng, Split};
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +15,19 @@ pub enum Order {
     WeakFirst,
     /// The modality with the largest share.
     StrongFirst,
+    /// Drawn anew for each epoch.
+    Random,
     /// The network's first.
     Fixed,
 }
 
 /// Modalities by what they contribute; equal ones keep the network's order.
-pub(super) fn ranked(shares: &[f64], rule: Order) -> Vec<usize> {
+pub(super) fn ranked(shares: &[f64], rule: Order, rng: &mut Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..shares.len()).collect();
     match rule {
         Order::WeakFirst => order.sort_by(|a, b| shares[*a].total_cmp(&shares[*b])),
         Order::StrongFirst => order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a])),
+        Order::Random => order = rng.permutation(shares.len()),
         Order::Fixed => {}
     }
     order
@@ -62,9 +65,13 @@ mod tests {
         // Accuracies: none 0.2, first 0.6, second 0.4, both 0.8: Shapley values 0.4 and 0.2, shares 2/3 and 1/3.
         let shares = share_clamped(&shapley_values(&[0.2, 0.6, 0.4, 0.8]).unwrap()).unwrap();
         assert!((edm(&shares).unwrap() - 1. / 3.).abs() < 1e-6);
+        let ranked = |shares: &[f64], rule| super::ranked(shares, rule, &mut Rng::keyed(0, "order"));
         assert_eq!(ranked(&shares, Order::WeakFirst), [1, 0]);
         assert_eq!(ranked(&shares, Order::StrongFirst), [0, 1]);
         assert_eq!(ranked(&[0.5, 0.2, 0.2, 0.1], Order::WeakFirst), [3, 1, 2, 0]);
         assert_eq!(ranked(&[0.5, 0.2], Order::Fixed), [0, 1]);
+        let mut drawn = ranked(&[0.5, 0.2, 0.3], Order::Random);
+        drawn.sort_unstable();
+        assert_eq!(drawn, [0, 1, 2]);
     }
 }

@@ -20,7 +20,7 @@ use aim_core::{
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimate, Losses, estimate};
-use crate::card::{About, Needs, Prepares, Setting, Settings, within};
+use crate::card::{About, Needs, Prepares, Setting, Settings, known, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 
@@ -106,6 +106,7 @@ impl Settings for GBlend {
         let weights = match &self.weights {
             None => vec![1. / branches.len() as f64; branches.len()],
             Some(given) => {
+                known("weights", given.keys().filter(|name| *name != "fused"), net)?;
                 let missing =
                     |k: &str| Error::invalid(format!("method.weights.{k}"), "is missing", "give every branch");
                 branches.iter().map(|k| given.get(*k).copied().ok_or_else(|| missing(k))).collect::<Result<_>>()?

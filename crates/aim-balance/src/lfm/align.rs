@@ -10,10 +10,10 @@ use crate::util::unit_rows;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Align {
-    /// Predictions by `KL(m || p)`.
-    #[default]
+    /// Predictions by `KL(m || p)`, as released.
     Reversed,
     /// Predictions by `KL(p || m)`.
+    #[default]
     Js,
     /// Features by a contrast between samples.
     Contrastive,

@@ -39,7 +39,8 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass, as joint training; learnt weights: 3 forward and backward passes over the \
     validation split an epoch",
     departs: &[
-        "Predictions are aligned, as released; the paper's alignment is a contrastive loss on features, whose form we \
+        "Predictions are aligned, as released, by the Jensen-Shannon divergence; the released code has its arguments the \
+        other way round (`align: reversed`). The paper's alignment is a contrastive loss on features, whose form we \
         could not read: `align: contrastive` is the usual one between pairs of modalities of equal width.",
         "The weights follow the released polynomial of the epoch, kept within 0 and 1; `weights: learnt` learns them on \
         two levels, as the paper is said to.",
@@ -60,10 +61,10 @@ pub static ABOUT: About = About {
         Setting::new("weight_lr", "0.1", "0 to 100", "rate of the learnt weight; 0 keeps it", "ours"),
         Setting::new(
             "align",
-            "reversed",
+            "js",
             "reversed | js | contrastive",
             "predictions by KL from their mean, as released, or to it | features",
-            "released code",
+            "ours: the usual direction; released: reversed",
         ),
         Setting::new("temperature", "0.1", "above 0", "of contrastive alignment", "ours"),
     ],

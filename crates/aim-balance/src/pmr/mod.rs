@@ -38,8 +38,8 @@ pub static ABOUT: About = About {
     of the training split",
     departs: &[
         "The size of the coefficients is the paper's; the released code has 0 or 1 (`coefficient: binary`).",
-        "The entropy term is off by default, as it is absent from the released script; the paper has it in its first \
-        `entropy_epochs`, without a number.",
+        "The entropy term is off by default, as it is absent from the released script; the paper has it, with 0.01 or 0.001, in its \
+        first `entropy_epochs`, whose number it does not give.",
         "Prototypes come from samples of the training split drawn anew each epoch; the released code takes the first \
         batches, for some sets of the validation or test split.",
         "A class without samples keeps its prototype and distances have a floor, because the released code divides by \

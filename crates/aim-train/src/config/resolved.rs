@@ -35,11 +35,14 @@ impl TableConfig {
             Ok(Value::Mapping(map))
         };
         let rows = self.rows.iter().map(row).collect::<Result<Vec<_>>>()?;
+        // Null, which is as good as nothing, where there is no row to name.
+        let named = self.rows.iter().any(|row| row.config.name == self.baseline);
+        let baseline = if named { self.baseline.clone().into() } else { Value::Null };
         let head: [(&str, Value); 5] = [
             ("name", self.name.clone().into()),
             ("title", self.title.clone().into()),
             ("seeds", self.seeds.into()),
-            ("baseline", self.baseline.clone().into()),
+            ("baseline", baseline),
             ("rows", rows.into()),
         ];
         let sweep = self.sweep.as_ref().map(mapping).transpose()?;

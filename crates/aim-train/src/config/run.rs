@@ -185,6 +185,7 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T
         if let Some(key) = unknown.filter(|key| !place.ends_with(key)) {
             place = if place.is_empty() { key.into() } else { format!("{place}.{key}") };
         }
-        Error::invalid(place, problem, "mend or remove it")
+        let remedy = if problem.starts_with("missing field") { "add it" } else { "mend or remove it" };
+        Error::invalid(place, problem, remedy)
     })
 }

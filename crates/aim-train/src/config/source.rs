@@ -78,7 +78,8 @@ impl Source {
         }
         let line = own.or_else(|| nearest(&self.lines, &place, None));
         let line = line.map_or(String::new(), |l| format!(":{l}"));
-        Error::Invalid { place: format!("{}{line}: {place}", self.path.display()), problem, remedy }
+        let key = if place.is_empty() { place } else { format!(": {place}") };
+        Error::Invalid { place: format!("{}{line}{key}", self.path.display()), problem, remedy }
     }
 }
 
@@ -201,6 +202,7 @@ mod tests {
         assert_eq!(say("method.gamma", Some("rows[1]")), "t.yaml:8: method.gamma: p; r");
         assert_eq!(say("model.encoders.b", Some("rows[1]")), "t.yaml:3: model.encoders.b: p; r");
         assert_eq!(say("train.epochs", None), "t.yaml: train.epochs: p; r");
+        assert_eq!(say("", None), "t.yaml: p; r");
     }
 
     #[test]

@@ -67,9 +67,8 @@ pub(super) struct File {
     /// Number of seeds, counted from 0.
     #[serde(default = "five")]
     seeds: u64,
-    /// Name of the row that the others are tested against.
-    #[serde(default = "joint")]
-    baseline: String,
+    /// Name of the row that the others are tested against; `joint` by default.
+    baseline: Option<String>,
     /// What the splits are used for.
     #[serde(default)]
     #[schemars(with = "Protocol")]
@@ -157,10 +156,6 @@ fn five() -> u64 {
     5
 }
 
-fn joint() -> String {
-    "joint".into()
-}
-
 impl TableConfig {
     /// Reads a table.
     ///
@@ -175,14 +170,20 @@ impl TableConfig {
     /// # Errors
     /// Whatever is wrong with it, with its line.
     pub fn new(mut source: Source, scale: Scale) -> Result<Self> {
-        apply_scale(&mut source.value, scale);
+        apply_scale(&mut source.value, scale).map_err(|e| source.locate(e, None))?;
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
         let rows = rows(&file, &source, |_| true)?;
+        if let Some(baseline) = file.baseline.as_ref().filter(|b| rows.iter().all(|row| row.config.name != **b)) {
+            let names: Vec<&str> = rows.iter().map(|row| row.config.name.as_str()).collect();
+            let (problem, remedy) =
+                (format!("there is no row `{baseline}`"), format!("use one of {}", names.join(", ")));
+            return Err(source.locate(Error::invalid("baseline", problem, remedy), None));
+        }
         let table = Self {
             title: file.title.unwrap_or_else(|| file.name.clone()),
             name: file.name,
             seeds: file.seeds,
-            baseline: file.baseline,
+            baseline: file.baseline.unwrap_or_else(|| "joint".into()),
             rows,
             family: None,
             set: None,
@@ -199,7 +200,7 @@ impl TableConfig {
 
     /// Only the rows of a table, of those that `wanted` names by their places.
     pub(super) fn rows_of(mut source: Source, scale: Scale, wanted: impl Fn(usize) -> bool) -> Result<Vec<Row>> {
-        apply_scale(&mut source.value, scale);
+        apply_scale(&mut source.value, scale).map_err(|e| source.locate(e, None))?;
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
         rows(&file, &source, wanted)
     }
@@ -250,7 +251,7 @@ impl RunConfig {
     /// Whatever is wrong with the file, with its line.
     pub fn single(source: &Source, row_name: Option<&str>) -> Result<(Self, u64)> {
         let mut value = source.value.clone();
-        apply_scale(&mut value, Scale::Normal);
+        apply_scale(&mut value, Scale::Normal)?;
         let file: File = typed(value, "").map_err(|e| source.locate(e, None))?;
         let Some(wanted) = row_name else {
             let mut base = shared(&file, &file.name);
@@ -270,17 +271,18 @@ impl RunConfig {
 }
 
 /// Lays the `quick` or `full` section over the rest and removes both.
-fn apply_scale(value: &mut Value, scale: Scale) {
-    let Value::Mapping(map) = value else { return };
+fn apply_scale(value: &mut Value, scale: Scale) -> Result<()> {
+    let Value::Mapping(map) = value else { return Ok(()) };
     let (quick, full) = (map.remove("quick"), map.remove("full"));
-    let patch = match scale {
-        Scale::Normal => None,
-        Scale::Quick => quick,
-        Scale::Full => full,
+    let (name, patch) = match scale {
+        Scale::Normal => return Ok(()),
+        Scale::Quick => ("quick", quick),
+        Scale::Full => ("full", full),
     };
-    if let Some(patch) = patch {
-        merge(value, &patch);
-    }
+    let remedy =
+        || format!("write one, for instance `{name}: {{seeds: 2, train: {{epochs: 2}}}}`, or leave --{name} out");
+    merge(value, &patch.ok_or_else(|| Error::invalid(name, "the table has no such section", remedy()))?);
+    Ok(())
 }
 
 /// What all rows share, as the mapping of a run.

@@ -10,19 +10,20 @@ use std::{
     time::Duration,
 };
 
-use aim_core::{Error, Result};
+use aim_core::{Context, Error, Result};
 use aim_data::Dataset;
 use candle_core::Device;
 use serde_yaml::Value;
 
 use super::{
     Console, Job, Results, Shared,
+    job::restrict,
     results::{RowResults, RunResults},
     search::{self, Settled},
 };
 use crate::{
     config::{RunConfig, TableConfig},
-    run::{Folder, Identity, Stop, checksum, lock},
+    run::{Folder, Identity, Stop, checksum, lock, network},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -77,10 +78,12 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Result
     let folder = options.out.join(&table.name);
     let plans = search::plans(table)?;
     let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
-    // A table whose data cannot be used leaves no folder.
-    let data = load(configs, options)?;
+    // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
+    let data = load(configs.clone(), options)?;
+    fit(configs, &data)?;
     let _lock = hold(&folder)?;
     let console = Console::new(options.quiet);
+    data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let shared = Shared { out, device, console: &console, stop, checkpoint_every };
     let work = Work { folder: &folder, options, shared, data };
@@ -124,6 +127,21 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
         }
     }
     Ok(all)
+}
+
+/// Whether every row's network fits its data; each network is looked at once.
+fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Result<()> {
+    let mut seen: Vec<&RunConfig> = Vec::new();
+    for config in configs {
+        let known = |c: &&RunConfig| c.data == config.data && c.model == config.model;
+        let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
+            continue;
+        };
+        let fits = restrict(config, &loaded.data).and_then(|data| network(config, &data, 0, &Device::Cpu));
+        fits.at(|| format!("row `{}`", config.name))?;
+        seen.push(config);
+    }
+    Ok(())
 }
 
 impl Task<'_> {

@@ -173,8 +173,8 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     );
     table.note("Mean ± standard deviation (n-1) over the seeds of the comparison; nothing is tested here.");
     table.note(format!(
-        "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}; \
-         EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
+        "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}, \
+         negative where it harms; EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
     ));
     Ok(table)
 }

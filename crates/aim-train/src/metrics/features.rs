@@ -64,7 +64,7 @@ pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions
     };
     let values = (0..1 << names.len()).map(value).collect::<Result<Vec<_>>>()?;
     let phi = shapley::shapley_values(&values).map_err(statistics)?;
-    let share = shapley::share_clamped(&phi).map_err(statistics)?;
+    let share = shapley::share_or_clamped(&phi).map_err(statistics)?;
     let named = |values: &[f64]| names.iter().cloned().zip(values.iter().copied()).collect();
     Ok(Contributions {
         removal: REMOVAL.into(),
