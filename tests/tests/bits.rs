@@ -74,7 +74,7 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
             }
         }
         fn say(&self, line: &str) {
-            panic!("{line}");
+            assert!(line.starts_with("goes on after"), "{line}");
         }
     }
 

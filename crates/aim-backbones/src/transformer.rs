@@ -75,6 +75,17 @@ pub struct Transformer {
 /// Positions in the checkpoints' table.
 const POSITIONS: usize = 512;
 
+/// Word ids of numbers, which must be whole; looked at where that stops no device.
+fn ids(x: &Tensor) -> Result<Tensor> {
+    let ids = x.to_dtype(DType::U32)?;
+    if x.device().is_cpu() && ids.to_dtype(x.dtype())?.ne(x)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? > 0.
+    {
+        let remedy = "give whole numbers from 0 to vocabulary - 1, or leave the encoder's vocabulary out for vectors";
+        return Err(Error::invalid("word ids", "some are negative or no whole numbers", remedy));
+    }
+    Ok(ids)
+}
+
 impl Transformer {
     /// `input` is `[T, C]`, or `[T]` where there is a vocabulary.
     ///
@@ -116,7 +127,7 @@ impl Transformer {
     fn embed(&self, x: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Tensor)> {
         let (tokens, seen) = match &self.tokens {
             Tokens::Words { table, types } => {
-                let words = aim_ops::embedding(&x.to_dtype(DType::U32)?, &pass.weight(table))?;
+                let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
                 (words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?)?, x.ne(0f32)?)
             }
             Tokens::Vectors { class, projection } => {

@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A tensor operation failed.
-    #[error(transparent)]
+    #[error("{}", plain(.0))]
     Tensor(#[from] candle_core::Error),
     /// Input that cannot be used: a config key, a file, a label, a pair of settings.
     #[error("{place}: {problem}; {remedy}")]
@@ -97,7 +97,7 @@ impl Error {
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         let remedy = match source.kind() {
             std::io::ErrorKind::NotFound => "check the path",
-            std::io::ErrorKind::PermissionDenied => "check the permissions of the folder",
+            std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
             std::io::ErrorKind::StorageFull => "free some space",
             std::io::ErrorKind::FileTooLarge => "raise the limit for the size of files",
             std::io::ErrorKind::ReadOnlyFilesystem => "choose a folder that can be written",
@@ -105,6 +105,14 @@ impl Error {
             _ => "check that the file can be read and written",
         };
         Self::Io { path: path.as_ref().to_path_buf(), source, remedy: remedy.into() }
+    }
+}
+
+/// The message without the backtrace that candle puts behind it if `RUST_BACKTRACE` is set.
+fn plain(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => plain(inner),
+        other => other.to_string(),
     }
 }
 

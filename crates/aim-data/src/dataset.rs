@@ -135,7 +135,14 @@ impl Dataset {
         for (label, id) in subset.labels.iter().zip(&subset.ids) {
             if *label as usize >= self.classes() {
                 let problem = format!("label {label} of sample `{id}` is out of range");
-                return Err(Error::invalid(place, problem, format!("labels must be below {}", self.classes())));
+                return Err(Error::invalid(
+                    place,
+                    problem,
+                    format!(
+                        "give labels below {}, the number of classes (of `class_names`, or one more than the largest training label)",
+                        self.classes()
+                    ),
+                ));
             }
         }
         for ((name, x), shape) in self.modalities.iter().zip(&subset.inputs).zip(shapes) {
@@ -152,7 +159,7 @@ impl Dataset {
                 if let Some(other) = seen.insert(id, split).filter(|other| *other != split) {
                     let place = format!("data set `{}`", self.name);
                     let problem = format!("sample `{id}` is in the {other} split and in the {split} split");
-                    return Err(Error::invalid(place, problem, "a sample belongs to one split only"));
+                    return Err(Error::invalid(place, problem, "make ids unique over all splits, or leave `id` out"));
                 }
             }
         }

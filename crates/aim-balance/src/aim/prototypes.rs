@@ -1,6 +1,6 @@
 //! Prototypes of every class, modality and depth: learnt inputs carried through the frozen network, or class means.
 
-use aim_core::{EpochStart, Error, Net, Pass, Result, Rng, Site, Split, View};
+use aim_core::{Context, EpochStart, Error, Net, Pass, Result, Rng, Site, Split, View};
 use candle_core::{DType, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
@@ -24,14 +24,10 @@ pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng
     let mut adam = AdamW::new(inputs.clone(), params)?;
     for _ in 0..steps {
         let mut pass = Pass::eval().view(&frozen);
-        let features = encode(net, &inputs, &mut pass)?;
+        let learnt = || "prototypes (learnt inputs begin as noise; `method.prototypes: class-mean` learns none)".into();
+        let features = encode(net, &inputs, &mut pass).at(learnt)?;
         let logits = net.fuse(features, None, &mut pass)?.logits;
-        let grads = aim_ops::cross_entropy(&logits, &classes, 0., aim_ops::Reduction::Mean)?.backward()?;
-        if let Some(m) = inputs.iter().position(|x| grads.get(x).is_none()) {
-            let problem = format!("cannot learn inputs of `{}`, which have no gradient (word ids)", spec.modalities[m]);
-            return Err(Error::invalid("method.prototypes", problem, "set method.prototypes: class-mean"));
-        }
-        adam.step(&grads)?;
+        adam.backward_step(&aim_ops::cross_entropy(&logits, &classes, 0., aim_ops::Reduction::Mean)?)?;
     }
     let mut pass = Pass::eval().view(&frozen).keep();
     encode(net, &inputs, &mut pass)?;

@@ -120,7 +120,8 @@ fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, len: usize) -> Res
             Array { data, shape: shape.to_vec() }.tensor(&(0..len).collect::<Vec<_>>())
         }
         _ => {
-            Err(Error::shape(format!("{}: {name}", path.display()), view.shape(), format!("[{len}, ...], as `y` has")))
+            let want = format!("[{len}, ...], {len} samples as `y` has and at least one more dimension,");
+            Err(Error::shape(format!("{}: {name}", path.display()), view.shape(), want))
         }
     }
 }

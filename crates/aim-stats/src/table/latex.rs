@@ -41,8 +41,13 @@ fn cell(cell: &Cell, column: &Column) -> String {
     }
 }
 
+/// Text as LaTeX wants it; what stands between two backticks is set as code.
 fn escaped(text: &str) -> String {
-    one_line(text).chars().map(escape).collect()
+    let line = one_line(text);
+    let parts: Vec<String> = line.split('`').map(|part| part.chars().map(escape).collect()).collect();
+    let code = |(i, part): (usize, &String)| if i % 2 == 1 { format!("\\texttt{{{part}}}") } else { part.clone() };
+    // An odd number of backticks pairs nothing.
+    if parts.len() % 2 == 1 { parts.iter().enumerate().map(code).collect() } else { parts.join("`") }
 }
 
 /// Brackets and stars are wrapped too: at the start of a row they would be read as arguments of the `\\` before them.

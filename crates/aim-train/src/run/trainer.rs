@@ -159,6 +159,7 @@ impl<'a> Trainer<'a> {
         self.step = last.state.number("clock.step")? as usize;
         self.log = last.log.clone();
         self.seconds = self.folder.seconds(last.epochs())?;
+        watch.say(&format!("goes on after {} of {} epochs", last.epochs(), self.config.train.epochs));
         self.last = Some(last);
         Ok(())
     }
