@@ -4,8 +4,6 @@
 //! once for each remainder of the pixel's position modulo the stride. Gradient of the weights: windows times the output's
 //! gradient. No matrix of windows is ever stored. Where it pays, kernels of 3x3 take Winograd's way instead.
 
-use candle_core::{Result, Tensor};
-
 use super::{
     gemm::{Block, Size, product},
     matrix::Matrix,
@@ -15,11 +13,6 @@ use super::{
     shared::{Shared, filled},
     simd::kernel,
     winograd::{Kernels, Winograd},
-};
-use crate::{
-    custom::{needed, op2, op3},
-    host,
-    rows::{self, Rows},
 };
 
 /// One spatial dimension of a convolution.
@@ -88,7 +81,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    fn output(&self) -> [usize; 2] {
+    pub(super) fn output(&self) -> [usize; 2] {
         self.axes.map(Axis::output)
     }
 
@@ -96,12 +89,12 @@ impl Shape {
         self.axes.map(|a| a.input)
     }
 
-    fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.axes[0].kernel * self.axes[1].kernel
     }
 
     /// Input and output channels of a group.
-    fn group(&self) -> [usize; 2] {
+    pub(super) fn group(&self) -> [usize; 2] {
         self.channels.map(|c| c / self.groups)
     }
 
@@ -174,7 +167,7 @@ kernel! {
 }
 
 /// The output `[B, O, H', W']`, and the padded input if one was made.
-fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Option<Planes<'static>>) {
+pub(super) fn forward(s: &Shape, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Option<Planes<'static>>) {
     let (size, [inputs, outputs]) = (s.output(), s.group());
     let (plane, k) = (size[0] * size[1], inputs * s.taps());
     if let Some(fast) = s.winograd() {
@@ -217,7 +210,7 @@ fn turned(s: &Shape, w: &[f32], group: usize, taps: &[usize]) -> Vec<f32> {
 }
 
 /// The gradient of the input from that of the output.
-fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
     let [inputs, outputs] = s.group();
     if let Some(fast) = s.winograd() {
         return fast.adjoint().forward(dy, Kernels { values: w, steps: [9, inputs * 9], turned: true }, None);
@@ -261,7 +254,7 @@ fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
 }
 
 /// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output; `padded` is the padded input if it was kept.
-fn weight_gradient(s: &Shape, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient(s: &Shape, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
     let ([inputs, outputs], [height, width]) = (s.group(), s.output());
     let (plane, k) = (height * width, inputs * s.taps());
     if let Some(fast) = s.winograd() {
@@ -299,88 +292,9 @@ kernel! {
 }
 
 /// The gradient of the bias: the sum of the output's over samples and pixels.
-fn bias_gradient(s: &Shape, dy: &[f32]) -> Vec<f32> {
+pub(super) fn bias_gradient(s: &Shape, dy: &[f32]) -> Vec<f32> {
     let [height, width] = s.output();
     let (plane, channels) = (height * width, s.channels[1]);
     let channel = |o| (0..s.batch).map(|b| sum(&dy[(b * channels + o) * plane..][..plane])).sum();
     (0..channels).map(channel).collect()
-}
-
-/// A convolution, of whose output channels those with weights of zero are left out.
-#[derive(Clone)]
-struct Layer {
-    /// Of the channels that are computed.
-    shape: Shape,
-    rows: Option<Rows>,
-}
-
-impl Layer {
-    fn new(shape: Shape, w: &Tensor) -> Self {
-        let rows = rows::of(w).filter(|_| shape.groups == 1);
-        let outputs = rows.as_ref().map_or(shape.channels[1], |rows| rows.kept.len());
-        Self { shape: Shape { channels: [shape.channels[0], outputs], ..shape }, rows }
-    }
-
-    /// Elements of a channel's weights, and of its output.
-    fn inner(&self) -> [usize; 2] {
-        let [height, width] = self.shape.output();
-        [self.shape.group()[0] * self.shape.taps(), height * width]
-    }
-
-    fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (Vec<f32>, Option<Planes<'static>>) {
-        let ([weights, plane], Some(rows)) = (self.inner(), &self.rows) else {
-            return forward(&self.shape, x, w, bias);
-        };
-        let some = bias.map(|bias| rows.gather(bias, 1));
-        let (y, padded) = forward(&self.shape, x, &rows.gather(w, weights), some.as_deref());
-        (rows.spread(&y, plane, bias), padded)
-    }
-
-    fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Vec<f32> {
-        match (self.inner(), &self.rows) {
-            (_, None) => input_gradient(&self.shape, w, dy),
-            ([weights, plane], Some(rows)) => {
-                input_gradient(&self.shape, &rows.gather(w, weights), &rows.gather(dy, plane))
-            }
-        }
-    }
-
-    fn weight_gradient(&self, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
-        match (self.inner(), &self.rows) {
-            (_, None) => weight_gradient(&self.shape, x, padded, dy),
-            ([weights, plane], Some(rows)) => {
-                rows.spread(&weight_gradient(&self.shape, x, padded, &rows.gather(dy, plane)), weights, None)
-            }
-        }
-    }
-}
-
-/// The convolution as a node of the graph, of rank 3 or 4 like `x`.
-pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (x, w, bias) = (&x.contiguous()?, &w.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
-    let [height, width] = s.output();
-    let mut out = vec![s.batch, s.channels[1], height, width];
-    if x.rank() == 3 {
-        out.remove(2);
-    }
-    let layer = Layer::new(s, w);
-    let (y, padded) = match &bias {
-        None => host::read(op, [x, w], |[x, w]| Ok(layer.forward(x, w, None)))?,
-        Some(bias) => host::read(op, [x, w, bias], |[x, w, bias]| Ok(layer.forward(x, w, Some(bias))))?,
-    };
-    let padded = padded.filter(|_| w.track_op());
-    let at = layer.clone();
-    let of_x = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
-        needed(x, || host::read(op, [w, dy], |[w, dy]| Ok(at.input_gradient(w, dy))))
-    };
-    let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
-        needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(layer.weight_gradient(x, padded.as_ref(), dy))))
-    };
-    let Some(bias) = bias else {
-        return op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]));
-    };
-    op3(op, [x, w, &bias], y, out, move |[x, w, bias], _, dy| {
-        let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
-        Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
-    })
 }

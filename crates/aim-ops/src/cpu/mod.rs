@@ -5,6 +5,7 @@
 mod attention;
 mod batch_norm;
 mod conv;
+mod conv_node;
 mod elementwise;
 mod embedding;
 mod gemm;
@@ -24,6 +25,7 @@ mod scratch;
 mod shared;
 mod simd;
 mod softmax;
+mod strided;
 mod tiles;
 mod transpose;
 pub(crate) mod update;
@@ -31,7 +33,8 @@ mod winograd;
 
 pub(crate) use attention::attention;
 pub(crate) use batch_norm::{batch_norm_eval, batch_norm_train};
-pub(crate) use conv::{Axis, Shape as ConvShape, conv};
+pub(crate) use conv::{Axis, Shape as ConvShape};
+pub(crate) use conv_node::conv;
 pub(crate) use elementwise::{add, dropout, gelu, relu};
 pub(crate) use embedding::embedding;
 pub(crate) use layer_norm::layer_norm;

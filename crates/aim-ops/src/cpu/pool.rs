@@ -7,11 +7,11 @@ use candle_core::{Result, Tensor};
 use super::{
     lanes::{add, interleave, pass, raise},
     par,
-    planes::every_second,
     reduce::sum,
     scratch,
     shared::{Shared, filled},
     simd::kernel,
+    strided::every_second,
 };
 use crate::{
     Pool2d,

@@ -1,0 +1,135 @@
+//! Elements that are two or four apart, put side by side.
+
+/// `even[i] = from[2 * i]` and `odd[i] = from[2 * i + 1]`.
+#[inline(always)]
+pub(super) fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::split(from, even, odd) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for i in done..even.len() {
+        even[i] = from[2 * i];
+    }
+    for i in done..odd.len() {
+        odd[i] = from[2 * i + 1];
+    }
+}
+
+/// `out[i] = from[2 * i]`.
+#[inline(always)]
+pub(super) fn every_second(from: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::every_second(from, out) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for i in done..out.len() {
+        out[i] = from[2 * i];
+    }
+}
+
+/// `out[i] = from[4 * i]`.
+#[inline(always)]
+pub(super) fn every_fourth(from: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instruction set.
+        unsafe { avx2::every_fourth(from, out) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for i in done..out.len() {
+        out[i] = from[4 * i];
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    /// Elements 0, 2, ... of sixteen.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn second(a: __m256, b: __m256) -> __m256 {
+        let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+        _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
+    }
+
+    /// Elements 1, 3, ... of sixteen.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn other(a: __m256, b: __m256) -> __m256 {
+        let mixed = _mm256_castps_pd(_mm256_shuffle_ps::<0xdd>(a, b));
+        _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
+    }
+
+    /// Where to begin with eight elements of `n`, `stride` apart in `len`: the last eight overlap those before. (The compiler
+    /// makes single moves of a plain loop.)
+    #[inline]
+    fn eights(n: usize, stride: usize, len: usize) -> impl Iterator<Item = usize> {
+        let fit = if n < 8 { 0 } else { (len / stride).min(n) };
+        (0..fit.div_ceil(8)).map(move |i| (8 * i).min(fit - 8)).filter(move |_| fit >= 8)
+    }
+
+    /// Says how many elements it has taken: all but those at the end for which `from` is too short.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn every_second(from: &[f32], out: &mut [f32]) -> usize {
+        let mut done = 0;
+        for i in eights(out.len(), 2, from.len()) {
+            // SAFETY: sixteen elements can be read and eight be written there.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(2 * i + j));
+                _mm256_storeu_ps(out.as_mut_ptr().add(i), second(at(0), at(8)));
+            }
+            done = i + 8;
+        }
+        done
+    }
+
+    /// As [`every_second`], of both halves.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) -> usize {
+        let mut done = 0;
+        for i in eights(even.len().min(odd.len()), 2, from.len()) {
+            // SAFETY: sixteen elements can be read and eight be written there, twice.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(2 * i + j));
+                let (a, b) = (at(0), at(8));
+                _mm256_storeu_ps(even.as_mut_ptr().add(i), second(a, b));
+                _mm256_storeu_ps(odd.as_mut_ptr().add(i), other(a, b));
+            }
+            done = i + 8;
+        }
+        done
+    }
+
+    /// As [`every_second`].
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn every_fourth(from: &[f32], out: &mut [f32]) -> usize {
+        let mut done = 0;
+        for i in eights(out.len(), 4, from.len()) {
+            // SAFETY: 32 elements can be read and eight be written there.
+            unsafe {
+                let at = |j| _mm256_loadu_ps(from.as_ptr().add(4 * i + j));
+                let values = second(second(at(0), at(8)), second(at(16), at(24)));
+                _mm256_storeu_ps(out.as_mut_ptr().add(i), values);
+            }
+            done = i + 8;
+        }
+        done
+    }
+}
