@@ -78,8 +78,9 @@ mod avx2 {
     /// makes single moves of a plain loop.)
     #[inline]
     fn eights(n: usize, stride: usize, len: usize) -> impl Iterator<Item = usize> {
-        let fit = if n < 8 { 0 } else { (len / stride).min(n) };
-        (0..fit.div_ceil(8)).map(move |i| (8 * i).min(fit - 8)).filter(move |_| fit >= 8)
+        let fit = (len / stride).min(n);
+        let count = if fit < 8 { 0 } else { fit.div_ceil(8) };
+        (0..count).map(move |i| (8 * i).min(fit - 8))
     }
 
     /// Says how many elements it has taken: all but those at the end for which `from` is too short.
