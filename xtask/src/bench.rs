@@ -50,6 +50,9 @@ struct Step {
     /// Where to compute.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceName,
+    /// Let CUDA devices round the operands of products to TF32.
+    #[arg(long)]
+    tf32: bool,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -84,6 +87,7 @@ struct Measured<'a> {
 
 impl Step {
     fn run(&self) -> Result<()> {
+        aim_ops::allow_tf32(self.tf32);
         let preset = Preset::named(&self.preset)?;
         let batch = self.batch.unwrap_or(preset.batch);
         let steps = self.steps.unwrap_or(preset.steps);
