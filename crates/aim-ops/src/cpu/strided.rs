@@ -1,20 +1,6 @@
 //! Elements that are two or four apart, put side by side.
 
-/// How many elements the vector code of that name has done: none where the processor does not have it.
-macro_rules! by_vectors {
-    ($name:ident($($arg:expr),*)) => {{
-        #[cfg(target_arch = "x86_64")]
-        let done = if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has the instruction set.
-            unsafe { avx2::$name($($arg),*) }
-        } else {
-            0
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let done = 0;
-        done
-    }};
-}
+use super::simd::by_vectors;
 
 /// `even[i] = from[2 * i]` and `odd[i] = from[2 * i + 1]`.
 #[inline(always)]
