@@ -138,7 +138,7 @@ PRESETS = {
 }
 
 
-def measure(preset, batch, steps, device):
+def measure(preset, batch, steps, device, bf16):
     encoder, shapes, classes, default_batch, default_steps = PRESETS[preset]
     batch, steps = batch or default_batch, steps or default_steps
     torch.manual_seed(0)
@@ -151,7 +151,9 @@ def measure(preset, batch, steps, device):
     for _ in range(warmup + steps):
         start = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(net(inputs), labels).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(net(inputs), labels)
+        loss.backward()
         optimizer.step()
         finish()
         times.append(1e3 * (time.perf_counter() - start))
@@ -174,12 +176,12 @@ def main():
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
-    result = measure(args.preset, args.batch, args.steps, args.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision != "f32"
+    result = measure(args.preset, args.batch, args.steps, args.device, args.precision == "bf16")
     if args.json:
         print(json.dumps(result))
     else:

@@ -56,7 +56,7 @@ pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
 pub use noise::{noisy, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
-pub use precision::{allow_tf32, tf32_allowed};
+pub use precision::{Precision, precision, set_precision};
 pub use relay::backward;
 pub use rows::keep_rows;
 pub use transformer::{attention, embedding, log_softmax, softmax};

@@ -3,21 +3,22 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use candle_core::{
-    CudaDevice, DType, Device, Error, Result, Storage, Tensor, bail,
+    CudaDevice, Device, Error, Result, Storage, Tensor, WithDType, bail,
     cuda::{
-        CudaStorageSlice, DeviceId,
+        CudaDType, DeviceId,
         cudarc::{
             cudnn::{
-                ConvBackwardData, ConvBackwardFilter, ConvDescriptor, ConvForward, Cudnn, CudnnError, FilterDescriptor,
-                TensorDescriptor, sys,
+                ConvBackwardData, ConvBackwardFilter, ConvDescriptor, ConvForward, Cudnn, CudnnDataType, CudnnError,
+                FilterDescriptor, TensorDescriptor, sys,
             },
-            driver::{CudaSlice, CudaView},
+            driver::{CudaSlice, CudaView, DeviceRepr},
         },
     },
 };
+use half::bf16;
 
 use super::launch::Buffer;
-use crate::{cpu::ConvShape, precision};
+use crate::{Precision, cpu::ConvShape, precision};
 
 // Handles are neither Send nor Sync.
 thread_local! {
@@ -33,13 +34,18 @@ fn handle(device: &CudaDevice) -> Result<Arc<Cudnn>> {
     Ok(new)
 }
 
+/// What operands and results can be; sums are f32.
+trait Element: WithDType + CudaDType + CudnnDataType + DeviceRepr {}
+impl Element for f32 {}
+impl Element for bf16 {}
+
 /// A convolution as cuDNN describes it.
-struct Plan {
+struct Plan<T> {
     device: CudaDevice,
     conv: ConvDescriptor<f32>,
-    x: TensorDescriptor<f32>,
-    w: FilterDescriptor<f32>,
-    y: TensorDescriptor<f32>,
+    x: TensorDescriptor<T>,
+    w: FilterDescriptor<T>,
+    y: TensorDescriptor<T>,
 }
 
 fn ints<const N: usize>(lengths: [usize; N]) -> Result<[i32; N]> {
@@ -51,7 +57,7 @@ fn ints<const N: usize>(lengths: [usize; N]) -> Result<[i32; N]> {
     Ok(ints)
 }
 
-impl Plan {
+impl<T: Element> Plan<T> {
     fn new(device: &Device, s: &ConvShape) -> Result<Self> {
         let Device::Cuda(device) = device else { bail!("convolution: {:?} is no CUDA device", device.location()) };
         let cudnn = handle(device)?;
@@ -66,10 +72,10 @@ impl Plan {
             let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
             let mut conv = cudnn.create_conv2d::<f32>(padding, stride, dilation, mode)?;
             conv.set_group_count(groups)?;
-            conv.set_math_type(if precision::tf32_allowed() {
-                sys::cudnnMathType_t::CUDNN_DEFAULT_MATH
-            } else {
-                sys::cudnnMathType_t::CUDNN_FMA_MATH
+            // The default rounds f32 to TF32.
+            conv.set_math_type(match precision() {
+                Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
+                Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
             })?;
             let format = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW;
             Ok(Self {
@@ -90,23 +96,26 @@ impl Plan {
 }
 
 /// Calls `f` with the elements of a contiguous tensor.
-fn with<R>(t: &Tensor, f: impl FnOnce(&CudaView<'_, f32>) -> Result<R>) -> Result<R> {
+fn with<T: Element, R>(t: &Tensor, f: impl FnOnce(&CudaView<'_, T>) -> Result<R>) -> Result<R> {
     let (storage, layout) = t.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cuda(storage), Some((from, to))) => f(&storage.as_cuda_slice::<f32>()?.slice(from..to)),
+        (Storage::Cuda(storage), Some((from, to))) => f(&storage.as_cuda_slice::<T>()?.slice(from..to)),
         _ => bail!("convolution: operands must be contiguous on a CUDA device"),
     }
 }
 
-/// Calls `f` with the memory of a result.
-fn fill(buffer: &mut Buffer, f: impl FnOnce(&mut CudaSlice<f32>) -> std::result::Result<(), CudnnError>) -> Result<()> {
+/// Memory like `like`, or of `dims`, filled by `f`.
+fn filled<T: Element>(
+    like: &Tensor,
+    dims: &[usize],
+    f: impl FnOnce(&mut CudaSlice<T>) -> std::result::Result<(), CudnnError>,
+) -> Result<Buffer> {
+    let mut buffer = Buffer::new(like, dims, T::DTYPE)?;
     match buffer.storage_mut() {
-        Storage::Cuda(storage) => match &mut storage.slice {
-            CudaStorageSlice::F32(slice) => f(slice).map_err(Error::wrap),
-            _ => bail!("convolution: results are f32"),
-        },
+        Storage::Cuda(storage) => f(storage.as_cuda_slice_mut::<T>()?).map_err(Error::wrap)?,
         _ => bail!("convolution: results are on a CUDA device"),
     }
+    Ok(buffer)
 }
 
 /// The first algorithm of `wanted` and cuDNN's own choice that takes this convolution, and its workspace in bytes.
@@ -124,50 +133,78 @@ fn choose<A: Copy>(
     Ok((own, bytes(own).map_err(Error::wrap)?))
 }
 
-/// The output, `dims` of it.
-pub(super) fn forward(s: &ConvShape, x: &Tensor, w: &Tensor, dims: &[usize]) -> Result<Buffer> {
-    let plan = Plan::new(x.device(), s)?;
+fn forward_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dims: &[usize]) -> Result<Buffer> {
+    let plan = Plan::<T>::new(x.device(), s)?;
     let op = ConvForward { conv: &plan.conv, x: &plan.x, w: &plan.w, y: &plan.y };
     let wanted = sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
     let (algorithm, bytes) = choose(wanted, || op.pick_algorithm(), |a| op.get_workspace_size(a))?;
-    let (mut y, mut space) = (Buffer::new(x, dims, DType::F32)?, plan.workspace(bytes)?);
-    with(x, |x| {
-        with(w, |w| {
+    let (mut space, scale) = (plan.workspace(bytes)?, (T::from_f64(1.), T::from_f64(0.)));
+    with(x, |xs| {
+        with(w, |ws| {
             // SAFETY: the descriptors were made of the operands' shapes.
-            fill(&mut y, |y| unsafe { op.launch(algorithm, Some(&mut space), (1., 0.), x, w, y) })
+            filled(x, dims, |y| unsafe { op.launch(algorithm, Some(&mut space), scale, xs, ws, y) })
         })
-    })?;
-    Ok(y)
+    })
+}
+
+fn of_input_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let plan = Plan::<T>::new(dy.device(), s)?;
+    let op = ConvBackwardData { conv: &plan.conv, dx: &plan.x, w: &plan.w, dy: &plan.y };
+    let wanted = sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
+    let (algorithm, bytes) = choose(wanted, || op.pick_algorithm(), |a| op.get_workspace_size(a))?;
+    let (mut space, scale) = (plan.workspace(bytes)?, (T::from_f64(1.), T::from_f64(0.)));
+    with(w, |ws| {
+        with(dy, |dys| {
+            // SAFETY: the descriptors were made of the operands' shapes.
+            filled(dy, x.dims(), |dx| unsafe { op.launch(algorithm, Some(&mut space), scale, dx, ws, dys) })
+        })
+    })?
+    .tensor()
+}
+
+fn of_weights_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let plan = Plan::<T>::new(x.device(), s)?;
+    let op = ConvBackwardFilter { conv: &plan.conv, x: &plan.x, dw: &plan.w, dy: &plan.y };
+    let wanted = sys::cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
+    let (algorithm, bytes) = choose(wanted, || op.pick_algorithm(), |a| op.get_workspace_size(a))?;
+    let (mut space, scale) = (plan.workspace(bytes)?, (T::from_f64(1.), T::from_f64(0.)));
+    with(x, |xs| {
+        with(dy, |dys| {
+            // SAFETY: the descriptors were made of the operands' shapes.
+            filled(x, w.dims(), |dw| unsafe { op.launch(algorithm, Some(&mut space), scale, xs, dw, dys) })
+        })
+    })?
+    .tensor()
+}
+
+/// Rounded to bfloat16.
+fn rounded(t: &Tensor) -> Result<Tensor> {
+    t.detach().to_dtype(bf16::DTYPE)
+}
+
+/// The output, `dims` of it.
+pub(super) fn forward(s: &ConvShape, x: &Tensor, w: &Tensor, dims: &[usize]) -> Result<Buffer> {
+    match precision() {
+        Precision::F32 | Precision::Tf32 => forward_in::<f32>(s, x, w, dims),
+        Precision::Bf16 => {
+            let y = forward_in::<bf16>(s, &rounded(x)?, &rounded(w)?, dims)?.tensor()?;
+            Buffer::copy(&y.to_dtype(f32::DTYPE)?)
+        }
+    }
 }
 
 /// The gradient of the input.
 pub(super) fn of_input(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let plan = Plan::new(x.device(), s)?;
-    let op = ConvBackwardData { conv: &plan.conv, dx: &plan.x, w: &plan.w, dy: &plan.y };
-    let wanted = sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-    let (algorithm, bytes) = choose(wanted, || op.pick_algorithm(), |a| op.get_workspace_size(a))?;
-    let (mut dx, mut space) = (Buffer::like(x)?, plan.workspace(bytes)?);
-    with(w, |w| {
-        with(dy, |dy| {
-            // SAFETY: the descriptors were made of the operands' shapes.
-            fill(&mut dx, |dx| unsafe { op.launch(algorithm, Some(&mut space), (1., 0.), dx, w, dy) })
-        })
-    })?;
-    dx.tensor()
+    match precision() {
+        Precision::F32 | Precision::Tf32 => of_input_in::<f32>(s, x, w, dy),
+        Precision::Bf16 => of_input_in::<bf16>(s, x, &rounded(w)?, &rounded(dy)?)?.to_dtype(f32::DTYPE),
+    }
 }
 
 /// The gradient of the weights.
 pub(super) fn of_weights(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let plan = Plan::new(x.device(), s)?;
-    let op = ConvBackwardFilter { conv: &plan.conv, x: &plan.x, dw: &plan.w, dy: &plan.y };
-    let wanted = sys::cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
-    let (algorithm, bytes) = choose(wanted, || op.pick_algorithm(), |a| op.get_workspace_size(a))?;
-    let (mut dw, mut space) = (Buffer::like(w)?, plan.workspace(bytes)?);
-    with(x, |x| {
-        with(dy, |dy| {
-            // SAFETY: the descriptors were made of the operands' shapes.
-            fill(&mut dw, |dw| unsafe { op.launch(algorithm, Some(&mut space), (1., 0.), x, dw, dy) })
-        })
-    })?;
-    dw.tensor()
+    match precision() {
+        Precision::F32 | Precision::Tf32 => of_weights_in::<f32>(s, x, w, dy),
+        Precision::Bf16 => of_weights_in::<bf16>(s, &rounded(x)?, w, &rounded(dy)?)?.to_dtype(f32::DTYPE),
+    }
 }

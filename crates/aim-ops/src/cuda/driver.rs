@@ -44,6 +44,7 @@ pub(super) fn memory(device: &CudaDevice, n: usize, dtype: DType) -> Result<Cuda
         match dtype {
             DType::F32 => CudaStorageSlice::F32(device.alloc(n)?),
             DType::U32 => CudaStorageSlice::U32(device.alloc(n)?),
+            DType::BF16 => CudaStorageSlice::BF16(device.alloc(n)?),
             dtype => bail!("no kernels for {dtype:?}"),
         }
     };

@@ -1,6 +1,6 @@
 //! The linear map: cuBLAS for the products, a kernel for what follows them.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::{
     elementwise::{channel_sum, relu, relu_gradient},
@@ -8,33 +8,53 @@ use super::{
         Arg::{In, Int, Out},
         Buffer, Grid, launch,
     },
-    node::op3,
+    node::{op2, op3},
 };
-use crate::{Act, compose};
+use crate::{Act, Precision, precision};
 
 /// The values of `x` with all dimensions but the last as one.
 fn rows(x: &Tensor) -> Result<Tensor> {
     x.detach().contiguous()?.reshape(((), x.dim(D::Minus1)?))
 }
 
+/// `a b`, its operands rounded as asked for.
+fn product(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Tensor> {
+    if precision != Precision::Bf16 {
+        return a.matmul(b);
+    }
+    a.to_dtype(DType::BF16)?.matmul(&b.to_dtype(DType::BF16)?)?.to_dtype(DType::F32)
+}
+
 pub(crate) fn linear(op: &'static str, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, act: Act) -> Result<Tensor> {
+    linear_with(precision(), op, x, w, bias, act)
+}
+
+pub(super) fn linear_with(
+    precision: Precision,
+    op: &'static str,
+    x: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+    act: Act,
+) -> Result<Tensor> {
+    let (w, out) = (&w.contiguous()?, w.dim(0)?);
+    let y = product(&rows(x)?, &w.detach().t()?, precision)?.reshape([&x.dims()[..x.rank() - 1], &[out]].concat())?;
+    let products = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
+        let of_x = || product(&rows(dy)?, &w.detach(), precision)?.reshape(x.shape());
+        let of_w = || product(&rows(dy)?.t()?, &rows(x)?, precision);
+        Ok::<_, candle_core::Error>([x.track_op().then(of_x).transpose()?, w.track_op().then(of_w).transpose()?])
+    };
     let Some(bias) = bias else {
-        let y = compose::linear(&x.contiguous()?, &w.contiguous()?, None)?;
+        let y = op2(op, [x, w], Buffer::copy(&y)?, move |[x, w], _, dy| products(x, w, dy))?;
         return if act == Act::Relu { relu(&y) } else { Ok(y) };
     };
-    let (w, bias, out) = (&w.contiguous()?, &bias.contiguous()?, w.dim(0)?);
-    let product = rows(x)?.matmul(&w.detach().t()?)?.reshape([&x.dims()[..x.rank() - 1], &[out]].concat())?;
-    let y = add_bias(&product, bias, [out, 1], act)?;
+    let bias = &bias.contiguous()?;
+    let y = add_bias(&y, bias, [out, 1], act)?;
     op3(op, [x, w, bias], y, move |[x, w, bias], y, dy| {
         let dy = &if act == Act::Relu { relu_gradient(y, dy)? } else { dy.clone() };
-        let of_x = || rows(dy)?.matmul(&w.detach())?.reshape(x.shape());
-        let of_w = || rows(dy)?.t()?.matmul(&rows(x)?);
+        let [of_x, of_w] = products(x, w, dy)?;
         let of_bias = || channel_sum(dy, [dy.elem_count() / out, out, 1]);
-        Ok([
-            x.track_op().then(of_x).transpose()?,
-            w.track_op().then(of_w).transpose()?,
-            bias.track_op().then(of_bias).transpose()?,
-        ])
+        Ok([of_x, of_w, bias.track_op().then(of_bias).transpose()?])
     })
 }
 

@@ -7,14 +7,14 @@ use candle_core::{Device, Result, Tensor, Var};
 use super::{
     elementwise::{channel_sum, dropout, embedding, gelu, noisy, relu},
     emulator::{DESCENDING, available, kernels},
-    linear::{add_bias, linear},
+    linear::{add_bias, linear, linear_with},
     norm::{batch_norm_eval, batch_norm_train, layer_norm},
     pool::{avg_pool2d, global_avg_pool, max_pool2d},
     softmax::{attention, cross_entropy, log_softmax, soft_cross_entropy, softmax},
     update::{adagrad, adam, rmsprop, sgd},
 };
 use crate::{
-    Act, Pool2d, compose,
+    Act, Pool2d, Precision, compose,
     tests::{assert_agree, assert_close, check_gradients, random, scattered, values},
     update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd},
 };
@@ -82,6 +82,19 @@ fn linear_maps() {
         |t| linear("linear", &t[0], &t[1], None, Act::Relu),
         |t| compose::relu(&compose::linear(&t[0], &t[1], None)?),
     );
+}
+
+#[test]
+fn products_of_rounded_operands() {
+    let inputs = [random(&[6, 70], 1), random(&[9, 70], 2), random(&[9], 3)];
+    let rounded = |t: &[Tensor]| linear_with(Precision::Bf16, "linear", &t[0], &t[1], t.get(2), Act::None);
+    in_both_orders(|| {
+        assert_agree(&inputs, 2e-2, rounded, |t| compose::linear(&t[0], &t[1], Some(&t[2])));
+        assert_agree(&inputs[..2], 2e-2, rounded, |t| compose::linear(&t[0], &t[1], None));
+        let exact = compose::linear(&inputs[0], &inputs[1], None).unwrap();
+        let got = rounded(&inputs[..2]).unwrap();
+        assert!(values(&exact) != values(&got), "the operands were not rounded");
+    });
 }
 
 #[test]
