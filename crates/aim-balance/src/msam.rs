@@ -121,9 +121,6 @@ impl GradFn for MSam {
         }
         let losses = sample_losses(&out.logits, cx.batch)?;
         report.note("loss", &losses.mean_all()?);
-        if self.rho == 0. {
-            return Ok((Grads::of(&losses.mean_all()?, params)?, report));
-        }
         let (dominant, share) = self.dominant(cx, &out, &mut report)?;
         let loss = weighted_mean(&losses, &share)?;
         let rest = weighted_mean(&losses, &(1. - &share)?)?;
@@ -132,6 +129,10 @@ impl GradFn for MSam {
         let whole = self.variant != Variant::DominantEncoder;
         let raw = Grads::of(&loss, params)?.filter(params, |role| whole || role.encoder() == Some(dominant));
         report.scalar("perturbed_norm", raw.norm()?)?;
+        if self.rho == 0. {
+            report.note("loss.dominant_perturbed", &loss);
+            return Ok((Grads::of(&losses.mean_all()?, params)?, report));
+        }
         let (mut grads, perturbed) = cx.nudged(&self.perturbation(raw, params)?, |cx| {
             let net: &dyn Net = &Still(cx.net);
             let out = net.forward(cx.batch, &mut Pass::train(cx.draws()))?;

@@ -119,6 +119,8 @@ impl GradFn for Boosting {
             if self.settings.alpha != 0. {
                 loss = (loss + (align * self.settings.alpha)?)?;
             }
+        } else {
+            report.scalar("loss.align", 0.)?;
         }
         report.note("loss", &loss);
         let learns = |role: aim_core::Role| match role.part {

@@ -24,6 +24,11 @@ pub enum FusionConfig {
     Film,
     /// The first modality gates the second.
     Gated,
+    /// As `gated`, both brought to a width of their own.
+    GatedTo {
+        /// That width.
+        width: usize,
+    },
     /// One head for any modality.
     Shared,
     /// A head for each modality, trained apart.
@@ -94,9 +99,12 @@ impl FusionConfig {
     /// # Errors
     /// If it cannot.
     pub fn check(self, modalities: usize, place: &str) -> Result<()> {
-        if matches!(self, Self::Film | Self::Gated) && modalities != 2 {
+        if matches!(self, Self::Film | Self::Gated | Self::GatedTo { .. }) && modalities != 2 {
             let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
             return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
+        }
+        if self == (Self::GatedTo { width: 0 }) {
+            return Err(Error::invalid(format!("{place}.gated-to.width"), "is 0", "use a width of 1 or more"));
         }
         if self == (Self::Mmtm { squeeze: 0 }) {
             return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
@@ -131,7 +139,8 @@ impl FusionConfig {
             Self::Sum => Box::new(Sum::new(build, names, widths, k, false)?),
             Self::Mean => Box::new(Sum::new(build, names, widths, k, true)?),
             Self::Film => Box::new(Film::new(build, widths, k)?),
-            Self::Gated => Box::new(Gated::new(build, names, widths, k)?),
+            Self::Gated => Box::new(Gated::new(build, names, widths, None, k)?),
+            Self::GatedTo { width } => Box::new(Gated::new(build, names, widths, Some(width), k)?),
             Self::Shared => Box::new(Shared::new(build, widths, k)?),
             Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
             Self::Deep { hidden } => Box::new(Deep::new(build, names, widths, hidden, k)?),
@@ -170,6 +179,11 @@ pub static CARDS: &[Card] = &[
         unimodal: "the other zeroed",
     },
     Card { name: "gated", about: "the first modality gates the second (M = 2)", unimodal: "the other zeroed" },
+    Card {
+        name: "gated-to: {width: 128}",
+        about: "as gated, both brought to this width (M = 2)",
+        unimodal: "the other zeroed",
+    },
     Card {
         name: "shared",
         about: "one head for any modality, mean of its logits",

@@ -186,16 +186,13 @@ impl Turns {
         let own = |role: aim_core::Role| role.encoder() == Some(m) || role.part == Part::Head { modality: Some(m) };
         let plain = Grads::of(&loss, params)?.filter(params, own);
         report.scalar("grad_norm", plain.norm()?)?;
-        let mut grads = plain.clone();
-        if self.settings.lambda != 0. && self.settings.rho != 0. {
-            let (perturbed, loss) = cx.nudged(&ascent(&plain, self.settings.rho)?, |cx| {
-                let (_, loss) = unimodal(&Still(cx.net), cx, m, mix.as_ref())?;
-                Ok((Grads::of(&loss, params)?.filter(params, own), loss))
-            })?;
-            report.note("loss.perturbed", &loss);
-            grads = plain.scaled(1. - self.settings.lambda)?;
-            grads.add_scaled(&perturbed, self.settings.lambda)?;
-        }
+        let (perturbed, loss) = cx.nudged(&ascent(&plain, self.settings.rho)?, |cx| {
+            let (_, loss) = unimodal(&Still(cx.net), cx, m, mix.as_ref())?;
+            Ok((Grads::of(&loss, params)?.filter(params, own), loss))
+        })?;
+        report.note("loss.perturbed", &loss);
+        let mut grads = plain.scaled(1. - self.settings.lambda)?;
+        grads.add_scaled(&perturbed, self.settings.lambda)?;
         if cx.trace {
             grads.iter().for_each(|(name, grad)| report.note(format!("grad_raw.{name}"), grad));
         }
