@@ -105,7 +105,11 @@ enum DeviceName {
 impl DeviceName {
     fn open(self) -> Result<Device> {
         let missing = |name: &str, e: candle_core::Error| {
-            Error::invalid("--device", e.to_string(), format!("build with --features {name} on a machine that has one"))
+            Error::invalid(
+                "--device",
+                Error::from(e).to_string(),
+                format!("build with --features {name} on a machine that has one"),
+            )
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),

@@ -13,14 +13,10 @@ use aim_ops::{
 use candle_core::{Device, Result, Tensor, Var};
 
 fn device() -> Device {
-    let device = Device::cuda_if_available(0).unwrap();
-    if !device.is_cuda() {
-        eprintln!(
-            "skipped: no CUDA device (the feature `cuda` is {})",
-            if cfg!(feature = "cuda") { "on" } else { "off" }
-        );
-    }
-    device
+    Device::new_cuda(0).unwrap_or_else(|e| {
+        eprintln!("skipped: no CUDA device: {}", e.to_string().lines().next().unwrap_or_default());
+        Device::Cpu
+    })
 }
 
 /// Reproducible values in `[-1, 1)`.

@@ -79,3 +79,12 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: Grid, words: &[Wor
     unsafe { call.launch(shape) }.map_err(candle_core::Error::wrap)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_runtime_compiler_takes_the_kernels() {
+        let code = super::code().unwrap();
+        assert!(super::super::emulator::kernels().iter().all(|kernel| code.contains(&format!(".entry {kernel}("))));
+    }
+}
