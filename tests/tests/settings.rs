@@ -1,77 +1,15 @@
 //! Settings that change what a method does, beside what it does without them.
 
-use aim_balance::build;
-use aim_core::{
-    Alone, Batch, Clock, EpochStart, Grads, Method, Net, Optim, Params, Pass, Prepared, Report, Result, Stateless,
-    Step, View,
-};
+use aim_core::{Alone, Batch, Clock, EpochStart, Grads, Method, Net, Pass, Prepared, Report, View};
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy, log_softmax, softmax};
-use aim_tests::{MODALITIES, One, small};
+use aim_tests::{Descent, MODALITIES, One, Still, at, method, number, scalar, small, step};
 use candle_core::{D, DType, Device, Tensor};
-
-/// Leaves parameters alone, at a learning rate.
-struct Still(f64);
-
-impl Stateless for Still {}
-
-impl Optim for Still {
-    fn apply(&mut self, _: &Params, _: &Grads) -> Result<()> {
-        Ok(())
-    }
-    fn lr(&self) -> f64 {
-        self.0
-    }
-    fn set_lr(&mut self, _: f64) {}
-}
-
-/// Descends at this rate and keeps the last gradient.
-struct Descent(f64, Grads);
-
-impl Stateless for Descent {}
-
-impl Optim for Descent {
-    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
-        self.1 = grads.clone();
-        for (name, grad) in grads.iter() {
-            let var = &params.get(name).unwrap().var;
-            var.set(&(var.as_tensor() - (grad * self.0)?)?)?;
-        }
-        Ok(())
-    }
-    fn lr(&self) -> f64 {
-        self.0
-    }
-    fn set_lr(&mut self, _: f64) {}
-}
-
-/// The clock of a run of many epochs of one step.
-fn at(epoch: usize) -> Clock {
-    Clock { epoch, epochs: 9, step: epoch, batch: 0, steps_per_epoch: 1 }
-}
-
-/// A step of this epoch with an optimizer.
-fn step(method: &mut dyn Method, net: &LateFusion, One(batch): &One, epoch: usize, opt: &mut dyn Optim) -> Report {
-    method.step(&mut Step { net, opt, batch, clock: at(epoch), seed: 0, trace: false }).unwrap()
-}
-
-/// A number of a report.
-fn scalar(report: &Report, name: &str) -> f64 {
-    report.values(name).unwrap().unwrap_or_else(|| panic!("no `{name}` is reported"))[0]
-}
-
-fn method(section: &str, net: &LateFusion) -> Box<dyn Method> {
-    build(&serde_yaml::from_str(section).unwrap(), net.spec()).unwrap()
-}
 
 /// Numbers that a method reports of a step of this epoch, in which nothing moves.
 fn reports(method: &mut dyn Method, net: &LateFusion, samples: &One, epoch: usize, name: &str) -> Vec<f64> {
     let report = step(method, net, samples, epoch, &mut Still(0.));
     report.values(name).unwrap().unwrap_or_else(|| panic!("no `{name}` is reported"))
-}
-
-fn number(t: &Tensor) -> f64 {
-    f64::from(t.to_scalar::<f32>().unwrap())
 }
 
 /// The classification loss of LFM, and the alignment of predictions with their mean.

@@ -35,15 +35,18 @@ pub static ABOUT: About = About {
         lets it through.",
         "The history grows after the ranking loss, as in the RGB-D trainer; the text-image and MLA code do it before.",
         "The fused loss and lambda 0.1 are those of the MLA repository's audio-visual path; the text paths have no \
-        fused loss and rank weight 1.",
+        fused loss (`fused_loss: false`) and rank weight 1.",
     ],
-    settings: &[Setting::new(
-        "lambda",
-        "0.1",
-        "0 to 100",
-        "weight of the ranking loss",
-        "third party (MLA repository)",
-    )],
+    settings: &[
+        Setting::new("lambda", "0.1", "0 to 100", "weight of the ranking loss", "third party (MLA repository)"),
+        Setting::new(
+            "fused_loss",
+            "true",
+            "true | false",
+            "train the fused logits too",
+            "third party (MLA repository); released text paths: false",
+        ),
+    ],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };
 
@@ -53,11 +56,13 @@ pub static ABOUT: About = About {
 pub struct Qmf {
     /// Weight of the ranking loss.
     pub lambda: f64,
+    /// Whether the fused logits have a loss.
+    pub fused_loss: bool,
 }
 
 impl Default for Qmf {
     fn default() -> Self {
-        Self { lambda: 0.1 }
+        Self { lambda: 0.1, fused_loss: true }
     }
 }
 
@@ -67,7 +72,7 @@ impl Settings for Qmf {
     }
     fn build(self, net: &NetSpec) -> Result<Built> {
         let history = vec![Vec::new(); net.modalities.len()];
-        let ranked = Ranked { lambda: self.lambda, names: net.modalities.clone(), history };
+        let ranked = Ranked { settings: self, names: net.modalities.clone(), history };
         Ok(Built::fuse(ByConfidence).with_objective(ranked))
     }
 }
@@ -102,7 +107,7 @@ impl Infer for ByConfidence {
 }
 
 struct Ranked {
-    lambda: f64,
+    settings: Qmf,
     names: Vec<String>,
     /// Sum of each sample's losses so far, by modality and sample id.
     history: Vec<Vec<f64>>,
@@ -112,14 +117,15 @@ impl Idle for Ranked {}
 
 impl Objective for Ranked {
     fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
-        let mut losses = vec![Loss::new("loss.fused", cross_entropy(&seen.out.logits, seen.batch)?)];
+        let fused = Loss::new("loss.fused", cross_entropy(&seen.out.logits, seen.batch)?);
+        let mut losses = vec![fused.times(if self.settings.fused_loss { 1. } else { 0. })];
         for (m, logits) in seen.out.unimodal.iter().enumerate() {
             let (name, confidence) = (self.names[m].clone(), confidence(logits)?);
             report.note(format!("confidence.{name}"), &confidence);
             let own = sample_losses(logits, seen.batch)?;
             let rank = rank(&confidence, &self.normalised(m, &seen.batch.ids))?;
             losses.push(Loss::new(format!("loss.{name}"), own.mean_all()?));
-            losses.push(Loss::new(format!("loss.rank.{name}"), rank).times(self.lambda));
+            losses.push(Loss::new(format!("loss.rank.{name}"), rank).times(self.settings.lambda));
             self.remember(m, &seen.batch.ids, &own)?;
             report.list(format!("history.{name}"), &self.history[m])?;
         }

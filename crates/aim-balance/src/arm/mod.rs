@@ -8,7 +8,8 @@
 //! C_m    = P_f nmi_m + P_o (nmi_m - ncmi_m)                            P: mean true-class probability of the head
 //! scale_m = clamp(max(C_o, 1e-3) / max(C_m, 1e-3), 1/4, 4);  logits = mean of head(scale_m z_m)
 //! ```
-//! The conditional information is the true one (the released code normalises the joint distribution along a wrong axis), and
+//! `estimator: gaussian` takes draws as normal: nmi_m and ncmi_m are the sizes of the correlation of z_m with f and of the partial
+//! one given z_o. The conditional information is the true one (the released code normalises the joint distribution along a wrong axis), and
 //! in evaluation the scales are running means of training (there, labels of the test batch decide). The released network has
 //! projections of its own for f and the scaled features; here f is the mean of the features and the head reads the scaled ones
 //! directly. Two options are off by default, as in the last state of the released code:
@@ -49,9 +50,20 @@ pub static ABOUT: About = About {
         "Contributions have a floor and scales lie between 1/4 and 4, because contributions can be negative.",
         "Re-sampling, of an older state of the released code, computes contributions as the fusion does, because that \
         state pairs probabilities and information otherwise and does not run.",
+        "Two modalities: a sample's contribution pairs a modality with the other one, and nothing readable says with what \
+        it is paired among more.",
+        "The Gaussian estimator is normalised as the share that one variable determines of the other, sqrt(1 - exp(-2 I)), \
+        because the entropies of the released form can be negative there.",
         "`min_max` is ours and off, because the paper's min-max loss is in neither code nor readable text.",
     ],
     settings: &[
+        Setting::new(
+            "estimator",
+            "histogram",
+            "histogram | gaussian",
+            "of the information: histograms, or correlations as if features were normal",
+            "released code",
+        ),
         Setting::new("bins", "30", "2 to 1000", "bins of the information", "released code"),
         Setting::new("bins_cmi", "2", "2 to 100", "bins of the conditional information", "released code"),
         Setting::new("ema", "0.9", "0 to 1", "share of the old running scale", "ours"),
@@ -62,10 +74,22 @@ pub static ABOUT: About = About {
     needs: Needs { at_most: Some(2), unimodal: true, shared_head: true, ..Needs::NONE },
 };
 
+/// How information is estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Estimator {
+    /// By histograms.
+    Histogram,
+    /// By correlations, as if draws were normal.
+    Gaussian,
+}
+
 /// Settings of `arm`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Arm {
+    /// How information is estimated.
+    pub estimator: Estimator,
     /// Bins of the information.
     pub bins: usize,
     /// Bins of the conditional information.
@@ -82,7 +106,8 @@ pub struct Arm {
 
 impl Default for Arm {
     fn default() -> Self {
-        Self { bins: 30, bins_cmi: 2, ema: 0.9, resample: false, warmup: 5, min_max: 0. }
+        let estimator = Estimator::Histogram;
+        Self { estimator, bins: 30, bins_cmi: 2, ema: 0.9, resample: false, warmup: 5, min_max: 0. }
     }
 }
 
@@ -102,8 +127,12 @@ impl Settings for Arm {
 }
 
 impl Arm {
-    fn all_bins(&self) -> (usize, usize) {
-        (self.bins, self.bins_cmi)
+    /// What a feature says about the fused one, given the other.
+    fn information(&self, own: &[f64], other: &[f64], fused: &[f64]) -> Information {
+        match self.estimator {
+            Estimator::Histogram => Information::of(own, other, fused, self.bins, self.bins_cmi),
+            Estimator::Gaussian => Information::gaussian(own, other, fused),
+        }
     }
 }
 
@@ -135,7 +164,8 @@ impl Fuse for Reinforced {
         let p = |logits: &Tensor| mean_true_probability(logits, &cx.batch.labels);
         let p_fused = p(&plain.logits)?;
         let p = [p(&plain.unimodal[0])?, p(&plain.unimodal[1])?];
-        let contribution = contributions([&z[0], &z[1]], &fused, p_fused, p, self.settings.all_bins());
+        let information = |own: &[f64], other: &[f64], fused: &[f64]| self.settings.information(own, other, fused);
+        let contribution = contributions([&z[0], &z[1]], &fused, p_fused, p, information);
         let scales = [scale(contribution[0], contribution[1]), scale(contribution[1], contribution[0])];
         for (m, name) in cx.net.spec().modalities.iter().enumerate() {
             self.running[m] = self.settings.ema * self.running[m] + (1. - self.settings.ema) * scales[m];
