@@ -1,9 +1,38 @@
 //! Options that change a part of a method: the gradient or the answers that they stand for, computed without the method.
 
-use aim_core::{Grads, Net, Report, View};
+use aim_core::{Batch, Grads, Net, Report, View};
+use aim_fusion::LateFusion;
 use aim_ops::softmax;
-use aim_tests::{Descent, answers, assert_close, gradient, mean_loss, method, number, scalar, small, step};
-use candle_core::Tensor;
+use aim_tests::{Descent, One, answers, assert_close, flat, gradient, mean_loss, method, number, scalar, small, step};
+use candle_core::{Device, Tensor};
+
+#[test]
+fn a_learning_rate_of_mslr_leaves_gradients_alone() {
+    let (net, samples) = small("fusion: sum");
+    let (joint, _) = gradient("joint", &net, &samples, 0);
+    let (grads, _) = gradient("{name: mslr, init: {heart: 0.5}, factor: learning_rate}", &net, &samples, 0);
+    assert_eq!(flat(&grads), flat(&joint));
+    for (name, param) in net.params().iter().filter(|(name, _)| grads.get(name).is_some()) {
+        let mine = param.role.encoder() == Some(0) || name.starts_with("head.heart");
+        assert_eq!(grads.factors(name).lr, if mine { 0.5 } else { 1. }, "{name}");
+    }
+}
+
+#[test]
+fn additions_of_lora_need_not_decay() {
+    let model = "{encoders: {a: {name: mlp, widths: [4], lora: {rank: 2}}, b: {name: mlp, widths: [4]}}}";
+    let shapes = ["a", "b"].map(|name| (name.to_owned(), vec![3]));
+    let net = LateFusion::new(&serde_yaml::from_str(model).unwrap(), &shapes, 3, 0, &Device::Cpu).unwrap();
+    let (_, One(batch)) = small("fusion: concat");
+    let samples = One(Batch { inputs: batch.inputs[..2].to_vec(), ..batch });
+    for (section, decay) in [("lora", 1.), ("{name: lora, decay: false}", 0.)] {
+        let (grads, _) = gradient(section, &net, &samples, 0);
+        let additions: Vec<_> = grads.iter().filter(|(name, _)| name.contains("lora_")).collect();
+        assert_eq!(additions.len(), 2);
+        assert!(additions.iter().all(|(name, _)| grads.factors(name).decay == decay));
+        assert_eq!(grads.factors("head.weight").decay, 1.);
+    }
+}
 
 #[test]
 fn shares_of_msam_hold_until_they_are_measured_again() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Boosted, Concat, Deep, Film, Gated, Memory, Mmtm, Mods, ModsConfig, Scheduled, Separate, Shared, Sum, SumLinear,
+    Symmetric, symmetric::Condition,
 };
 
 /// A fusion as a config names it.
@@ -24,6 +25,10 @@ pub enum FusionConfig {
     Film,
     /// The first modality gates the second.
     Gated,
+    /// Each of two modalities scales and shifts the other, and one head reads both.
+    SymmetricFilm,
+    /// Each of two modalities gates the other, and one head reads both.
+    SymmetricGated,
     /// One head for any modality.
     Shared,
     /// A head for each modality, trained apart.
@@ -77,6 +82,7 @@ impl FusionConfig {
             disjoint_heads,
             shared_head: self == Self::Shared,
             linear_heads: linear_each || self == Self::Concat,
+            parts: self.is_symmetric(),
             deep_heads: matches!(self, Self::Deep { .. }),
             boosted: matches!(self, Self::Boosted { .. }),
             class_layer: self == Self::SumLinear,
@@ -89,12 +95,16 @@ impl FusionConfig {
         }
     }
 
+    fn is_symmetric(self) -> bool {
+        matches!(self, Self::SymmetricFilm | Self::SymmetricGated)
+    }
+
     /// Checks that the fusion can join that many modalities.
     ///
     /// # Errors
     /// If it cannot.
     pub fn check(self, modalities: usize, place: &str) -> Result<()> {
-        if matches!(self, Self::Film | Self::Gated) && modalities != 2 {
+        if (matches!(self, Self::Film | Self::Gated) || self.is_symmetric()) && modalities != 2 {
             let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
             return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
         }
@@ -132,6 +142,8 @@ impl FusionConfig {
             Self::Mean => Box::new(Sum::new(build, names, widths, k, true)?),
             Self::Film => Box::new(Film::new(build, widths, k)?),
             Self::Gated => Box::new(Gated::new(build, names, widths, k)?),
+            Self::SymmetricFilm => Box::new(Symmetric::new(build, Condition::Film, names, widths, k)?),
+            Self::SymmetricGated => Box::new(Symmetric::new(build, Condition::Gate, names, widths, k)?),
             Self::Shared => Box::new(Shared::new(build, widths, k)?),
             Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
             Self::Deep { hidden } => Box::new(Deep::new(build, names, widths, hidden, k)?),
@@ -170,6 +182,16 @@ pub static CARDS: &[Card] = &[
         unimodal: "the other zeroed",
     },
     Card { name: "gated", about: "the first modality gates the second (M = 2)", unimodal: "the other zeroed" },
+    Card {
+        name: "symmetric-film",
+        about: "each modality scales and shifts the other, one linear head on both (M = 2)",
+        unimodal: "the other zeroed",
+    },
+    Card {
+        name: "symmetric-gated",
+        about: "each modality gates the other, one linear head on both (M = 2, equal widths)",
+        unimodal: "the other zeroed",
+    },
     Card {
         name: "shared",
         about: "one head for any modality, mean of its logits",

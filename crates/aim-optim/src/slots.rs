@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aim_core::{Context, Error, Grads, Optim, Params, Result, State, Stateful};
+use aim_core::{Context, Error, Factors, Grads, Optim, Params, Result, State, Stateful};
 use candle_core::{Tensor, Var};
 
 /// State of one parameter: how many gradients it has seen, and named buffers of its own shape.
@@ -32,11 +32,11 @@ impl Slot {
 pub trait Rule {
     /// Names of the buffers that the rule may use.
     const BUFFERS: &'static [&'static str];
-    /// Changes `param`; `slot.steps` counts this gradient already.
+    /// Changes `param` at this learning rate, with the weight decay times `decay`; `slot.steps` counts this gradient already.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()>;
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()>;
 }
 
 /// A rule with its learning rate and the state of every parameter.
@@ -64,7 +64,8 @@ impl<R: Rule> Optim for Optimizer<R> {
             }
             let slot = self.slots.entry(name.clone()).or_default();
             slot.steps += 1;
-            self.rule.update(self.lr, &param.var, grad, slot).at(|| format!("update of `{name}`"))?;
+            let Factors { lr, decay } = grads.factors(name);
+            self.rule.update(self.lr * lr, decay, &param.var, grad, slot).at(|| format!("update of `{name}`"))?;
         }
         Ok(())
     }
@@ -104,5 +105,39 @@ impl<R: Rule> Stateful for Optimizer<R> {
         self.lr = state.number("lr")?;
         self.slots = slots;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_core::{Kind, Part, Role};
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{Adam, Sgd};
+
+    /// Where a parameter of 2 goes in one step from a gradient of 0.5, its factors being these.
+    fn after(rule: impl Rule, lr: f64, factors: Factors) -> f64 {
+        let mut params = Params::default();
+        let role = Role { part: Part::Fusion, kind: Kind::Linear };
+        let var = params.add("w", role, &Tensor::new(&[2f32], &Device::Cpu).unwrap()).unwrap().var;
+        let mut grads = Grads::of(&(var.as_tensor() * 0.5).unwrap().sum_all().unwrap(), &params).unwrap();
+        grads.adjust(&params, |_| Some(factors));
+        Optimizer::new(rule, lr).apply(&params, &grads).unwrap();
+        f64::from(var.to_vec1::<f32>().unwrap()[0])
+    }
+
+    #[test]
+    fn factors_by_hand() {
+        let (half, still) = (Factors { lr: 0.5, ..Factors::default() }, Factors { decay: 0., ..Factors::default() });
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a}, not {b}");
+        // Adam's first step has the length of the learning rate, whatever the gradient's.
+        near(after(Adam::default(), 0.1, Factors::default()), 1.9);
+        near(after(Adam::default(), 0.1, half), 1.95);
+        // 2 - 0.1 (0.5 + 0.3 * 2), at half the rate, and without decay.
+        let sgd = Sgd { weight_decay: 0.3, ..Sgd::default() };
+        near(after(sgd, 0.1, Factors::default()), 1.89);
+        near(after(sgd, 0.1, half), 1.945);
+        near(after(sgd, 0.1, still), 1.95);
     }
 }
