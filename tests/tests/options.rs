@@ -108,3 +108,27 @@ fn scales_of_the_losses_of_fmtl_are_learnt() {
     let losses = ["fused", "heart", "breath", "motion"].map(|name| scalar(&first, &format!("loss.{name}")));
     assert!(scales(&second).iter().zip(losses).all(|(s, loss)| (s + 0.1 * (loss - 1.)).abs() < 1e-6));
 }
+
+#[test]
+fn cosines_read_what_modalities_become_of_each_other() {
+    for fusion in ["symmetric-film", "symmetric-gated"] {
+        let model =
+            format!("{{encoders: {{a: {{name: mlp, widths: [4]}}, b: {{name: mlp, widths: [4]}}}}, fusion: {fusion}}}");
+        let shapes = ["a", "b"].map(|name| (name.to_owned(), vec![3]));
+        let net = LateFusion::new(&serde_yaml::from_str(&model).unwrap(), &shapes, 3, 0, &Device::Cpu).unwrap();
+        let (_, One(batch)) = small("fusion: concat");
+        let samples = One(Batch { inputs: batch.inputs[..2].to_vec(), ..batch });
+        let infer = method("{name: mmcosine, nce: 0.5}", &net).infer(&net, &samples.0).unwrap();
+        let parts = answers(&net, &samples).extras[aim_core::PARTS].clone();
+        let weight = net.params().get("head.weight").unwrap().var.as_tensor();
+        let unit = |x: &Tensor| x.broadcast_div(&x.sqr().unwrap().sum_keepdim(1).unwrap().sqrt().unwrap()).unwrap();
+        let of = |m: usize| {
+            let half = |x: &Tensor| unit(&x.narrow(1, 4 * m, 4).unwrap().contiguous().unwrap());
+            (half(&parts).matmul(&half(weight).t().unwrap()).unwrap() * 10.).unwrap()
+        };
+        let apart = ((of(0) + of(1)).unwrap() - infer.logits).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(number(&apart) < 1e-4, "{fusion}: {apart}");
+        let (grads, _) = gradient("{name: mmcosine, nce: 0.5}", &net, &samples, 0);
+        assert!(!grads.is_empty() && grads.get("head.bias").is_none());
+    }
+}

@@ -5,14 +5,25 @@
 //! ```text
 //! logit_m = s  phi_m/|phi_m| (W_m/|W_m|)^T     rows of W_m normalised, no bias;   logits = sum over m of logit_m
 //! ```
-//! `W_m` is the part of the linear head that reads modality m. The head's bias takes no part and is left alone. The same
-//! logits are used in evaluation; the official code evaluates the head as it is. `s` is 10 as in the official example.
+//! `W_m` is the part of the linear head that reads modality m; where modalities condition each other before it (`symmetric-film`,
+//! `symmetric-gated`), `phi_m` is what becomes of m there. The head's bias takes no part and is left alone. The same
+//! logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). `nce` adds a contrast of features
+//! (off, as in the official code), for each ordered pair of modalities:
+//!
+//! ```text
+//! p_ij = softmax over j of cos(phi_a of sample i, phi_b of sample j) / 0.1;   L += nce mean of - ln sum over j with y_j = y_i of p_ij
+//! ```
+//! `s` is 10 as in the official example.
 
-use aim_core::{Batch, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step};
-use candle_core::Tensor;
+use aim_core::{
+    Batch, Error, Extras, Fuse, Fused, Idle, Infer, Loss, Net, NetSpec, Objective, Output, PARTS, Pass, Report, Result,
+    Seen, Stateless, Step,
+};
+use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::card::{About, Needs, Setting, Settings, within};
+use crate::joint::FusedLoss;
 use crate::stack::Built;
 use crate::util::{head_weights, unit_rows};
 
@@ -25,12 +36,24 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass; the head is evaluated twice",
     departs: &[
         "Evaluation uses the cosine logits of training; the released code evaluates the plain head, norms and bias \
-        included.",
-        "Fusions without linear heads are refused, because the network is a choice of its own; the released code \
-        rewrites film and gated so that a concat head follows.",
-        "The contrastive loss of the supplement is left out, since it is off in the released code.",
+        included (`compat: true`).",
+        "Film and gated are refused, because the network is a choice of its own; the forms with which the released code \
+        replaces them, each modality conditioning the other before a linear head, are the fusions symmetric-film and \
+        symmetric-gated.",
+        "The contrastive loss of the supplement is off, as in the released code; that samples of one class share one \
+        probability and that both directions of every pair of modalities count is inferred.",
     ],
-    settings: &[Setting::new("scale", "10", "above 0", "s: factor on the cosines", "released code (its example run)")],
+    settings: &[
+        Setting::new("scale", "10", "above 0", "s: factor on the cosines", "released code (its example run)"),
+        Setting::new("nce", "0", "0 to 100", "weight of the contrast of features", "released code"),
+        Setting::new(
+            "compat",
+            "false",
+            "true | false",
+            "evaluate the plain head, as the released code does it",
+            "ours; released code: true",
+        ),
+    ],
     needs: Needs { linear_heads: true, ..Needs::NONE },
 };
 
@@ -40,20 +63,34 @@ pub static ABOUT: About = About {
 pub struct MmCosine {
     /// Factor on the cosines.
     pub scale: f64,
+    /// Weight of the contrast of features.
+    pub nce: f64,
+    /// As the released code does it.
+    pub compat: bool,
 }
 
 impl Default for MmCosine {
     fn default() -> Self {
-        Self { scale: 10. }
+        Self { scale: 10., nce: 0., compat: false }
     }
 }
 
 impl Settings for MmCosine {
     fn check(&self) -> Result<()> {
-        within("scale", self.scale, f64::MIN_POSITIVE, f64::MAX)
+        within("scale", self.scale, f64::MIN_POSITIVE, f64::MAX)?;
+        within("nce", self.nce, 0., 100.)
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::fuse(self))
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        let (weight, fuse) = (self.nce, Built::fuse(self));
+        if weight == 0. {
+            // Without the contrast another method of a stack may decide the losses.
+            return Ok(fuse);
+        }
+        if net.widths.iter().any(|width| *width != net.widths[0]) {
+            let problem = format!("compares features of widths {:?}", net.widths);
+            return Err(Error::invalid("method.nce", problem, "use encoders of one width, or 0"));
+        }
+        Ok(fuse.with_objective(Nce { weight }))
     }
 }
 
@@ -61,24 +98,90 @@ impl Stateless for MmCosine {}
 impl Idle for MmCosine {}
 
 impl MmCosine {
-    fn output(&self, features: Vec<Tensor>, net: &dyn Net) -> Result<Output> {
+    fn output(&self, plain: Output, net: &dyn Net) -> Result<Output> {
         let cosine = |(x, w): (&Tensor, Tensor)| Ok((unit_rows(x)?.matmul(&unit_rows(&w)?.t()?)? * self.scale)?);
-        let unimodal: Vec<Tensor> = features.iter().zip(head_weights(net)?).map(cosine).collect::<Result<_>>()?;
+        let parts = parts(&plain, &net.spec().widths)?;
+        let unimodal: Vec<Tensor> = parts.iter().zip(head_weights(net)?).map(cosine).collect::<Result<_>>()?;
         let logits = Tensor::stack(&unimodal, 0)?.sum(0)?;
-        Ok(Output { logits, unimodal, features, extras: Extras::new() })
+        Ok(Output { logits, unimodal, features: plain.features, extras: Extras::new() })
     }
+}
+
+/// What the head reads of each modality.
+fn parts(plain: &Output, widths: &[usize]) -> Result<Vec<Tensor>> {
+    let Some(joined) = plain.extras.get(PARTS) else { return Ok(plain.features.clone()) };
+    let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
+    starts.zip(widths).map(|(start, width)| Ok(joined.narrow(1, start, *width)?.contiguous()?)).collect()
 }
 
 impl Fuse for MmCosine {
     fn fuse(&mut self, features: Vec<Tensor>, cx: &Step<'_>, _: &mut Report) -> Result<Fused> {
-        // The network's own fusion is asked for the features alone: it zeroes those of missing modalities.
-        let features = cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()))?.features;
-        Ok(Fused { out: self.output(features, cx.net)?, kept: None })
+        // The network's own fusion is asked for what its head reads: it zeroes features of missing modalities.
+        let plain = cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()))?;
+        Ok(Fused { out: self.output(plain, cx.net)?, kept: None })
     }
 }
 
 impl Infer for MmCosine {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
-        self.output(net.forward(batch, &mut Pass::eval())?.features, net)
+        let plain = net.forward(batch, &mut Pass::eval())?;
+        let logits = plain.logits.clone();
+        let cosines = self.output(plain, net)?;
+        // The released validation reads modalities alone from cosines.
+        Ok(if self.compat { Output { logits, ..cosines } } else { cosines })
+    }
+}
+
+/// The fused loss, and a contrast of features.
+struct Nce {
+    weight: f64,
+}
+
+impl Stateless for Nce {}
+impl Idle for Nce {}
+
+impl Objective for Nce {
+    fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
+        let mut losses = FusedLoss.losses(seen, report)?;
+        losses.push(Loss::new("loss.nce", nce(&seen.out.features, &seen.batch.labels)?).times(self.weight));
+        Ok(losses)
+    }
+}
+
+/// Temperature of the contrast.
+const TEMPERATURE: f64 = 0.1;
+
+/// Mean over ordered pairs of modalities and over samples of minus the logarithm of the probability of the own class.
+fn nce(features: &[Tensor], labels: &Tensor) -> Result<Tensor> {
+    let units = features.iter().map(unit_rows).collect::<candle_core::Result<Vec<_>>>()?;
+    let same = labels.unsqueeze(1)?.broadcast_eq(&labels.unsqueeze(0)?)?.to_dtype(DType::F32)?;
+    let mut pairs = vec![];
+    for (a, x) in units.iter().enumerate() {
+        for y in units.iter().enumerate().filter(|(b, _)| *b != a).map(|(_, y)| y) {
+            let p = aim_ops::softmax(&(x.matmul(&y.t()?)? / TEMPERATURE)?)?;
+            pairs.push(((p * &same)?.sum(D::Minus1)? + 1e-30)?.log()?.mean_all()?.neg()?);
+        }
+    }
+    Ok(Tensor::stack(&pairs, 0)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::number;
+    use candle_core::Device;
+
+    #[test]
+    fn contrast_by_hand() {
+        let of = |rows: &[[f32; 2]; 3]| Tensor::new(rows, &Device::Cpu).unwrap();
+        // Samples 0 and 1 are of one class. Cosines of a's samples (rows) with b's: 1, 0, 0.6; 0, 1, 0.8; 1, 0, 0.6.
+        let features = [of(&[[2., 0.], [0., 3.], [1., 0.]]), of(&[[1., 0.], [0., 5.], [3., 4.]])];
+        let labels = Tensor::new(&[4u32, 4, 1], &Device::Cpu).unwrap();
+        let e = |cosine: f64| (10. * cosine).exp();
+        let rows = [(e(1.) + e(0.), e(0.6)), (e(0.) + e(1.), e(0.8)), (e(0.6), e(1.) + e(0.))];
+        let columns = [(e(1.) + e(0.), e(1.)), (e(0.) + e(1.), e(0.)), (e(0.6), e(0.6) + e(0.8))];
+        let mean = |of: [(f64, f64); 3]| of.iter().map(|(own, rest)| -(own / (own + rest)).ln()).sum::<f64>() / 3.;
+        let found = number(&nce(&features, &labels).unwrap()).unwrap();
+        assert!((found - (mean(rows) + mean(columns)) / 2.).abs() < 1e-5, "{found}");
     }
 }
