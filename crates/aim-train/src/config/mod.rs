@@ -21,4 +21,4 @@ pub use run::{RunConfig, Select, TrainConfig};
 pub use schema::schema;
 pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;
-pub use table::{COMPAT, Row, Scale, TableConfig};
+pub use table::{Row, Scale, TableConfig};

@@ -270,9 +270,6 @@ impl RunConfig {
     }
 }
 
-/// Ends the title of a row whose method does as released code does where that is a fault.
-pub const COMPAT: &str = " (compat)";
-
 /// Lays the `quick` or `full` section over the rest and removes both.
 fn apply_scale(value: &mut Value, scale: Scale) -> Result<()> {
     let Value::Mapping(map) = value else { return Ok(()) };
@@ -326,11 +323,7 @@ fn row(file: &File, i: usize, source: &Source) -> Result<Row> {
             search.check_settings("tune", &[&config])?;
             search.plan("tune", &config)?;
         }
-        let mut title = head.title.unwrap_or_else(|| head.name.clone());
-        if aim_balance::compat(&config.method)? && !title.ends_with(COMPAT) {
-            title += COMPAT;
-        }
-        Ok(Row { title, config, tune: head.tune })
+        Ok(Row { title: head.title.unwrap_or_else(|| head.name.clone()), config, tune: head.tune })
     };
     read().map_err(|e| source.locate(e, Some(&section)))
 }

@@ -8,7 +8,7 @@ use aim_stats::table::Table;
 
 use crate::{
     config::RunConfig,
-    experiment::{Results, RowResults, RunResults, compat::WARNING},
+    experiment::{Results, RowResults, RunResults, compat},
 };
 use html::{escape, table};
 
@@ -38,7 +38,7 @@ pub fn of_table(results: &Results, tables: &[&Table]) -> String {
 pub fn of_run(title: &str, config: &RunConfig, run: &RunResults) -> String {
     let views = [View { title, config, runs: vec![run] }];
     let title = format!("{title}, seed {}", run.outcome.seed);
-    let compat = aim_balance::compat(&config.method).unwrap_or(false).then(|| format!("This run {WARNING}"));
+    let compat = compat::reproduces_a_fault(config).then(|| format!("This run {}", compat::WARNING));
     let warning = |w: &str| format!("<p class=\"warning\">{}</p>\n", escape(w));
     let warnings: String = config.protocol.warning().into_iter().chain(compat.as_deref()).map(warning).collect();
     let scores = format!("<pre>{}</pre>\n", escape(&run.outcome.to_string()));
