@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Boosted, Concat, Deep, Film, Gated, Memory, Mmtm, Mods, ModsConfig, Scheduled, Separate, Shared, Sum, SumLinear,
-    Symmetric, symmetric::Condition,
+    Symmetric, Weights, symmetric::Condition,
 };
 
 /// A fusion as a config names it.
@@ -54,6 +54,9 @@ pub enum FusionConfig {
     Scheduled {
         /// Width of the scheduler's hidden layer.
         hidden: usize,
+        /// What the weights follow.
+        #[serde(default, skip_serializing_if = "Weights::are_scheduled")]
+        weights: Weights,
     },
     /// A memory that reads one modality after the other.
     Memory {
@@ -111,7 +114,7 @@ impl FusionConfig {
         if self == (Self::Mmtm { squeeze: 0 }) {
             return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
         }
-        if matches!(self, Self::Scheduled { hidden: 0 } | Self::Memory { hidden: 0, .. }) {
+        if matches!(self, Self::Scheduled { hidden: 0, .. } | Self::Memory { hidden: 0, .. }) {
             return Err(Error::invalid(format!("{place}.hidden"), "is 0", "use a width of at least 1"));
         }
         if let Self::Mods(config) = self {
@@ -150,7 +153,9 @@ impl FusionConfig {
             Self::Boosted { hidden } => Box::new(Boosted::new(build, widths, hidden, k)?),
             Self::SumLinear => Box::new(SumLinear::new(build, names, widths, k)?),
             Self::Mmtm { squeeze } => Box::new(Mmtm::new(build, names, widths, squeeze, k)?),
-            Self::Scheduled { hidden } => Box::new(Scheduled::new(build, names, widths, hidden, k)?),
+            Self::Scheduled { hidden, weights } => {
+                Box::new(Scheduled::new(build, names, widths, (hidden, weights), k)?)
+            }
             Self::Mods(config) => Box::new(Mods::new(build, names, (widths, frames), &config, k)?),
             Self::Memory { hidden, tau } => Box::new(Memory::new(build, widths, (hidden, tau), k)?),
         })
@@ -218,8 +223,9 @@ pub static CARDS: &[Card] = &[
         unimodal: "its head, the others zeroed",
     },
     Card {
-        name: "scheduled: {hidden: 32}",
-        about: "features weighted for each sample by a small network that sees entropies and agreement, one head on their sum",
+        name: "scheduled: {hidden: 32, weights: scheduler}",
+        about: "features weighted for each sample by a small network that sees entropies and agreement (or by `entropy` alone, by \
+                learnt `static` weights, `equal`), one head on their sum",
         unimodal: "a head of its own",
     },
     Card {

@@ -21,6 +21,6 @@ pub use memory::Memory;
 pub use mmtm::Mmtm;
 pub use mods::{Mods, ModsConfig};
 pub use network::{LateFusion, ModelConfig};
-pub use scheduled::Scheduled;
+pub use scheduled::{Scheduled, Weights};
 pub use sum_linear::SumLinear;
 pub use symmetric::Symmetric;
