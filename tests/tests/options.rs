@@ -38,8 +38,12 @@ fn additions_of_lora_need_not_decay() {
 fn shares_of_msam_hold_until_they_are_measured_again() {
     let (net, samples) = small("fusion: concat");
     let mut msam = method("{name: msam, every: 3, value: accuracy}", &net);
-    let run = |epoch| step(msam.as_mut(), &net, &samples, epoch, &mut Descent(0.5, Grads::default()));
-    let reports: Vec<Report> = (0..4).map(run).collect();
+    let mut run = |epoch| step(msam.as_mut(), &net, &samples, epoch, &mut Descent(0.5, Grads::default()));
+    let mut reports: Vec<Report> = (0..2).map(&mut run).collect();
+    let mut resumed = method("{name: msam, every: 3, value: accuracy}", &net);
+    resumed.load(&msam.state().unwrap()).unwrap();
+    let run = |epoch| step(resumed.as_mut(), &net, &samples, epoch, &mut Descent(0.5, Grads::default()));
+    reports.extend((2..4).map(run));
     let measured: Vec<bool> = reports.iter().map(|r| r.get("dominant").is_some()).collect();
     assert_eq!(measured, [true, false, false, true]);
     let share = |r: &Report| scalar(r, "loss.dominant") / scalar(r, "loss");

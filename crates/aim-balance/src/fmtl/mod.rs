@@ -13,13 +13,13 @@
 //! loss exp(s_i) L_i - s_i, where s_i starts at 0 and descends with the weights. What the tasks share in a multimodal network is our reading; the paper treats tasks of one input. Defaults: rho
 //! 0.05 and c 0.4 of the official code's plain runs. `rho_*: 0` leaves the aggregation of the losses' gradients alone.
 
+mod combine;
 mod settings;
 
 use aim_core::{GradFn, Grads, Idle, Net, Output, Part, Pass, Plain, Report, Result, Role, State, Stateful, Step};
 use candle_core::Tensor;
 
 pub use self::settings::{ABOUT, Aggregation, Fmtl, Normalise};
-use crate::aggregate::{self, Gram};
 use crate::joint::cross_entropy;
 use crate::util::{Still, adaptive_ascent, ascent, number};
 
@@ -65,8 +65,8 @@ impl GradFn for Tasks {
             let mut flat = [of(&perturbed[0]), of(&perturbed[m + 1])];
             flat.iter_mut().zip(&loss).try_for_each(|(flat, loss)| flat.add_scaled(loss, -1.))?;
             let losses = [plain[0].loss, plain[m + 1].loss];
-            total.add_scaled(&self.aggregate(&loss, losses, &format!("cos_loss.{name}"), &mut report)?, 1.)?;
-            total.add_scaled(&self.aggregate(&flat, losses, &format!("cos_flat.{name}"), &mut report)?, 1.)?;
+            total.add_scaled(&self.settings.aggregate(&loss, losses, &format!("cos_loss.{name}"), &mut report)?, 1.)?;
+            total.add_scaled(&self.settings.aggregate(&flat, losses, &format!("cos_flat.{name}"), &mut report)?, 1.)?;
         }
         if self.settings.imtl_l {
             report.list("scale", &self.scales)?;
@@ -129,41 +129,6 @@ impl Tasks {
             self.tasks(cx, &out, "loss_perturbed", chosen, report)
         })
     }
-
-    fn aggregate(&self, grads: &[Grads], losses: [f64; 2], cos: &str, report: &mut Report) -> Result<Grads> {
-        let products = |a: &Grads| grads.iter().map(|b| a.dot(b)).collect::<Result<Vec<_>>>();
-        let gram: Gram = grads.iter().map(products).collect::<Result<_>>()?;
-        report.scalar(cos, gram[0][1] / (gram[0][0] * gram[1][1]).sqrt().max(1e-30))?;
-        let Fmtl { c, rescale, fairness, .. } = self.settings;
-        let factors = match self.settings.aggregation {
-            Aggregation::Mgda => aggregate::mgda(&self.settings.normalise.gram(gram, losses)),
-            Aggregation::PcGrad => aggregate::pcgrad(&gram, &[vec![1], vec![0]]),
-            Aggregation::CaGrad => aggregate::cagrad(&gram, c, rescale).0,
-            Aggregation::Imtl => aggregate::imtl(&gram)?,
-            Aggregation::Nash => aggregate::fair(&gram, 1.),
-            Aggregation::FairGrad => aggregate::fair(&gram, fairness),
-        };
-        let mut sum = Grads::default();
-        grads.iter().zip(factors).try_for_each(|(g, f)| sum.add_scaled(g, f))?;
-        Ok(sum)
-    }
-}
-
-impl Normalise {
-    /// Inner products of the gradients divided by what this says.
-    fn gram(self, mut gram: Gram, losses: [f64; 2]) -> Gram {
-        let size = |i: usize| match self {
-            Self::None => 1.,
-            Self::L2 => gram[i][i].sqrt(),
-            Self::Loss => losses[i],
-            Self::LossL2 => losses[i] * gram[i][i].sqrt(),
-        };
-        let size = [0, 1].map(|i| size(i).max(1e-12));
-        for (i, row) in gram.iter_mut().enumerate() {
-            row.iter_mut().enumerate().for_each(|(j, product)| *product /= size[i] * size[j]);
-        }
-        gram
-    }
 }
 
 impl Stateful for Tasks {
@@ -185,24 +150,6 @@ impl Stateful for Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn normalised_gradients_by_hand() {
-        // g1 = (2, 0), g2 = (0, 1); losses 4 and 1/2.
-        let gram = || vec![vec![4., 0.], vec![0., 1.]];
-        let factors = |n: Normalise| aggregate::mgda(&n.gram(gram(), [4., 0.5]));
-        // Weights of the point of least norm go as 1 / |g|^2: 1/4 : 1, 1 : 1, 4 : 1/4 of (1/2, 0) and (0, 2), 16 : 1/4 of
-        // (1/4, 0) and (0, 2).
-        for (normalise, [a, b]) in [
-            (Normalise::None, [0.25, 1.]),
-            (Normalise::L2, [1., 1.]),
-            (Normalise::Loss, [4., 0.25]),
-            (Normalise::LossL2, [16., 0.25]),
-        ] {
-            let found = factors(normalise);
-            assert!((found[0] - a / (a + b)).abs() < 1e-9 && (found[1] - b / (a + b)).abs() < 1e-9, "{found:?}");
-        }
-    }
 
     #[test]
     fn scales_by_hand() {
