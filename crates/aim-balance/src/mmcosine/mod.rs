@@ -40,7 +40,7 @@ pub static ABOUT: About = About {
         included (`compat: true`).",
         "Film and gated are refused, because the network is a choice of its own; the forms with which the released code \
         replaces them, each modality conditioning the other before a linear head, are the fusions symmetric-film and \
-        symmetric-gated.",
+        symmetric-gated; a modality's own cosines have then seen the other.",
         "The contrastive loss of the supplement is off, as in the released code; that samples of one class share one \
         probability and that both directions of every pair of modalities count is inferred.",
     ],
