@@ -138,20 +138,24 @@ PRESETS = {
 }
 
 
-def measure(preset, batch, steps):
+def measure(preset, batch, steps, device, bf16):
     encoder, shapes, classes, default_batch, default_steps = PRESETS[preset]
     batch, steps = batch or default_batch, steps or default_steps
     torch.manual_seed(0)
-    net = Concat(encoder, shapes, classes).train()
+    net = Concat(encoder, shapes, classes).train().to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    inputs = [torch.randn(batch, *shape) for shape in shapes]
-    labels = torch.randint(classes, (batch,))
+    inputs = [torch.randn(batch, *shape, device=device) for shape in shapes]
+    labels = torch.randint(classes, (batch,), device=device)
+    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
     times, warmup = [], 2 + steps // 10
     for _ in range(warmup + steps):
         start = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(net(inputs), labels).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(net(inputs), labels)
+        loss.backward()
         optimizer.step()
+        finish()
         times.append(1e3 * (time.perf_counter() - start))
     times = times[warmup:]
     return {
@@ -171,10 +175,13 @@ def main():
     parser.add_argument("--batch", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    result = measure(args.preset, args.batch, args.steps)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision != "f32"
+    result = measure(args.preset, args.batch, args.steps, args.device, args.precision == "bf16")
     if args.json:
         print(json.dumps(result))
     else:

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use aim_benches::{Case, Limits, Preset, Timing, Training, Work, cases, peak_rss_mb};
 use aim_core::{Error, Result};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::{DeviceName, cores, print};
@@ -50,9 +50,30 @@ struct Step {
     /// Where to compute.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceName,
+    /// To what a CUDA device rounds the operands of products.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionName,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A precision of products.
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionName {
+    F32,
+    Tf32,
+    Bf16,
+}
+
+impl From<PrecisionName> for aim_ops::Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Tf32 => Self::Tf32,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 impl Bench {
@@ -84,6 +105,7 @@ struct Measured<'a> {
 
 impl Step {
     fn run(&self) -> Result<()> {
+        aim_ops::set_precision(self.precision.into());
         let preset = Preset::named(&self.preset)?;
         let batch = self.batch.unwrap_or(preset.batch);
         let steps = self.steps.unwrap_or(preset.steps);

@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::{
-    check, compose, cpu,
+    check, cpu,
+    dispatch::on_device,
     random::{bits, key},
 };
 
@@ -13,10 +14,7 @@ use crate::{
 /// A dtype other than f32.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     check::f32("relu", "x", x)?;
-    if x.device().is_cpu() {
-        return cpu::relu(x);
-    }
-    compose::relu(x)
+    on_device!(x, relu(x))
 }
 
 /// `x * Phi(x)` with the exact error function, for any shape.
@@ -25,24 +23,21 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// A dtype other than f32.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     check::f32("gelu", "x", x)?;
-    if x.device().is_cpu() {
-        return cpu::gelu(x);
-    }
-    x.gelu_erf()
+    on_device!(x, gelu(x))
 }
 
 /// Which elements dropout keeps: a pure function of a key and the element's index.
 #[derive(Clone, Copy)]
 pub(crate) struct Kept {
-    key: u64,
+    pub(crate) key: u64,
     /// Of 2^53 equally likely numbers, those below this one drop an element.
-    dropped: u64,
+    pub(crate) dropped: u64,
     /// What kept elements are multiplied by.
     pub(crate) scale: f32,
 }
 
 impl Kept {
-    fn new(p: f64, seed: u64) -> Self {
+    pub(crate) fn new(p: f64, seed: u64) -> Self {
         let dropped = (p * (1u64 << 53) as f64).ceil() as u64;
         Self { key: key(seed), dropped, scale: (1. / (1. - p)) as f32 }
     }
@@ -68,11 +63,7 @@ pub fn dropout(x: &Tensor, p: f64, seed: u64) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let kept = Kept::new(p, seed);
-    if x.device().is_cpu() {
-        return cpu::dropout(x, kept);
-    }
-    let factor = |i| if kept.contains(i) { kept.scale } else { 0. };
-    compose::dropout(x, (0..x.elem_count()).map(factor).collect())
+    on_device!(x, dropout(x, kept))
 }
 
 /// `a + b` for tensors of one shape.
@@ -83,8 +74,5 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check::f32("add", "a", a)?;
     check::shape("add", "b", b, a.dims())?;
     check::one_device("add", a, &[Some(b)])?;
-    if a.device().is_cpu() {
-        return cpu::add(a, b);
-    }
-    a + b
+    if a.device().is_cpu() { cpu::add(a, b) } else { a + b }
 }

@@ -1,6 +1,6 @@
 //! Convolutions.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
 
 use crate::{
     check, compose,
@@ -87,10 +87,12 @@ pub fn conv2d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: Conv2d) -> Resul
     check::rank("conv2d", "x", x, 4)?;
     check::rank("conv2d", "w", w, 4)?;
     check_conv("conv2d", x, w, bias, p)?;
-    if x.device().is_cpu() {
-        return cpu::conv("conv2d", shape(x, w, p), x, w, bias);
+    match x.device() {
+        Device::Cpu => cpu::conv("conv2d", shape(x, w, p), x, w, bias),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => crate::cuda::conv("conv2d", shape(x, w, p), x, w, bias),
+        _ => compose::conv2d(x, w, bias, p),
     }
-    compose::conv2d(x, w, bias, p)
 }
 
 /// Cross-correlation of `x [B, C, L]` with `w [O, C / groups, k]`, plus `bias [O]`: `[B, O, L']`.
@@ -103,8 +105,10 @@ pub fn conv1d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, p: Conv1d) -> Resul
     let Conv1d { stride, padding, groups, dilation } = p;
     let p2 = Conv2d { stride, padding, groups, dilation };
     check_conv("conv1d", x, w, bias, p2)?;
-    if x.device().is_cpu() {
-        return cpu::conv("conv1d", shape(x, w, p2), x, w, bias);
+    match x.device() {
+        Device::Cpu => cpu::conv("conv1d", shape(x, w, p2), x, w, bias),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => crate::cuda::conv("conv1d", shape(x, w, p2), x, w, bias),
+        _ => compose::conv1d(x, w, bias, p),
     }
-    compose::conv1d(x, w, bias, p)
 }

@@ -8,7 +8,10 @@
 //! to; [`backward`] spares those of the variables as well. [`Tensor::backward`](candle_core::Tensor::backward) gives the same.
 //!
 //! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run time), [`unit_rows`] excepted.
-//! For one instruction set, results are the same bits for every run and every number of threads. On other devices the operations
+//! For one instruction set, results are the same bits for every run and every number of threads.
+//!
+//! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products by cuBLAS:
+//! nothing waits for the device, so labels and ids out of range give NaN there instead of an error. On other devices the operations
 //! are compositions of candle's own.
 //!
 //! ```
@@ -28,13 +31,18 @@ mod check;
 mod compose;
 mod conv;
 mod cpu;
+// The tests run it in an emulator.
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 mod custom;
+mod dispatch;
 mod host;
 mod linear;
 mod loss;
 mod noise;
 mod norm;
 mod pool;
+mod precision;
 mod random;
 mod relay;
 mod rows;
@@ -48,6 +56,7 @@ pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
 pub use noise::{noisy, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
+pub use precision::{Precision, precision, set_precision};
 pub use relay::backward;
 pub use rows::keep_rows;
 pub use transformer::{attention, embedding, log_softmax, softmax};

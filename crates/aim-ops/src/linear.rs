@@ -1,6 +1,6 @@
 //! The linear map.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 
 use crate::{Act, check, compose, cpu};
 
@@ -13,8 +13,11 @@ fn checked(op: &'static str, x: &Tensor, w: &Tensor, bias: Option<&Tensor>, act:
         check::shape(op, "bias", bias, &w.dims()[..1])?;
     }
     check::one_device(op, x, &[Some(w), bias])?;
-    if x.device().is_cpu() {
-        return cpu::linear(op, x, w, bias, act);
+    match x.device() {
+        Device::Cpu => return cpu::linear(op, x, w, bias, act),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => return crate::cuda::linear(op, x, w, bias, act),
+        _ => {}
     }
     let y = compose::linear(x, w, bias)?;
     if act == Act::Relu { compose::relu(&y) } else { Ok(y) }

@@ -23,13 +23,18 @@ fn reduce(losses: Tensor, reduction: Reduction) -> Result<Tensor> {
     }
 }
 
+/// Labels must be integers.
+fn check_labels(op: &str, labels: &Tensor) -> Result<()> {
+    match labels.dtype() {
+        DType::U32 | DType::I64 => Ok(()),
+        dtype => bail!("{op}: labels must be u32 or i64, not {dtype:?}"),
+    }
+}
+
 /// The labels as class indices, each below `classes`.
 fn class_indices(op: &str, labels: &Tensor, classes: usize) -> Result<Vec<u32>> {
-    let labels = match labels.dtype() {
-        DType::U32 => labels.to_vec1::<u32>()?.into_iter().map(i64::from).collect(),
-        DType::I64 => labels.to_vec1::<i64>()?,
-        dtype => bail!("{op}: labels must be u32 or i64, not {dtype:?}"),
-    };
+    check_labels(op, labels)?;
+    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
     if let Some(row) = labels.iter().position(|&l| l < 0 || l >= classes as i64) {
         bail!("{op}: label {} of row {row} is out of range, there are {classes} classes", labels[row]);
     }
@@ -53,6 +58,11 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction
     if !(0. ..=1.).contains(&smoothing) {
         bail!("cross_entropy: smoothing must be in [0, 1], got {smoothing}");
     }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        check_labels("cross_entropy", labels)?;
+        return reduce(crate::cuda::cross_entropy(logits, labels, smoothing)?, reduction);
+    }
     let indices = class_indices("cross_entropy", labels, classes)?;
     if logits.device().is_cpu() {
         let targets = Targets::Classes(indices, smoothing as f32);
@@ -73,6 +83,10 @@ pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, reduction: Reductio
     if logits.device().is_cpu() {
         let targets = Targets::Distributions(targets.detach().flatten_all()?.to_vec1()?);
         return cpu::cross_entropy("soft_cross_entropy", logits, targets, reduction == Reduction::Mean);
+    }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return reduce(crate::cuda::soft_cross_entropy(logits, targets)?, reduction);
     }
     reduce(compose::soft_cross_entropy(logits, targets)?, reduction)
 }

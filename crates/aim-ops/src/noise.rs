@@ -33,6 +33,10 @@ pub fn noisy(x: &Tensor, scale: f64, std: f64, seed: u64) -> Result<Tensor> {
     if x.device().is_cpu() {
         return cpu::noisy(&x, scale as f32, std as f32, key);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::noisy(&x, scale as f32, std as f32, key);
+    }
     let zeros = Tensor::zeros(x.shape(), x.dtype(), &candle_core::Device::Cpu)?;
     (x.clone() * scale)? + cpu::noisy(&zeros, 0., std as f32, key)?.to_device(x.device())?
 }

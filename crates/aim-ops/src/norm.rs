@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::{check, compose, cpu};
+use crate::{check, dispatch::on_device};
 
 /// The nonlinearity fused behind a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +57,7 @@ pub fn batch_norm_train(
     residual: Option<&Tensor>,
 ) -> Result<(Tensor, BatchStats)> {
     check_batch_norm("batch_norm_train", x, &[("gamma", gamma), ("beta", beta)], eps, residual)?;
-    if x.device().is_cpu() {
-        return cpu::batch_norm_train(x, gamma, beta, eps, act, residual);
-    }
-    compose::batch_norm_train(x, gamma, beta, eps, act, residual)
+    on_device!(x, batch_norm_train(x, gamma, beta, eps, act, residual))
 }
 
 /// Batch normalisation of `x [B, C, ...]` by given statistics `mean [C]` and `var [C]`: `act(bn(x) + residual)`.
@@ -83,10 +80,7 @@ pub fn batch_norm_eval(
     let vectors = [("mean", mean), ("var", var), ("gamma", gamma), ("beta", beta)];
     check_batch_norm("batch_norm_eval", x, &vectors, eps, residual)?;
     let (mean, var) = (&mean.detach(), &var.detach());
-    if x.device().is_cpu() {
-        return cpu::batch_norm_eval(x, mean, var, gamma, beta, eps, act, residual);
-    }
-    compose::batch_norm_eval(x, mean, var, gamma, beta, eps, act, residual)
+    on_device!(x, batch_norm_eval(x, mean, var, gamma, beta, eps, act, residual))
 }
 
 /// Normalisation over the last dimension of `x [..., D]`, then `* gamma + beta`, both `[D]`.
@@ -100,10 +94,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     check::shape("layer_norm", "beta", beta, &d)?;
     check::one_device("layer_norm", x, &[Some(gamma), Some(beta)])?;
     check::eps("layer_norm", eps)?;
-    if x.device().is_cpu() {
-        return cpu::layer_norm(x, gamma, beta, eps);
-    }
-    compose::layer_norm(x, gamma, beta, eps)
+    on_device!(x, layer_norm(x, gamma, beta, eps))
 }
 
 /// Each row of the last dimension divided by its Euclidean norm, which counts as at least 1e-12; the gradient is finite at 0.

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::{check, compose, cpu};
+use crate::{check, compose, cpu, dispatch::on_device};
 
 /// How a square pooling window moves over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,10 @@ fn check_pool(op: &str, x: &Tensor, p: Pool2d) -> Result<()> {
 /// A dtype other than f32, a window that does not fit, padding of more than half the kernel.
 pub fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     check_pool("max_pool2d", x, p)?;
-    if x.device().is_cpu() && p.kernel <= cpu::WIDEST {
-        return cpu::max_pool2d(x, p);
+    if x.device().is_cpu() && p.kernel > cpu::WIDEST {
+        return compose::max_pool2d(x, p);
     }
-    compose::max_pool2d(x, p)
+    on_device!(x, max_pool2d(x, p))
 }
 
 /// The mean of each window of `x [B, C, H, W]`; padding counts as zeros, as by default in PyTorch.
@@ -45,10 +45,7 @@ pub fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
 /// As [`max_pool2d`].
 pub fn avg_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     check_pool("avg_pool2d", x, p)?;
-    if x.device().is_cpu() {
-        return cpu::avg_pool2d(x, p);
-    }
-    compose::avg_pool2d(x, p)
+    on_device!(x, avg_pool2d(x, p))
 }
 
 /// The mean over every dimension after the second: `x [B, C, ...]` becomes `[B, C]`.
@@ -57,8 +54,5 @@ pub fn avg_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
 /// A dtype other than f32, fewer than three dimensions, an empty `x`.
 pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     check::at_least("global_avg_pool", "x", x, 3)?;
-    if x.device().is_cpu() {
-        return cpu::global_avg_pool(x);
-    }
-    compose::global_avg_pool(x)
+    on_device!(x, global_avg_pool(x))
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use crate::{check, compose, cpu};
+use crate::{check, compose, cpu, dispatch::on_device};
 
 /// Softmax over the last dimension.
 ///
@@ -10,10 +10,7 @@ use crate::{check, compose, cpu};
 /// A dtype other than f32, an empty or zero-dimensional `x`.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     check::at_least("softmax", "x", x, 1)?;
-    if x.device().is_cpu() {
-        return cpu::softmax(x);
-    }
-    compose::softmax(x)
+    on_device!(x, softmax(x))
 }
 
 /// Logarithm of the softmax over the last dimension.
@@ -22,10 +19,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// As [`softmax`].
 pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
     check::at_least("log_softmax", "x", x, 1)?;
-    if x.device().is_cpu() {
-        return cpu::log_softmax(x);
-    }
-    compose::log_softmax(x)
+    on_device!(x, log_softmax(x))
 }
 
 /// `softmax(scale * q k^T + mask) v` for `q [B, H, T, D]`, `k [B, H, S, D]` and `v [B, H, S, E]`: `[B, H, T, E]`.
@@ -54,10 +48,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scal
         }
     }
     let mask = mask.map(Tensor::detach);
-    if q.device().is_cpu() {
-        return cpu::attention(q, k, v, mask.as_ref(), scale);
-    }
-    compose::attention(q, k, v, mask.as_ref(), scale)
+    on_device!(q, attention(q, k, v, mask.as_ref(), scale))
 }
 
 /// Rows of `table [V, D]` for `ids` (u32, any shape): the ids' shape followed by `D`. The gradient flows to the table.
@@ -71,6 +62,10 @@ pub fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {
     check::one_device("embedding", table, &[Some(ids)])?;
     if ids.dtype() != DType::U32 {
         bail!("embedding: ids must be u32, not {:?}", ids.dtype());
+    }
+    #[cfg(feature = "cuda")]
+    if table.device().is_cuda() {
+        return crate::cuda::embedding(ids, table);
     }
     let rows = table.dim(0)?;
     let ids_host = ids.flatten_all()?.to_vec1::<u32>()?;

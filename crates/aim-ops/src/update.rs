@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 
-use crate::{check, compose, cpu::update::apply, host};
+use crate::{check, cpu::update::apply, dispatch::unless_on_cpu, host};
 
 /// Hyperparameters of [`sgd`], as in `torch.optim.SGD`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,9 +118,7 @@ pub fn sgd(param: &Var, grad: &Tensor, buf: Option<&Var>, first: bool, h: Sgd) -
         bail!("sgd: momentum {} needs a buffer", h.momentum);
     }
     check_update("sgd", param, grad, buf.as_slice())?;
-    if !param.device().is_cpu() {
-        return compose::update::sgd(param, &grad.detach(), buf, first, h);
-    }
+    unless_on_cpu!(param, update::sgd(param, &grad.detach(), buf, first, h));
     let [lr, decay, momentum, share] = [h.lr, h.weight_decay, h.momentum, 1. - h.dampening].map(|v| v as f32);
     let Some(buf) = buf else {
         return apply("sgd", param, grad, [], |p, g, []| (p - (g + p * decay) * lr, []));
@@ -145,9 +143,7 @@ pub fn adam(param: &Var, grad: &Tensor, moments: Moments<'_>, step: u64, h: Adam
     let mut state = vec![m, v];
     state.extend(v_max);
     check_update("adam", param, grad, &state)?;
-    if !param.device().is_cpu() {
-        return compose::update::adam(param, &grad.detach(), moments, step, h);
-    }
+    unless_on_cpu!(param, update::adam(param, &grad.detach(), moments, step, h));
     let a = AdamStep::new(step, h);
     match v_max {
         None => apply("adam", param, grad, [m, v], move |p, g, [m, v]| {
@@ -164,21 +160,21 @@ pub fn adam(param: &Var, grad: &Tensor, moments: Moments<'_>, step: u64, h: Adam
 
 /// The constants of one step of Adam.
 #[derive(Clone, Copy)]
-struct AdamStep {
+pub(crate) struct AdamStep {
     /// Factor of the parameter, and of the parameter's share in the gradient.
-    shrink: f32,
-    decay: f32,
+    pub(crate) shrink: f32,
+    pub(crate) decay: f32,
     /// What is kept of each moment, and what is new.
-    keep: [f32; 2],
-    new: [f32; 2],
+    pub(crate) keep: [f32; 2],
+    pub(crate) new: [f32; 2],
     /// Root of the second moment's correction.
-    root: f32,
-    eps: f32,
-    rate: f32,
+    pub(crate) root: f32,
+    pub(crate) eps: f32,
+    pub(crate) rate: f32,
 }
 
 impl AdamStep {
-    fn new(step: u64, h: Adam) -> Self {
+    pub(crate) fn new(step: u64, h: Adam) -> Self {
         let (shrink, decay) = if h.decoupled { (1. - h.lr * h.weight_decay, 0.) } else { (1., h.weight_decay) };
         let [of_m, of_v] = [h.beta1, h.beta2].map(|b| 1. - b.powf(step as f64));
         Self {
@@ -214,9 +210,7 @@ pub fn adagrad(param: &Var, grad: &Tensor, sum: &Var, step: u64, h: AdaGrad) -> 
     }
     check_update("adagrad", param, grad, &[sum])?;
     let rate = h.lr / (1. + (step - 1) as f64 * h.lr_decay);
-    if !param.device().is_cpu() {
-        return compose::update::adagrad(param, &grad.detach(), sum, rate, h);
-    }
+    unless_on_cpu!(param, update::adagrad(param, &grad.detach(), sum, rate, h));
     let [rate, decay, eps] = [rate, h.weight_decay, h.eps].map(|v| v as f32);
     apply("adagrad", param, grad, [sum], |p, g, [sum]| {
         let g = g + p * decay;
@@ -234,9 +228,7 @@ pub fn rmsprop(param: &Var, grad: &Tensor, averages: Averages<'_>, h: RmsProp) -
     let Averages { square, mean, momentum } = averages;
     let state: Vec<&Var> = [Some(square), mean, momentum].into_iter().flatten().collect();
     check_update(OP, param, grad, &state)?;
-    if !param.device().is_cpu() {
-        return compose::update::rmsprop(param, &grad.detach(), averages, h);
-    }
+    unless_on_cpu!(param, update::rmsprop(param, &grad.detach(), averages, h));
     let [lr, alpha, new, eps, decay, factor] =
         [h.lr, h.alpha, 1. - h.alpha, h.eps, h.weight_decay, h.momentum].map(|v| v as f32);
     let blend = move |old: f32, x: f32| old * alpha + x * new;

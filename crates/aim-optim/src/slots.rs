@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use aim_core::{Context, Error, Factors, Grads, Optim, Params, Result, State, Stateful};
 use candle_core::{Tensor, Var};
+use rayon::prelude::*;
 
 /// State of one parameter: how many gradients it has seen, and named buffers of its own shape.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ impl Slot {
 }
 
 /// The rule by which one parameter changes.
-pub trait Rule {
+pub trait Rule: Sync {
     /// Names of the buffers that the rule may use.
     const BUFFERS: &'static [&'static str];
     /// Changes `param` at this learning rate, with the weight decay times `decay`; `slot.steps` counts this gradient already.
@@ -53,8 +54,18 @@ impl<R: Rule> Optimizer<R> {
     }
 }
 
-impl<R: Rule> Optim for Optimizer<R> {
-    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
+/// A parameter that is about to change.
+struct Due<'a> {
+    name: &'a str,
+    param: &'a Var,
+    grad: &'a Tensor,
+    factors: Factors,
+    slot: &'a mut Slot,
+}
+
+impl<R: Rule> Optimizer<R> {
+    /// The parameters that have a gradient, each with its slot.
+    fn due<'a>(slots: &'a mut BTreeMap<Arc<str>, Slot>, params: &'a Params, grads: &'a Grads) -> Result<Vec<Due<'a>>> {
         for (name, grad) in grads.iter() {
             let param = params.get(name).ok_or_else(|| {
                 Error::invalid(format!("gradient `{name}`"), "belongs to no parameter", "use the network's own Params")
@@ -62,12 +73,31 @@ impl<R: Rule> Optim for Optimizer<R> {
             if grad.dims() != param.var.dims() {
                 return Err(Error::shape(format!("gradient `{name}`"), grad.dims(), format!("{:?}", param.var.dims())));
             }
-            let slot = self.slots.entry(name.clone()).or_default();
-            slot.steps += 1;
-            let Factors { lr, decay } = grads.factors(name);
-            self.rule.update(self.lr * lr, decay, &param.var, grad, slot).at(|| format!("update of `{name}`"))?;
+            slots.entry(name.clone()).or_default();
         }
-        Ok(())
+        let due = |(name, slot): (&'a Arc<str>, &'a mut Slot)| {
+            let (param, grad) = (&params.get(name)?.var, grads.get(name)?);
+            Some(Due { name, param, grad, factors: grads.factors(name), slot })
+        };
+        Ok(slots.iter_mut().filter_map(due).collect())
+    }
+}
+
+impl<R: Rule> Optim for Optimizer<R> {
+    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
+        let Self { rule, lr, slots } = self;
+        let mut due = Self::due(slots, params, grads)?;
+        let update = |due: &mut Due<'_>| {
+            due.slot.steps += 1;
+            let Factors { lr: factor, decay } = due.factors;
+            rule.update(*lr * factor, decay, due.param, due.grad, due.slot).at(|| format!("update of `{}`", due.name))
+        };
+        // All in one go: small parameters are not worth waking a thread for each.
+        if due.iter().all(|due| due.grad.device().is_cpu()) {
+            let outcomes: Vec<Result<()>> = due.par_iter_mut().with_max_len(1).map(update).collect();
+            return outcomes.into_iter().collect();
+        }
+        due.iter_mut().try_for_each(update)
     }
     fn lr(&self) -> f64 {
         self.lr

@@ -13,4 +13,4 @@ pub(crate) use conv::{conv1d, conv2d, linear};
 pub(crate) use loss::{cross_entropy, soft_cross_entropy};
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm, relu};
 pub(crate) use pool::{avg_pool2d, global_avg_pool, max_pool2d};
-pub(crate) use transformer::{additive_mask, attention, dropout, embedding, log_softmax, softmax};
+pub(crate) use transformer::{additive_mask, attention, dropout, embedding, gelu, log_softmax, softmax};

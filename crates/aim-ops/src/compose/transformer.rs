@@ -2,6 +2,8 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
+use crate::activation::Kept;
+
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
     let e = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
     e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
@@ -31,8 +33,13 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor
     softmax(&scores)?.matmul(&v.contiguous()?)
 }
 
-pub(crate) fn dropout(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
-    x * Tensor::from_vec(factors, x.shape(), x.device())?
+pub(crate) fn dropout(x: &Tensor, kept: Kept) -> Result<Tensor> {
+    let factor = |i| if kept.contains(i) { kept.scale } else { 0. };
+    x * Tensor::from_vec((0..x.elem_count()).map(factor).collect::<Vec<_>>(), x.shape(), x.device())?
+}
+
+pub(crate) fn gelu(x: &Tensor) -> Result<Tensor> {
+    x.gelu_erf()
 }
 
 pub(crate) fn embedding(ids: &Tensor, table: &Tensor) -> Result<Tensor> {

@@ -33,7 +33,7 @@ struct Phase {
 }
 
 impl Axis {
-    fn output(self) -> usize {
+    pub(crate) fn output(self) -> usize {
         (self.input + 2 * self.padding - self.reach()) / self.stride + 1
     }
 

@@ -1,25 +1,11 @@
 //! Rows of a pooling, eight elements at a time: the compiler makes single moves of these loops, or vectors longer than rows.
 
-/// Calls the function of `avx2` if the processor has the instruction set; gives the number of elements that it has done.
-macro_rules! done {
-    ($name:ident($($arg:expr),*)) => {{
-        #[cfg(target_arch = "x86_64")]
-        let done = if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has the instruction set.
-            unsafe { avx2::$name($($arg),*) }
-        } else {
-            0
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let done = 0;
-        done
-    }};
-}
+use super::simd::by_vectors;
 
 /// `out[2 * i] = even[i]`, `out[2 * i + 1] = odd[i]`.
 #[inline(always)]
 pub(super) fn interleave((even, odd): (&[f32], &[f32]), out: &mut [f32]) {
-    let done = done!(interleave(even, odd, out));
+    let done = by_vectors!(interleave(even, odd, out));
     for (i, out) in out.iter_mut().enumerate().skip(done) {
         *out = if i % 2 == 0 { even[i / 2] } else { odd[i / 2] };
     }
@@ -28,7 +14,7 @@ pub(super) fn interleave((even, odd): (&[f32], &[f32]), out: &mut [f32]) {
 /// Raises each `y` to `x` and sets its `best` to `tap`, where that is more. NaN wins and stays.
 #[inline(always)]
 pub(super) fn raise(y: &mut [f32], best: &mut [u8], x: &[f32], tap: u8) {
-    let done = done!(raise(y, best, x, tap));
+    let done = by_vectors!(raise(y, best, x, tap));
     for ((y, best), x) in y.iter_mut().zip(best).zip(x).skip(done) {
         if !(*x <= *y || y.is_nan()) {
             (*y, *best) = (*x, tap);
@@ -39,7 +25,7 @@ pub(super) fn raise(y: &mut [f32], best: &mut [u8], x: &[f32], tap: u8) {
 /// Adds each `dy` whose `best` is `tap`.
 #[inline(always)]
 pub(super) fn pass(dx: &mut [f32], best: &[u8], dy: &[f32], tap: u8) {
-    let done = done!(pass(dx, best, dy, tap));
+    let done = by_vectors!(pass(dx, best, dy, tap));
     for ((dx, best), dy) in dx.iter_mut().zip(best).zip(dy).skip(done) {
         *dx += if *best == tap { *dy } else { 0. };
     }

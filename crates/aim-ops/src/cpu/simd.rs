@@ -46,4 +46,21 @@ macro_rules! kernel {
         }
     };
 }
-pub(crate) use kernel;
+/// Calls the function of the caller's module `avx2` if the processor has the instruction set; gives the number of elements that it
+/// has done.
+macro_rules! by_vectors {
+    ($name:ident($($arg:expr),*)) => {{
+        #[cfg(target_arch = "x86_64")]
+        let done = if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the instruction set.
+            unsafe { avx2::$name($($arg),*) }
+        } else {
+            0
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
+        done
+    }};
+}
+
+pub(crate) use {by_vectors, kernel};

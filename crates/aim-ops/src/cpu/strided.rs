@@ -1,17 +1,11 @@
 //! Elements that are two or four apart, put side by side.
 
+use super::simd::by_vectors;
+
 /// `even[i] = from[2 * i]` and `odd[i] = from[2 * i + 1]`.
 #[inline(always)]
 pub(super) fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instruction set.
-        unsafe { avx2::split(from, even, odd) }
-    } else {
-        0
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
+    let done = by_vectors!(split(from, even, odd));
     for i in done..even.len() {
         even[i] = from[2 * i];
     }
@@ -23,16 +17,7 @@ pub(super) fn split(from: &[f32], even: &mut [f32], odd: &mut [f32]) {
 /// `out[i] = from[2 * i]`.
 #[inline(always)]
 pub(super) fn every_second(from: &[f32], out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instruction set.
-        unsafe { avx2::every_second(from, out) }
-    } else {
-        0
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    for i in done..out.len() {
+    for i in by_vectors!(every_second(from, out))..out.len() {
         out[i] = from[2 * i];
     }
 }
@@ -40,16 +25,7 @@ pub(super) fn every_second(from: &[f32], out: &mut [f32]) {
 /// `out[i] = from[4 * i]`.
 #[inline(always)]
 pub(super) fn every_fourth(from: &[f32], out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instruction set.
-        unsafe { avx2::every_fourth(from, out) }
-    } else {
-        0
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    for i in done..out.len() {
+    for i in by_vectors!(every_fourth(from, out))..out.len() {
         out[i] = from[4 * i];
     }
 }

@@ -42,35 +42,31 @@ pub(crate) fn apply<const N: usize>(
     })
 }
 
-kernel! {
+kernel! { narrow
     fn step<const N: usize, F: Fn(f32, f32, [f32; N]) -> (f32, [f32; N])>(
         param: &mut [f32],
         grad: &[f32],
         state: [&mut [f32]; N],
         f: &F,
     ) {
-        let mut state = state;
-        for from in (0..param.len()).step_by(LANES) {
-            let len = LANES.min(param.len() - from);
-            let mut p = [0f32; LANES];
-            let mut g = [0f32; LANES];
-            let mut s = [[0f32; LANES]; N];
-            if len == LANES {
-                p.copy_from_slice(&param[from..from + LANES]);
-                g.copy_from_slice(&grad[from..from + LANES]);
-                s.iter_mut().zip(&state).for_each(|(to, s)| to.copy_from_slice(&s[from..from + LANES]));
-            } else {
-                p[..len].copy_from_slice(&param[from..]);
-                g[..len].copy_from_slice(&grad[from..]);
-                s.iter_mut().zip(&state).for_each(|(to, s)| to[..len].copy_from_slice(&s[from..]));
+        let (params, param_rest) = param.as_chunks_mut::<LANES>();
+        let (grads, grad_rest) = grad.as_chunks::<LANES>();
+        let mut states = state.map(|s| s.as_chunks_mut::<LANES>());
+        for i in 0..params.len() {
+            let (mut p, g) = (params[i], grads[i]);
+            let mut s: [[f32; LANES]; N] = std::array::from_fn(|n| states[n].0[i]);
+            for l in 0..LANES {
+                let (new, new_state) = f(p[l], g[l], std::array::from_fn(|n| s[n][l]));
+                p[l] = new;
+                (0..N).for_each(|n| s[n][l] = new_state[n]);
             }
-            for i in 0..LANES {
-                let (new, states) = f(p[i], g[i], std::array::from_fn(|n| s[n][i]));
-                p[i] = new;
-                (0..N).for_each(|n| s[n][i] = states[n]);
-            }
-            param[from..from + len].copy_from_slice(&p[..len]);
-            state.iter_mut().zip(&s).for_each(|(to, s)| to[from..from + len].copy_from_slice(&s[..len]));
+            params[i] = p;
+            (0..N).for_each(|n| states[n].0[i] = s[n]);
+        }
+        for i in 0..param_rest.len() {
+            let (new, new_state) = f(param_rest[i], grad_rest[i], std::array::from_fn(|n| states[n].1[i]));
+            param_rest[i] = new;
+            (0..N).for_each(|n| states[n].1[i] = new_state[n]);
         }
     }
 }

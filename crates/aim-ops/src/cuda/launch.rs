@@ -1,0 +1,212 @@
+//! Memory for results, and calls of kernels.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Result, Shape, Storage, Tensor, Var, bail,
+};
+
+/// An argument of a kernel.
+pub(super) enum Arg<'a> {
+    /// A contiguous tensor that is read.
+    In(&'a Tensor),
+    /// The same, or a null pointer.
+    Maybe(Option<&'a Tensor>),
+    /// Memory that is written.
+    Out(&'a mut Buffer),
+    /// The same, or a null pointer.
+    MaybeOut(Option<&'a mut Buffer>),
+    /// A variable that is read and written.
+    Change(&'a Var),
+    /// The same, or a null pointer.
+    MaybeChange(Option<&'a Var>),
+    /// A length, or a flag.
+    Int(usize),
+    /// A number.
+    Float(f64),
+    /// Bits of a generator.
+    Bits(u64),
+}
+
+/// What a kernel is given, in the representation of its parameter.
+#[derive(Clone, Copy)]
+pub(super) enum Word {
+    /// A pointer, `long long` or `unsigned long long`.
+    Long(u64),
+    Float(f32),
+}
+
+/// How many threads a launch has.
+#[derive(Clone, Copy)]
+pub(super) enum Grid {
+    /// At least one for each of so many elements.
+    Elements(usize),
+    /// So many blocks.
+    Blocks(usize),
+    /// A block for as many columns as a warp has threads.
+    Columns(usize),
+}
+
+impl Grid {
+    /// Blocks of `threads` threads.
+    pub(super) fn blocks(self, threads: usize) -> usize {
+        match self {
+            Self::Elements(n) => n.div_ceil(threads),
+            Self::Blocks(n) => n,
+            Self::Columns(n) => n.div_ceil(threads.min(32)),
+        }
+    }
+}
+
+/// Memory on a device that a kernel fills.
+pub(super) struct Buffer {
+    storage: Storage,
+    shape: Shape,
+    /// A tensor of the same device: candle makes tensors of a storage only by an operation on another one.
+    near: Tensor,
+}
+
+impl Buffer {
+    /// Memory for `shape`, uninitialised, on the device of `near`.
+    pub(super) fn new(near: &Tensor, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        let shape = shape.into();
+        let storage = match near.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => Storage::Cuda(super::driver::memory(device, shape.elem_count(), dtype)?),
+            #[cfg(test)]
+            Device::Cpu => Storage::Cpu(super::emulator::memory(shape.elem_count(), dtype)?),
+            device => bail!("no kernels for {:?} ({dtype:?})", device.location()),
+        };
+        Ok(Self { storage, shape, near: near.detach() })
+    }
+
+    /// f32 memory of the shape and on the device of `t`.
+    pub(super) fn like(t: &Tensor) -> Result<Self> {
+        Self::new(t, t.shape(), DType::F32)
+    }
+
+    /// The values of a contiguous tensor once more.
+    pub(super) fn copy(t: &Tensor) -> Result<Self> {
+        let storage = {
+            let (storage, layout) = t.storage_and_layout();
+            storage.try_clone(layout)?
+        };
+        Ok(Self { storage, shape: t.shape().clone(), near: t.detach() })
+    }
+
+    /// The memory, for libraries that fill it.
+    #[cfg(feature = "cuda")]
+    pub(super) fn storage_mut(&mut self) -> &mut Storage {
+        &mut self.storage
+    }
+
+    /// The memory with its shape.
+    pub(super) fn take(self) -> (Storage, Shape) {
+        (self.storage, self.shape)
+    }
+
+    /// A constant with this memory.
+    pub(super) fn tensor(self) -> Result<Tensor> {
+        let Self { storage, shape, near } = self;
+        near.apply_op1_no_bwd(&Given(Mutex::new(Some((storage, shape)))))
+    }
+
+    fn word(&mut self) -> Result<Word> {
+        match &mut self.storage {
+            #[cfg(feature = "cuda")]
+            Storage::Cuda(storage) => super::driver::pointer(storage, 0),
+            #[cfg(test)]
+            Storage::Cpu(storage) => super::emulator::pointer(storage, 0),
+            _ => bail!("no kernels for this device"),
+        }
+    }
+}
+
+/// The operation that makes a tensor of memory.
+struct Given(Mutex<Option<(Storage, Shape)>>);
+
+impl Given {
+    fn take(&self) -> Result<(Storage, Shape)> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(given) => Ok(given),
+            None => bail!("a kernel's result was taken already"),
+        }
+    }
+}
+
+impl CustomOp1 for Given {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        cpu_storage(self.take()?)
+    }
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda_storage(self.take()?)
+    }
+}
+
+pub(super) fn cpu_storage((storage, shape): (Storage, Shape)) -> Result<(CpuStorage, Shape)> {
+    match storage {
+        Storage::Cpu(storage) => Ok((storage, shape)),
+        _ => bail!("a kernel's result is not on the CPU"),
+    }
+}
+
+pub(super) fn cuda_storage((storage, shape): (Storage, Shape)) -> Result<(CudaStorage, Shape)> {
+    match storage {
+        Storage::Cuda(storage) => Ok((storage, shape)),
+        _ => bail!("a kernel's result is not on the device"),
+    }
+}
+
+/// Where the elements of a contiguous tensor are. The memory outlives a launch that follows: it is freed in the stream's order.
+fn word_of(t: &Tensor) -> Result<Word> {
+    let (storage, layout) = t.storage_and_layout();
+    let Some((from, _)) = layout.contiguous_offsets() else { bail!("a kernel's operand is not contiguous") };
+    match &*storage {
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => super::driver::pointer(storage, from),
+        #[cfg(test)]
+        Storage::Cpu(storage) => super::emulator::pointer(storage, from),
+        _ => bail!("no kernels for {:?} (offset {from})", t.device().location()),
+    }
+}
+
+const NULL: Word = Word::Long(0);
+
+impl Arg<'_> {
+    fn word(self) -> Result<Word> {
+        match self {
+            Self::In(t) | Self::Maybe(Some(t)) => word_of(t),
+            Self::Change(var) | Self::MaybeChange(Some(var)) => word_of(var),
+            Self::Out(buffer) | Self::MaybeOut(Some(buffer)) => buffer.word(),
+            Self::Maybe(None) | Self::MaybeOut(None) | Self::MaybeChange(None) => Ok(NULL),
+            Self::Int(n) => Ok(Word::Long(n as u64)),
+            Self::Bits(bits) => Ok(Word::Long(bits)),
+            Self::Float(v) => Ok(Word::Float(v as f32)),
+        }
+    }
+}
+
+/// Calls `kernel`, whose parameters must be those of `args`, on a device.
+pub(super) fn launch<const N: usize>(
+    device: &Device,
+    kernel: &'static str,
+    grid: Grid,
+    args: [Arg<'_>; N],
+) -> Result<()> {
+    let words = args.into_iter().map(Arg::word).collect::<Result<Vec<_>>>()?;
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => super::driver::launch(device, kernel, grid, &words),
+        #[cfg(test)]
+        Device::Cpu => super::emulator::launch(kernel, grid, &words),
+        _ => bail!(
+            "{kernel}: no kernels for {:?} ({} blocks, {} arguments)",
+            device.location(),
+            grid.blocks(1),
+            words.len()
+        ),
+    }
+}
