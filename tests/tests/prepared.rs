@@ -372,7 +372,7 @@ fn gblend_weighs_the_prepared_networks_against_the_untrained_one() {
     };
     let both = |net: &dyn Net| (losses(net, net, &case.data.train), losses(net, net, &case.data.validation));
     let (before, after) = (both(&*case.net), both(&*case.other));
-    let want = gblend::estimate((&before.0, &before.1), (&after.0, &after.1));
+    let want = gblend::estimate((&before.0, &before.1), (&after.0, &after.1), gblend::LEAST);
     let (report, _) = case.step();
     let names = case.net.spec().modalities.iter().map(String::as_str).chain(["fused"]);
     for (name, weight) in names.zip(want.weights) {

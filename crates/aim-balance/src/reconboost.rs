@@ -129,6 +129,8 @@ impl GradFn for Boosting {
                 let align = if self.settings.compat { align.detach() } else { align };
                 loss = (loss + (align * self.settings.alpha)?)?;
             }
+        } else {
+            report.scalar("loss.align", 0.)?;
         }
         report.note("loss", &loss);
         let learns = |role: aim_core::Role| match role.part {

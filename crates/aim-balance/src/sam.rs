@@ -102,9 +102,6 @@ struct Wrapped {
 impl GradFn for Wrapped {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
         let (plain, mut report) = self.inner.grads(cx)?;
-        if self.settings.rho == 0. {
-            return Ok((plain, report));
-        }
         report.scalar("grad_norm", plain.norm()?)?;
         if cx.trace {
             plain.iter().for_each(|(name, grad)| report.note(format!("grad_raw.{name}"), grad));

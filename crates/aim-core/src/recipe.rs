@@ -63,27 +63,34 @@ pub struct Loss {
     pub name: String,
     /// Its value, a scalar.
     pub value: Tensor,
-    /// Its weight; at 0 the loss is only reported.
-    pub weight: f64,
+    /// Its weight in the sum; without one the loss is only reported.
+    pub weight: Option<f64>,
 }
 
 impl Loss {
     /// A loss of weight 1.
     pub fn new(name: impl Into<String>, value: Tensor) -> Self {
-        Self { name: name.into(), value, weight: 1. }
+        Self { name: name.into(), value, weight: Some(1.) }
     }
 
-    /// The same with another weight.
+    /// The same with another weight; at 0 it is only reported, so that parameters which no other loss reaches have no gradient.
     #[must_use]
     pub fn times(self, weight: f64) -> Self {
-        Self { weight, ..self }
+        Self { weight: (weight != 0.).then_some(weight), ..self }
     }
 
-    /// The value times the weight; `None` at weight 0. At weight 1 it is the value itself, bit for bit.
+    /// The same with another weight, in the sum at 0 as well, where its gradient is zero.
+    #[must_use]
+    pub fn always_times(self, weight: f64) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// The value times the weight; `None` without one. At weight 1 it is the value itself, bit for bit.
     fn weighted(self) -> Option<Result<Tensor>> {
-        match self.weight {
-            0. => None,
+        match self.weight? {
             1. => Some(Ok(self.value)),
+            // candle would cut the graph at a factor of 0.
+            0. => Some(self.value.zeros_like().and_then(|zero| self.value * zero).map_err(Into::into)),
             w => Some((self.value * w).map_err(Into::into)),
         }
     }

@@ -25,6 +25,11 @@ pub enum FusionConfig {
     Film,
     /// The first modality gates the second.
     Gated,
+    /// As `gated`, both brought to a width of their own.
+    GatedTo {
+        /// That width.
+        width: usize,
+    },
     /// Each of two modalities scales and shifts the other, and one head reads both.
     SymmetricFilm,
     /// Each of two modalities gates the other, and one head reads both.
@@ -107,9 +112,12 @@ impl FusionConfig {
     /// # Errors
     /// If it cannot.
     pub fn check(self, modalities: usize, place: &str) -> Result<()> {
-        if (matches!(self, Self::Film | Self::Gated) || self.is_symmetric()) && modalities != 2 {
+        if (matches!(self, Self::Film | Self::Gated | Self::GatedTo { .. }) || self.is_symmetric()) && modalities != 2 {
             let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
             return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
+        }
+        if self == (Self::GatedTo { width: 0 }) {
+            return Err(Error::invalid(format!("{place}.gated-to.width"), "is 0", "use a width of 1 or more"));
         }
         if self == (Self::Mmtm { squeeze: 0 }) {
             return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
@@ -144,7 +152,8 @@ impl FusionConfig {
             Self::Sum => Box::new(Sum::new(build, names, widths, k, false)?),
             Self::Mean => Box::new(Sum::new(build, names, widths, k, true)?),
             Self::Film => Box::new(Film::new(build, widths, k)?),
-            Self::Gated => Box::new(Gated::new(build, names, widths, k)?),
+            Self::Gated => Box::new(Gated::new(build, names, widths, None, k)?),
+            Self::GatedTo { width } => Box::new(Gated::new(build, names, widths, Some(width), k)?),
             Self::SymmetricFilm => Box::new(Symmetric::new(build, Condition::Film, names, widths, k)?),
             Self::SymmetricGated => Box::new(Symmetric::new(build, Condition::Gate, names, widths, k)?),
             Self::Shared => Box::new(Shared::new(build, widths, k)?),
@@ -187,6 +196,11 @@ pub static CARDS: &[Card] = &[
         unimodal: "the other zeroed",
     },
     Card { name: "gated", about: "the first modality gates the second (M = 2)", unimodal: "the other zeroed" },
+    Card {
+        name: "gated-to: {width: 128}",
+        about: "as gated, both brought to this width (M = 2)",
+        unimodal: "the other zeroed",
+    },
     Card {
         name: "symmetric-film",
         about: "each modality scales and shifts the other, one linear head on both (M = 2)",

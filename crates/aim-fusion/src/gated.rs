@@ -71,16 +71,23 @@ pub struct Gated {
 }
 
 impl Gated {
-    /// `gate.<modality>.*` `[d, width]` for both and `head.*` `[classes, d]`, d the second's width.
+    /// `gate.<modality>.*` `[d, width]` for both and `head.*` `[classes, d]`, d by default the second's width.
     ///
     /// # Errors
     /// If there are not two modalities.
-    pub fn new(build: &mut Build, names: &[String], widths: &[usize], classes: usize) -> Result<Self> {
+    pub fn new(
+        build: &mut Build,
+        names: &[String],
+        widths: &[usize],
+        joint: Option<usize>,
+        classes: usize,
+    ) -> Result<Self> {
         let ((first_name, second_name), (&first, &second)) = (pair("gated", names)?, pair("gated", widths)?);
+        let joint = joint.unwrap_or(second);
         Ok(Self {
-            first: build.linear(&format!("gate.{first_name}"), Part::Fusion, first, second, true)?,
-            second: build.linear(&format!("gate.{second_name}"), Part::Fusion, second, second, true)?,
-            head: build.linear("head", Part::Head { modality: None }, second, classes, true)?,
+            first: build.linear(&format!("gate.{first_name}"), Part::Fusion, first, joint, true)?,
+            second: build.linear(&format!("gate.{second_name}"), Part::Fusion, second, joint, true)?,
+            head: build.linear("head", Part::Head { modality: None }, joint, classes, true)?,
         })
     }
 

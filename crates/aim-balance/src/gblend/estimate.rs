@@ -21,13 +21,16 @@ pub struct Estimate {
 /// Mean losses of every branch on the training and validation split.
 pub type Losses<'a> = (&'a [f64], &'a [f64]);
 
-/// The weights from losses before and after.
-pub fn estimate(before: Losses<'_>, after: Losses<'_>) -> Estimate {
+/// Least square of the growth that a gain is divided by.
+pub const LEAST: f64 = 1e-8;
+
+/// The weights from losses before and after; squares of the growth count as at least `least`.
+pub fn estimate(before: Losses<'_>, after: Losses<'_>, least: f64) -> Estimate {
     let branches = 0..before.0.len();
     let gain: Vec<f64> = branches.clone().map(|k| before.1[k] - after.1[k]).collect();
     let gap = |losses: Losses<'_>, k: usize| losses.1[k] - losses.0[k];
     let overfitting: Vec<f64> = branches.map(|k| gap(after, k) - gap(before, k)).collect();
-    let raw: Vec<f64> = gain.iter().zip(&overfitting).map(|(g, o)| g.max(0.) / (o * o).max(1e-8)).collect();
+    let raw: Vec<f64> = gain.iter().zip(&overfitting).map(|(g, o)| g.max(0.) / (o * o).max(least)).collect();
     let total: f64 = raw.iter().sum();
     let weights = raw.iter().map(|w| if total > 0. { w / total } else { 1. / raw.len() as f64 }).collect();
     Estimate { gain, overfitting, weights }
@@ -68,7 +71,7 @@ pub(super) fn offline(cx: &EpochStart<'_>) -> Result<Estimate> {
         logits.push(net.forward(batch, &mut Pass::eval().view(joint))?.logits);
         Ok(logits)
     })?;
-    Ok(estimate((&before.0, &before.1), (&after.0, &after.1)))
+    Ok(estimate((&before.0, &before.1), (&after.0, &after.1), LEAST))
 }
 
 /// Trains the current network on each branch alone and puts it back.
@@ -85,7 +88,7 @@ pub(super) fn online(cx: &mut EpochStart<'_>, epochs: usize) -> Result<Estimate>
         cx.net.params().load(&weights)?;
         cx.opt.load(&optimizer)?;
     }
-    Ok(estimate((&before.0, &before.1), (&after.0, &after.1)))
+    Ok(estimate((&before.0, &before.1), (&after.0, &after.1), LEAST))
 }
 
 /// One epoch on the loss of branch k alone, the `epoch`th from here.

@@ -19,7 +19,7 @@ use aim_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::estimate::{Estimate, Losses, estimate};
+pub use self::estimate::{Estimate, LEAST, Losses, estimate};
 use crate::card::{About, Needs, Prepares, Setting, Settings, known, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
@@ -142,7 +142,7 @@ impl Objective for Blended {
         let mut losses = Vec::new();
         for ((name, logits), weight) in names.zip(logits).zip(&self.weights) {
             report.scalar(format!("weight.{name}"), *weight)?;
-            losses.push(Loss::new(format!("loss.{name}"), cross_entropy(logits, seen.batch)?).times(*weight));
+            losses.push(Loss::new(format!("loss.{name}"), cross_entropy(logits, seen.batch)?).always_times(*weight));
         }
         Ok(losses)
     }

@@ -84,7 +84,7 @@ impl Turns {
         let plain = Grads::of(&loss, params)?.filter(params, own);
         report.scalar("grad_norm", plain.norm()?)?;
         let mut grads = plain.clone();
-        if !compat && lambda != 0. && rho != 0. {
+        if !compat {
             let (perturbed, loss) = cx.nudged(&ascent(&plain, rho)?, |cx| {
                 let (_, loss) = unimodal(&Still(cx.net), cx, m, mix.as_ref())?;
                 Ok((Grads::of(&loss, params)?.filter(params, own), loss))

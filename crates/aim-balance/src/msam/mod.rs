@@ -41,9 +41,6 @@ impl GradFn for Aware {
         }
         let losses = sample_losses(&out.logits, cx.batch)?;
         report.note("loss", &losses.mean_all()?);
-        if self.settings.rho == 0. {
-            return Ok((Grads::of(&losses.mean_all()?, params)?, report));
-        }
         let (dominant, share) = self.shares(cx, &out, &mut report)?;
         let loss = weighted_mean(&losses, &share)?;
         let rest = weighted_mean(&losses, &(1. - &share)?)?;
@@ -52,6 +49,10 @@ impl GradFn for Aware {
         let whole = self.settings.variant != Variant::DominantEncoder;
         let raw = Grads::of(&loss, params)?.filter(params, |role| whole || role.encoder() == Some(dominant));
         report.scalar("perturbed_norm", raw.norm()?)?;
+        if self.settings.rho == 0. {
+            report.note("loss.dominant_perturbed", &loss);
+            return Ok((Grads::of(&losses.mean_all()?, params)?, report));
+        }
         let (mut grads, perturbed) = cx.nudged(&self.settings.perturbation(raw, params)?, |cx| {
             let net: &dyn Net = &Still(cx.net);
             let out = net.forward(cx.batch, &mut Pass::train(cx.draws()))?;

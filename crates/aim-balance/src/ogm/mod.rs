@@ -28,17 +28,18 @@ impl Idle for Ogm {}
 
 impl GradOp for Ogm {
     fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
-        if !(self.modulation_starts..=self.modulation_ends).contains(&seen.clock.epoch) {
-            return Ok(());
-        }
+        let active = (self.modulation_starts..=self.modulation_ends).contains(&seen.clock.epoch);
         let names = &seen.net.spec().modalities;
         let scores = scores(&seen.out.unimodal, &seen.batch.labels)?;
         let ratios = ratios(&scores);
-        let coefficients: Vec<_> = ratios.iter().map(|rho| self.coefficient(*rho)).collect();
+        let coefficients: Vec<_> = ratios.iter().map(|rho| if active { self.coefficient(*rho) } else { 1. }).collect();
         for (m, name) in names.iter().enumerate() {
             report.scalar(format!("score.{name}"), scores[m])?;
             report.scalar(format!("ratio.{name}"), ratios[m])?;
             report.scalar(format!("coef.{name}"), coefficients[m])?;
+        }
+        if !active {
+            return Ok(());
         }
         grads.map(seen.net.params(), |name, role, grad| match role.encoder() {
             Some(m) if self.scales(role, grad) => self.modulate(name, grad, coefficients[m], seen),

@@ -22,7 +22,7 @@ use candle_core::{D, Device, Tensor};
 
 use self::prototypes::ClassMeans;
 pub use self::{
-    prototypes::{blend, class_means},
+    prototypes::{class_means, moved},
     settings::{ABOUT, Coefficient, Pmr},
 };
 use crate::joint::cross_entropy;
@@ -114,10 +114,7 @@ impl EpochWork for Prototypical {
         let means = (0..cx.net.modalities()).map(|m| self.class_means(cx, m)).collect::<Result<Vec<_>>>()?;
         let updated = |(m, (new, seen)): (usize, (Tensor, Vec<bool>))| {
             let Some(old) = self.prototypes.get(m) else { return Ok(new) };
-            let keep: Vec<f32> = seen.iter().map(|seen| f32::from(u8::from(*seen))).collect();
-            let keep = Tensor::new(keep, old.device())?.unsqueeze(1)?;
-            let change = blend(old, &new.to_device(old.device())?, self.settings.momentum)?.sub(old)?;
-            Ok((old + change.broadcast_mul(&keep)?)?)
+            moved(old, &new.to_device(old.device())?, &seen, self.settings.momentum)
         };
         self.prototypes = means.into_iter().enumerate().map(updated).collect::<Result<_>>()?;
         let device = cx.net.params().iter().next().map_or(Device::Cpu, |(_, p)| p.var.device().clone());

@@ -94,6 +94,6 @@ impl Settings for Pmr {
 impl Pmr {
     /// Whether training is joint in an epoch.
     pub(super) fn rests(&self, epoch: usize) -> bool {
-        epoch > self.modulation_ends || (self.alpha == 0. && self.mu == 0.)
+        epoch > self.modulation_ends
     }
 }

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::{
     conv::{Shape, bias_gradient, forward, input_gradient, weight_gradient},
+    par,
     planes::Planes,
 };
 use crate::{
@@ -82,11 +83,17 @@ pub(crate) fn conv(op: &'static str, s: Shape, x: &Tensor, w: &Tensor, bias: Opt
     let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
         needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(layer.weight_gradient(x, padded.as_ref(), dy))))
     };
+    let work = y.len() * s.group()[0] * s.taps();
+    let products = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
+        let (of_x, of_w) = par::both(work, || of_x(x, w, dy), || of_w(x, w, dy));
+        Ok::<_, candle_core::Error>([of_x?, of_w?])
+    };
     let Some(bias) = bias else {
-        return op2(op, [x, w], y, out, move |[x, w], _, dy| Ok([of_x(x, w, dy)?, of_w(x, w, dy)?]));
+        return op2(op, [x, w], y, out, move |[x, w], _, dy| products(x, w, dy));
     };
     op3(op, [x, w, &bias], y, out, move |[x, w, bias], _, dy| {
         let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(bias_gradient(&s, dy))))?;
-        Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
+        let [of_x, of_w] = products(x, w, dy)?;
+        Ok([of_x, of_w, of_bias])
     })
 }

@@ -6,6 +6,7 @@ use super::{
     elementwise::{rectify, relu_gradient},
     gemm::Size,
     matrix::{Matrix, matmul},
+    par,
     simd::kernel,
 };
 use crate::{
@@ -106,18 +107,20 @@ pub(crate) fn linear(op: &'static str, x: &Tensor, w: &Tensor, bias: Option<&Ten
     let of_w = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
         needed(w, || host::read(op, [x, dy], |[x, dy]| Ok(at.weight_gradient(x, dy))))
     };
+    let products = move |x: &Tensor, w: &Tensor, dy: &Tensor| {
+        let (of_x, of_w) = par::both(count * all * inputs, || of_x(x, w, dy), || of_w(x, w, dy));
+        Ok::<_, candle_core::Error>([of_x?, of_w?])
+    };
     let Some(bias) = bias else {
         let y = host::read(op, [x, w], |[x, w]| forward(x, w, None))?;
-        return op2(op, [x, w], y, shape, move |[x, w], y, dy| {
-            let dy = &inner(y, dy)?;
-            Ok([of_x(x, w, dy)?, of_w(x, w, dy)?])
-        });
+        return op2(op, [x, w], y, shape, move |[x, w], y, dy| products(x, w, &inner(y, dy)?));
     };
     let bias = &bias.contiguous()?;
     let y = host::read(op, [x, w, bias], |[x, w, bias]| forward(x, w, Some(bias)))?;
     op3(op, [x, w, bias], y, shape, move |[x, w, bias], y, dy| {
         let dy = &inner(y, dy)?;
         let of_bias = needed(bias, || host::read(op, [dy], |[dy]| Ok(sum_rows(dy, dy.len() / count))))?;
-        Ok([of_x(x, w, dy)?, of_w(x, w, dy)?, of_bias])
+        let [of_x, of_w] = products(x, w, dy)?;
+        Ok([of_x, of_w, of_bias])
     })
 }

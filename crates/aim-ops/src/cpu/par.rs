@@ -16,6 +16,18 @@ pub(crate) fn each(n: usize, f: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Multiplications below which two products are better done side by side than each by all threads.
+const SIDE_BY_SIDE: usize = 1 << 26;
+
+/// Both results; side by side if each takes only so many multiplications that waiting twice for the last thread would count.
+pub(crate) fn both<A: Send, B: Send>(
+    work: usize,
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if work < SIDE_BY_SIDE && threads() > 1 { rayon::join(a, b) } else { (a(), b()) }
+}
+
 /// Elements that a thread handles in about the time that it takes to wake it.
 const GRAIN: usize = 1 << 14;
 

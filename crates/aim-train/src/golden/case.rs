@@ -28,14 +28,12 @@ pub(super) struct Spec {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Model {
     pub modalities: Vec<String>,
     pub encoders: BTreeMap<String, BTreeMap<String, Value>>,
     pub fusion: String,
     pub classes: usize,
-    #[serde(default)]
-    pub uni_heads: bool,
+    pub uni_heads: Option<bool>,
 }
 
 /// Largest difference that passes: `atol + rtol * |expected|`.

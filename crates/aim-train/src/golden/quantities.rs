@@ -74,7 +74,8 @@ fn gblend(case: &Case) -> Result<Got> {
         Ok((numbers(case, &format!("train_{when}"))?, numbers(case, &format!("val_{when}"))?))
     };
     let (before, after) = (losses("before")?, losses("after")?);
-    let estimate = gblend::estimate((&before.0, &before.1), (&after.0, &after.1));
+    let least = if case.spec.hyper.contains_key("eps") { setting(case, "eps")? } else { gblend::LEAST };
+    let estimate = gblend::estimate((&before.0, &before.1), (&after.0, &after.1), least);
     Ok(Got::from([
         ("dG".into(), vector(&estimate.gain)?),
         ("dO".into(), vector(&estimate.overfitting)?),
@@ -84,8 +85,8 @@ fn gblend(case: &Case) -> Result<Got> {
 
 fn prototype(case: &Case) -> Result<Got> {
     let labels = case.batch("y")?.to_dtype(DType::U32)?;
-    let means = pmr::class_means(case.batch("feature")?, &labels, setting(case, "classes")? as usize)?;
-    let proto = pmr::blend(case.batch("proto_old")?, &means, setting(case, "momentum")?)?;
+    let (means, seen) = pmr::class_means(case.batch("feature")?, &labels, setting(case, "classes")? as usize)?;
+    let proto = pmr::moved(case.batch("proto_old")?, &means, &seen, setting(case, "momentum")?)?;
     Ok(Got::from([("class_mean".into(), means), ("proto".into(), proto)]))
 }
 

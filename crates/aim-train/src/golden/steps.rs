@@ -104,7 +104,7 @@ fn network(case: &Case) -> Result<LateFusion> {
         shapes.push((name.clone(), case.batch(&format!("x.{name}{suffix}"))?.dims()[1..].to_vec()));
     }
     let feature_norm = case.init.keys().any(|k| k.starts_with("norm."));
-    let (fusion, uni_heads) = (fusion(case, model)?, model.uni_heads);
+    let (fusion, uni_heads) = (fusion(case, model)?, model.uni_heads.unwrap_or(false));
     let config =
         json!({ "encoders": encoders, "fusion": fusion, "uni_heads": uni_heads, "feature_norm": feature_norm });
     let config: ModelConfig = serde_json::from_value(config).map_err(|e| case.invalid(format!("model: {e}")))?;
@@ -130,6 +130,7 @@ fn fusion(case: &Case, model: &Model) -> Result<Value> {
             json!({ "deep": { "hidden": [rows(&format!("{head}.0.weight"))?, rows(&format!("{head}.1.weight"))?] } })
         }
         ("none", "reconboost") => json!({ "boosted": { "hidden": rows("head.0.weight")? } }),
+        ("gated", _) => json!({ "gated-to": { "width": rows(&format!("gate.{}.weight", model.modalities[0]))? } }),
         (name, _) => json!(name),
     })
 }

@@ -45,7 +45,9 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
                 out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
             }
         }
+        "pmr" => always(&mut settings),
         "agm" => {
+            always(&mut settings);
             let steps = settings.remove("iteration").and_then(|v| v.as_f64()).unwrap_or(1.) - 1.;
             out.state.put("steps", &[steps])?;
             for (name, mean) in object(settings.remove("running_mean")) {
@@ -76,7 +78,11 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
                 let of = |key: &str| encoder.get("lora").and_then(|lora| lora.get(key)).and_then(Value::as_f64);
                 let built = of("rank").zip(of("scale"));
-                if said.zip(built).is_some_and(|((rank, alpha), (own, scale))| rank != own || alpha != scale * rank) {
+                let apart = |a: f64, b: f64| (a - b).abs() > 1e-6 * a.abs();
+                if said
+                    .zip(built)
+                    .is_some_and(|((rank, alpha), (own, scale))| rank != own || apart(alpha, scale * rank))
+                {
                     return Err(case.invalid("hyper.rank and alpha are not those of the encoders' lora"));
                 }
             }
@@ -87,24 +93,34 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             nest(case, "T.", "T.", &mut out.state);
         }
         "reconboost" => {
-            let [modality, previous] = ["modality", "previous"].map(|key| settings.remove(key));
+            let [modality, previous] =
+                ["modality", "previous"].map(|key| settings.remove(key).filter(|v| !v.is_null()));
             let phase = settings.remove("phase").and_then(|v| v.as_u64()).unwrap_or(1) as usize;
             settings.remove("beta0");
-            // The order puts the case's modality first and the previous one last; the second round has a previous one.
+            // The order puts the case's modality first and the previous one last; only the second round has a previous one.
             let names = case.spec.model.as_ref().map(|m| m.modalities.clone()).unwrap_or_default();
             let ends = [&modality, &previous].map(|v| v.as_ref().and_then(Value::as_str).unwrap_or_default());
             let between = names.iter().filter(|n| !ends.contains(&n.as_str())).map(|n| json!(n));
             let order: Vec<Value> = modality.clone().into_iter().chain(between).chain(previous.clone()).collect();
-            out.epoch = Some(2 * order.len() + phase - 1);
+            let round = if previous.is_some() { 2 * order.len() } else { 0 };
+            out.epoch = Some(round + phase - 1);
             settings.insert("order".into(), json!(order));
             settings.insert("boost_epochs".into(), json!(1));
             settings.insert("correct_epochs".into(), json!(1));
         }
         _ => {}
     }
+    // A case may describe itself in words that are no settings.
+    let known = aim_balance::card(&case.spec.method)?.about.settings;
+    settings.retain(|key, _| known.iter().any(|s| s.name == key));
     settings.insert("name".into(), json!(case.spec.method));
     out.section = Value::Object(settings);
     Ok(out)
+}
+
+/// Modulation in every epoch, unless the case says otherwise: it knows no default.
+fn always(settings: &mut Map<String, Value>) {
+    settings.entry("modulation_ends").or_insert(json!(1_000_000));
 }
 
 /// Moves a decision from the settings to what is supplied.
