@@ -22,7 +22,9 @@ use aim_train::{
 use candle_core::{Device, Tensor};
 
 pub use course::{Course, Position};
-pub use small::{One, small};
+pub use small::{
+    Descent, One, Still, answers, assert_close, at, flat, gradient, mean_loss, method, number, scalar, small, step,
+};
 pub use world::{World, fusion};
 
 /// Modalities of [`write_bundle`]: the first is easy, the last hard.

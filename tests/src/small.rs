@@ -1,7 +1,10 @@
-//! A network and a batch that are small enough to compute by hand with.
+//! A network and a batch that are small enough to compute by hand with, and single steps on them.
 
-use aim_core::{Batch, Result, Rng, Samples, Split};
+use aim_core::{
+    Batch, Clock, Grads, Method, Net, Optim, Output, Params, Pass, Report, Result, Rng, Samples, Split, Stateless, Step,
+};
 use aim_fusion::LateFusion;
+use aim_ops::{Reduction, cross_entropy};
 use candle_core::{Device, Tensor};
 
 use crate::{CLASSES, MODALITIES};
@@ -33,4 +36,119 @@ pub fn small(sections: &str) -> (LateFusion, One) {
     let inputs = MODALITIES.map(|_| rng.normal_tensor(&[40, 3], 1., &Device::Cpu).unwrap()).to_vec();
     let labels: Vec<u32> = (0..40).map(|i| i % 3).collect();
     (net, One(Batch::new(inputs, Tensor::new(labels, &Device::Cpu).unwrap()).unwrap()))
+}
+
+/// Leaves parameters alone, at a learning rate.
+pub struct Still(pub f64);
+
+impl Stateless for Still {}
+
+impl Optim for Still {
+    fn apply(&mut self, _: &Params, _: &Grads) -> Result<()> {
+        Ok(())
+    }
+    fn lr(&self) -> f64 {
+        self.0
+    }
+    fn set_lr(&mut self, _: f64) {}
+}
+
+/// Descends at this rate and keeps the last gradient.
+pub struct Descent(pub f64, pub Grads);
+
+impl Stateless for Descent {}
+
+impl Optim for Descent {
+    fn apply(&mut self, params: &Params, grads: &Grads) -> Result<()> {
+        self.1 = grads.clone();
+        for (name, grad) in grads.iter() {
+            let var = &params.get(name).unwrap().var;
+            var.set(&(var.as_tensor() - (grad * self.0)?)?)?;
+        }
+        Ok(())
+    }
+    fn lr(&self) -> f64 {
+        self.0
+    }
+    fn set_lr(&mut self, _: f64) {}
+}
+
+/// The clock of a run of many epochs of one step.
+pub fn at(epoch: usize) -> Clock {
+    Clock { epoch, epochs: 9, step: epoch, batch: 0, steps_per_epoch: 1 }
+}
+
+/// A step of this epoch with an optimizer.
+///
+/// # Panics
+/// If something does not fit.
+pub fn step(method: &mut dyn Method, net: &LateFusion, One(batch): &One, epoch: usize, opt: &mut dyn Optim) -> Report {
+    method.step(&mut Step { net, opt, batch, clock: at(epoch), seed: 0, trace: false }).unwrap()
+}
+
+/// A number of a report.
+///
+/// # Panics
+/// If something does not fit.
+pub fn scalar(report: &Report, name: &str) -> f64 {
+    report.values(name).unwrap().unwrap_or_else(|| panic!("no `{name}` is reported"))[0]
+}
+
+/// The method of a section for a network.
+///
+/// # Panics
+/// If something does not fit.
+pub fn method(section: &str, net: &LateFusion) -> Box<dyn Method> {
+    aim_balance::build(&serde_yaml::from_str(section).unwrap(), net.spec()).unwrap()
+}
+
+/// The gradient that a method descends in a step of this epoch in which nothing moves.
+///
+/// # Panics
+/// If something does not fit.
+pub fn gradient(section: &str, net: &LateFusion, samples: &One, epoch: usize) -> (Grads, Report) {
+    let mut opt = Descent(0., Grads::default());
+    let report = step(method(section, net).as_mut(), net, samples, epoch, &mut opt);
+    (opt.1, report)
+}
+
+/// The entries of a gradient.
+///
+/// # Panics
+/// If something does not fit.
+pub fn flat(grads: &Grads) -> Vec<(String, Vec<f32>)> {
+    grads.iter().map(|(k, g)| (k.to_string(), g.flatten_all().unwrap().to_vec1().unwrap())).collect()
+}
+
+/// Panics where two gradients have other names, or values that differ by more than rounding.
+pub fn assert_close(a: &Grads, b: &Grads) {
+    let (a, b) = (flat(a), flat(b));
+    assert_eq!(a.iter().map(|(k, _)| k).collect::<Vec<_>>(), b.iter().map(|(k, _)| k).collect::<Vec<_>>());
+    for ((name, a), (_, b)) in a.iter().zip(&b) {
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}: {a:?}, not {b:?}");
+    }
+}
+
+/// Everything as the network itself answers in evaluation.
+///
+/// # Panics
+/// If something does not fit.
+pub fn answers(net: &LateFusion, One(batch): &One) -> Output {
+    (net as &dyn Net).forward(batch, &mut Pass::eval()).unwrap()
+}
+
+/// Mean cross-entropy of these logits.
+///
+/// # Panics
+/// If something does not fit.
+pub fn mean_loss(logits: &Tensor, One(batch): &One) -> Tensor {
+    cross_entropy(logits, &batch.labels, 0., Reduction::Mean).unwrap()
+}
+
+/// A scalar.
+///
+/// # Panics
+/// If something does not fit.
+pub fn number(t: &Tensor) -> f64 {
+    f64::from(t.to_scalar::<f32>().unwrap())
 }

@@ -7,7 +7,8 @@ use aim_tests::{Course, World, bundle_config, cases::active, fusion, run_table, 
 use aim_train::config::{Scale, TableConfig, load_tables};
 
 const ENCODERS: [&str; 3] = ["name: mlp, widths: [8, 8]", "name: cnn, widths: [4, 8]", "name: resnet18, base_width: 4"];
-const FUSIONS: [&str; 7] = ["concat", "sum", "mean", "film", "gated", "shared", "separate"];
+const FUSIONS: [&str; 9] =
+    ["concat", "sum", "mean", "film", "gated", "symmetric-film", "symmetric-gated", "shared", "separate"];
 const OPTIMIZERS: [&str; 2] = ["{name: sgd, lr: 0.01, momentum: 0.9}", "{name: adamw}"];
 
 #[test]

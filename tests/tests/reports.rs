@@ -64,6 +64,41 @@ fn every_format_has_a_row_for_each_of_the_table_s() {
     assert!(run.contains("rho.heart") && run.contains("all modalities") && run.contains("cargo xtask train --config"));
 }
 
+#[test]
+fn rows_that_reproduce_a_fault_are_marked_wherever_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let rows = "  - {name: joint, method: joint}
+  - {name: tuned, method: {name: mmcosine}, tune: {grid: {method.compat: [true, false]}}}
+  - {name: mla, title: MLA, method: {name: mla, compat: true}, model: {fusion: shared}}
+  - {name: sam, method: {sam: {inner: {name: mmcosine, compat: true}}}}
+  - {name: clean, method: {name: mla, compat: false}, model: {fusion: shared}}";
+    let options = run_options(folder.path());
+    let results = run_with(bundle_config(rows, &["train.epochs=1"]), &options).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+    write(&results, &options.out).unwrap();
+    // A searched row is what was chosen.
+    for row in &results.rows {
+        let method = serde_json::to_string(&row.config.method).unwrap();
+        assert_eq!(row.title.ends_with(" (compat)"), method.contains("\"compat\":true"), "{}: {method}", row.title);
+    }
+    let read = |name: &str| fs::read_to_string(folder.path().join("runs/test").join(name)).unwrap();
+    for file in ["comparison.md", "comparison.csv", "comparison.tex", "diagnosis.md", "report.html", "results.jsonl"] {
+        let text = read(file);
+        assert!(text.contains("MLA (compat)") && text.contains("sam (compat)"), "{file}: {text}");
+        assert!(!text.contains("clean (compat)") && !text.contains("joint (compat)"), "{file}");
+    }
+    for file in ["comparison.md", "diagnosis.md", "report.html"] {
+        assert_eq!(
+            read(file).matches("reproduces a fault").count(),
+            if file == "report.html" { 2 } else { 1 },
+            "{file}"
+        );
+    }
+    let page = |row: &str| fs::read_to_string(run_folder(folder.path(), row).join("report.html")).unwrap();
+    assert!(page("mla").contains("This run reproduces a fault") && !page("clean").contains("reproduces a fault"));
+}
+
 /// A browser, if there is one.
 fn browser() -> Option<&'static str> {
     let works = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());

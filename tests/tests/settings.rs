@@ -1,42 +1,15 @@
 //! Settings that change what a method does, beside what it does without them.
 
-use aim_balance::build;
-use aim_core::{
-    Batch, Clock, EpochStart, Grads, Method, Net, Optim, Params, Pass, Prepared, Result, Stateless, Step, View,
-};
+use aim_core::{Alone, Batch, Clock, EpochStart, Grads, Method, Net, Pass, Prepared, Report, View};
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy, log_softmax, softmax};
-use aim_tests::{One, small};
+use aim_tests::{Descent, MODALITIES, One, Still, at, method, number, scalar, small, step};
 use candle_core::{D, DType, Device, Tensor};
 
-/// Leaves parameters alone, at a learning rate.
-struct Still(f64);
-
-impl Stateless for Still {}
-
-impl Optim for Still {
-    fn apply(&mut self, _: &Params, _: &Grads) -> Result<()> {
-        Ok(())
-    }
-    fn lr(&self) -> f64 {
-        self.0
-    }
-    fn set_lr(&mut self, _: f64) {}
-}
-
-fn method(section: &str, net: &LateFusion) -> Box<dyn Method> {
-    build(&serde_yaml::from_str(section).unwrap(), net.spec()).unwrap()
-}
-
 /// Numbers that a method reports of a step of this epoch, in which nothing moves.
-fn reports(method: &mut dyn Method, net: &LateFusion, One(batch): &One, epoch: usize, name: &str) -> Vec<f64> {
-    let clock = Clock { epoch, epochs: 3, step: epoch, batch: 0, steps_per_epoch: 1 };
-    let report = method.step(&mut Step { net, opt: &mut Still(0.), batch, clock, seed: 0, trace: false }).unwrap();
+fn reports(method: &mut dyn Method, net: &LateFusion, samples: &One, epoch: usize, name: &str) -> Vec<f64> {
+    let report = step(method, net, samples, epoch, &mut Still(0.));
     report.values(name).unwrap().unwrap_or_else(|| panic!("no `{name}` is reported"))
-}
-
-fn number(t: &Tensor) -> f64 {
-    f64::from(t.to_scalar::<f32>().unwrap())
 }
 
 /// The classification loss of LFM, and the alignment of predictions with their mean.
@@ -128,4 +101,89 @@ fn aim_cannot_learn_prototypes_of_word_ids() {
     let text = begin("aim").unwrap_err().to_string();
     assert!(text.contains("class-mean") && text.contains("word ids: some are negative or no whole numbers"), "{text}");
     begin("{name: aim, prototypes: class-mean}").unwrap();
+}
+
+#[test]
+fn before_the_end_of_its_warmup_the_teacher_of_mbcd_is_the_learner() {
+    let (net, samples) = small("fusion: concat, uni_heads: true, feature_norm: true");
+    let (mut mbcd, warmup, lambda) = (method("{name: mbcd, warmup: 3, lambda: 0.7, beta: 0.9}", &net), 3, 0.7);
+    for epoch in 0..5 {
+        let out = (&net as &dyn Net).forward(&samples.0, &mut Pass::eval()).unwrap();
+        let own = softmax(&out.logits).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let report = step(mbcd.as_mut(), &net, &samples, epoch, &mut Descent(0.5, Grads::default()));
+        let taught = report.values("teacher_prob").unwrap().unwrap();
+        let apart = taught.iter().zip(&own).map(|(t, p)| (t - f64::from(*p)).abs()).fold(0., f64::max);
+        // The teacher of step 3 is the average after step 2, which was the last to copy; that of step 4 lags.
+        assert!(if epoch <= warmup { apart < 1e-6 } else { apart > 1e-4 }, "step {epoch}: {apart}");
+        let sum = |of: &str| {
+            let named = MODALITIES.map(|name| scalar(&report, &format!("loss.{of}{name}")));
+            named.iter().sum::<f64>()
+        };
+        let losses = scalar(&report, "loss.fused") + sum("");
+        let weight = if epoch < warmup { 0. } else { lambda };
+        let want = losses + weight * (scalar(&report, "loss.kl_fused") + sum("kl."));
+        assert!((scalar(&report, "loss") - want).abs() < 1e-5, "step {epoch}: {} and {want}", scalar(&report, "loss"));
+    }
+}
+
+#[test]
+fn the_teachers_of_umt_teach_from_the_first_to_the_last_of_their_epochs() {
+    let (net, samples) = small("fusion: concat");
+    let mut prepared = Prepared::default();
+    for (m, name) in MODALITIES.iter().enumerate() {
+        // A teacher of other weights: twice those of the network.
+        let own = net.params().iter().filter(|(_, p)| p.role.encoder() == Some(m));
+        let encoder = own.map(|(k, p)| (k.clone(), (p.var.as_tensor() * 2.).unwrap())).collect();
+        let (weight, bias) =
+            (Tensor::zeros((3, 4), DType::F32, &Device::Cpu), Tensor::zeros(3, DType::F32, &Device::Cpu));
+        prepared.alone.insert((*name).into(), Alone { encoder, weight: weight.unwrap(), bias: bias.unwrap() });
+    }
+    let taught = |section: &str| -> Vec<usize> {
+        let (mut umt, opt) = (method(section, &net), &mut Still(0.));
+        let mut start =
+            EpochStart { net: &net, opt, samples: &samples, prepared: &prepared, clock: at(0), seed: 0, extra: vec![] };
+        umt.before_epoch(&mut start).unwrap();
+        let report = |epoch| step(umt.as_mut(), &net, &samples, epoch, &mut Still(0.));
+        (0..5).map(report).enumerate().filter(|(_, r)| r.get("loss.feature.heart").is_some()).map(|(e, _)| e).collect()
+    };
+    assert_eq!(taught("umt"), [0, 1, 2, 3, 4]);
+    assert_eq!(taught("{name: umt, starts: 1, ends: 3}"), [1, 2, 3]);
+    assert_eq!(taught("{name: umt, starts: 2, ends: 2}"), [2]);
+}
+
+#[test]
+fn agm_modulates_from_its_first_to_its_last_epoch_and_up_to_its_cap() {
+    let (net, samples) = small("fusion: concat");
+    let gradient = |section: &str, epoch: usize| {
+        let mut opt = Descent(0., Grads::default());
+        step(method(section, &net).as_mut(), &net, &samples, epoch, &mut opt);
+        let values = opt.1.iter().map(|(_, g)| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        values.collect::<Vec<_>>()
+    };
+    let joint = gradient("joint", 0);
+    // Epochs count from 1 in AGM, from 0 in the clock.
+    for (epoch, modulated) in [(0, false), (1, true), (2, true), (3, false)] {
+        let section = "{name: agm, modulation_starts: 2, modulation_ends: 3, alpha: 2, clip_threshold: 1.0e+9}";
+        assert_eq!(gradient(section, epoch) != joint, modulated, "epoch {epoch}");
+    }
+    let coefficients = |cap: f64| -> Vec<(f64, f64)> {
+        let report = reported("agm", &format!("cap: {cap}"), &net, &samples);
+        MODALITIES
+            .iter()
+            .map(|name| {
+                let of = |what: &str| scalar(&report, &format!("{what}.{name}"));
+                (of("coef"), of("tau") - of("ratio"))
+            })
+            .collect()
+    };
+    for cap in [0.005, 7.] {
+        let found = coefficients(cap);
+        assert!(found.iter().any(|(_, gap)| *gap > 0.005), "nobody is behind: {found:?}");
+        assert!(found.iter().all(|(k, gap)| (k - gap.min(cap).exp()).abs() < 1e-6), "{cap}: {found:?}");
+    }
+}
+
+/// What a method with these settings reports of its first step, in which nothing moves.
+fn reported(name: &str, settings: &str, net: &LateFusion, samples: &One) -> Report {
+    step(method(&format!("{{name: {name}, {settings}}}"), net).as_mut(), net, samples, 0, &mut Still(0.))
 }

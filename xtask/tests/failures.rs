@@ -231,3 +231,52 @@ fn a_sweep_makes_no_choice_while_the_disk_is_full() {
     assert!(text(&output).contains("No space left on device"), "{}", text(&output));
     assert_same(&files(&folder.join("alone")), &files(&folder.join("runs")));
 }
+
+#[test]
+fn an_edited_configuration_is_no_longer_the_run_s() {
+    let folder = folder();
+    let folder = folder.path();
+    let told = train(folder, "runs", &[]).output().unwrap();
+    assert!(told.status.success(), "{}", text(&told));
+    let run = run_with(&folder.join("runs"), "result.json");
+    let eval = || {
+        let run = run.to_str().unwrap();
+        Command::new(XTASK).current_dir(folder).args(["eval", "--run", run, "--data-root", "."]).output().unwrap()
+    };
+    let right = eval();
+    assert!(right.status.success() && String::from_utf8_lossy(&right.stdout).contains("weights of epoch"));
+    let file = run.join("config.yaml");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replacen("warmup: 0", "warmup: 1", 1)).unwrap();
+    let output = eval();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let wanted = "has a config.yaml that is not the one it was trained with; undo the edit of that file";
+    assert!(text(&output).contains(wanted), "{}", text(&output));
+    fs::write(&file, whole).unwrap();
+    assert!(eval().stdout == right.stdout);
+}
+
+#[test]
+fn a_line_says_what_was_read_before_training() {
+    let folder = folder();
+    let read = "bundle: 90 training, 30 validation, 45 test samples; breath [5], heart [4], motion [6]; 3 classes\n";
+    let told = text(&train(folder.path(), "runs", &["train.epochs=1"]).output().unwrap());
+    assert!(told.contains(read), "{told}");
+    let mut table = Command::new(XTASK);
+    table.current_dir(folder.path()).args(["reproduce", "table.yaml", "--out", "table", "train.epochs=1"]);
+    let told = text(&table.output().unwrap());
+    assert!(told.contains(read), "{told}");
+}
+
+#[test]
+fn no_runs_at_a_time_and_no_seeds_are_refused() {
+    let folder = folder();
+    for flag in ["--jobs", "--seeds"] {
+        let mut command = Command::new(XTASK);
+        command.current_dir(folder.path()).args(["reproduce", "table.yaml", flag, "0"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains("invalid value '0'") && text(&output).contains(flag), "{}", text(&output));
+    }
+    assert!(!folder.path().join("runs").exists());
+}

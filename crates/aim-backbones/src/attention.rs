@@ -102,10 +102,16 @@ struct Attention {
 
 impl Attention {
     fn new(build: &mut Build, prefix: &str, inner: &str, part: Part, shape: Shape) -> Result<Self> {
-        let mut layer = |name: &str| dense(build, &format!("{prefix}.{name}"), part, (shape.width, shape.width));
-        let mut project = |name| layer(&format!("{inner}.{name}"));
-        let (query, key, value) = (project("query")?, project("key")?, project("value")?);
-        Ok(Self { query, key, value, output: layer("output.dense")?, heads: shape.heads })
+        let layer =
+            |build: &mut Build, name: &str| dense(build, &format!("{prefix}.{name}"), part, (shape.width, shape.width));
+        let project = |build: &mut Build, name| layer(build, &format!("{inner}.{name}"));
+        Ok(Self {
+            query: build.projection(|build| project(build, "query"))?,
+            key: project(build, "key")?,
+            value: build.projection(|build| project(build, "value"))?,
+            output: layer(build, "output.dense")?,
+            heads: shape.heads,
+        })
     }
 
     /// `mask` is 0 for tokens that nobody may attend to.

@@ -35,6 +35,8 @@ pub struct Build {
     device: Device,
     params: Params,
     low_rank: Option<LowRank>,
+    /// Whether the next layer maps to queries or values.
+    projection: bool,
 }
 
 /// Low-rank additions to an encoder's linear and convolution layers (LoRA, Hu et al. 2022): `W + scale B A`.
@@ -46,6 +48,44 @@ pub struct LowRank {
     /// Factor on it (alpha / rank).
     #[serde(default = "one")]
     pub scale: f64,
+    /// Which layers have one.
+    #[serde(default, skip_serializing_if = "Targets::are_all")]
+    pub targets: Targets,
+    /// First block whose layers have one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub first_block: usize,
+}
+
+/// Layers that have a low-rank addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Targets {
+    /// All linear maps and convolutions.
+    #[default]
+    All,
+    /// The maps of attention to queries and values (Hu et al. 2022).
+    Attention,
+}
+
+impl Targets {
+    fn are_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+fn is_first(block: &usize) -> bool {
+    *block == 0
+}
+
+impl LowRank {
+    /// Additions of that rank to all layers.
+    pub fn of(rank: usize) -> Self {
+        Self { rank, scale: 1., targets: Targets::All, first_block: 0 }
+    }
+
+    fn reaches(&self, depth: usize, projection: bool) -> bool {
+        depth >= self.first_block && (projection || self.targets.are_all())
+    }
 }
 
 fn one() -> f64 {
@@ -55,7 +95,7 @@ fn one() -> f64 {
 impl Build {
     /// An empty network whose initial values depend on `seed` and each parameter's name alone.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), params: Params::default(), low_rank: None }
+        Self { seed, device: device.clone(), params: Params::default(), low_rank: None, projection: false }
     }
 
     /// Gives the encoder layers made from now on low-rank additions, or none.
@@ -65,9 +105,11 @@ impl Build {
 
     /// `A [rank k, in k]` and `B [out k, rank k]` (zeros) for an encoder layer with kernels of side k, as in loralib.
     fn adapter(&mut self, name: &str, part: Part, io: (usize, usize), kernel: usize) -> Result<Option<Adapter>> {
-        let (Part::Encoder { modality, depth }, Some(LowRank { rank, scale })) = (part, self.low_rank) else {
+        let (Part::Encoder { modality, depth }, Some(low_rank)) = (part, self.low_rank) else { return Ok(None) };
+        let LowRank { rank, scale, .. } = low_rank;
+        if !low_rank.reaches(depth, self.projection) {
             return Ok(None);
-        };
+        }
         let role = Role { part: Part::Adapter { modality, depth }, kind: Kind::Linear };
         let (rank, input, output) = (rank * kernel, io.0 * kernel, io.1 * kernel);
         let a = self.param(&format!("{name}.lora_a"), role, &[rank, input], Init::Uniform, (input, rank))?;
@@ -131,6 +173,14 @@ impl Build {
         let weight = self.param(&format!("{name}.weight"), role, &[io.1, io.0], weight, io)?;
         let bias = bias.map(|init| self.bias(name, part, io, init)).transpose()?;
         Ok(Linear { weight, bias, adapter: self.adapter(name, part, io, 1)? })
+    }
+
+    /// What `layer` makes, as a map of attention to queries or values.
+    pub(crate) fn projection<T>(&mut self, layer: impl FnOnce(&mut Self) -> T) -> T {
+        self.projection = true;
+        let made = layer(self);
+        self.projection = false;
+        made
     }
 
     /// A linear layer `[out, in]` with bias that starts at 0.

@@ -4,7 +4,7 @@ use aim_core::{Encoder, Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Sequence, Transformer, TransformerConfig, Vit, VitConfig};
+use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Sequence, Targets, Transformer, TransformerConfig, Vit, VitConfig};
 
 /// An encoder as a config names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +110,17 @@ impl EncoderConfig {
                 "has rank 0 or no finite scale",
                 "use a rank of at least 1",
             ));
+        }
+        if let Some(LowRank { targets, first_block, .. }) = self.low_rank() {
+            if targets == Targets::Attention && !matches!(self, Self::Vit(_) | Self::Transformer(_)) {
+                let problem = "is attention, which this encoder has not";
+                return Err(Error::invalid(format!("{place}.lora.targets"), problem, "use all"));
+            }
+            if first_block > 0 && first_block >= self.depth() {
+                let (problem, last) = (format!("is {first_block}"), self.depth().saturating_sub(1));
+                let remedy = format!("use a block from 0 to {last}");
+                return Err(Error::invalid(format!("{place}.lora.first_block"), problem, remedy));
+            }
         }
         let bad = match self {
             Self::Mlp { widths, .. } | Self::Cnn { widths, .. } | Self::Sequence { widths, .. } => {

@@ -17,7 +17,7 @@ mod vit;
 #[cfg(test)]
 mod reference;
 
-pub use build::{Build, ConvSize, Init, LowRank};
+pub use build::{Build, ConvSize, Init, LowRank, Targets};
 pub use cnn::Cnn;
 pub use config::{CARDS, Card, EncoderConfig};
 pub use layers::{BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};

@@ -1,14 +1,16 @@
-//! Ensemble of unimodal networks: each modality is trained on its own loss, predictions are averaged at inference.
+//! Ensemble of unimodal networks: each modality is trained on its own loss, predictions are averaged at inference: logits as
+//! the fusion joins them, or probabilities.
 //!
 //! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as alone.
 
-use aim_core::{Error, GradFn, Grads, Idle, NetSpec, Plain, Report, Result, Stateless, Step};
+use aim_core::{Batch, Error, GradFn, Grads, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Settings};
+use crate::card::{About, Needs, Setting, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
+use crate::util::log_mean_probability;
 
 /// Card of [`Ensemble`].
 pub static ABOUT: About = About {
@@ -19,16 +21,38 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass, as joint training",
     departs: &[
         "The members share one run and one optimizer setting, since their parameters are disjoint; the source trains \
-        them apart and averages logits or probabilities, here it is logits.",
+        them apart.",
+        "Their logits are averaged, or summed where the fusion sums; the source averages logits or probabilities \
+        (`average: probabilities`).",
     ],
-    settings: &[],
+    settings: &[Setting::new(
+        "average",
+        "logits",
+        "logits | probabilities",
+        "what is averaged: logits as the fusion joins them, or each modality's probabilities",
+        "ours; paper: one or the other",
+    )],
     needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
 };
+
+/// What is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Average {
+    /// Logits, as the fusion joins them.
+    #[default]
+    Logits,
+    /// Probabilities of the modalities that a sample has.
+    Probabilities,
+}
 
 /// Settings of `ensemble`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ensemble {}
+pub struct Ensemble {
+    /// What is averaged.
+    pub average: Average,
+}
 
 impl Settings for Ensemble {
     fn check(&self) -> Result<()> {
@@ -41,7 +65,16 @@ impl Settings for Ensemble {
 
 impl Stateless for Ensemble {}
 impl Idle for Ensemble {}
-impl Plain for Ensemble {}
+
+impl Infer for Ensemble {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        let out = net.forward(batch, &mut Pass::eval())?;
+        match self.average {
+            Average::Logits => Ok(out),
+            Average::Probabilities => Ok(Output { logits: log_mean_probability(&out.unimodal, batch)?, ..out }),
+        }
+    }
+}
 
 impl GradFn for Ensemble {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {

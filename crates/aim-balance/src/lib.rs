@@ -55,7 +55,7 @@ pub mod valuation;
 
 pub use card::{About, Card, Needs, Prepares, Setting, Settings};
 pub use range::{Range, draw, rounded};
-pub use section::{build, card, check, preparations};
+pub use section::{build, card, check, compat, preparations};
 pub use stack::{Built, Parts};
 
 /// Every method.

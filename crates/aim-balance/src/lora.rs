@@ -6,10 +6,10 @@
 //!         part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the
 //!         modalities alone, so that the run begins at their ensemble
 //! ```
-//! Rank and scale are the encoder's settings.
+//! Rank, scale and the layers that have additions are the encoder's settings.
 
 use aim_core::{
-    EpochStart, EpochWork, GradFn, Grads, NetSpec, Norm, Part, Pass, Plain, Preparation, Report, Result, Role,
+    EpochStart, EpochWork, Factors, GradFn, Grads, NetSpec, Norm, Part, Pass, Plain, Preparation, Report, Result, Role,
     Stateless, Step,
 };
 use serde::{Deserialize, Serialize};
@@ -29,21 +29,19 @@ pub static ABOUT: About = About {
     alone before",
     departs: &[
         "Abstract and reviews alone were readable: ranks, layers, learning rates and whether heads learn are open \
-        there; here rank and scale belong to the encoder, every layer of \
-        which has an addition with the optimizer's decay, and the head learns.",
+        there; here rank, scale and layers belong to the encoder (`lora: {rank: 4, scale: 1, targets: all, first_block: 0}`; \
+        `targets: attention` are queries and values), every layer of which has an addition by default, and the head learns.",
+        "Additions decay with the optimizer's other parameters; usual practice for them is no decay (`decay: false`).",
         "Encoders are trained from scratch before the run; the paper fine-tunes pre-trained models.",
         "Biases, norm layers and their statistics are frozen with the weights, because the joint part must begin at \
         the unimodal networks; whether statistics are is open in the text (`statistics: train`).",
         "A linear head starts as the heads of the modalities alone, so that the logits are their sum (concat, sum) or \
         their mean (mean, separate), since the paper's start is an ensemble; any other head starts as usual.",
     ],
-    settings: &[Setting::new(
-        "statistics",
-        "frozen",
-        "frozen | train",
-        "those of norm layers in the joint part",
-        "ours",
-    )],
+    settings: &[
+        Setting::new("statistics", "frozen", "frozen | train", "those of norm layers in the joint part", "ours"),
+        Setting::new("decay", "true", "true | false", "the optimizer's weight decay acts on the additions", "ours"),
+    ],
     needs: Needs { adapters: true, ..Needs::NONE },
 };
 
@@ -59,11 +57,19 @@ pub enum Statistics {
 }
 
 /// Settings of `lora`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lora {
     /// Statistics of norm layers in the joint part.
     pub statistics: Statistics,
+    /// Whether the optimizer's weight decay acts on the additions.
+    pub decay: bool,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self { statistics: Statistics::Frozen, decay: true }
+    }
 }
 
 impl Settings for Lora {
@@ -103,6 +109,11 @@ impl GradFn for Lora {
         report.note("loss", &loss);
         let joins = |role: Role| matches!(role.part, Part::Fusion | Part::Gate { .. } | Part::Head { .. });
         let learns = |role: Role| is_adapter(role) || joins(role);
-        Ok((Grads::of(&loss, params)?.filter(params, learns), report))
+        let mut grads = Grads::of(&loss, params)?.filter(params, learns);
+        if !self.decay {
+            let still = Factors { decay: 0., ..Factors::default() };
+            grads.adjust(params, |role| is_adapter(role).then_some(still));
+        }
+        Ok((grads, report))
     }
 }

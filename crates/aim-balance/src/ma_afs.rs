@@ -29,6 +29,10 @@ pub static ABOUT: About = About {
     cost: "1 forward and backward; another forward and backward with consistency",
     departs: &[
         "A reconstruction: the paper's formulas could not be had, so scheduler, losses and all defaults are inferred.",
+        "The scheduler must be better than weights by entropy alone, learnt weights that know nothing of the sample, and \
+        equal ones: `model.fusion: {scheduled: {hidden: 32, weights: entropy}}`, `static`, `equal`.",
+        "Agreement is the mean cosine of features and they are summed; a divergence of predictions, or weighted features side \
+        by side, would serve as well.",
         "Tasks are classifications in place of retrieval, captioning and question answering.",
     ],
     settings: &[

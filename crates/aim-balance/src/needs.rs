@@ -48,9 +48,9 @@ const DEMANDS: &[Demand] = &[
     },
     Demand {
         wanted: |n| n.linear_heads,
-        met: |o| o.linear_heads,
+        met: |o| o.linear_heads || o.parts,
         what: "heads that are linear in each modality's feature",
-        remedy: "set model.fusion to concat, sum, mean or separate",
+        remedy: "set model.fusion to concat, sum, mean, separate, symmetric-film or symmetric-gated",
     },
     Demand {
         wanted: |n| n.deep_heads,

@@ -137,7 +137,14 @@ mod tests {
 
     #[test]
     fn every_range_is_one_to_draw_from_or_says_in_words_why_not() {
-        let words = ["a method", "a modality", "modalities", "a weight for each modality and `fused`"];
+        let words = [
+            "a method",
+            "a modality",
+            "modalities",
+            "a weight for each modality and `fused`",
+            "a weight for each modality",
+            "epochs of each stage in turn",
+        ];
         for (card, s) in CARDS.iter().flat_map(|c| c.about.settings.iter().map(move |s| (c, s))) {
             let said = words.contains(&s.range);
             assert_eq!(Range::of(s.range) == Range::Words, said, "`{}.{}`: {}", card.about.name, s.name, s.range);

@@ -8,7 +8,7 @@
 //! then correction (everything learns):  CE(F)
 //! ```
 //! p_o and the previous modality's prediction carry no gradient. The alignment has a gradient here, as intended; the released
-//! code cuts both sides, which is alpha 0. In the first stage there is no previous modality. Boosting and correction take turns
+//! code cuts both sides, and has 1 for p_o in the first stage (`compat: true`). In the first stage there is no previous modality. Boosting and correction take turns
 //! of 4 epochs, w1 5, w2 1, alpha 0.5, as released for CREMA-D; the optimizer is made new there with each stage, here the
 //! parameters that rest have no gradient and keep their moments.
 
@@ -30,11 +30,11 @@ pub static ABOUT: About = About {
     cost: "boosting: 1 forward pass, 1 backward pass through one encoder and the head, one more pass of the head \
     without gradient; correction: as joint training",
     departs: &[
-        "The alignment has a gradient, as the paper intends; the released code cuts both of its sides (`alpha: 0`).",
+        "The alignment has a gradient, as the paper intends; the released code cuts both of its sides (`compat: true`).",
         "Moments of resting parameters are kept, since a method does not make optimizers; the released code makes a \
         new one each stage.",
         "In the first stage the others count as they are; in the released code their probability is then 1 for every \
-        sample.",
+        sample (`compat: true`).",
     ],
     settings: &[
         Setting::new("order", "the network's", "modalities", "who is boosted in turn", "released code"),
@@ -43,6 +43,13 @@ pub static ABOUT: About = About {
         Setting::new("alpha", "0.5", "0 to 100", "weight of the alignment", "released code (CREMA-D)"),
         Setting::new("boost_epochs", "4", "1 or more", "epochs of boosting in a stage", "released code (CREMA-D)"),
         Setting::new("correct_epochs", "4", "0 or more", "epochs of correction in a stage", "released code (CREMA-D)"),
+        Setting::new(
+            "compat",
+            "false",
+            "true | false",
+            "no gradient of the alignment, and 1 for the others in the first stage, as the released code does it",
+            "ours; released code: true",
+        ),
     ],
     needs: Needs { unimodal: true, boosted: true, ..Needs::NONE },
 };
@@ -63,11 +70,13 @@ pub struct ReconBoost {
     pub boost_epochs: usize,
     /// Epochs of correction in a stage.
     pub correct_epochs: usize,
+    /// As the released code does it.
+    pub compat: bool,
 }
 
 impl Default for ReconBoost {
     fn default() -> Self {
-        Self { order: None, w1: 5., w2: 1., alpha: 0.5, boost_epochs: 4, correct_epochs: 4 }
+        Self { order: None, w1: 5., w2: 1., alpha: 0.5, boost_epochs: 4, correct_epochs: 4, compat: false }
     }
 }
 
@@ -110,13 +119,14 @@ impl GradFn for Boosting {
         }
         let m = self.order[stage % self.order.len()];
         let previous = (stage > 0).then(|| self.order[(stage + self.order.len() - 1) % self.order.len()]);
-        let mut loss = self.boost(cx, &out, m, &mut report)?;
+        let mut loss = self.boost(cx, &out, m, stage, &mut report)?;
         if let Some(previous) = previous {
             let difference =
                 (aim_ops::softmax(&out.unimodal[m])? - aim_ops::softmax(&out.unimodal[previous].detach())?)?;
             let align = difference.sqr()?.mean_all()?;
             report.note("loss.align", &align);
             if self.settings.alpha != 0. {
+                let align = if self.settings.compat { align.detach() } else { align };
                 loss = (loss + (align * self.settings.alpha)?)?;
             }
         } else {
@@ -133,8 +143,11 @@ impl GradFn for Boosting {
 
 impl Boosting {
     /// The own loss, less where the others fit.
-    fn boost(&self, cx: &Step<'_>, out: &Output, m: usize, report: &mut Report) -> Result<Tensor> {
-        let p = true_probability(&others(cx.net, cx, out, m)?, &cx.batch.labels)?;
+    fn boost(&self, cx: &Step<'_>, out: &Output, m: usize, stage: usize, report: &mut Report) -> Result<Tensor> {
+        let mut p = true_probability(&others(cx.net, cx, out, m)?, &cx.batch.labels)?;
+        if self.settings.compat && stage == 0 {
+            p = p.ones_like()?;
+        }
         report.note("p_other", &p);
         let weights = (p * -self.settings.w2)?.affine(1., self.settings.w1)?;
         let classes = cx.net.spec().classes as f64;

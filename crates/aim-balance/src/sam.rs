@@ -6,21 +6,21 @@
 //! e  = rho theta^2 g / (| |theta| g | + 1e-12)      adaptive
 //! the gradient of the inner method at theta + e, on the same batch, is descended from theta
 //! ```
-//! The second pass uses the same draws, leaves running statistics of normalisation layers alone, and what the inner method
+//! `group` names what is perturbed and enters the norm: everything, encoders alone, or what comes after them alone; the gradient
+//! at the neighbour is that of all parameters. The second pass uses the same draws, leaves running statistics of normalisation layers alone, and what the inner method
 //! remembers of a step it remembers of the first pass. Default rho 0.05, that of the paper (adaptive forms use ten times more).
 
 use aim_core::{
-    Batch, EpochStart, EpochWork, GradFn, Grads, Infer, Net, NetSpec, Output, Params, Report, Result, State, Stateful,
+    Batch, EpochStart, EpochWork, GradFn, Grads, Infer, Net, NetSpec, Output, Report, Result, Role, State, Stateful,
     Step,
 };
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::section::inner;
 use crate::stack::Built;
-use crate::util::{Still, ascent};
+use crate::util::{Still, adaptive_ascent, ascent};
 
 /// Card of [`Sam`].
 pub static ABOUT: About = About {
@@ -36,10 +36,34 @@ pub static ABOUT: About = About {
     settings: &[
         Setting::new("rho", "0.05", "0 to 100", "radius; 0 is the inner method", "paper"),
         Setting::new("adaptive", "false", "true | false", "radius in units of weights", "paper"),
+        Setting::new("group", "all", "all | encoders | heads", "what is perturbed; heads with the fusion", "ours"),
         Setting::new("inner", "joint", "a method", "the method that is wrapped", "ours"),
     ],
     needs: Needs::NONE,
 };
+
+/// Which parameters are perturbed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// All.
+    #[default]
+    All,
+    /// Those of encoders.
+    Encoders,
+    /// Those of the fusion and of heads.
+    Heads,
+}
+
+impl Group {
+    fn holds(self, role: Role) -> bool {
+        match self {
+            Self::All => true,
+            Self::Encoders => role.encoder().is_some(),
+            Self::Heads => role.encoder().is_none(),
+        }
+    }
+}
 
 /// Settings of `sam`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,13 +73,15 @@ pub struct Sam {
     pub rho: f64,
     /// Whether the radius is in units of each weight.
     pub adaptive: bool,
+    /// Which parameters are perturbed.
+    pub group: Group,
     /// The method that is wrapped.
     pub inner: Value,
 }
 
 impl Default for Sam {
     fn default() -> Self {
-        Self { rho: 0.05, adaptive: false, inner: "joint".into() }
+        Self { rho: 0.05, adaptive: false, group: Group::All, inner: "joint".into() }
     }
 }
 
@@ -80,7 +106,10 @@ impl GradFn for Wrapped {
         if cx.trace {
             plain.iter().for_each(|(name, grad)| report.note(format!("grad_raw.{name}"), grad));
         }
-        let shift = self.shift(&plain, cx.net.params())?;
+        let (group, params) = (self.settings.group, cx.net.params());
+        let grads = plain.filter(params, |role| group.holds(role));
+        let Sam { rho, adaptive, .. } = self.settings;
+        let shift = if adaptive { adaptive_ascent(&grads, params, rho) } else { ascent(&grads, rho) }?;
         let state = self.inner.state()?;
         let (grads, perturbed) = cx.nudged(&shift, |cx| {
             let (net, batch, clock, seed) = (&Still(cx.net), cx.batch, cx.clock, cx.seed);
@@ -91,24 +120,6 @@ impl GradFn for Wrapped {
             report.note("loss.perturbed", loss);
         }
         Ok((grads, report))
-    }
-}
-
-impl Wrapped {
-    fn shift(&self, grads: &Grads, params: &Params) -> Result<Grads> {
-        if !self.settings.adaptive {
-            return ascent(grads, self.settings.rho);
-        }
-        let scaled = |times: fn(&Tensor) -> candle_core::Result<Tensor>| -> Result<Grads> {
-            let mut out = grads.clone();
-            out.map(params, |name, _, grad| match params.get(name) {
-                Some(param) => Ok(Some((times(&param.var.as_detached_tensor())? * grad)?)),
-                None => Ok(None),
-            })?;
-            Ok(out)
-        };
-        let norm = scaled(Tensor::abs)?.norm()?;
-        scaled(Tensor::sqr)?.scaled(self.settings.rho / (norm + 1e-12))
     }
 }
 

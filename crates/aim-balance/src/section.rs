@@ -65,6 +65,20 @@ pub fn preparations(section: &Value, modalities: &[String]) -> Result<BTreeSet<P
     Ok(all)
 }
 
+/// Whether a method of this section does as released code does where that is a fault (`compat: true`).
+///
+/// # Errors
+/// If the section names no method.
+pub fn compat(section: &Value) -> Result<bool> {
+    for (_, settings) in sections(section)? {
+        let inner = settings.get("inner").map_or(Ok(false), compat)?;
+        if inner || settings.get("compat").and_then(Value::as_bool) == Some(true) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The gradient function that a section describes, for a method that wraps it.
 pub(crate) fn inner(section: &Value, net: &NetSpec) -> Result<Box<dyn GradFn>> {
     stack(section, net)?.gradient()

@@ -74,6 +74,20 @@ pub(crate) fn ascent(grads: &Grads, rho: f64) -> Result<Grads> {
     grads.scaled(rho / (grads.norm()? + 1e-12))
 }
 
+/// The same in units of each weight: `rho theta^2 g / (| |theta| g | + 1e-12)`.
+pub(crate) fn adaptive_ascent(grads: &Grads, params: &Params, rho: f64) -> Result<Grads> {
+    let scaled = |times: fn(&Tensor) -> candle_core::Result<Tensor>| -> Result<Grads> {
+        let mut out = grads.clone();
+        out.map(params, |name, _, grad| match params.get(name) {
+            Some(param) => Ok(Some((times(&param.var.as_detached_tensor())? * grad)?)),
+            None => Ok(None),
+        })?;
+        Ok(out)
+    };
+    let norm = scaled(Tensor::abs)?.norm()?;
+    scaled(Tensor::sqr)?.scaled(rho / (norm + 1e-12))
+}
+
 /// Shapley values of a function of subsets. `value[s]` belongs to the set whose members are the bits of `s`:
 ///
 /// `phi_m = sum over S without m of |S|! (M-|S|-1)! / M! (V(S + m) - V(S))`.
@@ -119,6 +133,12 @@ pub(crate) fn present_mean(values: &[Tensor], batch: &Batch) -> Result<Tensor> {
     Ok(values.broadcast_mul(&share)?.sum(1)?)
 }
 
+/// Logarithm of the mean over the modalities that a sample has of their probabilities, `[B, classes]`.
+pub(crate) fn log_mean_probability(unimodal: &[Tensor], batch: &Batch) -> Result<Tensor> {
+    let p = unimodal.iter().map(aim_ops::softmax).collect::<candle_core::Result<Vec<_>>>()?;
+    Ok((present_mean(&p, batch)? + 1e-30)?.log()?)
+}
+
 /// Each sample's cross-entropy.
 pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
@@ -152,6 +172,17 @@ mod tests {
         assert_eq!(mean(&batch), [[2.], [2.], [2.]]);
         batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap());
         assert_eq!(mean(&batch), [[2.], [3.], [2.]]);
+    }
+
+    #[test]
+    fn mean_probabilities_by_hand() {
+        // Probabilities (1/2, 1/2) and (3/4, 1/4); the second sample lacks the first modality.
+        let of = |a: f32| Tensor::new(&[[a, 0.], [a, 0.]], &Device::Cpu).unwrap();
+        let mut batch = Batch::new(vec![], Tensor::zeros(2, DType::U32, &Device::Cpu).unwrap()).unwrap();
+        batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.]], &Device::Cpu).unwrap());
+        let found = log_mean_probability(&[of(0.), of(3f32.ln())], &batch).unwrap().exp().unwrap();
+        let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(found.iter().zip([0.625, 0.375, 0.75, 0.25]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
     }
 
     #[test]

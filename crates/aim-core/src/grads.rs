@@ -9,7 +9,25 @@ use crate::{Error, Params, Result, Role};
 /// Gradients by parameter name. An absent entry means "leave this parameter alone" (no decay, no moments); an entry of
 /// zeros is a gradient.
 #[derive(Clone, Debug, Default)]
-pub struct Grads(BTreeMap<Arc<str>, Tensor>);
+pub struct Grads {
+    tensors: BTreeMap<Arc<str>, Tensor>,
+    factors: BTreeMap<Arc<str>, Factors>,
+}
+
+/// What the optimizer's settings are multiplied by in the update of one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factors {
+    /// On the learning rate.
+    pub lr: f64,
+    /// On the weight decay.
+    pub decay: f64,
+}
+
+impl Default for Factors {
+    fn default() -> Self {
+        Self { lr: 1., decay: 1. }
+    }
+}
 
 impl Grads {
     /// Gradients of a scalar loss; parameters that the loss does not reach are absent.
@@ -22,13 +40,14 @@ impl Grads {
 
     /// Takes the gradients of `params` out of candle's store.
     pub fn take(store: &mut GradStore, params: &Params) -> Self {
-        Self(params.iter().filter_map(|(k, p)| Some((k.clone(), store.remove(&p.var)?.detach()))).collect())
+        let tensors = params.iter().filter_map(|(k, p)| Some((k.clone(), store.remove(&p.var)?.detach()))).collect();
+        Self { tensors, factors: BTreeMap::new() }
     }
 
     /// The gradients as candle's store, for optimizers written against candle.
     pub fn store(&self, params: &Params) -> GradStore {
         let mut store = GradStore::default();
-        for (name, grad) in &self.0 {
+        for (name, grad) in &self.tensors {
             if let Some(param) = params.get(name) {
                 store.insert(&param.var, grad.clone());
             }
@@ -38,22 +57,22 @@ impl Grads {
 
     /// All entries, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Tensor)> {
-        self.0.iter()
+        self.tensors.iter()
     }
 
     /// The gradient of one parameter.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.get(name)
+        self.tensors.get(name)
     }
 
     /// Puts a gradient in place of what stood there.
     pub fn insert(&mut self, name: Arc<str>, grad: Tensor) {
-        self.0.insert(name, grad);
+        self.tensors.insert(name, grad);
     }
 
     /// Whether no parameter has a gradient.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tensors.is_empty()
     }
 
     /// Inner product over the parameters that both hold.
@@ -62,8 +81,8 @@ impl Grads {
     /// If shapes differ.
     pub fn dot(&self, other: &Self) -> Result<f64> {
         let mut sum = 0.;
-        for (name, a) in &self.0 {
-            if let Some(b) = other.0.get(name) {
+        for (name, a) in &self.tensors {
+            if let Some(b) = other.tensors.get(name) {
                 sum += f64::from((a * b)?.sum_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
             }
         }
@@ -83,14 +102,17 @@ impl Grads {
     /// # Errors
     /// If shapes differ.
     pub fn add_scaled(&mut self, other: &Self, c: f64) -> Result<()> {
-        for (name, b) in &other.0 {
+        for (name, b) in &other.tensors {
             // Multiplying by one would be exact as well, but costs a pass over the gradient.
             let b = if c == 1. { b.clone() } else { (b * c)? };
-            let sum = match self.0.get(name) {
+            let sum = match self.tensors.get(name) {
                 Some(a) => (a + b)?,
                 None => b,
             };
-            self.0.insert(name.clone(), sum);
+            self.tensors.insert(name.clone(), sum);
+            if let Some(factors) = other.factors.get(name) {
+                self.factors.entry(name.clone()).or_insert(*factors);
+            }
         }
         Ok(())
     }
@@ -114,7 +136,7 @@ impl Grads {
         params: &Params,
         mut f: impl FnMut(&str, Role, &Tensor) -> Result<Option<Tensor>>,
     ) -> Result<()> {
-        for (name, grad) in &mut self.0 {
+        for (name, grad) in &mut self.tensors {
             let param = params.get(name).ok_or_else(|| {
                 Error::invalid(format!("gradient `{name}`"), "belongs to no parameter", "use the network's own Params")
             })?;
@@ -125,10 +147,25 @@ impl Grads {
         Ok(())
     }
 
+    /// Multiplies the optimizer's settings in the updates of those parameters for which `f` gives factors.
+    pub fn adjust(&mut self, params: &Params, f: impl Fn(Role) -> Option<Factors>) {
+        for name in self.tensors.keys() {
+            if let Some(factors) = params.get(name).and_then(|param| f(param.role)) {
+                let now = self.factors.entry(name.clone()).or_default();
+                *now = Factors { lr: now.lr * factors.lr, decay: now.decay * factors.decay };
+            }
+        }
+    }
+
+    /// What the optimizer's settings are multiplied by for one parameter.
+    pub fn factors(&self, name: &str) -> Factors {
+        self.factors.get(name).copied().unwrap_or_default()
+    }
+
     /// Only the entries whose role passes.
     #[must_use]
     pub fn filter(mut self, params: &Params, f: impl Fn(Role) -> bool) -> Self {
-        self.0.retain(|name, _| params.get(name).is_some_and(|p| f(p.role)));
+        self.tensors.retain(|name, _| params.get(name).is_some_and(|p| f(p.role)));
         self
     }
 }

@@ -20,9 +20,11 @@ mod step;
 
 pub use batch::Batch;
 pub use error::{Context, Error, Result};
-pub use grads::Grads;
+pub use grads::{Factors, Grads};
 pub use method::{Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Samples, Split};
-pub use net::{Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Offers, Output, PREDICTED, SUMMARIES, WEIGHTS};
+pub use net::{
+    Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Offers, Output, PARTS, PREDICTED, SUMMARIES, WEIGHTS,
+};
 pub use params::{Handle, Kind, Param, Params, Part, Role};
 pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};
 pub use prepared::{Alone, Preparation, Prepared};

@@ -19,6 +19,8 @@ pub struct Offers {
     pub shared_head: bool,
     /// Heads that are linear in each modality's feature: one over the concatenation, or one for each modality.
     pub linear_heads: bool,
+    /// One linear head over what the fusion has made of each feature, side by side: the extra [`PARTS`].
+    pub parts: bool,
     /// A head of several layers for each modality.
     pub deep_heads: bool,
     /// One head of several layers that reads any modality, and a learnt rate on their sum.
@@ -80,6 +82,9 @@ pub const ORDER: &str = "memory.order";
 
 /// Extra `[B, M]`: the weight of each modality in each sample's fusion.
 pub const WEIGHTS: &str = "weights";
+
+/// Extra `[B, sum of widths]`: what a linear head reads of each modality, side by side, where that is not its feature.
+pub const PARTS: &str = "parts";
 
 /// Extra `[B, M, d]`: one vector of each modality.
 pub const SUMMARIES: &str = "summaries";

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Boosted, Concat, Deep, Film, Gated, Memory, Mmtm, Mods, ModsConfig, Scheduled, Separate, Shared, Sum, SumLinear,
+    Symmetric, Weights, symmetric::Condition,
 };
 
 /// A fusion as a config names it.
@@ -29,6 +30,10 @@ pub enum FusionConfig {
         /// That width.
         width: usize,
     },
+    /// Each of two modalities scales and shifts the other, and one head reads both.
+    SymmetricFilm,
+    /// Each of two modalities gates the other, and one head reads both.
+    SymmetricGated,
     /// One head for any modality.
     Shared,
     /// A head for each modality, trained apart.
@@ -54,6 +59,9 @@ pub enum FusionConfig {
     Scheduled {
         /// Width of the scheduler's hidden layer.
         hidden: usize,
+        /// What the weights follow.
+        #[serde(default, skip_serializing_if = "Weights::are_scheduled")]
+        weights: Weights,
     },
     /// A memory that reads one modality after the other.
     Memory {
@@ -82,6 +90,7 @@ impl FusionConfig {
             disjoint_heads,
             shared_head: self == Self::Shared,
             linear_heads: linear_each || self == Self::Concat,
+            parts: self.is_symmetric(),
             deep_heads: matches!(self, Self::Deep { .. }),
             boosted: matches!(self, Self::Boosted { .. }),
             class_layer: self == Self::SumLinear,
@@ -94,12 +103,16 @@ impl FusionConfig {
         }
     }
 
+    fn is_symmetric(self) -> bool {
+        matches!(self, Self::SymmetricFilm | Self::SymmetricGated)
+    }
+
     /// Checks that the fusion can join that many modalities.
     ///
     /// # Errors
     /// If it cannot.
     pub fn check(self, modalities: usize, place: &str) -> Result<()> {
-        if matches!(self, Self::Film | Self::Gated | Self::GatedTo { .. }) && modalities != 2 {
+        if (matches!(self, Self::Film | Self::Gated | Self::GatedTo { .. }) || self.is_symmetric()) && modalities != 2 {
             let problem = format!("this fusion joins exactly two modalities, the network has {modalities}");
             return Err(Error::invalid(place, problem, "use concat, sum, mean or shared"));
         }
@@ -109,7 +122,7 @@ impl FusionConfig {
         if self == (Self::Mmtm { squeeze: 0 }) {
             return Err(Error::invalid(format!("{place}.mmtm.squeeze"), "is 0", "use a width of 1 or more"));
         }
-        if matches!(self, Self::Scheduled { hidden: 0 } | Self::Memory { hidden: 0, .. }) {
+        if matches!(self, Self::Scheduled { hidden: 0, .. } | Self::Memory { hidden: 0, .. }) {
             return Err(Error::invalid(format!("{place}.hidden"), "is 0", "use a width of at least 1"));
         }
         if let Self::Mods(config) = self {
@@ -141,13 +154,17 @@ impl FusionConfig {
             Self::Film => Box::new(Film::new(build, widths, k)?),
             Self::Gated => Box::new(Gated::new(build, names, widths, None, k)?),
             Self::GatedTo { width } => Box::new(Gated::new(build, names, widths, Some(width), k)?),
+            Self::SymmetricFilm => Box::new(Symmetric::new(build, Condition::Film, names, widths, k)?),
+            Self::SymmetricGated => Box::new(Symmetric::new(build, Condition::Gate, names, widths, k)?),
             Self::Shared => Box::new(Shared::new(build, widths, k)?),
             Self::Separate => Box::new(Separate::new(build, names, widths, k)?),
             Self::Deep { hidden } => Box::new(Deep::new(build, names, widths, hidden, k)?),
             Self::Boosted { hidden } => Box::new(Boosted::new(build, widths, hidden, k)?),
             Self::SumLinear => Box::new(SumLinear::new(build, names, widths, k)?),
             Self::Mmtm { squeeze } => Box::new(Mmtm::new(build, names, widths, squeeze, k)?),
-            Self::Scheduled { hidden } => Box::new(Scheduled::new(build, names, widths, hidden, k)?),
+            Self::Scheduled { hidden, weights } => {
+                Box::new(Scheduled::new(build, names, widths, (hidden, weights), k)?)
+            }
             Self::Mods(config) => Box::new(Mods::new(build, names, (widths, frames), &config, k)?),
             Self::Memory { hidden, tau } => Box::new(Memory::new(build, widths, (hidden, tau), k)?),
         })
@@ -185,6 +202,16 @@ pub static CARDS: &[Card] = &[
         unimodal: "the other zeroed",
     },
     Card {
+        name: "symmetric-film",
+        about: "each modality scales and shifts the other, one linear head on both (M = 2)",
+        unimodal: "the other zeroed",
+    },
+    Card {
+        name: "symmetric-gated",
+        about: "each modality gates the other, one linear head on both (M = 2, equal widths)",
+        unimodal: "the other zeroed",
+    },
+    Card {
         name: "shared",
         about: "one head for any modality, mean of its logits",
         unimodal: "the head on its feature",
@@ -210,8 +237,9 @@ pub static CARDS: &[Card] = &[
         unimodal: "its head, the others zeroed",
     },
     Card {
-        name: "scheduled: {hidden: 32}",
-        about: "features weighted for each sample by a small network that sees entropies and agreement, one head on their sum",
+        name: "scheduled: {hidden: 32, weights: scheduler}",
+        about: "features weighted for each sample by a small network that sees entropies and agreement (or by `entropy` alone, by \
+                learnt `static` weights, `equal`), one head on their sum",
         unimodal: "a head of its own",
     },
     Card {

@@ -5,7 +5,7 @@ use aim_backbones::{Build, Linear};
 use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
 use candle_core::Tensor;
 
-fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
+pub(crate) fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
     match items {
         [a, b] => Ok((a, b)),
         _ => Err(Error::invalid(
@@ -22,7 +22,11 @@ pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Logits of each modality with the other's feature zeroed.
-fn zero_out(a: &Tensor, b: &Tensor, logits: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+pub(crate) fn zero_out(
+    a: &Tensor,
+    b: &Tensor,
+    logits: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Vec<Tensor>> {
     Ok(vec![logits(a, &b.zeros_like()?)?, logits(&a.zeros_like()?, b)?])
 }
 

@@ -11,6 +11,7 @@ mod mods;
 mod network;
 mod scheduled;
 mod sum_linear;
+mod symmetric;
 
 pub use config::{CARDS, Card, FusionConfig};
 pub use deep::{Boosted, Deep};
@@ -20,5 +21,6 @@ pub use memory::Memory;
 pub use mmtm::Mmtm;
 pub use mods::{Mods, ModsConfig};
 pub use network::{LateFusion, ModelConfig};
-pub use scheduled::Scheduled;
+pub use scheduled::{Scheduled, Weights};
 pub use sum_linear::SumLinear;
+pub use symmetric::Symmetric;

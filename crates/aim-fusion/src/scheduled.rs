@@ -5,41 +5,100 @@
 //! q_m = softmax(head_m(z_m)),  H_m = entropy of q_m / ln(classes),  A_m = mean over the others of cos(z_m, z_j)
 //! w = softmax(MLP([H_1 .. H_M, A_1 .. A_M])),  logits = head(sum of w_m z_m)
 //! ```
-//! No gradient flows into H and A. The MLP's last layer starts at 0, so that the weights start equal.
+//! `weights` replaces the scheduler by what it must be better than: `entropy` has w in proportion to exp(-H), `static` one learnt
+//! logit a modality, `equal` nothing. No gradient flows into H and A. The MLP's last layer starts at 0, so that the weights start equal.
 
-use aim_backbones::{Build, Linear};
-use aim_core::{Extras, Fusion, Joined, Part, Pass, Result, WEIGHTS};
+use aim_backbones::{Build, Init, Linear};
+use aim_core::{Extras, Fusion, Handle, Joined, Kind, Part, Pass, Result, Role, WEIGHTS};
 use candle_core::{D, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::heads::{apply, heads, same_width};
 
 /// Features weighted for each sample, and one head on their sum. A modality's logits are those of a head of its own.
 pub struct Scheduled {
     heads: Vec<Linear>,
-    scheduler: (Linear, Linear),
+    scheduler: Scheduler,
     head: Linear,
 }
 
+/// What the weights of modalities follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// A small network that sees entropies and agreement.
+    #[default]
+    Scheduler,
+    /// Entropies alone.
+    Entropy,
+    /// Nothing of the sample: they are learnt.
+    Static,
+    /// Nothing: they are equal.
+    Equal,
+}
+
+impl Weights {
+    pub(crate) fn are_scheduled(&self) -> bool {
+        *self == Self::Scheduler
+    }
+}
+
+/// [`Weights`] with their parameters.
+enum Scheduler {
+    Network(Linear, Linear),
+    Entropy,
+    Static(Handle),
+    Equal,
+}
+
 impl Scheduled {
-    /// `head.<modality>.*`, `scheduler.0.*` and `scheduler.1.*` over a hidden layer, and `head.*`.
+    /// `head.<modality>.*`, `scheduler.0.*` and `scheduler.1.*` over a hidden layer or `scheduler.logits`, and `head.*`.
     ///
     /// # Errors
     /// If the widths differ.
-    pub fn new(build: &mut Build, names: &[String], widths: &[usize], hidden: usize, classes: usize) -> Result<Self> {
+    pub fn new(
+        build: &mut Build,
+        names: &[String],
+        widths: &[usize],
+        (hidden, weights): (usize, Weights),
+        classes: usize,
+    ) -> Result<Self> {
         let (width, modalities) = (same_width(widths)?, names.len());
-        let first = build.linear("scheduler.0", Part::Fusion, 2 * modalities, hidden, true)?;
+        let scheduler = match weights {
+            Weights::Scheduler => Scheduler::Network(
+                build.linear("scheduler.0", Part::Fusion, 2 * modalities, hidden, true)?,
+                build.zero_linear("scheduler.1", Part::Fusion, hidden, modalities)?,
+            ),
+            Weights::Entropy => Scheduler::Entropy,
+            Weights::Static => {
+                let role = Role { part: Part::Fusion, kind: Kind::Bias };
+                Scheduler::Static(build.param("scheduler.logits", role, &[modalities], Init::Constant(0.), (1, 1))?)
+            }
+            Weights::Equal => Scheduler::Equal,
+        };
         Ok(Self {
             heads: heads(build, names, widths, classes)?,
-            scheduler: (first, build.zero_linear("scheduler.1", Part::Fusion, hidden, modalities)?),
+            scheduler,
             head: build.linear("head", Part::Head { modality: None }, width, classes, true)?,
         })
     }
 
     /// The weights `[B, M]`.
     fn weights(&self, features: &[Tensor], unimodal: &[Tensor], pass: &Pass<'_>) -> Result<Tensor> {
-        let signals = [entropies(unimodal)?, agreements(features)?].concat();
-        let hidden = aim_ops::relu(&self.scheduler.0.forward(&Tensor::cat(&signals, 1)?, pass)?)?;
-        Ok(aim_ops::softmax(&self.scheduler.1.forward(&hidden, pass)?)?)
+        let logits = match &self.scheduler {
+            Scheduler::Network(first, second) => {
+                let signals = [entropies(unimodal)?, agreements(features)?].concat();
+                let hidden = aim_ops::relu(&first.forward(&Tensor::cat(&signals, 1)?, pass)?)?;
+                second.forward(&hidden, pass)?
+            }
+            Scheduler::Entropy => Tensor::cat(&entropies(unimodal)?, 1)?.neg()?,
+            Scheduler::Static(logits) => {
+                pass.weight(logits).broadcast_as((features[0].dim(0)?, features.len()))?.contiguous()?
+            }
+            Scheduler::Equal => Tensor::cat(&entropies(unimodal)?, 1)?.zeros_like()?,
+        };
+        Ok(aim_ops::softmax(&logits)?)
     }
 }
 
@@ -77,9 +136,13 @@ mod tests {
     use candle_core::Device;
 
     fn fusion() -> (Scheduled, Params) {
+        weighted(Weights::Scheduler)
+    }
+
+    fn weighted(weights: Weights) -> (Scheduled, Params) {
         let mut build = Build::new(0, &Device::Cpu);
         let names = ["a", "b", "c"].map(str::to_owned);
-        let fusion = Scheduled::new(&mut build, &names, &[2, 2, 2], 4, 2).unwrap();
+        let fusion = Scheduled::new(&mut build, &names, &[2, 2, 2], (4, weights), 2).unwrap();
         (fusion, build.finish())
     }
 
@@ -116,6 +179,30 @@ mod tests {
         let mean = Tensor::new(&[[7f32 / 3., 7. / 3.], [0., 2. / 3.]], &Device::Cpu).unwrap();
         let by_hand: Vec<f32> = fusion.head.forward(&mean, &pass).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         close(&joined.logits, &by_hand);
+    }
+
+    #[test]
+    fn other_weights_by_hand() {
+        let weights = |kind| weighted(kind).0.forward(&features(), &mut Pass::eval()).unwrap().extras[WEIGHTS].clone();
+        close(&weights(Weights::Equal), &[1. / 3.; 6]);
+        close(&weights(Weights::Static), &[1. / 3.; 6]);
+        let (fusion, params) = weighted(Weights::Static);
+        let logits = Tensor::new(&[0f32, 2f32.ln(), 0.], &Device::Cpu).unwrap();
+        params.get("scheduler.logits").unwrap().var.set(&logits).unwrap();
+        let joined = fusion.forward(&features(), &mut Pass::eval()).unwrap();
+        close(&joined.extras[WEIGHTS], &[0.25, 0.5, 0.25, 0.25, 0.5, 0.25]);
+        let grads = aim_core::Grads::of(&joined.logits.sqr().unwrap().sum_all().unwrap(), &params).unwrap();
+        assert!(grads.get("scheduler.logits").is_some());
+        // In proportion to exp(-H), H of the heads' own predictions.
+        let (fusion, _) = weighted(Weights::Entropy);
+        let joined = fusion.forward(&features(), &mut Pass::eval()).unwrap();
+        let h: Vec<Vec<f32>> =
+            entropies(&joined.unimodal).unwrap().iter().map(|h| h.flatten_all().unwrap().to_vec1().unwrap()).collect();
+        let by_hand = (0..2).flat_map(|i| {
+            let total: f32 = h.iter().map(|h| (-h[i]).exp()).sum();
+            h.iter().map(move |h| (-h[i]).exp() / total).collect::<Vec<_>>()
+        });
+        close(&joined.extras[WEIGHTS], &by_hand.collect::<Vec<_>>());
     }
 
     #[test]

@@ -33,10 +33,10 @@ impl Default for Sgd {
 impl Rule for Sgd {
     const BUFFERS: &'static [&'static str] = &["momentum"];
 
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
         let Self { momentum, dampening, weight_decay, nesterov, .. } = *self;
         let buffer = if momentum == 0. { None } else { Some(slot.buffer("momentum", grad, 0.)?) };
-        let h = update::Sgd { lr, momentum, dampening, weight_decay, nesterov };
+        let h = update::Sgd { lr, momentum, dampening, weight_decay: weight_decay * decay, nesterov };
         Ok(update::sgd(param, grad, buffer.as_ref(), slot.steps == 1, h)?)
     }
 }
@@ -82,9 +82,9 @@ fn adam(
 impl Rule for Adam {
     const BUFFERS: &'static [&'static str] = &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
 
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
         let Self { betas, eps, weight_decay, amsgrad, .. } = *self;
-        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay, false))
+        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay * decay, false))
     }
 }
 
@@ -115,9 +115,9 @@ impl Default for AdamW {
 impl Rule for AdamW {
     const BUFFERS: &'static [&'static str] = Adam::BUFFERS;
 
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
         let Self { betas, eps, weight_decay, amsgrad, .. } = *self;
-        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay, true))
+        adam(lr, param, grad, slot, amsgrad, (betas, eps, weight_decay * decay, true))
     }
 }
 
@@ -146,10 +146,10 @@ impl Default for AdaGrad {
 impl Rule for AdaGrad {
     const BUFFERS: &'static [&'static str] = &["sum"];
 
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
         let Self { lr_decay, weight_decay, eps, .. } = *self;
         let sum = slot.buffer("sum", grad, self.initial_accumulator_value)?;
-        let h = update::AdaGrad { lr, lr_decay, eps, weight_decay };
+        let h = update::AdaGrad { lr, lr_decay, eps, weight_decay: weight_decay * decay };
         Ok(update::adagrad(param, grad, &sum, slot.steps as u64, h)?)
     }
 }
@@ -181,12 +181,13 @@ impl Default for RmsProp {
 impl Rule for RmsProp {
     const BUFFERS: &'static [&'static str] = &["square_avg", "grad_avg", "momentum"];
 
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
         let Self { alpha, eps, weight_decay, momentum, centered, .. } = *self;
         let mut optional = |name, wanted: bool| wanted.then(|| slot.buffer(name, grad, 0.)).transpose();
         let (mean, buffer) = (optional("grad_avg", centered)?, optional("momentum", momentum != 0.)?);
         let square = slot.buffer("square_avg", grad, 0.)?;
         let averages = update::Averages { square: &square, mean: mean.as_ref(), momentum: buffer.as_ref() };
-        Ok(update::rmsprop(param, grad, averages, update::RmsProp { lr, alpha, eps, weight_decay, momentum })?)
+        let h = update::RmsProp { lr, alpha, eps, weight_decay: weight_decay * decay, momentum };
+        Ok(update::rmsprop(param, grad, averages, h)?)
     }
 }

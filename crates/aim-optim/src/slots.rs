@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aim_core::{Context, Error, Grads, Optim, Params, Result, State, Stateful};
+use aim_core::{Context, Error, Factors, Grads, Optim, Params, Result, State, Stateful};
 use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 
@@ -33,11 +33,11 @@ impl Slot {
 pub trait Rule: Sync {
     /// Names of the buffers that the rule may use.
     const BUFFERS: &'static [&'static str];
-    /// Changes `param`; `slot.steps` counts this gradient already.
+    /// Changes `param` at this learning rate, with the weight decay times `decay`; `slot.steps` counts this gradient already.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn update(&self, lr: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()>;
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()>;
 }
 
 /// A rule with its learning rate and the state of every parameter.
@@ -59,6 +59,7 @@ struct Due<'a> {
     name: &'a str,
     param: &'a Var,
     grad: &'a Tensor,
+    factors: Factors,
     slot: &'a mut Slot,
 }
 
@@ -76,7 +77,7 @@ impl<R: Rule> Optimizer<R> {
         }
         let due = |(name, slot): (&'a Arc<str>, &'a mut Slot)| {
             let (param, grad) = (&params.get(name)?.var, grads.get(name)?);
-            Some(Due { name, param, grad, slot })
+            Some(Due { name, param, grad, factors: grads.factors(name), slot })
         };
         Ok(slots.iter_mut().filter_map(due).collect())
     }
@@ -88,7 +89,8 @@ impl<R: Rule> Optim for Optimizer<R> {
         let mut due = Self::due(slots, params, grads)?;
         let update = |due: &mut Due<'_>| {
             due.slot.steps += 1;
-            rule.update(*lr, due.param, due.grad, due.slot).at(|| format!("update of `{}`", due.name))
+            let Factors { lr: factor, decay } = due.factors;
+            rule.update(*lr * factor, decay, due.param, due.grad, due.slot).at(|| format!("update of `{}`", due.name))
         };
         // All in one go: small parameters are not worth waking a thread for each.
         if due.iter().all(|due| due.grad.device().is_cpu()) {
@@ -133,5 +135,39 @@ impl<R: Rule> Stateful for Optimizer<R> {
         self.lr = state.number("lr")?;
         self.slots = slots;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_core::{Kind, Part, Role};
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{Adam, Sgd};
+
+    /// Where a parameter of 2 goes in one step from a gradient of 0.5, its factors being these.
+    fn after(rule: impl Rule, lr: f64, factors: Factors) -> f64 {
+        let mut params = Params::default();
+        let role = Role { part: Part::Fusion, kind: Kind::Linear };
+        let var = params.add("w", role, &Tensor::new(&[2f32], &Device::Cpu).unwrap()).unwrap().var;
+        let mut grads = Grads::of(&(var.as_tensor() * 0.5).unwrap().sum_all().unwrap(), &params).unwrap();
+        grads.adjust(&params, |_| Some(factors));
+        Optimizer::new(rule, lr).apply(&params, &grads).unwrap();
+        f64::from(var.to_vec1::<f32>().unwrap()[0])
+    }
+
+    #[test]
+    fn factors_by_hand() {
+        let (half, still) = (Factors { lr: 0.5, ..Factors::default() }, Factors { decay: 0., ..Factors::default() });
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a}, not {b}");
+        // Adam's first step has the length of the learning rate, whatever the gradient's.
+        near(after(Adam::default(), 0.1, Factors::default()), 1.9);
+        near(after(Adam::default(), 0.1, half), 1.95);
+        // 2 - 0.1 (0.5 + 0.3 * 2), at half the rate, and without decay.
+        let sgd = Sgd { weight_decay: 0.3, ..Sgd::default() };
+        near(after(sgd, 0.1, Factors::default()), 1.89);
+        near(after(sgd, 0.1, half), 1.945);
+        near(after(sgd, 0.1, still), 1.95);
     }
 }

@@ -4,6 +4,7 @@ use aim_core::{Encoder, Grads, Kind, Params, Part, Pass, Role, Site};
 use candle_core::Device;
 
 use super::*;
+use crate::Targets;
 use crate::reference::{NAME, Reference, Rows, added, check, enlarge, pass, random, values};
 
 const INPUT: [usize; 3] = [2, 4, 6];
@@ -121,7 +122,7 @@ fn dropout_belongs_to_a_training_step() {
 
 #[test]
 fn low_rank_additions_start_at_nothing_and_learn() {
-    let (vit, params) = encoder(&INPUT, &VitConfig { lora: Some(LowRank { rank: 2, scale: 1. }), ..config() });
+    let (vit, params) = encoder(&INPUT, &VitConfig { lora: Some(LowRank::of(2)), ..config() });
     let (plain, _) = encoder(&INPUT, &config());
     let x = random(&[3, 2, 4, 6], "batch");
     let feature = vit.forward(&x, &mut Pass::eval()).unwrap();
@@ -132,6 +133,21 @@ fn low_rank_additions_start_at_nothing_and_learn() {
     // The patches' projection, and the six linear maps of each of four layers.
     assert_eq!(shifts.len(), 25);
     assert!(shifts.iter().all(|(name, _)| values(grads.get(name).unwrap()).iter().any(|g| *g != 0.)));
+}
+
+#[test]
+fn low_rank_additions_stand_where_they_are_wanted() {
+    let names = |low_rank: LowRank| {
+        let (_, params) = encoder(&INPUT, &VitConfig { lora: Some(low_rank), ..config() });
+        let found = params.iter().filter_map(|(name, _)| Some(name.strip_suffix(".lora_b")?.to_owned()));
+        found.collect::<Vec<_>>()
+    };
+    let attention = names(LowRank { targets: Targets::Attention, ..LowRank::of(2) });
+    // Queries and values of four layers.
+    assert!(attention.len() == 8 && attention.iter().all(|name| name.ends_with("query") || name.ends_with("value")));
+    // Four layers in two blocks: six maps of each of the two layers of the second.
+    assert_eq!(names(LowRank { first_block: 1, ..LowRank::of(2) }).len(), 12);
+    assert_eq!(names(LowRank { first_block: 1, targets: Targets::Attention, ..LowRank::of(2) }).len(), 4);
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! What a feature says about the fused one, from histograms.
+//! What a feature says about the fused one, from histograms or as if all were normal.
+
+use std::f64::consts::{E, TAU};
 
 /// Each draw's bin among equal ones over the range of all; the largest value falls in the last.
 fn binned(values: &[f64], bins: usize) -> Vec<usize> {
@@ -54,6 +56,25 @@ impl Information {
         }
     }
 
+    /// The same as if the draws were normal: from correlations, and as the share that one variable determines of the other,
+    /// `sqrt(1 - exp(-2 I))`, which is the size of the (partial) correlation.
+    pub fn gaussian(own: &[f64], other: &[f64], fused: &[f64]) -> Self {
+        let (own, other, fused) = (centred(own), centred(other), centred(fused));
+        let r = |a: &[f64], b: &[f64]| correlation(dot(a, b), dot(a, a), dot(b, b));
+        let plain = r(&own, &fused);
+        let (z_own, z_fused) = (r(&own, &other), r(&fused, &other));
+        let partial = correlation(plain - z_own * z_fused, 1. - z_own * z_own, 1. - z_fused * z_fused);
+        let information = |r: f64| -0.5 * (1. - r * r).max(f64::MIN_POSITIVE).ln();
+        let variance = dot(&own, &own) / own.len() as f64;
+        Self {
+            entropy: 0.5 * (TAU * E * variance.max(f64::MIN_POSITIVE)).ln(),
+            mutual: information(plain),
+            normalised: plain.abs(),
+            conditional: information(partial),
+            conditional_normalised: partial.abs(),
+        }
+    }
+
     /// Interaction information: normalised information less its conditional part.
     pub fn interaction(&self) -> f64 {
         self.normalised - self.conditional_normalised
@@ -70,10 +91,31 @@ pub fn scale(own: f64, other: f64) -> f64 {
     (other.max(1e-3) / own.max(1e-3)).clamp(0.25, 4.)
 }
 
+/// Draws less their mean.
+fn centred(values: &[f64]) -> Vec<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values.iter().map(|v| v - mean).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The correlation of a covariance and two variances; 0 where a variance vanishes.
+fn correlation(covariance: f64, a: f64, b: f64) -> f64 {
+    if a <= 1e-12 || b <= 1e-12 { 0. } else { (covariance / (a * b).sqrt()).clamp(-1., 1.) }
+}
+
 /// Contribution of each modality from draws of both features and of the fused one, and from the probability that the fused
-/// and the unimodal logits give the true class.
-pub fn contributions(z: [&[f64]; 2], fused: &[f64], p_fused: f64, p: [f64; 2], bins: (usize, usize)) -> [f64; 2] {
-    [0, 1].map(|m| Information::of(z[m], z[1 - m], fused, bins.0, bins.1).contribution(p_fused, p[1 - m]))
+/// and the unimodal logits give the true class. `estimate` takes draws of a feature, of the other and of the fused one.
+pub fn contributions(
+    z: [&[f64]; 2],
+    fused: &[f64],
+    p_fused: f64,
+    p: [f64; 2],
+    estimate: impl Fn(&[f64], &[f64], &[f64]) -> Information,
+) -> [f64; 2] {
+    [0, 1].map(|m| estimate(z[m], z[1 - m], fused).contribution(p_fused, p[1 - m]))
 }
 
 #[cfg(test)]
@@ -88,6 +130,19 @@ mod tests {
         let bit = 2f64.ln();
         assert!((found.mutual - bit).abs() < 1e-12 && (found.normalised - 1.).abs() < 1e-12);
         assert!((found.conditional - bit).abs() < 1e-12 && found.interaction().abs() < 1e-12);
+    }
+
+    #[test]
+    fn information_of_normal_draws_by_hand() {
+        // Orthogonal and of the same size: f = own + other correlates 1/sqrt 2 with each, and given the other it is own.
+        let (own, other) = ([1., 1., -1., -1.], [1., -1., 1., -1.]);
+        let fused = [2., 0., 0., -2.];
+        let found = Information::gaussian(&own, &other, &fused);
+        assert!((found.normalised - 0.5f64.sqrt()).abs() < 1e-12 && (found.mutual - 0.5 * 2f64.ln()).abs() < 1e-12);
+        assert!((found.conditional_normalised - 1.).abs() < 1e-12);
+        // Independent draws, and draws that do not vary, say nothing.
+        assert_eq!(Information::gaussian(&own, &other, &other).normalised, 0.);
+        assert_eq!(Information::gaussian(&[3.; 4], &other, &fused).interaction(), 0.);
     }
 
     #[test]

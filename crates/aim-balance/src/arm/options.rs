@@ -40,7 +40,8 @@ fn worth(net: &dyn Net, batch: &Batch, settings: &Arm) -> Result<Vec<f64>> {
     let p = [certainty(&out.unimodal[0], batch)?, certainty(&out.unimodal[1], batch)?];
     let of = |i: usize| {
         let (own, p) = ([&z[0][i][..], &z[1][i][..]], [p[0][i], p[1][i]]);
-        contributions(own, &mean(own[0], own[1]), p_fused[i], p, settings.all_bins()).iter().sum::<f64>() / 2.
+        let information = |own: &[f64], other: &[f64], fused: &[f64]| settings.information(own, other, fused);
+        contributions(own, &mean(own[0], own[1]), p_fused[i], p, information).iter().sum::<f64>() / 2.
     };
     Ok((0..batch.len()).map(of).collect())
 }

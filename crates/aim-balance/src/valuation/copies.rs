@@ -5,6 +5,7 @@ use std::iter::repeat_n;
 use aim_core::{Batch, Extra, Net, Pass, Result, Rng};
 use candle_core::{D, DType, Tensor};
 
+use super::{Form, Valuation};
 use crate::util::{members, shapley};
 
 /// Each sample's contribution of each modality, `[B]` (f64).
@@ -39,17 +40,28 @@ pub(super) fn by_sample(phi: &[Vec<f64>]) -> Vec<Extra> {
     phi.iter().enumerate().flat_map(of).collect()
 }
 
+impl Form {
+    fn of(self, gap: f64) -> f64 {
+        match self {
+            Self::Linear => gap,
+            Self::Tanh => gap.tanh(),
+            Self::Power => gap.powf(1.5),
+        }
+    }
+}
+
 /// Copies of random samples with the modality that contributes least in the mean over a share of the samples.
-pub(super) fn by_modality(phi: &[Vec<f64>], share: f64, alpha: f64, rng: &mut Rng) -> Vec<Extra> {
+pub(super) fn by_modality(phi: &[Vec<f64>], settings: &Valuation, rng: &mut Rng) -> Vec<Extra> {
     let samples = phi.first().map_or(0, Vec::len);
-    let drawn = ((share * samples as f64) as usize).max(1);
+    let drawn = ((settings.share * samples as f64) as usize).max(1);
     let drawn: Vec<usize> = (0..drawn).map(|_| rng.below(samples)).collect();
     let mean = |own: &Vec<f64>| drawn.iter().filter_map(|i| own.get(*i)).sum::<f64>() / drawn.len() as f64;
     let means: Vec<f64> = phi.iter().map(mean).collect();
     let largest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let (weak, smallest) =
         means.iter().copied().enumerate().fold((0, f64::INFINITY), |low, own| if own.1 < low.1 { own } else { low });
-    let added = (2. / 3. * alpha * (largest - smallest) * samples as f64) as usize;
+    let gap = settings.form.of(largest - smallest);
+    let added = (2. / 3. * settings.alpha * gap * samples as f64) as usize;
     (0..added).map(|_| alone(rng.below(samples), weak, phi.len())).collect()
 }
 
@@ -137,9 +149,15 @@ mod tests {
     fn the_weakest_modality_is_shown_alone() {
         // Every draw has phi = 1.5, 0.75, 0.5: 2/3 * 0.9 * 1 * 10 = 6 copies with the last alone.
         let phi: Vec<_> = [1.5, 0.75, 0.5].iter().map(|p| vec![*p; 10]).collect();
-        let copies = |alpha| by_modality(&phi, 0.2, alpha, &mut Rng::keyed(0, "test"));
+        let copies_of = |alpha, form| {
+            by_modality(&phi, &Valuation { alpha, form, ..Valuation::default() }, &mut Rng::keyed(0, "test"))
+        };
+        let copies = |alpha| copies_of(alpha, Form::Linear);
         assert_eq!(copies(0.9).len(), 6);
         assert!(copies(0.9).iter().all(|e| e.present == [false, false, true] && e.sample < 10));
         assert!(copies(0.).is_empty());
+        // tanh 1 = 0.76: 2/3 * 0.76 * 10 = 5.08. A difference of 1 is 1 to any power; of 0.5 (without the first) 0.35.
+        assert_eq!((copies_of(1., Form::Tanh).len(), copies_of(1., Form::Power).len()), (5, 6));
+        assert_eq!((Form::Power.of(0.25), Form::Linear.of(0.25)), (0.125, 0.25));
     }
 }

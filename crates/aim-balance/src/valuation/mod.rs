@@ -5,7 +5,8 @@
 //! v(S)  = |S| if the prediction from the modalities S is right, else 0;  v(nothing) = 0        S: the others zeroed
 //! phi_m = Shapley value of m in v, for each training sample, in evaluation before an epoch
 //! level: sample    copies of a sample with m alone:  3 if phi_m < -0.1,  2 if < 0.4,  1 if < 1,  else none
-//! level: modality  mean phi_m over a random share of the samples;  p = 2/3 alpha (largest mean - smallest)
+//! level: modality  mean phi_m over a random share of the samples;  p = 2/3 alpha f(largest mean - smallest),
+//!                  f(x) = x (linear), tanh x (tanh), x^1.5 (power)
 //!                  p N random samples with the modality of the smallest mean alone
 //! ```
 //! Every sample is also shown once, whole. The loss is that of the method it is stacked with, joint training's by default.
@@ -32,13 +33,15 @@ pub static ABOUT: About = About {
         "The bins of phi are the released ones for any number of modalities, because they are given for two alone.",
         "With more than two modalities the modality level compares the largest mean with the smallest, because the \
          paper's difference has two sides.",
-        "p grows linearly, the released default, because what the other released forms bend is not clear.",
+        "p grows linearly, the released default. That the other released forms bend the difference of the means, before \
+        its factors, is inferred.",
     ],
     settings: &[
         Setting::new("level", "sample", "sample | modality", "what is valued", "released code"),
         Setting::new("warmup", "5", "epochs", "epochs without copies", "released code"),
         Setting::new("share", "0.2", "0 to 1", "samples in the mean, at the modality level", "released code"),
         Setting::new("alpha", "1", "0 to 10", "amount of copies, at the modality level; 0 is none", "released code"),
+        Setting::new("form", "linear", "linear | tanh | power", "f, at the modality level", "released code"),
     ],
     needs: Needs::NONE,
 };
@@ -54,6 +57,19 @@ pub enum Level {
     Modality,
 }
 
+/// How the difference between modalities counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// As it is.
+    #[default]
+    Linear,
+    /// Its hyperbolic tangent.
+    Tanh,
+    /// To the power of 1.5.
+    Power,
+}
+
 /// Settings of `valuation`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,11 +82,13 @@ pub struct Valuation {
     pub share: f64,
     /// Amount of copies at the modality level; 0 is none.
     pub alpha: f64,
+    /// How the difference between modalities counts, at the modality level.
+    pub form: Form,
 }
 
 impl Default for Valuation {
     fn default() -> Self {
-        Self { level: Level::Sample, warmup: 5, share: 0.2, alpha: 1. }
+        Self { level: Level::Sample, warmup: 5, share: 0.2, alpha: 1., form: Form::Linear }
     }
 }
 
@@ -109,7 +127,7 @@ impl EpochWork for Valued {
             Level::Sample => by_sample(&phi),
             Level::Modality => {
                 let rng = &mut Rng::keyed(cx.seed, &format!("valuation@{}", cx.clock.epoch));
-                by_modality(&phi, self.settings.share, self.settings.alpha, rng)
+                by_modality(&phi, &self.settings, rng)
             }
         };
         self.phi = phi.iter().map(|own| own.iter().sum::<f64>() / own.len() as f64).collect();

@@ -64,3 +64,19 @@ fn escape(character: char) -> String {
         _ => character.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn code_between_backticks_is_set_as_code_and_escaped() {
+        assert_eq!(
+            escaped("with `--seeds 9` rows of `ogm_ge` are [1]"),
+            "with \\texttt{--seeds 9} rows of \\texttt{ogm\\_ge} are {[}1{]}"
+        );
+        // A backtick too many pairs nothing.
+        assert_eq!(escaped("`a` & `b"), "`a` \\& `b");
+        assert_eq!(escaped("no code"), "no code");
+    }
+}

@@ -1,6 +1,7 @@
 //! Tables: every row with every seed, side by side, and what comes out of them.
 
 mod aa;
+pub(crate) mod compat;
 mod console;
 mod job;
 mod jobs;

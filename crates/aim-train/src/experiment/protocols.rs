@@ -8,7 +8,10 @@ use aim_stats::{
     table::{Cell, Column, Table},
 };
 
-use super::summary::{Line, lines};
+use super::{
+    compat,
+    summary::{Line, lines},
+};
 use crate::{config::TableConfig, metrics::statistics};
 
 /// A row that both tables have: its accuracies by seed under either.
@@ -88,6 +91,7 @@ fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Res
     ));
     let warning = other.rows.first().and_then(|row| row.config.protocol.warning());
     warning.into_iter().for_each(|warning| table.note(format!("Columns {name}: {warning}")));
+    compat::note(&mut table);
     headlines(pairs, baseline, name).into_iter().for_each(|line| table.note(line));
     Ok(table)
 }

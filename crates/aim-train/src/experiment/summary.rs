@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
+use super::compat;
 use crate::{config::TableConfig, metrics::statistics};
 
 /// A run, as far as summaries need it: a line of a table's `results.jsonl`.
@@ -99,6 +100,7 @@ pub fn summary(family: &[TableConfig], out: &Path) -> Result<Option<Table>> {
         Resampling::default().resamples,
         2 * rows.len() - 1
     ));
+    compat::note(&mut table);
     Ok(Some(table))
 }
 

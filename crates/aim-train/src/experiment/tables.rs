@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
+    compat,
     results::{Answer, Results, RowResults, RunResults},
     search::note,
 };
@@ -97,6 +98,7 @@ fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: 
         let scored = format!("Scored is {select}, on the whole test split, once.");
         table.note(which + protocol.warning().unwrap_or(&scored));
     }
+    compat::note(table);
     if t.rows.iter().any(|r| r.config.method_name() == "aim") {
         table.note("AIM is a reconstruction: the paper's equations are not public in full.");
     }
@@ -176,6 +178,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
         "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}, \
          negative where it harms; EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
     ));
+    compat::note(&mut table);
     Ok(table)
 }
 

@@ -8,7 +8,7 @@ use aim_stats::table::Table;
 
 use crate::{
     config::RunConfig,
-    experiment::{Results, RowResults, RunResults},
+    experiment::{Results, RowResults, RunResults, compat},
 };
 use html::{escape, table};
 
@@ -38,9 +38,11 @@ pub fn of_table(results: &Results, tables: &[&Table]) -> String {
 pub fn of_run(title: &str, config: &RunConfig, run: &RunResults) -> String {
     let views = [View { title, config, runs: vec![run] }];
     let title = format!("{title}, seed {}", run.outcome.seed);
-    let warning = config.protocol.warning().map(|w| format!("<p class=\"warning\">{}</p>\n", escape(w)));
+    let compat = compat::reproduces_a_fault(config).then(|| format!("This run {}", compat::WARNING));
+    let warning = |w: &str| format!("<p class=\"warning\">{}</p>\n", escape(w));
+    let warnings: String = config.protocol.warning().into_iter().chain(compat.as_deref()).map(warning).collect();
     let scores = format!("<pre>{}</pre>\n", escape(&run.outcome.to_string()));
-    document(&title, &(warning.unwrap_or_default() + &scores + &sections::all(&views)))
+    document(&title, &(warnings + &scores + &sections::all(&views)))
 }
 
 /// A page of tables alone.

@@ -2,7 +2,8 @@
 //! share of the loss, the plain one for the rest.
 //!
 //! ```text
-//! V(S)  = probability of the true class with only the features of S (the others zero); V(none) is a setting
+//! V(S)  = probability of the true class with only the features of S (the others zero), or 1 where it is predicted;
+//!         V(none) is a setting
 //! phi_m = Shapley value of V, clamped at 0, plus 1e-8;   v_m = phi_m / sum phi;   d = argmax v_m
 //! L_d = v_d l,  L_s = (1 - v_d) l                        per-sample: v of each sample inside the mean
 //! g   = grad L_d(theta + rho grad L_d / |grad L_d|) + grad L_s(theta)        perturbation sign: rho sign(grad L_d)
@@ -11,107 +12,26 @@
 //! `dominant_encoder` (perturbs that modality's encoder alone) make the modality's identity matter. Only digests of the paper
 //! were available: the value function and rho (0.05) are ours.
 
-use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Norm, Output, Params, Pass, Plain, Report, Result, Stateless, Step};
-use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+mod settings;
 
-use crate::card::{About, Needs, Setting, Settings, within};
-use crate::stack::Built;
+use aim_core::{
+    Error, GradFn, Grads, Idle, Net, Norm, Output, Params, Pass, Plain, Report, Result, State, Stateful, Step,
+};
+use candle_core::{D, DType, Tensor};
+
+pub use self::settings::{ABOUT, MSam, Perturbation, Value, Variant};
 use crate::util::{Still, ascent, members, number, sample_losses, set_name, shapley, true_probability, weighted_mean};
 
-/// Card of [`MSam`].
-pub static ABOUT: About = About {
-    name: "msam",
-    title: "M-SAM",
-    idea: "SAM for the dominant modality's share of the loss, the plain gradient for the rest",
-    paper: "Nowdeh et al., NeurIPS 2025 (arXiv 2510.24919); value function and rho ours",
-    cost: "2 forward and 3 backward passes; 2^M passes of the fusion without gradient",
-    departs: &[
-        "The value function (probability of the true class, absent features at zero), its clamping and rho are ours, \
-        because only digests of the paper were readable.",
-        "The perturbation has the gradient's direction, as SAM's has; one digest prints the gradient's sign \
-        (`perturbation: sign`).",
-        "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
-        whichever modality is dominant. The dominant one is that of the whole batch in either.",
-    ],
-    settings: &[
-        Setting::new("rho", "0.05", "0 to 100", "radius; 0 is joint training", "ours"),
-        Setting::new(
-            "variant",
-            "literal",
-            "literal | per_sample | dominant_encoder",
-            "shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone",
-            "third party (digests of the paper)",
-        ),
-        Setting::new(
-            "perturbation",
-            "l2",
-            "l2 | sign",
-            "gradient of length rho | rho times its signs",
-            "third party (digests)",
-        ),
-        Setting::new("empty_value", "1 / classes", "0 to 1", "value of no modality", "ours"),
-    ],
-    needs: Needs::NONE,
-};
-
-/// How shares enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// Shares of the batch.
-    Literal,
-    /// Shares of each sample.
-    PerSample,
-    /// Shares of the batch; only the dominant encoder is perturbed.
-    DominantEncoder,
+struct Aware {
+    settings: MSam,
+    /// The dominant modality and its share at the last measurement, where it holds for several steps.
+    measured: Option<(usize, f64)>,
 }
 
-/// Which neighbour is ascended to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Perturbation {
-    /// Along the gradient.
-    L2,
-    /// Along the signs of the gradient.
-    Sign,
-}
+impl Idle for Aware {}
+impl Plain for Aware {}
 
-/// Settings of `msam`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MSam {
-    /// Radius.
-    pub rho: f64,
-    /// How shares enter.
-    pub variant: Variant,
-    /// Which neighbour is ascended to.
-    pub perturbation: Perturbation,
-    /// Value of no modality; 1 / classes by default.
-    pub empty_value: Option<f64>,
-}
-
-impl Default for MSam {
-    fn default() -> Self {
-        Self { rho: 0.05, variant: Variant::Literal, perturbation: Perturbation::L2, empty_value: None }
-    }
-}
-
-impl Settings for MSam {
-    fn check(&self) -> Result<()> {
-        within("rho", self.rho, 0., 100.)?;
-        within("empty_value", self.empty_value.unwrap_or(0.), 0., 1.)
-    }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(self))
-    }
-}
-
-impl Stateless for MSam {}
-impl Idle for MSam {}
-impl Plain for MSam {}
-
-impl GradFn for MSam {
+impl GradFn for Aware {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
         let mut report = Report::default();
         let (out, params) = (cx.forward()?, cx.net.params());
@@ -121,19 +41,19 @@ impl GradFn for MSam {
         }
         let losses = sample_losses(&out.logits, cx.batch)?;
         report.note("loss", &losses.mean_all()?);
-        let (dominant, share) = self.dominant(cx, &out, &mut report)?;
+        let (dominant, share) = self.shares(cx, &out, &mut report)?;
         let loss = weighted_mean(&losses, &share)?;
         let rest = weighted_mean(&losses, &(1. - &share)?)?;
         report.note("loss.dominant", &loss);
         report.note("loss.rest", &rest);
-        let whole = self.variant != Variant::DominantEncoder;
+        let whole = self.settings.variant != Variant::DominantEncoder;
         let raw = Grads::of(&loss, params)?.filter(params, |role| whole || role.encoder() == Some(dominant));
         report.scalar("perturbed_norm", raw.norm()?)?;
-        if self.rho == 0. {
+        if self.settings.rho == 0. {
             report.note("loss.dominant_perturbed", &loss);
             return Ok((Grads::of(&losses.mean_all()?, params)?, report));
         }
-        let (mut grads, perturbed) = cx.nudged(&self.perturbation(raw, params)?, |cx| {
+        let (mut grads, perturbed) = cx.nudged(&self.settings.perturbation(raw, params)?, |cx| {
             let net: &dyn Net = &Still(cx.net);
             let out = net.forward(cx.batch, &mut Pass::train(cx.draws()))?;
             let loss = weighted_mean(&sample_losses(&out.logits, cx.batch)?, &share)?;
@@ -142,6 +62,22 @@ impl GradFn for MSam {
         report.note("loss.dominant_perturbed", &perturbed);
         grads.add_scaled(&Grads::of(&rest, params)?, 1.)?;
         Ok((grads, report))
+    }
+}
+
+impl Aware {
+    /// The dominant modality and its share, `[B]`, measured now or at one of the steps before.
+    fn shares(&mut self, cx: &Step<'_>, out: &Output, report: &mut Report) -> Result<(usize, Tensor)> {
+        let every = self.settings.every;
+        if let Some((dominant, share)) = self.measured.filter(|_| !cx.clock.step.is_multiple_of(every)) {
+            let share = Tensor::full(share as f32, cx.batch.len(), out.logits.device())?;
+            return Ok((dominant, share));
+        }
+        let (dominant, share) = self.settings.dominant(cx, out, report)?;
+        if every > 1 {
+            self.measured = Some((dominant, number(&share.get(0)?)?));
+        }
+        Ok((dominant, share))
     }
 }
 
@@ -179,7 +115,7 @@ impl MSam {
             let set = members(s, spec.modalities.len());
             let mut pass = Pass::train(cx.draws()).norm(Norm::Batch).subset(&set);
             let logits = cx.net.fuse(features.clone(), cx.batch.present.as_ref(), &mut pass)?.logits;
-            let mut value = true_probability(&logits.detach(), &cx.batch.labels)?;
+            let mut value = self.value.of(&logits.detach(), &cx.batch.labels)?;
             if s == 0 {
                 let empty = self.empty_value.unwrap_or(1. / spec.classes as f64);
                 value = value.affine(0., empty)?;
@@ -192,11 +128,47 @@ impl MSam {
     }
 }
 
+impl Value {
+    /// The value of each sample's logits.
+    fn of(self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Probability => true_probability(logits, labels),
+            Self::Accuracy => Ok(logits.argmax(D::Minus1)?.eq(labels)?.to_dtype(DType::F32)?),
+        }
+    }
+}
+
+impl Stateful for Aware {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        if let Some((dominant, share)) = self.measured {
+            state.put("dominant", &[dominant as f64])?;
+            state.put("share", &[share])?;
+        }
+        Ok(state)
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        let measured = || Ok::<_, Error>((state.number("dominant")? as usize, state.number("share")?));
+        self.measured = state.0.contains_key("dominant").then(measured).transpose()?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use aim_core::{Kind, Part, Role};
     use candle_core::Device;
+
+    #[test]
+    fn values_by_hand() {
+        // The first class has 3/4 for the first sample and 1/4 for the second; it is the first one's alone.
+        let logits = Tensor::new(&[[3f32.ln(), 0.], [0., 3f32.ln()]], &Device::Cpu).unwrap();
+        let labels = Tensor::new(&[0u32, 0], &Device::Cpu).unwrap();
+        let of = |value: Value| value.of(&logits, &labels).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(of(Value::Accuracy), [1., 0.]);
+        assert!(of(Value::Probability).iter().zip([0.75, 0.25]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6));
+    }
 
     #[test]
     fn perturbations_by_hand() {

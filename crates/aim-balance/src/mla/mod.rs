@@ -9,91 +9,24 @@
 //! ```
 //! `projection: previous` projects before f_u enters P, as the paper intends (out of the span of the other modalities);
 //! `current` updates P first, as the official code is written. There the projection never takes place, because the name it
-//! looks for does not exist, and entropies run over the batch; neither is reproduced. Missing modalities: a sample without u
+//! looks for does not exist, and entropies run over the batch, so that each modality has one weight in a batch (`compat: true`).
+//! `fusion_weights` are the same for all samples. Missing modalities: a sample without u
 //! takes no part in step u nor, in evaluation, u in its fusion. `skip_first` leaves the run's first sub-step alone.
 
-use aim_core::{
-    Batch, Grads, Idle, Infer, Method, Net, NetSpec, Output, Part, Pass, Report, Result, State, Stateful, Step,
-};
-use candle_core::{D, DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
+mod fusion;
+mod settings;
 
-use crate::card::{About, Needs, Setting, Settings};
-use crate::stack::Built;
+use aim_core::{Batch, Grads, Idle, Infer, Method, Net, Output, Part, Pass, Report, Result, State, Stateful, Step};
+use candle_core::{DType, Tensor};
+
+use self::fusion::{Weighting, fused};
+pub use self::settings::{ABOUT, Mla, Projection};
 use crate::util::{number, sample_losses};
-
-/// Card of [`Mla`].
-pub static ABOUT: About = About {
-    name: "mla",
-    title: "MLA",
-    idea: "update one modality after the other through a shared head whose gradient avoids the others' features",
-    paper: "Zhang et al., CVPR 2024 (arXiv 2311.10707)",
-    cost: "1 forward pass; M backward passes that go through each encoder once; M + 1 passes of the head, M optimizer \
-    steps, M updates of a d x d matrix",
-    departs: &[
-        "Gradients are projected before the own feature enters P, as the paper intends; the released code is written \
-        the other way (`projection: current`), and its projection never takes place.",
-        "The denominator of P's update is a number and P is not normalised, as in recursive least squares; the \
-        released code divides by a matrix and by P's norm.",
-        "Entropies are those of single samples; the released code normalises over the batch, so that predictions \
-        depend on the other samples.",
-        "A sample takes part in the sub-steps of the modalities that it has; the released code has no such path.",
-        "The first sub-step enters P, since nothing speaks against it; the released code is written to leave it out \
-        (`skip_first`).",
-    ],
-    settings: &[
-        Setting::new("order", "the network's", "modalities", "who goes first", "released code"),
-        Setting::new(
-            "projection",
-            "previous",
-            "previous | current | none",
-            "project with the features before, or also with the own, or not at all",
-            "paper",
-        ),
-        Setting::new("skip_first", "false", "true | false", "first sub-step unprojected", "ours; released code: true"),
-    ],
-    needs: Needs { unimodal: true, shared_head: true, ..Needs::NONE },
-};
-
-/// When features enter the projector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Projection {
-    /// After the projection.
-    #[default]
-    Previous,
-    /// Before it.
-    Current,
-    /// Never.
-    None,
-}
-
-/// Settings of `mla`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mla {
-    /// Who goes first; the network's order by default.
-    pub order: Option<Vec<String>>,
-    /// When features enter the projector.
-    pub projection: Projection,
-    /// First sub-step unprojected.
-    pub skip_first: bool,
-}
-
-impl Settings for Mla {
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        let order = crate::card::order("order", self.order.as_deref(), net)?;
-        let projector = Tensor::eye(net.widths[0], DType::F32, &Device::Cpu)?;
-        Ok(Built::Method(Box::new(Alternating { settings: self, order, projector, started: false })))
-    }
-}
 
 struct Alternating {
     settings: Mla,
     order: Vec<usize>,
+    weighting: Weighting,
     projector: Tensor,
     started: bool,
 }
@@ -105,7 +38,7 @@ impl Method for Alternating {
         let (mut report, net) = (Report::default(), cx.net);
         let out = cx.forward()?;
         self.projector = self.projector.to_device(out.logits.device())?;
-        let weights = fusion_weights(&out.unimodal, cx.batch.present.as_ref())?;
+        let weights = self.weighting.weights(&out.unimodal, cx.batch.present.as_ref())?;
         report.note("logits", &fused(&out.unimodal, &weights)?);
         report.note("fusion_weight", &weights);
         report.scalar("alpha", alpha(cx))?;
@@ -202,31 +135,10 @@ impl Alternating {
     }
 }
 
-/// Softmax over modalities of minus the entropy of each sample's prediction, `[B, M]`; 0 for a missing modality.
-fn fusion_weights(unimodal: &[Tensor], present: Option<&Tensor>) -> Result<Tensor> {
-    let certainty = |logits: &Tensor| {
-        let log_p = aim_ops::log_softmax(&logits.detach())?;
-        (log_p.exp()? * log_p)?.sum(D::Minus1)
-    };
-    let certainty = unimodal.iter().map(certainty).collect::<candle_core::Result<Vec<_>>>()?;
-    let certainty = Tensor::stack(&certainty, 1)?;
-    let certainty = match present {
-        None => certainty,
-        Some(present) => (certainty + ((present.to_dtype(DType::F32)? - 1.)? * 1e9)?)?,
-    };
-    Ok(aim_ops::softmax(&certainty)?)
-}
-
-fn fused(unimodal: &[Tensor], weights: &Tensor) -> Result<Tensor> {
-    let weigh = |(m, x): (usize, &Tensor)| Ok(x.broadcast_mul(&weights.narrow(1, m, 1)?)?);
-    let parts = unimodal.iter().enumerate().map(weigh).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::stack(&parts, 0)?.sum(0)?)
-}
-
 impl Infer for Alternating {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
         let out = net.forward(batch, &mut Pass::eval())?;
-        let weights = fusion_weights(&out.unimodal, batch.present.as_ref())?;
+        let weights = self.weighting.weights(&out.unimodal, batch.present.as_ref())?;
         Ok(Output { logits: fused(&out.unimodal, &weights)?, ..out })
     }
 }

@@ -11,66 +11,17 @@
 //! The history grows after the ranking loss, as in the official RGB-D trainer (the text-image trainer does it before).
 //! lambda 0.1 is that of the audio-visual path of the MLA repository.
 
+mod settings;
+
 use aim_core::{
-    Batch, Fuse, Fused, Idle, Infer, Loss, Net, NetSpec, Objective, Output, Pass, Report, Result, Seen, State,
-    Stateful, Stateless, Step,
+    Batch, Fuse, Fused, Idle, Infer, Loss, Net, Objective, Output, Pass, Report, Result, Seen, State, Stateful,
+    Stateless, Step,
 };
 use candle_core::{D, DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
+pub use self::settings::{ABOUT, Qmf};
 use crate::joint::cross_entropy;
-use crate::stack::Built;
 use crate::util::sample_losses;
-
-/// Card of [`Qmf`].
-pub static ABOUT: About = About {
-    name: "qmf",
-    title: "QMF",
-    idea: "fuse by confidence, and make confidence follow how well a sample has been learnt",
-    paper: "Zhang et al., ICML 2023 (arXiv 2306.02050)",
-    cost: "1 forward and 1 backward pass; one number a sample and modality in memory",
-    departs: &[
-        "Confidence carries no gradient into the fusion, as in the text-image and MLA code; the released RGB-D trainer \
-        lets it through.",
-        "The history grows after the ranking loss, as in the RGB-D trainer; the text-image and MLA code do it before.",
-        "The fused loss and lambda 0.1 are those of the MLA repository's audio-visual path; the text paths have no \
-        fused loss and rank weight 1.",
-    ],
-    settings: &[Setting::new(
-        "lambda",
-        "0.1",
-        "0 to 100",
-        "weight of the ranking loss",
-        "third party (MLA repository)",
-    )],
-    needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
-};
-
-/// Settings of `qmf`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Qmf {
-    /// Weight of the ranking loss.
-    pub lambda: f64,
-}
-
-impl Default for Qmf {
-    fn default() -> Self {
-        Self { lambda: 0.1 }
-    }
-}
-
-impl Settings for Qmf {
-    fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 100.)
-    }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        let history = vec![Vec::new(); net.modalities.len()];
-        let ranked = Ranked { lambda: self.lambda, names: net.modalities.clone(), history };
-        Ok(Built::fuse(ByConfidence).with_objective(ranked))
-    }
-}
 
 /// `logsumexp / 10` of each sample.
 fn confidence(logits: &Tensor) -> Result<Tensor> {
@@ -102,7 +53,7 @@ impl Infer for ByConfidence {
 }
 
 struct Ranked {
-    lambda: f64,
+    settings: Qmf,
     names: Vec<String>,
     /// Sum of each sample's losses so far, by modality and sample id.
     history: Vec<Vec<f64>>,
@@ -112,14 +63,15 @@ impl Idle for Ranked {}
 
 impl Objective for Ranked {
     fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
-        let mut losses = vec![Loss::new("loss.fused", cross_entropy(&seen.out.logits, seen.batch)?)];
+        let fused = Loss::new("loss.fused", cross_entropy(&seen.out.logits, seen.batch)?);
+        let mut losses = vec![fused.times(if self.settings.fused_loss { 1. } else { 0. })];
         for (m, logits) in seen.out.unimodal.iter().enumerate() {
             let (name, confidence) = (self.names[m].clone(), confidence(logits)?);
             report.note(format!("confidence.{name}"), &confidence);
             let own = sample_losses(logits, seen.batch)?;
             let rank = rank(&confidence, &self.normalised(m, &seen.batch.ids))?;
             losses.push(Loss::new(format!("loss.{name}"), own.mean_all()?));
-            losses.push(Loss::new(format!("loss.rank.{name}"), rank).times(self.lambda));
+            losses.push(Loss::new(format!("loss.rank.{name}"), rank).times(self.settings.lambda));
             self.remember(m, &seen.batch.ids, &own)?;
             report.list(format!("history.{name}"), &self.history[m])?;
         }

@@ -1,0 +1,134 @@
+//! MMCosine: logits from cosines (Xu et al., ICASSP 2023, arXiv 2303.05338).
+//!
+//! Neither the norm of a feature nor that of its weights can make a modality dominate:
+//!
+//! ```text
+//! logit_m = s  phi_m/|phi_m| (W_m/|W_m|)^T     rows of W_m normalised, no bias;   logits = sum over m of logit_m
+//! ```
+//! `W_m` is the part of the linear head that reads modality m; where modalities condition each other before it (`symmetric-film`,
+//! `symmetric-gated`), `phi_m` is what becomes of m there. The head's bias takes no part and is left alone. The same
+//! logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). `nce` adds a contrast of features
+//! (off, as in the official code), for each ordered pair of modalities:
+//!
+//! ```text
+//! p_ij = softmax over j of cos(phi_a of sample i, phi_b of sample j) / 0.1;   L += nce mean of - ln sum over j with y_j = y_i of p_ij
+//! ```
+//! `s` is 10 as in the official example.
+
+mod nce;
+
+use aim_core::{
+    Batch, Error, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, PARTS, Pass, Report, Result, Stateless, Step,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use self::nce::Nce;
+use crate::card::{About, Needs, Setting, Settings, within};
+use crate::stack::Built;
+use crate::util::{head_weights, unit_rows};
+
+/// Card of [`MmCosine`].
+pub static ABOUT: About = About {
+    name: "mmcosine",
+    title: "MMCosine",
+    idea: "logits from cosines between features and head weights, so that no norm can dominate",
+    paper: "Xu et al., ICASSP 2023 (arXiv 2303.05338)",
+    cost: "1 forward and 1 backward pass; the head is evaluated twice",
+    departs: &[
+        "Evaluation uses the cosine logits of training; the released code evaluates the plain head, norms and bias \
+        included (`compat: true`).",
+        "Film and gated are refused, because the network is a choice of its own; the forms with which the released code \
+        replaces them, each modality conditioning the other before a linear head, are the fusions symmetric-film and \
+        symmetric-gated; a modality's own cosines have then seen the other.",
+        "The contrastive loss of the supplement is off, as in the released code; that samples of one class share one \
+        probability and that both directions of every pair of modalities count is inferred.",
+    ],
+    settings: &[
+        Setting::new("scale", "10", "above 0", "s: factor on the cosines", "released code (its example run)"),
+        Setting::new("nce", "0", "0 to 100", "weight of the contrast of features", "released code"),
+        Setting::new(
+            "compat",
+            "false",
+            "true | false",
+            "evaluate the plain head, as the released code does it",
+            "ours; released code: true",
+        ),
+    ],
+    needs: Needs { linear_heads: true, ..Needs::NONE },
+};
+
+/// Settings of `mmcosine`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MmCosine {
+    /// Factor on the cosines.
+    pub scale: f64,
+    /// Weight of the contrast of features.
+    pub nce: f64,
+    /// As the released code does it.
+    pub compat: bool,
+}
+
+impl Default for MmCosine {
+    fn default() -> Self {
+        Self { scale: 10., nce: 0., compat: false }
+    }
+}
+
+impl Settings for MmCosine {
+    fn check(&self) -> Result<()> {
+        within("scale", self.scale, f64::MIN_POSITIVE, f64::MAX)?;
+        within("nce", self.nce, 0., 100.)
+    }
+    fn build(self, net: &NetSpec) -> Result<Built> {
+        let (weight, fuse) = (self.nce, Built::fuse(self));
+        if weight == 0. {
+            // Without the contrast another method of a stack may decide the losses.
+            return Ok(fuse);
+        }
+        if net.widths.iter().any(|width| *width != net.widths[0]) {
+            let problem = format!("compares features of widths {:?}", net.widths);
+            return Err(Error::invalid("method.nce", problem, "use encoders of one width, or 0"));
+        }
+        Ok(fuse.with_objective(Nce { weight }))
+    }
+}
+
+impl Stateless for MmCosine {}
+impl Idle for MmCosine {}
+
+impl MmCosine {
+    fn output(&self, plain: Output, net: &dyn Net) -> Result<Output> {
+        let cosine = |(x, w): (&Tensor, Tensor)| Ok((unit_rows(x)?.matmul(&unit_rows(&w)?.t()?)? * self.scale)?);
+        let parts = parts(&plain, &net.spec().widths)?;
+        let unimodal: Vec<Tensor> = parts.iter().zip(head_weights(net)?).map(cosine).collect::<Result<_>>()?;
+        let logits = Tensor::stack(&unimodal, 0)?.sum(0)?;
+        Ok(Output { logits, unimodal, features: plain.features, extras: Extras::new() })
+    }
+}
+
+/// What the head reads of each modality.
+fn parts(plain: &Output, widths: &[usize]) -> Result<Vec<Tensor>> {
+    let Some(joined) = plain.extras.get(PARTS) else { return Ok(plain.features.clone()) };
+    let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
+    starts.zip(widths).map(|(start, width)| Ok(joined.narrow(1, start, *width)?.contiguous()?)).collect()
+}
+
+impl Fuse for MmCosine {
+    fn fuse(&mut self, features: Vec<Tensor>, cx: &Step<'_>, _: &mut Report) -> Result<Fused> {
+        // The network's own fusion is asked for what its head reads: it zeroes features of missing modalities.
+        let plain = cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()))?;
+        Ok(Fused { out: self.output(plain, cx.net)?, kept: None })
+    }
+}
+
+impl Infer for MmCosine {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        let plain = net.forward(batch, &mut Pass::eval())?;
+        let logits = plain.logits.clone();
+        let cosines = self.output(plain, net)?;
+        // The released validation reads modalities alone from cosines.
+        Ok(if self.compat { Output { logits, ..cosines } } else { cosines })
+    }
+}
