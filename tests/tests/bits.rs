@@ -19,7 +19,10 @@ const NEUTRAL: &str = "  - {name: joint, method: {name: joint}}
   - {name: beta0, method: {name: aim, beta: 0}}
   - {name: dominant-beta0, method: {name: aim, scope: dominant, beta: 0}}
   - {name: alpha0, method: {name: aim, alpha: 0, lambda_min: 0}}
-  - {name: ogm0, method: {name: ogm, alpha: 0}}";
+  - {name: ogm0, method: {name: ogm, alpha: 0}}
+  - {name: opm0, method: {name: opm, q_base: 0, warmup: 0}}
+  - {name: sam0, method: {name: sam, rho: 0}}
+  - {name: msam0, method: {name: msam, rho: 0}}";
 
 #[test]
 fn neutral_settings_equal_joint_training_of_three_modalities() {
@@ -30,20 +33,37 @@ fn neutral_settings_equal_joint_training_of_three_modalities() {
 
 fn compare_with_joint(folder: &Path) {
     let joint = bits(&run_folder(folder, "joint"));
-    for row in ["beta0", "dominant-beta0", "alpha0", "ogm0"] {
+    for row in ["beta0", "dominant-beta0", "alpha0", "ogm0", "opm0", "sam0", "msam0"] {
         assert!(bits(&run_folder(folder, row)) == joint, "{row} differs from joint training");
     }
 }
 
 #[test]
+fn a_wrapper_of_radius_zero_is_the_method_that_it_wraps() {
+    // AGM has state that each step changes.
+    let rows = "  - {name: agm, method: {name: agm, alpha: 5}}
+  - {name: sam, method: {name: sam, rho: 0, inner: {name: agm, alpha: 5}}}
+  - {name: joint, method: {name: joint}}";
+    let folder = folder();
+    run(rows, folder.path());
+    let agm = bits(&run_folder(folder.path(), "agm"));
+    assert!(agm == bits(&run_folder(folder.path(), "sam")), "SAM of radius 0 is not AGM");
+    assert!(agm != bits(&run_folder(folder.path(), "joint")), "AGM does nothing");
+}
+
+#[test]
 fn neutral_settings_equal_joint_training_of_cnns() {
     let folder = folder();
-    let mut source = bundle_config(NEUTRAL, &[]);
+    // For two modalities alone.
+    let pmr = "\n  - {name: pmr0, method: {name: pmr, alpha: 0, mu: 0}}";
+    let mut source = bundle_config(&format!("{NEUTRAL}{pmr}"), &[]);
     source.value["data"] = serde_yaml::from_str("{name: synth-av, train: 160, validation: 40, test: 40}").unwrap();
     let cnn = "{name: cnn, widths: [4, 8]}";
     source.value["model"] = serde_yaml::from_str(&format!("{{encoders: {{sound: {cnn}, image: {cnn}}}}}")).unwrap();
     assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
     compare_with_joint(folder.path());
+    let [joint, pmr] = ["joint", "pmr0"].map(|row| bits(&run_folder(folder.path(), row)));
+    assert!(joint == pmr, "PMR without its losses differs from joint training");
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn words_that_are_no_settings_change_nothing() {
     for (case, word) in [("ogm-mlp-1", "quality"), ("cml-mlp-1", "conflict"), ("mbcd-mlp-1", "note")] {
         let Some(verdict) = varied(case, &[(word, json!(true))]) else { return };
         assert!(verdict.passed(), "{case}: {verdict}");
+        assert!(verdict.unused.contains(&format!("hyper.{word}")), "{:?}", verdict.unused);
     }
 }
 

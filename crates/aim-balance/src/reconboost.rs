@@ -110,7 +110,7 @@ impl GradFn for Boosting {
         for (name, logits) in cx.net.spec().modalities.iter().zip(&out.unimodal) {
             report.note(format!("unimodal.{name}"), logits);
         }
-        let length = self.settings.boost_epochs + self.settings.correct_epochs;
+        let length = self.settings.boost_epochs.saturating_add(self.settings.correct_epochs);
         let (stage, epoch) = (cx.clock.epoch / length, cx.clock.epoch % length);
         if epoch >= self.settings.boost_epochs {
             let loss = cross_entropy(&out.logits, cx.batch)?;

@@ -106,6 +106,13 @@ impl GradFn for Wrapped {
         if cx.trace {
             plain.iter().for_each(|(name, grad)| report.note(format!("grad_raw.{name}"), grad));
         }
+        if self.settings.rho == 0. {
+            // A second pass would meet the state that the first one left.
+            if let Some(loss) = report.get("loss").cloned() {
+                report.note("loss.perturbed", &loss);
+            }
+            return Ok((plain, report));
+        }
         let (group, params) = (self.settings.group, cx.net.params());
         let grads = plain.filter(params, |role| group.holds(role));
         let Sam { rho, adaptive, .. } = self.settings;

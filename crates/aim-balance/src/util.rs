@@ -34,8 +34,13 @@ pub(crate) fn head_weights(net: &dyn Net) -> Result<Vec<Tensor>> {
     if joint.dim(1)? != widths.iter().sum::<usize>() {
         return Err(missing());
     }
+    columns(&joint, widths)
+}
+
+/// `x` cut into columns of these widths.
+pub(crate) fn columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
     let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
-    starts.zip(widths).map(|(start, width)| Ok(joint.narrow(1, start, *width)?.contiguous()?)).collect()
+    starts.zip(widths).map(|(start, width)| Ok(x.narrow(1, start, *width)?.contiguous()?)).collect()
 }
 
 /// A view of a network in which training passes leave running statistics alone: for every forward pass of a step after

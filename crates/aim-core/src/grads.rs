@@ -44,7 +44,7 @@ impl Grads {
         Self { tensors, factors: BTreeMap::new() }
     }
 
-    /// The gradients as candle's store, for optimizers written against candle.
+    /// The gradients as candle's store, for optimizers written against candle, which know no [`Factors`]: those are left out.
     pub fn store(&self, params: &Params) -> GradStore {
         let mut store = GradStore::default();
         for (name, grad) in &self.tensors {
@@ -97,7 +97,8 @@ impl Grads {
         Ok(self.dot(self)?.sqrt())
     }
 
-    /// Adds `c` times another gradient; entries that only the other has are taken over.
+    /// Adds `c` times another gradient; entries that only the other has are taken over, and so are factors of parameters that
+    /// have none here.
     ///
     /// # Errors
     /// If shapes differ.
@@ -166,6 +167,7 @@ impl Grads {
     #[must_use]
     pub fn filter(mut self, params: &Params, f: impl Fn(Role) -> bool) -> Self {
         self.tensors.retain(|name, _| params.get(name).is_some_and(|p| f(p.role)));
+        self.factors.retain(|name, _| self.tensors.contains_key(name));
         self
     }
 }

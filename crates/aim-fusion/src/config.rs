@@ -57,7 +57,8 @@ pub enum FusionConfig {
     },
     /// Weights for each sample, scheduled by entropy and agreement.
     Scheduled {
-        /// Width of the scheduler's hidden layer.
+        /// Width of the scheduler's hidden layer, where `weights` are the scheduler's.
+        #[serde(default = "thirty_two")]
         hidden: usize,
         /// What the weights follow.
         #[serde(default, skip_serializing_if = "Weights::are_scheduled")]
@@ -73,6 +74,10 @@ pub enum FusionConfig {
     },
     /// Compression, selector and primary-centred attention.
     Mods(ModsConfig),
+}
+
+fn thirty_two() -> usize {
+    32
 }
 
 fn half() -> f64 {

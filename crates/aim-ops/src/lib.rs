@@ -11,8 +11,8 @@
 //! For one instruction set, results are the same bits for every run and every number of threads.
 //!
 //! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products by cuBLAS:
-//! nothing waits for the device, so labels and ids out of range give NaN there instead of an error. On other devices the operations
-//! are compositions of candle's own.
+//! nothing but [`spread`] waits for the device, so labels (of 32 bits) and ids out of range give NaN there instead of an error, and
+//! empty tensors are errors for all operations. On other devices the operations are compositions of candle's own.
 //!
 //! ```
 //! use aim_ops::{Conv2d, conv2d, relu};

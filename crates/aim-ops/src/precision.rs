@@ -10,7 +10,8 @@ pub enum Precision {
     F32,
     /// To TF32: 11 bits, the exponents of f32.
     Tf32,
-    /// To bfloat16: 8 bits, the exponents of f32; results of single products are rounded as well.
+    /// To bfloat16: 8 bits, the exponents of f32, for convolutions and linear maps, whose results are rounded as well; what else is
+    /// multiplied, as in attention, to TF32.
     Bf16,
 }
 

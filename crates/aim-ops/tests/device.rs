@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 use aim_ops::{
-    Act, Conv1d, Conv2d, Pool2d, Reduction, add, attention, avg_pool2d, backward, batch_norm_eval, batch_norm_train,
-    conv1d, conv2d, cross_entropy, dropout, embedding, gelu, global_avg_pool, keep_rows, layer_norm, linear,
-    linear_relu, log_softmax, max_pool2d, noisy, relu, soft_cross_entropy, softmax, spread, unit_rows,
+    Act, Conv1d, Conv2d, Pool2d, Precision, Reduction, add, attention, avg_pool2d, backward, batch_norm_eval,
+    batch_norm_train, conv1d, conv2d, cross_entropy, dropout, embedding, gelu, global_avg_pool, keep_rows, layer_norm,
+    linear, linear_relu, log_softmax, max_pool2d, noisy, relu, set_precision, soft_cross_entropy, softmax, spread,
+    unit_rows,
     update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd, adagrad, adam, rmsprop, sgd},
 };
 use candle_core::{Device, Result, Tensor, Var};
@@ -125,6 +126,16 @@ fn operations_agree_with_the_cpu_and_repeat_their_bits() {
             assert_eq!(values(got), values(again), "{what}: not the same bits twice");
         }
     }
+    // In the same test, as the precision is that of the process.
+    for precision in [Precision::Tf32, Precision::Bf16] {
+        set_precision(precision);
+        for (name, shapes, op) in OPS.iter().filter(|(name, ..)| name.contains("conv") || name.contains("linear")) {
+            for (got, want) in run(shapes, *op, &device).iter().zip(&run(shapes, *op, &Device::Cpu)) {
+                assert_close(got, want, 2e-2, &format!("{name} in {precision:?}"));
+            }
+        }
+    }
+    set_precision(Precision::F32);
 }
 
 #[test]

@@ -53,10 +53,11 @@ pub(super) fn draw(
     let p: Vec<f64> = score.iter().map(|s| if total > 0. { s / total } else { 1. / units }).collect();
     // 9 of 10 units at rho 0.9 are 9, not the 10 that rounding makes of 9.000000000000002.
     let n = (units * rho - 1e-9).ceil() as usize;
+    let eligible = p.iter().filter(|p| drawable(**p)).count();
     let mask = given.unwrap_or_else(|| mode.mask(&p, n, rng));
     let weight = |p: &f64| match weights {
         Weights::Plain => 1.,
-        Weights::Plus => 1. / mode.chance(*p, n, units),
+        Weights::Plus => 1. / mode.chance(*p, n, eligible),
         Weights::Official => 1. / (p + 1. / units),
     };
     let factor = p.iter().zip(mask).map(|(p, m)| if m == 0. || *p == 0. { 0. } else { weight(p) }).collect();
@@ -66,24 +67,32 @@ pub(super) fn draw(
 impl Mode {
     /// 1 for each unit that is drawn. Those whose share is 0, or rounding, are not.
     fn mask(self, p: &[f64], n: usize, rng: &mut Rng) -> Vec<f32> {
-        let alike: Vec<f64> = p.iter().map(|p| f64::from(u8::from(*p > f64::from(f32::EPSILON)))).collect();
+        let alike: Vec<f64> = p.iter().map(|p| f64::from(u8::from(drawable(*p)))).collect();
         match self {
             Self::Adaptive => without_replacement(p, n, rng),
             Self::Random => without_replacement(&alike, n, rng),
             Self::TopK => largest(p, p, n),
-            Self::Bernoulli => p.iter().map(|p| f32::from(u8::from(rng.uniform() < *p))).collect(),
+            Self::Bernoulli => {
+                let hit = |p: &f64| rng.uniform() < *p && drawable(*p);
+                p.iter().map(hit).map(|hit| f32::from(u8::from(hit))).collect()
+            }
         }
     }
 
-    /// The chance of a unit to be drawn.
-    fn chance(self, p: f64, n: usize, units: f64) -> f64 {
+    /// The chance of a unit to be drawn, where `eligible` ones can be.
+    fn chance(self, p: f64, n: usize, eligible: usize) -> f64 {
         match self {
             Self::Adaptive => (n as f64 * p).min(1.),
             Self::TopK => 1.,
-            Self::Random => (n as f64 / units).min(1.),
+            Self::Random => (n as f64 / eligible as f64).min(1.),
             Self::Bernoulli => p,
         }
     }
+}
+
+/// Whether a unit of this share can be drawn: 1 over a smaller one has no bound.
+fn drawable(p: f64) -> bool {
+    p > f64::from(f32::EPSILON)
 }
 
 /// At most `n` draws without replacement with chances `p`: the largest of `log p` plus Gumbel noise. Those whose chance is 0,
@@ -96,7 +105,7 @@ fn without_replacement(p: &[f64], n: usize, rng: &mut Rng) -> Vec<f32> {
 
 /// The at most `n` units of the largest keys among those with a chance.
 fn largest(keys: &[f64], p: &[f64], n: usize) -> Vec<f32> {
-    let mut order: Vec<usize> = (0..p.len()).filter(|i| p[*i] > f64::from(f32::EPSILON)).collect();
+    let mut order: Vec<usize> = (0..p.len()).filter(|i| drawable(p[*i])).collect();
     order.sort_by(|a, b| keys[*b].total_cmp(&keys[*a]));
     let mut mask = vec![0.; p.len()];
     order.into_iter().take(n).for_each(|i| mask[i] = 1.);
@@ -141,6 +150,12 @@ mod tests {
         // Units without a gradient are never drawn.
         let none = draw((Mode::Random, Weights::Plain), &[0., 1., 0., 1.], 0.9, None, &mut Rng::keyed(0, "x"));
         assert_eq!(none.factor, [0., 1., 0., 1.]);
+        // Of four units two can be drawn, and both are: the chance is 1, not 2 of 4.
+        let both = draw((Mode::Random, Weights::Plus), &[0., 1., 0., 1.], 0.5, None, &mut Rng::keyed(0, "x"));
+        assert_eq!(both.factor, [0., 1., 0., 1.]);
+        // A share of nothing would weigh 1e12.
+        let rare = |s| draw((Mode::Bernoulli, Weights::Plus), &[1e-12, 1.], 0.5, None, &mut Rng::keyed(s, "x")).factor;
+        assert!((0..99).all(|s| rare(s)[0] == 0.));
     }
 
     #[test]

@@ -53,7 +53,13 @@ pub static ABOUT: About = About {
             "as the released audio-visual code does it",
             "ours; released (audio-visual): true",
         ),
-        Setting::new("mask_head", "true", "true | false", "also mask the head", "ours; released (audio-visual): false"),
+        Setting::new(
+            "mask_head",
+            "true",
+            "true | false",
+            "also mask the head; with compat never",
+            "ours; released (audio-visual): false",
+        ),
     ],
     needs: Needs { unimodal: true, reads: true, ..Needs::NONE },
 };

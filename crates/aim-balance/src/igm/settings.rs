@@ -35,7 +35,7 @@ pub static ABOUT: About = About {
             "a list that begins anew at its end, for instance [25, 50]",
             "ours; released code: 25, 50 (CREMA-D), 2, 30 (Sarcasm) and others",
         ),
-        Setting::new("rho", "0.05", "0 to 100", "radius", "ours"),
+        Setting::new("rho", "0.05", "0 to 100", "radius; with compat there is none", "ours"),
         Setting::new("lambda", "0.3", "0 to 1", "share of the perturbed gradient", "released code"),
         Setting::new("tau", "0.4", "0 to 100", "suppression; 0 changes no gradient", "released code"),
         Setting::new("mixup", "true", "true | false", "mix pairs of samples", "released code"),
@@ -111,7 +111,7 @@ impl Igm {
     /// The stage of an epoch, and the epoch of that stage.
     pub(super) fn stage(&self, epoch: usize) -> (usize, usize) {
         let lengths = if self.stages.is_empty() { std::slice::from_ref(&self.stage_epochs) } else { &self.stages };
-        let cycle = lengths.iter().sum::<usize>();
+        let cycle = lengths.iter().fold(0usize, |sum, length| sum.saturating_add(*length));
         let (mut stage, mut rest) = (epoch / cycle * lengths.len(), epoch % cycle);
         for length in lengths {
             if rest < *length {
@@ -133,6 +133,7 @@ mod tests {
         let even = Igm { stage_epochs: 3, ..Igm::default() };
         assert_eq!(stages(&even), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]);
         let list = Igm { stages: vec![1, 2], ..Igm::default() };
+        assert_eq!(Igm { stages: vec![usize::MAX, 1], ..Igm::default() }.stage(5), (0, 5));
         assert_eq!(stages(&list), [(0, 0), (1, 0), (1, 1), (2, 0), (3, 0), (3, 1), (4, 0), (5, 0)]);
     }
 }

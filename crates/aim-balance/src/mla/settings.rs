@@ -35,7 +35,7 @@ pub static ABOUT: About = About {
             "projection",
             "previous",
             "previous | current | none",
-            "project with the features before, or also with the own, or not at all",
+            "project with the features before, or also with the own, or not at all (so always with compat)",
             "paper",
         ),
         Setting::new(
@@ -88,8 +88,9 @@ pub struct Mla {
 
 impl Settings for Mla {
     fn check(&self) -> Result<()> {
-        let each =
-            |(name, weight): (&String, &f64)| within(&format!("fusion_weights.{name}"), *weight, f64::MIN_POSITIVE, 1.);
+        let each = |(name, weight): (&String, &f64)| {
+            within(&format!("fusion_weights.{name}"), *weight, f64::MIN_POSITIVE, f64::MAX)
+        };
         self.fusion_weights.iter().try_for_each(each)
     }
     fn build(self, net: &NetSpec) -> Result<Built> {

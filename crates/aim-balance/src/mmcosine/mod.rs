@@ -7,11 +7,11 @@
 //! ```
 //! `W_m` is the part of the linear head that reads modality m; where modalities condition each other before it (`symmetric-film`,
 //! `symmetric-gated`), `phi_m` is what becomes of m there. The head's bias takes no part and is left alone. The same
-//! logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). `nce` adds a contrast of features
-//! (off, as in the official code), for each ordered pair of modalities:
+//! logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). A modality that a sample lacks adds
+//! nothing. `nce` adds a contrast of the encoders' features z (off, as in the official code), for each ordered pair of modalities:
 //!
 //! ```text
-//! p_ij = softmax over j of cos(phi_a of sample i, phi_b of sample j) / 0.1;   L += nce mean of - ln sum over j with y_j = y_i of p_ij
+//! p_ij = softmax over j of cos(z_a of sample i, z_b of sample j) / 0.1;   L += nce mean of - ln sum over j with y_j = y_i of p_ij
 //! ```
 //! `s` is 10 as in the official example.
 
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use self::nce::Nce;
 use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
-use crate::util::{head_weights, unit_rows};
+use crate::util::{columns, head_weights, unit_rows};
 
 /// Card of [`MmCosine`].
 pub static ABOUT: About = About {
@@ -99,27 +99,31 @@ impl Stateless for MmCosine {}
 impl Idle for MmCosine {}
 
 impl MmCosine {
-    fn output(&self, plain: Output, net: &dyn Net) -> Result<Output> {
-        let cosine = |(x, w): (&Tensor, Tensor)| Ok((unit_rows(x)?.matmul(&unit_rows(&w)?.t()?)? * self.scale)?);
-        let parts = parts(&plain, &net.spec().widths)?;
-        let unimodal: Vec<Tensor> = parts.iter().zip(head_weights(net)?).map(cosine).collect::<Result<_>>()?;
+    fn output(&self, plain: Output, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        let cosine = |(m, (x, w)): (usize, (&Tensor, Tensor))| {
+            let cosines = (unit_rows(x)?.matmul(&unit_rows(&w)?.t()?)? * self.scale)?;
+            match &batch.present {
+                // What becomes of a missing modality in a symmetric fusion is not zero, and any length would be made 1.
+                Some(present) => Ok(cosines.broadcast_mul(&present.narrow(1, m, 1)?.to_dtype(cosines.dtype())?)?),
+                None => Ok(cosines),
+            }
+        };
+        let parts = match plain.extras.get(PARTS) {
+            Some(joined) => columns(joined, &net.spec().widths)?,
+            None => plain.features.clone(),
+        };
+        let unimodal: Vec<Tensor> =
+            parts.iter().zip(head_weights(net)?).enumerate().map(cosine).collect::<Result<_>>()?;
         let logits = Tensor::stack(&unimodal, 0)?.sum(0)?;
         Ok(Output { logits, unimodal, features: plain.features, extras: Extras::new() })
     }
-}
-
-/// What the head reads of each modality.
-fn parts(plain: &Output, widths: &[usize]) -> Result<Vec<Tensor>> {
-    let Some(joined) = plain.extras.get(PARTS) else { return Ok(plain.features.clone()) };
-    let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
-    starts.zip(widths).map(|(start, width)| Ok(joined.narrow(1, start, *width)?.contiguous()?)).collect()
 }
 
 impl Fuse for MmCosine {
     fn fuse(&mut self, features: Vec<Tensor>, cx: &Step<'_>, _: &mut Report) -> Result<Fused> {
         // The network's own fusion is asked for what its head reads: it zeroes features of missing modalities.
         let plain = cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::train(cx.draws()))?;
-        Ok(Fused { out: self.output(plain, cx.net)?, kept: None })
+        Ok(Fused { out: self.output(plain, cx.net, cx.batch)?, kept: None })
     }
 }
 
@@ -127,7 +131,7 @@ impl Infer for MmCosine {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
         let plain = net.forward(batch, &mut Pass::eval())?;
         let logits = plain.logits.clone();
-        let cosines = self.output(plain, net)?;
+        let cosines = self.output(plain, net, batch)?;
         // The released validation reads modalities alone from cosines.
         Ok(if self.compat { Output { logits, ..cosines } } else { cosines })
     }

@@ -17,7 +17,10 @@ impl Idle for Nce {}
 impl Objective for Nce {
     fn losses(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<Vec<Loss>> {
         let mut losses = FusedLoss.losses(seen, report)?;
-        losses.push(Loss::new("loss.nce", nce(&seen.out.features, &seen.batch.labels)?).times(self.weight));
+        losses.push(
+            Loss::new("loss.nce", nce(&seen.out.features, &seen.batch.labels, seen.batch.present.as_ref())?)
+                .times(self.weight),
+        );
         Ok(losses)
     }
 }
@@ -25,15 +28,24 @@ impl Objective for Nce {
 /// Temperature of the contrast.
 const TEMPERATURE: f64 = 0.1;
 
-/// Mean over ordered pairs of modalities and over samples of minus the logarithm of the probability of the own class.
-fn nce(features: &[Tensor], labels: &Tensor) -> Result<Tensor> {
+/// Mean over ordered pairs of modalities and over samples of minus the logarithm of the probability of the own class. Samples that
+/// lack a modality are neither compared nor compared with there.
+fn nce(features: &[Tensor], labels: &Tensor, present: Option<&Tensor>) -> Result<Tensor> {
     let units = features.iter().map(unit_rows).collect::<candle_core::Result<Vec<_>>>()?;
     let same = labels.unsqueeze(1)?.broadcast_eq(&labels.unsqueeze(0)?)?.to_dtype(DType::F32)?;
+    let has = |m: usize| match present {
+        Some(present) => present.narrow(1, m, 1)?.to_dtype(DType::F32),
+        None => Tensor::ones((labels.dim(0)?, 1), DType::F32, labels.device()),
+    };
     let mut pairs = vec![];
     for (a, x) in units.iter().enumerate() {
-        for y in units.iter().enumerate().filter(|(b, _)| *b != a).map(|(_, y)| y) {
-            let p = aim_ops::softmax(&(x.matmul(&y.t()?)? / TEMPERATURE)?)?;
-            pairs.push(((p * &same)?.sum(D::Minus1)? + 1e-30)?.log()?.mean_all()?.neg()?);
+        for (b, y) in units.iter().enumerate().filter(|(b, _)| *b != a) {
+            let (own, other) = (has(a)?, has(b)?);
+            let absent = ((&other - 1.)? * 1e9)?.t()?;
+            let p = aim_ops::softmax(&(x.matmul(&y.t()?)? / TEMPERATURE)?.broadcast_add(&absent)?)?;
+            let losses = ((p * &same)?.sum_keepdim(D::Minus1)? + 1e-30)?.log()?.neg()?;
+            let both = (own * other)?;
+            pairs.push((losses * &both)?.sum_all()?.div(&both.sum_all()?.maximum(1.)?)?);
         }
     }
     Ok(Tensor::stack(&pairs, 0)?.mean_all()?)
@@ -55,7 +67,13 @@ mod tests {
         let rows = [(e(1.) + e(0.), e(0.6)), (e(0.) + e(1.), e(0.8)), (e(0.6), e(1.) + e(0.))];
         let columns = [(e(1.) + e(0.), e(1.)), (e(0.) + e(1.), e(0.)), (e(0.6), e(0.6) + e(0.8))];
         let mean = |of: [(f64, f64); 3]| of.iter().map(|(own, rest)| -(own / (own + rest)).ln()).sum::<f64>() / 3.;
-        let found = number(&nce(&features, &labels).unwrap()).unwrap();
+        let found = number(&nce(&features, &labels, None).unwrap()).unwrap();
         assert!((found - (mean(rows) + mean(columns)) / 2.).abs() < 1e-5, "{found}");
+        // Sample 2 lacks b: of the rows the first two without its column, of the columns b's first two over all of a.
+        let present = Tensor::new(&[[1f32, 1.], [1., 1.], [1., 0.]], &Device::Cpu).unwrap();
+        let mean = |of: &[(f64, f64)]| of.iter().map(|(own, rest)| -(own / (own + rest)).ln()).sum::<f64>() / 2.;
+        let want = (mean(&[(1., 0.), (1., 0.)]) + mean(&columns[..2])) / 2.;
+        let found = number(&nce(&features, &labels, Some(&present)).unwrap()).unwrap();
+        assert!((found - want).abs() < 1e-5, "{found} {want}");
     }
 }

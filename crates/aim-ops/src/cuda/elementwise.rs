@@ -11,17 +11,23 @@ use super::{
 };
 use crate::activation::Kept;
 
-/// A tensor like `t` that `kernel` computes from tensors like it.
-fn mapped<const N: usize>(kernel: &'static str, operands: [&Tensor; N]) -> Result<Buffer> {
-    let first = operands[0];
-    let n = first.elem_count();
-    let mut y = Buffer::like(first)?;
-    match operands.as_slice() {
-        [a] => launch(first.device(), kernel, Grid::Elements(n), [In(a), Out(&mut y), Int(n)])?,
-        [a, b, ..] => launch(first.device(), kernel, Grid::Elements(n), [In(a), In(b), Out(&mut y), Int(n)])?,
-        [] => {}
-    }
+/// A tensor like the operands that `kernel` computes from them; `length` is its last parameter.
+pub(super) fn computed<const N: usize>(
+    kernel: &'static str,
+    operands: [&Tensor; N],
+    grid: Grid,
+    length: usize,
+) -> Result<Buffer> {
+    let mut y = Buffer::like(operands[0])?;
+    let args = operands.into_iter().map(In).chain([Out(&mut y), Int(length)]);
+    launch(operands[0].device(), kernel, grid, args)?;
     Ok(y)
+}
+
+/// The same, each element by itself.
+fn mapped<const N: usize>(kernel: &'static str, operands: [&Tensor; N]) -> Result<Buffer> {
+    let n = operands[0].elem_count();
+    computed(kernel, operands, Grid::Elements(n), n)
 }
 
 pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {

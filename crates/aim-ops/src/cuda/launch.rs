@@ -70,6 +70,9 @@ impl Buffer {
     /// Memory for `shape`, uninitialised, on the device of `near`.
     pub(super) fn new(near: &Tensor, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
+        if shape.elem_count() == 0 {
+            bail!("operations on a CUDA device need elements, there are none in shape {shape:?}");
+        }
         let storage = match near.device() {
             #[cfg(feature = "cuda")]
             Device::Cuda(device) => Storage::Cuda(super::driver::memory(device, shape.elem_count(), dtype)?),
@@ -85,10 +88,14 @@ impl Buffer {
         Self::new(t, t.shape(), DType::F32)
     }
 
-    /// The values of a contiguous tensor once more.
+    /// The values of a tensor once more, which must be all that its memory holds.
     pub(super) fn copy(t: &Tensor) -> Result<Self> {
         let storage = {
             let (storage, layout) = t.storage_and_layout();
+            // candle copies the memory as it is.
+            if layout.contiguous_offsets() != Some((0, t.elem_count())) {
+                bail!("a tensor of shape {:?} that is part of another cannot be copied whole", t.shape());
+            }
             storage.try_clone(layout)?
         };
         Ok(Self { storage, shape: t.shape().clone(), near: t.detach() })
@@ -190,11 +197,11 @@ impl Arg<'_> {
 }
 
 /// Calls `kernel`, whose parameters must be those of `args`, on a device.
-pub(super) fn launch<const N: usize>(
+pub(super) fn launch<'a>(
     device: &Device,
     kernel: &'static str,
     grid: Grid,
-    args: [Arg<'_>; N],
+    args: impl IntoIterator<Item = Arg<'a>>,
 ) -> Result<()> {
     let words = args.into_iter().map(Arg::word).collect::<Result<Vec<_>>>()?;
     match device {

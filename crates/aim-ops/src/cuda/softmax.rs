@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use super::{
+    elementwise::computed,
     launch::{
         Arg::{Float, In, Int, Maybe, Out},
         Buffer, Grid, launch,
@@ -11,17 +12,10 @@ use super::{
 };
 use crate::compose::additive_mask;
 
-/// A tensor like `t` that `kernel` computes from the rows of tensors like it.
+/// A tensor like the operands that `kernel` computes from their rows.
 fn by_rows<const N: usize>(kernel: &'static str, operands: [&Tensor; N]) -> Result<Buffer> {
-    let first = operands[0];
-    let width = first.dim(D::Minus1)?;
-    let (mut y, grid) = (Buffer::like(first)?, Grid::Blocks(first.elem_count() / width));
-    match operands.as_slice() {
-        [a] => launch(first.device(), kernel, grid, [In(a), Out(&mut y), Int(width)])?,
-        [a, b, ..] => launch(first.device(), kernel, grid, [In(a), In(b), Out(&mut y), Int(width)])?,
-        [] => {}
-    }
-    Ok(y)
+    let width = operands[0].dim(D::Minus1)?;
+    computed(kernel, operands, Grid::Blocks(operands[0].elem_count() / width), width)
 }
 
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
@@ -90,12 +84,22 @@ fn rows_of(mask: Option<&Tensor>, from: usize, count: usize) -> Result<Option<Te
     }
 }
 
-/// A few queries at a time, so that the matrix of all scores is never there; the gradients compute their scores anew.
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {
+    attention_by([q, k, v], mask, scale, SCORES)
+}
+
+/// So many queries at a time that there are at most `scores` scores at once, and never the matrix of all; the gradients compute
+/// theirs anew.
+pub(super) fn attention_by(
+    [q, k, v]: [&Tensor; 3],
+    mask: Option<&Tensor>,
+    scale: f64,
+    scores: usize,
+) -> Result<Tensor> {
     let mask = mask.map(additive_mask).transpose()?;
     let [q, k, v] = [q.contiguous()?, k.contiguous()?, v.contiguous()?];
     let (b, h, t, _) = q.dims4()?;
-    let some = (SCORES / (b * h * k.dim(2)?)).clamp(1, t);
+    let some = (scores / (b * h * k.dim(2)?)).clamp(1, t);
     let runs: Vec<(usize, usize)> = (0..t).step_by(some).map(|from| (from, some.min(t - from))).collect();
     let values = {
         let [q, k, v] = [&q, &k, &v].map(Tensor::detach);

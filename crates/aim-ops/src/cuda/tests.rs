@@ -10,7 +10,7 @@ use super::{
     linear::{add_bias, linear, linear_with},
     norm::{batch_norm_eval, batch_norm_train, layer_norm},
     pool::{avg_pool2d, global_avg_pool, max_pool2d},
-    softmax::{attention, cross_entropy, log_softmax, soft_cross_entropy, softmax},
+    softmax::{attention, attention_by, cross_entropy, log_softmax, soft_cross_entropy, softmax},
     update::{adagrad, adam, rmsprop, sgd},
 };
 use crate::{
@@ -185,6 +185,14 @@ fn pools() {
     agree(shape, |t| avg_pool2d(&t[0], P[2]), |t| compose::avg_pool2d(&t[0], P[2]));
     agree(shape, |t| avg_pool2d(&t[0], P[3]), |t| compose::avg_pool2d(&t[0], P[3]));
     agree(shape, |t| global_avg_pool(&t[0]), |t| compose::global_avg_pool(&t[0]));
+    in_both_orders(|| {
+        for nan in [0, 4, 8] {
+            let x: Vec<f32> = (0..9).map(|i| if i == nan { f32::NAN } else { i as f32 }).collect();
+            let x = Tensor::from_vec(x, (1, 1, 3, 3), &Device::Cpu).unwrap();
+            let y = max_pool2d(&x, Pool2d { kernel: 3, stride: 1, padding: 0 }).unwrap();
+            assert!(values(&y)[0].is_nan(), "NaN as element {nan} is lost");
+        }
+    });
     // Equal elements: the first one gets the gradient.
     agree(shape, |t| max_pool2d(&signs(&t[0])?, P[0]), |t| compose::max_pool2d(&signs(&t[0])?, P[0]));
 }
@@ -234,6 +242,31 @@ fn attentions() {
     agree(
         shapes,
         |t| attention(&t[0], &t[1], &t[2], Some(&random(&[1, 7], 4)), 0.5),
+        |t| compose::attention(&t[0], &t[1], &t[2], Some(&random(&[1, 7], 4)), 0.5),
+    );
+}
+
+#[test]
+fn attention_over_a_few_queries_at_a_time() {
+    let shapes: &[&[usize]] = &[&[2, 3, 10, 4], &[2, 3, 7, 4], &[2, 3, 7, 5]];
+    // Three queries of 2 x 3 heads and 7 keys: four runs, the last of one query.
+    const SCORES: usize = 3 * 2 * 3 * 7;
+    fn parts(t: &[Tensor]) -> [&Tensor; 3] {
+        [&t[0], &t[1], &t[2]]
+    }
+    agree(
+        shapes,
+        |t| attention_by(parts(t), None, 0.5, SCORES),
+        |t| compose::attention(&t[0], &t[1], &t[2], None, 0.5),
+    );
+    agree(
+        shapes,
+        |t| attention_by(parts(t), Some(&random(&[2, 1, 10, 7], 4)), 0.5, SCORES),
+        |t| compose::attention(&t[0], &t[1], &t[2], Some(&random(&[2, 1, 10, 7], 4)), 0.5),
+    );
+    agree(
+        shapes,
+        |t| attention_by(parts(t), Some(&random(&[1, 7], 4)), 0.5, SCORES),
         |t| compose::attention(&t[0], &t[1], &t[2], Some(&random(&[1, 7], 4)), 0.5),
     );
 }
@@ -326,6 +359,16 @@ fn updates() {
             step(&v[0], &grad, averages, h).unwrap();
         });
     }
+}
+
+#[test]
+fn what_has_no_elements_or_is_a_part_is_an_error() {
+    in_both_orders(|| {
+        let says = |r: Result<Tensor>, what: &str| assert!(r.unwrap_err().to_string().contains(what));
+        says(relu(&random(&[0, 3], 1)), "need elements");
+        let part = random(&[4, 3], 1).narrow(0, 1, 2).unwrap();
+        says(super::launch::Buffer::copy(&part).and_then(|copy| copy.tensor()), "part of another");
+    });
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub(super) struct Model {
     pub fusion: String,
     pub classes: usize,
     pub uni_heads: Option<bool>,
+    /// What else the case says of its network.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// Largest difference that passes: `atol + rtol * |expected|`.

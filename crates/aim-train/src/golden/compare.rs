@@ -23,6 +23,8 @@ pub struct Verdict {
     pub keys: usize,
     /// Those that do not agree.
     pub failures: Vec<Failure>,
+    /// What the case says that neither is a setting nor was used.
+    pub unused: Vec<String>,
 }
 
 impl Verdict {
@@ -35,6 +37,9 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.failures.iter().try_for_each(|failure| writeln!(f, "{}: {}", failure.key, failure.problem))?;
+        if !self.unused.is_empty() {
+            writeln!(f, "not settings, so not used: {}", self.unused.join(", "))?;
+        }
         match self.failures.len() {
             0 => write!(f, "ok {} keys", self.keys),
             n => write!(f, "FAILED {n} of {} keys", self.keys),
@@ -57,7 +62,7 @@ pub(super) fn compare(case: &Case, got: &BTreeMap<String, Tensor>) -> Result<Ver
             failures.push(Failure { key: key.clone(), problem: "must be absent".into() });
         }
     }
-    Ok(Verdict { keys: case.expected.len(), failures })
+    Ok(Verdict { keys: case.expected.len(), failures, unused: vec![] })
 }
 
 /// The group of a key: the text before the first dot, after a step prefix.

@@ -20,13 +20,13 @@ pub use compare::{Failure, Verdict};
 /// If the case cannot be read, or names a method, fusion or optimizer that does not exist.
 pub fn check(dir: &Path) -> Result<Verdict> {
     let case = case::Case::load(dir)?;
-    let got = match case.spec.kind.as_str() {
+    let (got, unused) = match case.spec.kind.as_str() {
         "training" => steps::run(&case)?,
-        "numeric" => numeric::run(&case)?,
+        "numeric" => (numeric::run(&case)?, vec![]),
         other => {
             let place = dir.join("case.json").display().to_string();
             return Err(Error::invalid(place, format!("unknown kind `{other}`"), "use training or numeric"));
         }
     };
-    compare::compare(&case, &got)
+    Ok(Verdict { unused, ..compare::compare(&case, &got)? })
 }

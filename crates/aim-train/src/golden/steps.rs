@@ -48,8 +48,8 @@ impl Stateful for Recorder {
     }
 }
 
-/// Every quantity that the case's steps give, under the names of the expected file.
-pub(super) fn run(case: &Case) -> Result<BTreeMap<String, Tensor>> {
+/// Every quantity that the case's steps give, under the names of the expected file, and what the case says that was not used.
+pub(super) fn run(case: &Case) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     let net = network(case)?;
     let translated = translate(case)?;
     let mut method = method(case, &net, &translated)?;
@@ -69,7 +69,8 @@ pub(super) fn run(case: &Case) -> Result<BTreeMap<String, Tensor>> {
             got.insert(format!("{kind}{}{rest}", t + 1), value.copy()?);
         }
     }
-    Ok(got)
+    let others = case.spec.model.iter().flat_map(|m| m.others.keys()).map(|key| format!("model.{key}"));
+    Ok((got, translated.unused.into_iter().chain(others).collect()))
 }
 
 /// Files a step's report and gradients. In the first step the updates are also filed one by one, for methods with several.

@@ -18,6 +18,8 @@ pub(super) struct Translated {
     pub batches: Option<(usize, usize)>,
     /// The epoch, where it is not the case's.
     pub epoch: Option<usize>,
+    /// Keys of `hyper` that are neither settings nor state.
+    pub unused: Vec<String>,
 }
 
 impl Translated {
@@ -32,10 +34,15 @@ impl Translated {
 
 pub(super) fn translate(case: &Case) -> Result<Translated> {
     let mut settings: Map<String, Value> = case.spec.hyper.clone().into_iter().collect();
-    let mut out =
-        Translated { section: Value::Null, state: State::default(), given: vec![], batches: None, epoch: None };
+    let mut out = Translated {
+        section: Value::Null,
+        state: State::default(),
+        given: vec![],
+        batches: None,
+        epoch: None,
+        unused: vec![],
+    };
     match case.spec.method.as_str() {
-        "aim" => drop(settings.remove("quality")),
         "opm" => {
             settings.insert("warmup".into(), json!(0));
             supply(&mut settings, "executed", &mut out)?;
@@ -55,7 +62,6 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             }
         }
         "qmf" => {
-            settings.remove("N");
             nest(case, "history.", "objective.history.", &mut out.state);
         }
         "inforeg" => {
@@ -72,7 +78,6 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
         "lora" => {
             let mut number = |key: &str| settings.remove(key).and_then(|v| v.as_f64());
             let said = number("rank").zip(number("alpha"));
-            settings.remove("zero_b");
             // FORMAT.md: the first pass of a step trains norm layers.
             settings.insert("statistics".into(), json!("train"));
             for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
@@ -96,7 +101,6 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
             let [modality, previous] =
                 ["modality", "previous"].map(|key| settings.remove(key).filter(|v| !v.is_null()));
             let phase = settings.remove("phase").and_then(|v| v.as_u64()).unwrap_or(1) as usize;
-            settings.remove("beta0");
             // The order puts the case's modality first and the previous one last; only the second round has a previous one.
             let names = case.spec.model.as_ref().map(|m| m.modalities.clone()).unwrap_or_default();
             let ends = [&modality, &previous].map(|v| v.as_ref().and_then(Value::as_str).unwrap_or_default());
@@ -110,9 +114,11 @@ pub(super) fn translate(case: &Case) -> Result<Translated> {
         }
         _ => {}
     }
-    // A case may describe itself in words that are no settings.
+    // A case may describe itself in words that are no settings; the verdict names them.
     let known = aim_balance::card(&case.spec.method)?.about.settings;
-    settings.retain(|key, _| known.iter().any(|s| s.name == key));
+    let (known, unknown) = settings.into_iter().partition(|(key, _)| known.iter().any(|s| s.name == key));
+    out.unused = Map::into_iter(unknown).map(|(key, _)| format!("hyper.{key}")).collect();
+    let mut settings: Map<String, Value> = known;
     settings.insert("name".into(), json!(case.spec.method));
     out.section = Value::Object(settings);
     Ok(out)

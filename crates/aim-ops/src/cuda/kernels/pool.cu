@@ -1,6 +1,6 @@
 // Pooling of planes x [height, width] to y [rows, columns] by square windows.
 
-// Which element wins each window, the first of equals; padding never does.
+// Which element wins each window, the first of equals; padding never does, NaN does and stays.
 KERNEL max_pool(const float* x, float* y, unsigned* winner, i64 height, i64 width, i64 rows, i64 columns, i64 kernel,
                 i64 stride, i64 padding, i64 n) {
     ELEMENT(i, n);
@@ -9,7 +9,7 @@ KERNEL max_pool(const float* x, float* y, unsigned* winner, i64 height, i64 widt
     i64 best = -1;
     for (i64 u = top < 0 ? 0 : top; u < top + kernel && u < height; u++)
         for (i64 v = left < 0 ? 0 : left; v < left + kernel && v < width; v++)
-            if (best < 0 || x[u * width + v] > x[best]) best = u * width + v;
+            if (best < 0 || !(x[u * width + v] <= x[best] || x[best] != x[best])) best = u * width + v;
     y[i] = x[best];
     winner[i] = (unsigned)best;
 }
