@@ -29,6 +29,7 @@ mod strided;
 mod tiles;
 mod transpose;
 pub(crate) mod update;
+mod vectors;
 mod winograd;
 
 pub(crate) use attention::attention;

@@ -2,14 +2,12 @@
 //!
 //! With the polynomial points 0, 1, -1, 2, -2 and infinity, `y = A' ((G g G') * (B' d B)) A` for a tile `d` of 6x6 inputs and
 //! a kernel `g`. Each type is one of the matrices or its transpose, to be applied to columns of vectors: each lane is a problem of
-//! its own.
+//! its own. Loops in place of closures: what the compiler does not inline is not compiled for the instruction set.
 
 #![allow(clippy::needless_range_loop, reason = "indices say most plainly what a transform does")]
 
-use std::ops::{Add, Mul, Sub};
+use super::vectors::Vector;
 
-/// Problems that are transformed at once.
-pub(crate) const LANES: usize = 8;
 /// Side of a tile of outputs.
 pub(crate) const SIDE: usize = 4;
 /// Side of a tile of inputs.
@@ -17,77 +15,25 @@ pub(crate) const REACH: usize = SIDE + 2;
 /// Products that a tile needs for each pair of channels.
 pub(crate) const POINTS: usize = REACH * REACH;
 
-/// One value of each problem.
-///
-/// Loops in place of closures here and below: what the compiler does not inline is not compiled for the instruction set.
-#[derive(Clone, Copy)]
-pub(crate) struct Lane(pub(crate) [f32; LANES]);
-
-impl Lane {
-    pub(crate) const ZERO: Self = Self([0.; LANES]);
-
-    /// The first values of a slice; zeros if it is too short.
-    #[inline(always)]
-    pub(crate) fn load(from: &[f32]) -> Self {
-        match from.first_chunk() {
-            Some(values) => Self(*values),
-            None => Self::ZERO,
-        }
-    }
-}
-
-impl Add for Lane {
-    type Output = Self;
-    #[inline(always)]
-    fn add(mut self, other: Self) -> Self {
-        for i in 0..LANES {
-            self.0[i] += other.0[i];
-        }
-        self
-    }
-}
-
-impl Sub for Lane {
-    type Output = Self;
-    #[inline(always)]
-    fn sub(mut self, other: Self) -> Self {
-        for i in 0..LANES {
-            self.0[i] -= other.0[i];
-        }
-        self
-    }
-}
-
-impl Mul<Lane> for f32 {
-    type Output = Lane;
-    #[inline(always)]
-    fn mul(self, mut lane: Lane) -> Lane {
-        for i in 0..LANES {
-            lane.0[i] *= self;
-        }
-        lane
-    }
-}
-
 /// A matrix `M`.
 pub(crate) trait Transform<const I: usize, const O: usize>: Copy + Sync {
     /// `M x` for a column `x`.
-    fn apply(x: [Lane; I]) -> [Lane; O];
+    fn apply<V: Vector>(x: [V; I]) -> [V; O];
 
     /// `M X M'`.
     #[inline(always)]
-    fn both(self, x: [[Lane; I]; I]) -> [[Lane; O]; O] {
-        let mut columns = [[Lane::ZERO; O]; I];
+    fn both<V: Vector>(self, x: [[V; I]; I]) -> [[V; O]; O] {
+        let mut columns = [[V::ZERO; O]; I];
         for j in 0..I {
-            let mut column = [Lane::ZERO; I];
+            let mut column = [V::ZERO; I];
             for i in 0..I {
                 column[i] = x[i][j];
             }
             columns[j] = Self::apply(column);
         }
-        let mut y = [[Lane::ZERO; O]; O];
+        let mut y = [[V::ZERO; O]; O];
         for i in 0..O {
-            let mut row = [Lane::ZERO; I];
+            let mut row = [V::ZERO; I];
             for j in 0..I {
                 row[j] = columns[j][i];
             }
@@ -103,10 +49,17 @@ pub(crate) struct Input;
 
 impl Transform<6, 6> for Input {
     #[inline(always)]
-    fn apply([a, b, c, d, e, f]: [Lane; 6]) -> [Lane; 6] {
-        let (even, odd) = (e - 4. * c, d - 4. * b);
-        let (even2, odd2) = (e - c, 2. * (d - b));
-        [4. * a - 5. * c + e, even + odd, even - odd, even2 + odd2, even2 - odd2, 4. * b - 5. * d + f]
+    fn apply<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 6] {
+        let (even, odd) = (e - c.times(4.), d - b.times(4.));
+        let (even2, odd2) = (e - c, (d - b).times(2.));
+        [
+            a.times(4.) - c.times(5.) + e,
+            even + odd,
+            even - odd,
+            even2 + odd2,
+            even2 - odd2,
+            b.times(4.) - d.times(5.) + f,
+        ]
     }
 }
 
@@ -116,10 +69,10 @@ pub(crate) struct Kernel;
 
 impl Transform<3, 6> for Kernel {
     #[inline(always)]
-    fn apply([a, b, c]: [Lane; 3]) -> [Lane; 6] {
-        let (even, odd) = ((1. / 6.) * (a + c), (1. / 6.) * b);
-        let (even2, odd2) = ((1. / 24.) * a + (1. / 6.) * c, (1. / 12.) * b);
-        [0.25 * a, Lane::ZERO - even - odd, odd - even, even2 + odd2, even2 - odd2, c]
+    fn apply<V: Vector>([a, b, c]: [V; 3]) -> [V; 6] {
+        let (even, odd) = ((a + c).times(1. / 6.), b.times(1. / 6.));
+        let (even2, odd2) = (a.times(1. / 24.) + c.times(1. / 6.), b.times(1. / 12.));
+        [a.times(0.25), V::ZERO - even - odd, odd - even, even2 + odd2, even2 - odd2, c]
     }
 }
 
@@ -129,9 +82,14 @@ pub(crate) struct Output;
 
 impl Transform<6, 4> for Output {
     #[inline(always)]
-    fn apply([a, b, c, d, e, f]: [Lane; 6]) -> [Lane; 4] {
+    fn apply<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 4] {
         let (sum, difference, sum2, difference2) = (b + c, b - c, d + e, d - e);
-        [a + sum + sum2, difference + 2. * difference2, sum + 4. * sum2, difference + 8. * difference2 + f]
+        [
+            a + sum + sum2,
+            difference + difference2.times(2.),
+            sum + sum2.times(4.),
+            difference + difference2.times(8.) + f,
+        ]
     }
 }
 
@@ -141,9 +99,9 @@ pub(crate) struct OutputGradient;
 
 impl Transform<4, 6> for OutputGradient {
     #[inline(always)]
-    fn apply([a, b, c, d]: [Lane; 4]) -> [Lane; 6] {
+    fn apply<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 6] {
         let (even, odd) = (a + c, b + d);
-        let (even2, odd2) = (a + 4. * c, 2. * b + 8. * d);
+        let (even2, odd2) = (a + c.times(4.), b.times(2.) + d.times(8.));
         [a, even + odd, even - odd, even2 + odd2, even2 - odd2, d]
     }
 }
@@ -154,8 +112,12 @@ pub(crate) struct KernelGradient;
 
 impl Transform<6, 3> for KernelGradient {
     #[inline(always)]
-    fn apply([a, b, c, d, e, f]: [Lane; 6]) -> [Lane; 3] {
-        let (sum, sum2) = ((1. / 6.) * (b + c), d + e);
-        [0.25 * a - sum + (1. / 24.) * sum2, (1. / 6.) * (c - b) + (1. / 12.) * (d - e), (1. / 6.) * sum2 - sum + f]
+    fn apply<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 3] {
+        let (sum, sum2) = ((b + c).times(1. / 6.), d + e);
+        [
+            a.times(0.25) - sum + sum2.times(1. / 24.),
+            (c - b).times(1. / 6.) + (d - e).times(1. / 12.),
+            sum2.times(1. / 6.) - sum + f,
+        ]
     }
 }

@@ -14,9 +14,9 @@ use super::{
     planes::{Frame, Planes, Windows},
     scratch,
     shared::{Shared, filled},
-    simd::kernel,
-    tiles::{self, LANES, Lane, POINTS, REACH, SIDE, Transform},
+    tiles::{self, POINTS, REACH, SIDE, Transform},
     transpose::transpose,
+    vectors::{self, MOST, Vector, Work},
 };
 
 /// A convolution with kernels of 3x3, stride 1 and no groups.
@@ -128,13 +128,16 @@ impl Winograd {
                     let points = &mut points[..POINTS * step];
                     let index = |c, t| gemm::packed(isa, [inputs, stride], [c, t]);
                     let out_points = (Shared::new(points), step);
-                    transform(&windows, inputs, &group, tiles::Input, index, out_points);
+                    transform(isa, &windows, inputs, &group, tiles::Input, index, out_points);
                     let parts = outputs.div_ceil(ROWS).next_multiple_of(par::threads());
                     let tasks: Vec<_> = cut(outputs, parts, 1).collect();
                     let places: Vec<Place> = group.map(|t| self.place(t)).collect();
                     par::each(tasks.len(), |i| {
                         let task = Task { isa, inputs, rows: tasks[i].clone(), stride };
-                        task.run(points, kernels, |sums| store(self, &task, &places, sums, bias, out));
+                        task.run(points, kernels, |sums| {
+                            let (conv, task, places) = (self, &task, places.as_slice());
+                            vectors::work(isa.lanes, Store { conv, task, places, sums, bias, out });
+                        });
                     });
                 }
             });
@@ -146,19 +149,20 @@ impl Winograd {
 
     /// The gradient of the weights `[O, C, 3, 3]` from that of the output: `G' (sum over tiles (A dy A') * (B' d B)) G`.
     pub(crate) fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        let [inputs, outputs] = self.channels;
+        let ([inputs, outputs], isa) = (self.channels, kernel::isa());
         let planes = self.planes(x);
         let frame = Frame { image: self.output(), before: [0, 0], size: self.grid().map(|n| n * SIDE) };
         let dy_planes = Planes::new(dy, frame, SIDE);
         let (left, right) = (self.windows(&dy_planes, outputs, SIDE), self.windows(&planes, inputs, REACH));
-        let groups = cut(self.tiles(), (self.tiles() * (inputs + outputs)).div_ceil(2 * GROUP), LANES);
-        let most = groups.clone().map(|g| g.len().next_multiple_of(LANES)).max().unwrap_or(0);
+        let groups = cut(self.tiles(), (self.tiles() * (inputs + outputs)).div_ceil(2 * GROUP), MOST);
+        let most = groups.clone().map(|g| padded(isa, g.len())).max().unwrap_or(0);
         let lengths = [POINTS * apart(outputs * most), POINTS * apart(inputs * most), POINTS * apart(outputs * inputs)];
         scratch::with(lengths, |[a, b, sums]| {
             for group in groups {
-                let stride = group.len().next_multiple_of(LANES);
+                let stride = padded(isa, group.len());
                 let index = |c, t| c * stride + t;
                 transform(
+                    isa,
                     &left,
                     outputs,
                     &group,
@@ -166,7 +170,8 @@ impl Winograd {
                     index,
                     (Shared::new(a), apart(outputs * stride)),
                 );
-                transform(&right, inputs, &group, tiles::Input, index, (Shared::new(b), apart(inputs * stride)));
+                let b_points = (Shared::new(b), apart(inputs * stride));
+                transform(isa, &right, inputs, &group, tiles::Input, index, b_points);
                 let size = Size { m: outputs, n: inputs, k: group.len() };
                 let (a, b, first, sums) = (&*a, &*b, group.start == 0, Shared::new(sums));
                 par::each(POINTS, |p| {
@@ -182,37 +187,38 @@ impl Winograd {
     }
 }
 
-kernel! {
-    narrow
-    /// Transforms the products `[point, channel, tile]` of some channels back and puts the outputs where they belong.
-    fn store(
-        conv: &Winograd,
-        task: &Task<'_>,
-        places: &[Place],
-        sums: &[f32],
-        bias: Option<&[f32]>,
-        out: Shared<'_>
-    ) {
+/// Transforms the products `[point, channel, tile]` of some channels back and puts the outputs where they belong.
+struct Store<'a> {
+    conv: &'a Winograd,
+    task: &'a Task<'a>,
+    places: &'a [Place],
+    sums: &'a [f32],
+    bias: Option<&'a [f32]>,
+    out: Shared<'a>,
+}
+
+impl Work for Store<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { conv, task, places, sums, bias, out } = self;
         let [height, width] = conv.output();
         let (rows, stride) = (&task.rows, task.stride);
         let step = apart(rows.len() * stride);
+        // Written whole for every few tiles; cleared once.
+        let (mut y, mut pixels) = ([[0f32; MOST]; SIDE * SIDE], [[0f32; SIDE * SIDE]; MOST]);
         for (r, channel) in rows.clone().enumerate() {
-            let bias = bias.map_or(0., |b| b[channel]);
-            for (i, places) in places.chunks(LANES).enumerate() {
-                let from = &sums[r * stride + i * LANES..];
-                let mut points = [[Lane::ZERO; REACH]; REACH];
+            let bias = V::splat(bias.map_or(0., |b| b[channel]));
+            for (i, places) in places.chunks(V::LANES).enumerate() {
+                let from = &sums[r * stride + i * V::LANES..];
+                let mut points = [[V::ZERO; REACH]; REACH];
                 for (p, point) in points.as_flattened_mut().iter_mut().enumerate() {
-                    *point = Lane::load(&from[p * step..]);
+                    *point = V::load(&from[p * step..]);
                 }
-                let mut y = [[0f32; LANES]; SIDE * SIDE];
-                for (values, lane) in y.iter_mut().zip(tiles::Output.both(points).as_flattened()) {
-                    for (value, v) in values.iter_mut().zip(&lane.0) {
-                        *value = v + bias;
-                    }
+                for (values, v) in y.iter_mut().zip(tiles::Output.both(points).as_flattened()) {
+                    (*v + bias).store(values);
                 }
-                let mut pixels = [[0f32; SIDE * SIDE]; LANES];
                 let (from, to) = (y.as_flattened(), pixels.as_flattened_mut());
-                transpose(from, [1, LANES], [LANES, SIDE * SIDE], to, SIDE * SIDE);
+                transpose(from, [1, MOST], [V::LANES, SIDE * SIDE], to, SIDE * SIDE);
                 for (place, pixels) in places.iter().zip(&pixels) {
                     for (row, pixels) in pixels.chunks_exact(SIDE).take(place.rows).enumerate() {
                         let at = place.first + channel * height * width + row * width;
@@ -229,14 +235,15 @@ kernel! {
     }
 }
 
-/// Columns that tiles take: whole vectors of the kernel and whole lanes.
+/// Columns that tiles take: whole vectors.
 fn padded(isa: &Isa, tiles: usize) -> usize {
-    tiles.next_multiple_of(isa.lanes.max(LANES))
+    tiles.next_multiple_of(vectors::width(isa.lanes))
 }
 
 /// Transforms a group of tiles of some channels by `f`; the values for the first point are put where `index` says for
 /// (channel, tile), those of the other points `step` further each.
 fn transform<const I: usize>(
+    isa: &Isa,
     windows: &Windows<'_>,
     channels: usize,
     group: &Range<usize>,
@@ -244,39 +251,41 @@ fn transform<const I: usize>(
     index: impl Fn(usize, usize) -> usize + Sync + Send,
     (out, step): (Shared<'_>, usize),
 ) {
-    let stride = group.len().next_multiple_of(LANES);
+    let stride = padded(isa, group.len());
     par::runs(channels, POINTS * stride, |run| {
         scratch::with([I * I * stride + 2 * gemm::SLACK], |[tiles]| {
-            run.for_each(|c| transform_channel((windows, c, group), tiles, f, |t| index(c, t), (out, step)));
+            for c in run {
+                windows.fill(c * I * I..(c + 1) * I * I, group.clone(), tiles, stride);
+                let index = |t| index(c, t);
+                vectors::work(isa.lanes, Channel { tiles, stride, f, index, out, step });
+            }
         });
     });
 }
 
-kernel! {
-    narrow
-    /// Transforms one channel's tiles.
-    fn transform_channel<const I: usize, F: Transform<I, REACH>>(
-        source: (&Windows<'_>, usize, &Range<usize>),
-        tiles: &mut [f32],
-        f: F,
-        index: impl Fn(usize) -> usize,
-        to: (Shared<'_>, usize)
-    ) {
-        let ((windows, c, group), (out, step)) = (source, to);
-        let stride = group.len().next_multiple_of(LANES);
-        windows.fill(c * I * I..(c + 1) * I * I, group.clone(), tiles, stride);
-        for t in (0..stride).step_by(LANES) {
-            let mut tile = [[Lane::ZERO; I]; I];
-            for (i, lane) in tile.as_flattened_mut().iter_mut().enumerate() {
-                *lane = Lane::load(&tiles[i * stride + t..]);
+/// Transforms one channel's tiles.
+struct Channel<'a, const I: usize, F, X> {
+    tiles: &'a [f32],
+    stride: usize,
+    f: F,
+    index: X,
+    out: Shared<'a>,
+    step: usize,
+}
+
+impl<const I: usize, F: Transform<I, REACH>, X: Fn(usize) -> usize> Work for Channel<'_, I, F, X> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { tiles, stride, f, index, out, step } = self;
+        for t in (0..stride).step_by(V::LANES) {
+            let mut tile = [[V::ZERO; I]; I];
+            for (i, v) in tile.as_flattened_mut().iter_mut().enumerate() {
+                *v = V::load(&tiles[i * stride + t..]);
             }
             let at = index(t);
             for (p, point) in f.both(tile).as_flattened().iter().enumerate() {
                 // SAFETY: the elements of points, channels and tiles do not overlap.
-                let to = unsafe { out.part(p * step + at, LANES) };
-                if let Some(to) = to.first_chunk_mut() {
-                    *to = point.0;
-                }
+                point.store(unsafe { out.part(p * step + at, V::LANES) });
             }
         }
     }
@@ -294,11 +303,11 @@ impl Task<'_> {
     /// Computes the products `[point, channel, tile]` and hands them to `store`.
     fn run(&self, points: &[f32], kernels: Kernels<'_>, store: impl FnOnce(&[f32])) {
         let Self { isa, inputs, ref rows, stride } = *self;
-        let width = inputs.next_multiple_of(LANES);
+        let width = inputs.next_multiple_of(vectors::width(isa.lanes));
         let (left_step, step) = (apart(rows.len() * width), apart(rows.len() * stride));
         scratch::with([POINTS * left_step, POINTS * step], |[weights, sums]| {
             let sums = &mut sums[..POINTS * step];
-            transform_kernels(self, kernels, weights, width);
+            vectors::work(isa.lanes, TransformKernels { task: self, kernels, out: weights, width });
             for p in 0..POINTS {
                 let right = &points[p * apart(inputs * stride)..][..inputs * stride];
                 let sums = &mut sums[p * step..][..rows.len() * stride];
@@ -312,28 +321,37 @@ impl Task<'_> {
     }
 }
 
-kernel! {
-    narrow
-    /// The kernels of these channels at every point: `[point, output, input]`, rows `width` apart.
-    fn transform_kernels(task: &Task<'_>, kernels: Kernels<'_>, out: &mut [f32], width: usize) {
+/// The kernels of these channels at every point: `[point, output, input]`, rows `width` apart.
+struct TransformKernels<'a> {
+    task: &'a Task<'a>,
+    kernels: Kernels<'a>,
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl Work for TransformKernels<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { task, kernels, out, width } = self;
         let Task { inputs, ref rows, .. } = *task;
+        let mut values = [[0f32; MOST]; 9];
         for (r, output) in rows.clone().enumerate() {
-            for c in (0..inputs).step_by(LANES) {
-                let mut taps = [[Lane::ZERO; 3]; 3];
-                for lane in 0..LANES.min(inputs - c) {
+            for c in (0..inputs).step_by(V::LANES) {
+                for lane in 0..V::LANES.min(inputs - c) {
                     let from = output * kernels.steps[0] + (c + lane) * kernels.steps[1];
-                    let values = &kernels.values[from..][..9];
-                    let taps = taps.as_flattened_mut().iter_mut();
+                    let kernel = &kernels.values[from..][..9];
                     if kernels.turned {
-                        taps.zip(values.iter().rev()).for_each(|(t, v)| t.0[lane] = *v);
+                        values.iter_mut().zip(kernel.iter().rev()).for_each(|(to, v)| to[lane] = *v);
                     } else {
-                        taps.zip(values).for_each(|(t, v)| t.0[lane] = *v);
+                        values.iter_mut().zip(kernel).for_each(|(to, v)| to[lane] = *v);
                     }
                 }
+                let mut taps = [[V::ZERO; 3]; 3];
+                for (tap, values) in taps.as_flattened_mut().iter_mut().zip(&values) {
+                    *tap = V::load(values);
+                }
                 for (p, point) in tiles::Kernel.both(taps).as_flattened().iter().enumerate() {
-                    if let Some(to) = out[p * apart(rows.len() * width) + r * width + c..].first_chunk_mut() {
-                        *to = point.0;
-                    }
+                    point.store(&mut out[p * apart(rows.len() * width) + r * width + c..]);
                 }
             }
         }
@@ -346,28 +364,43 @@ fn kernels_from_points(points: &[f32], [inputs, outputs]: [usize; 2]) -> Vec<f32
         par::runs(outputs, POINTS * inputs, |run| {
             // SAFETY: runs do not overlap.
             let kernels = unsafe { out.part(run.start * inputs * 9, run.len() * inputs * 9) };
-            transform_back(&points[run.start * inputs..], apart(outputs * inputs), kernels);
+            let (points, step) = (&points[run.start * inputs..], apart(outputs * inputs));
+            vectors::work(kernel::isa().lanes, TransformBack { points, step, kernels });
         });
     };
     // SAFETY: every kernel is written.
     unsafe { filled(outputs * inputs * 9, fill) }
 }
 
-kernel! {
-    narrow
-    /// Transforms what the points, `step` apart, say of consecutive kernels.
-    fn transform_back(points: &[f32], step: usize, kernels: &mut [f32]) {
-        for (i, kernels) in kernels.chunks_mut(9 * LANES).enumerate() {
-            let mut lanes = [[Lane::ZERO; REACH]; REACH];
-            for (p, lane) in lanes.as_flattened_mut().iter_mut().enumerate() {
-                let from = &points[p * step + i * LANES..];
-                for (to, v) in lane.0.iter_mut().zip(from) {
-                    *to = *v;
-                }
+/// Transforms what the points, `step` apart, say of consecutive kernels.
+struct TransformBack<'a> {
+    points: &'a [f32],
+    step: usize,
+    kernels: &'a mut [f32],
+}
+
+impl Work for TransformBack<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let mut taps = [[0f32; MOST]; 9];
+        for (i, kernels) in self.kernels.chunks_mut(9 * V::LANES).enumerate() {
+            let mut points = [[V::ZERO; REACH]; REACH];
+            for (p, point) in points.as_flattened_mut().iter_mut().enumerate() {
+                let from = &self.points[p * self.step + i * V::LANES..];
+                *point = match from.first_chunk::<MOST>() {
+                    Some(from) => V::load(from),
+                    None => {
+                        let mut rest = [0f32; MOST];
+                        rest[..from.len()].copy_from_slice(from);
+                        V::load(&rest)
+                    }
+                };
             }
-            let taps = tiles::KernelGradient.both(lanes);
+            for (values, tap) in taps.iter_mut().zip(tiles::KernelGradient.both(points).as_flattened()) {
+                tap.store(values);
+            }
             for (lane, kernel) in kernels.chunks_exact_mut(9).enumerate() {
-                kernel.iter_mut().zip(taps.as_flattened()).for_each(|(to, tap)| *to = tap.0[lane]);
+                kernel.iter_mut().zip(&taps).for_each(|(to, tap)| *to = tap[lane]);
             }
         }
     }
