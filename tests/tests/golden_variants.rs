@@ -32,7 +32,7 @@ fn varied(case: &str, changes: &[(&str, Value)]) -> Option<Verdict> {
         }
     }
     std::fs::write(&path, spec.to_string()).unwrap();
-    Some(check(folder.path()).unwrap())
+    Some(check(folder.path(), &candle_core::Device::Cpu).unwrap())
 }
 
 #[test]

@@ -68,6 +68,9 @@ enum Command {
         /// Folder of the case.
         #[arg(long, value_name = "DIR")]
         case: PathBuf,
+        /// Where to train.
+        #[arg(long, value_enum, default_value = "cpu")]
+        device: DeviceName,
     },
 }
 
@@ -152,7 +155,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Schema => config::schema(),
         Command::List(command) => command.run(),
-        Command::Step { case } => step(&case),
+        Command::Step { case, device } => step(&case, device),
     };
     outcome.unwrap_or_else(|error| {
         if error.is_stop() {
@@ -172,8 +175,8 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-fn step(case: &std::path::Path) -> Result<ExitCode> {
-    let verdict = aim_train::golden::check(case)?;
+fn step(case: &std::path::Path, device: DeviceName) -> Result<ExitCode> {
+    let verdict = aim_train::golden::check(case, &device.open()?)?;
     print(&format!("{verdict}\n"))?;
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -49,6 +49,7 @@ pub(super) struct Tolerance {
 /// A case with its tensors.
 pub(super) struct Case {
     pub dir: PathBuf,
+    pub device: Device,
     pub spec: Spec,
     pub init: BTreeMap<String, Tensor>,
     pub batch: BTreeMap<String, Tensor>,
@@ -56,14 +57,18 @@ pub(super) struct Case {
 }
 
 impl Case {
-    pub fn load(dir: &Path) -> Result<Self> {
+    /// Reads a case; the tensors of one that trains go to `device`.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join("case.json");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        let spec = serde_json::from_str(&text)
+        let spec: Spec = serde_json::from_str(&text)
             .map_err(|e| Error::invalid(path.display().to_string(), e.to_string(), "write it as FORMAT.md says"))?;
         let init = dir.join("init.safetensors");
+        let device = if spec.kind == "training" { device } else { &Device::Cpu };
+        let tensors = |path: &Path| tensors(path, device);
         Ok(Self {
             dir: dir.into(),
+            device: device.clone(),
             spec,
             init: if init.exists() { tensors(&init)? } else { BTreeMap::new() },
             batch: tensors(&dir.join("batch.safetensors"))?,
@@ -81,10 +86,10 @@ impl Case {
     }
 }
 
-fn tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+fn tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     if !path.exists() {
         return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
     }
-    let map = candle_core::safetensors::load(path, &Device::Cpu).at(|| path.display().to_string())?;
+    let map = candle_core::safetensors::load(path, device).at(|| path.display().to_string())?;
     Ok(map.into_iter().collect())
 }

@@ -11,15 +11,16 @@ mod translate;
 use std::path::Path;
 
 use aim_core::{Error, Result};
+use candle_core::Device;
 
 pub use compare::{Failure, Verdict};
 
-/// Runs a case and compares every key of its expected results.
+/// Runs a case and compares every key of its expected results. Steps of training are taken on `device`.
 ///
 /// # Errors
 /// If the case cannot be read, or names a method, fusion or optimizer that does not exist.
-pub fn check(dir: &Path) -> Result<Verdict> {
-    let case = case::Case::load(dir)?;
+pub fn check(dir: &Path, device: &Device) -> Result<Verdict> {
+    let case = case::Case::load(dir, device)?;
     let (got, unused) = match case.spec.kind.as_str() {
         "training" => steps::run(&case)?,
         "numeric" => (numeric::run(&case)?, vec![]),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aim_core::{Batch, Grads, Method, Net, Optim, Params, Report, Result, State, Stateful, Step};
 use aim_fusion::{LateFusion, ModelConfig};
 use aim_optim::OptimConfig;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 
 use super::{
@@ -109,7 +109,7 @@ fn network(case: &Case) -> Result<LateFusion> {
     let config =
         json!({ "encoders": encoders, "fusion": fusion, "uni_heads": uni_heads, "feature_norm": feature_norm });
     let config: ModelConfig = serde_json::from_value(config).map_err(|e| case.invalid(format!("model: {e}")))?;
-    let net = LateFusion::new(&config, &shapes, model.classes, 0, &Device::Cpu)?;
+    let net = LateFusion::new(&config, &shapes, model.classes, 0, &case.device)?;
     let ours = net.params().tensors();
     let extra = |k: &String| case.spec.extra_init.iter().any(|e| k == e || k.starts_with(&format!("{e}.")));
     if let Some(name) = case.init.keys().find(|k| !ours.contains_key(*k) && !extra(k)) {
