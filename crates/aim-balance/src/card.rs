@@ -1,6 +1,6 @@
 //! Method cards: the static description that help texts, checks and tests are made from.
 
-use aim_core::{Error, NetSpec, Preparation, Result};
+use aim_core::{Error, NetSpec, Preparation, Result, plain_words};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml::Value;
 
@@ -184,7 +184,7 @@ fn parse<S: Settings>(about: &About, section: &Value) -> Result<S> {
         let key = path.split(['.', '[']).next();
         let remedy = about.settings.iter().find(|s| Some(s.name) == key).map(|s| format!("use {}", s.range));
         let remedy = remedy.unwrap_or_else(|| "see `list methods` for its settings".into());
-        Error::invalid(place, e.into_inner().to_string(), remedy)
+        Error::invalid(place, plain_words(&e.into_inner().to_string()), remedy)
     })
 }
 

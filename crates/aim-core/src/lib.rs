@@ -19,7 +19,7 @@ mod state;
 mod step;
 
 pub use batch::Batch;
-pub use error::{Context, Error, Result};
+pub use error::{Context, Error, Result, plain_words};
 pub use grads::{Factors, Grads};
 pub use method::{Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Samples, Split};
 pub use net::{

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use aim_core::{Error, Result};
+use aim_core::{Error, Result, plain_words};
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
@@ -37,7 +37,7 @@ fn parse<S: Source>(settings: &Value) -> Result<S> {
     let parsed: S = serde_path_to_error::deserialize(settings).map_err(|e| {
         let path = e.path().to_string();
         let place = if path == "." { "data".to_owned() } else { format!("data.{path}") };
-        Error::invalid(place, e.into_inner().to_string(), "`list datasets` names every setting")
+        Error::invalid(place, plain_words(&e.into_inner().to_string()), "`list datasets` names every setting")
     })?;
     parsed.check()?;
     Ok(parsed)

@@ -1,6 +1,6 @@
 //! The configuration of one run.
 
-use aim_core::{Error, Preparation, Result};
+use aim_core::{Error, Preparation, Result, plain_words};
 use aim_fusion::{FusionConfig, ModelConfig};
 use aim_optim::{OptimConfig, ScheduleConfig};
 use schemars::JsonSchema;
@@ -178,7 +178,7 @@ fn name_of(method: &Value) -> String {
 pub(super) fn typed<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
-        let problem = e.into_inner().to_string();
+        let problem = plain_words(&e.into_inner().to_string());
         let unknown = problem.strip_prefix("unknown field `").and_then(|p| p.split_once('`')).map(|(key, _)| key);
         let mut place =
             [prefix, path.trim_matches('.')].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(".");

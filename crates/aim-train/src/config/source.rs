@@ -9,6 +9,9 @@ use aim_core::{Error, Result};
 use saphyr_parser::{Event, Parser};
 use serde_yaml::Value;
 
+/// The sections that describe a run.
+pub(super) const SECTIONS: [&str; 7] = ["protocol", "data", "model", "optimizer", "schedule", "train", "method"];
+
 /// A configuration file, read but not yet understood.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -18,6 +21,8 @@ pub struct Source {
     lines: BTreeMap<String, usize>,
     /// The overrides, by key.
     overrides: BTreeMap<String, String>,
+    /// Whether they hold against what a row says.
+    over_rows: bool,
 }
 
 impl Source {
@@ -39,7 +44,7 @@ impl Source {
             let line = e.location().map_or(String::new(), |l| format!(":{}", l.line()));
             Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
         })?;
-        Ok(Self { path: path.into(), value, lines: lines(text), overrides: BTreeMap::new() })
+        Ok(Self { path: path.into(), value, lines: lines(text), overrides: BTreeMap::new(), over_rows: false })
     }
 
     /// Applies an override of the command line, `key=value` with dots between keys; the value is YAML.
@@ -66,6 +71,20 @@ impl Source {
         assignments.iter().try_for_each(|a| self.set(a))
     }
 
+    /// Lays the overrides of a run's sections over a row as well, which otherwise has the last word.
+    pub(super) fn set_row(&mut self, row: &mut Value) {
+        self.over_rows = true;
+        if let Some(method) = row.get_mut("method").filter(|method| method.is_string()) {
+            *method = nested("name", method.clone());
+        }
+        let assigned = self.overrides.iter().filter_map(|(key, assignment)| Some((key, assignment.split_once('=')?.1)));
+        for (key, value) in assigned.filter(|(key, _)| SECTIONS.contains(&key.split('.').next().unwrap_or_default())) {
+            // It was read before.
+            let value = serde_yaml::from_str(value).unwrap_or_default();
+            merge(row, &nested(key, value));
+        }
+    }
+
     /// Adds file and line to an error whose place is a key; `section` is what the key is relative to (a row), if any.
     pub fn locate(&self, error: Error, section: Option<&str>) -> Error {
         let Error::Invalid { place, problem, remedy } = error else { return error };
@@ -73,7 +92,8 @@ impl Source {
         // The parts of some sections are read together: what is wrong with one is then said of the section.
         let below = |key: &String| key.strip_prefix(place.as_str()).is_some_and(|rest| rest.starts_with('.'));
         let within = || self.overrides.iter().find(|(key, _)| below(key)).map(|(_, assignment)| assignment);
-        if let (None, Some(assignment)) = (own, nearest(&self.overrides, &place, None).or_else(within)) {
+        let assignment = nearest(&self.overrides, &place, None).or_else(within);
+        if let Some(assignment) = assignment.filter(|_| own.is_none() || self.over_rows) {
             return Error::Invalid { place: format!("`{assignment}`: {place}"), problem, remedy };
         }
         let line = own.or_else(|| nearest(&self.lines, &place, None));
@@ -217,6 +237,24 @@ mod tests {
         source.set("method.name=joint").unwrap();
         assert_eq!(source.value["method"], serde_yaml::from_str::<Value>("{name: joint}").unwrap());
         assert!(source.set("oops").unwrap_err().to_string().contains("has no `=`"));
+    }
+
+    #[test]
+    fn overrides_hold_against_a_single_row() {
+        let mut source = Source::parse(Path::new("t.yaml"), TEXT).unwrap();
+        for assignment in ["method.alpha=.5", "train.epochs=2", "seeds=9"] {
+            source.set(assignment).unwrap();
+        }
+        let mut row: Value = serde_yaml::from_str("{name: a, method: {name: aim, alpha: 2}}").unwrap();
+        source.set_row(&mut row);
+        let want = "{name: a, method: {name: aim, alpha: .5}, train: {epochs: 2}}";
+        assert_eq!(row, serde_yaml::from_str::<Value>(want).unwrap());
+        let error = source.locate(Error::invalid("method.alpha", "p", "r"), Some("rows[1]")).to_string();
+        assert_eq!(error, "`method.alpha=.5`: method.alpha: p; r");
+        // A method that is named alone can be given settings.
+        let mut row: Value = serde_yaml::from_str("{method: aim}").unwrap();
+        source.set_row(&mut row);
+        assert_eq!(row["method"], serde_yaml::from_str::<Value>("{name: aim, alpha: .5}").unwrap());
     }
 
     #[test]

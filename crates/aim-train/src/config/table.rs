@@ -245,7 +245,8 @@ impl TableConfig {
 }
 
 impl RunConfig {
-    /// Understands a file as a single run, with its seed: the row of that name, or what stands outside the rows.
+    /// Understands a file as a single run, with its seed: the row of that name, or what stands outside the rows. The source's
+    /// overrides hold against the row as well.
     ///
     /// # Errors
     /// Whatever is wrong with the file, with its line.
@@ -266,7 +267,9 @@ impl RunConfig {
         let at = at.ok_or_else(|| {
             Error::invalid("--row", format!("there is no row `{wanted}`"), format!("use one of {}", names.join(", ")))
         })?;
-        Ok((row(&file, at, source)?.config, file.seed))
+        let (mut file, mut source) = (file, source.clone());
+        source.set_row(&mut file.rows[at]);
+        Ok((row(&file, at, &source)?.config, file.seed))
     }
 }
 
