@@ -65,7 +65,7 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
             "train.select=median",
             "`train.select=median`: train.select: unknown variant `median`, expected `best` or `last`",
         ),
-        ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer: invalid type: list, expected a number"),
+        ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer: invalid type: a list, expected a number"),
         ("optimizer.momentun=0.9", "`optimizer.momentun=0.9`: optimizer.momentun: unknown field `momentun`"),
         ("schedule.name=stepp", "`schedule.name=stepp`: schedule.name: unknown variant `stepp`"),
         (

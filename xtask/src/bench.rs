@@ -105,6 +105,9 @@ struct Measured<'a> {
 
 impl Step {
     fn run(&self) -> Result<()> {
+        if !matches!(self.device, DeviceName::Cuda) && !matches!(self.precision, PrecisionName::F32) {
+            return Err(Error::invalid("--precision", "is one of CUDA devices", "add --device cuda, or leave it out"));
+        }
         aim_ops::set_precision(self.precision.into());
         let preset = Preset::named(&self.preset)?;
         let batch = self.batch.unwrap_or(preset.batch);

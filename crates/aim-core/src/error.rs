@@ -118,7 +118,8 @@ fn plain(error: &candle_core::Error) -> String {
 
 /// What serde says of a value that does not fit, in words of a configuration instead of Rust's.
 pub fn plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 10] = [
+    // Whole phrases of serde's, so that names (an encoder is called `sequence`) stay as they are.
+    const WORDS: [(&str, &str); 11] = [
         ("expected f64", "expected a number"),
         ("expected usize", "expected a whole number, 0 or more"),
         ("expected u64", "expected a whole number, 0 or more"),
@@ -126,8 +127,9 @@ pub fn plain_words(message: &str) -> String {
         ("floating point `", "the number `"),
         ("integer `", "the number `"),
         ("boolean `", "`"),
-        ("unit value", "nothing"),
-        ("sequence", "list"),
+        ("invalid type: unit value", "invalid type: nothing"),
+        ("invalid type: sequence", "invalid type: a list"),
+        ("expected a sequence", "expected a list"),
         ("invalid type: map", "invalid type: a section"),
     ];
     let mut text = WORDS.iter().fold(message.to_owned(), |text, (rust, plain)| text.replace(rust, plain));
@@ -165,6 +167,8 @@ mod tests {
             plain("invalid type: integer `3`, expected struct ModelConfig"),
             "invalid type: the number `3`, expected a section"
         );
+        let names = "unknown variant `x`, expected one of `mlp`, `sequence`";
+        assert_eq!(plain(names), names);
         assert_eq!(
             plain("invalid value: integer `-3`, expected usize"),
             "invalid value: the number `-3`, expected a whole number, 0 or more"

@@ -25,6 +25,16 @@ const fn settings(noise: Setting) -> [Setting; 6] {
 const NEEDS: Needs = Needs { unimodal: true, reads: true, ..Needs::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
+/// What both do otherwise than their sources.
+const DEPARTS: [&str; 4] = [
+    "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
+    code scales convolutions alone (`scale: conv4d`).",
+    "More than two modalities take the mean ratio of the journal version, because the released code has two.",
+    "Where the head is not linear, unimodal logits are those with the other features at zero; the released code \
+    cuts the head at a fixed column and fails with film and gated.",
+    "At a ratio of exactly 1 nobody is slowed down, since nobody is ahead; the released code then slows audio.",
+];
+
 /// Card of [`Ogm`].
 pub static OGM: About = About {
     name: "ogm",
@@ -32,14 +42,7 @@ pub static OGM: About = About {
     idea: "scale down the encoder gradients of the modality that is ahead",
     paper: PAPER,
     cost: "1 forward and 1 backward pass; one product an encoder weight",
-    departs: &[
-        "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
-        code scales convolutions alone (`scale: conv4d`).",
-        "More than two modalities take the mean ratio of the journal version, because the released code has two.",
-        "Where the head is not linear, unimodal logits are those with the other features at zero; the released code \
-        cuts the head at a fixed column and fails with film and gated.",
-        "At a ratio of exactly 1 nobody is slowed down, since nobody is ahead; the released code then slows audio.",
-    ],
+    departs: &DEPARTS,
     settings: &settings(Setting::new("noise", "false", "true | false", "add noise (GE)", "paper")),
     needs: NEEDS,
 };
@@ -52,12 +55,10 @@ pub static OGM_GE: About = About {
     paper: PAPER,
     cost: "1 forward and 1 backward pass; one product and one normal draw an encoder weight",
     departs: &[
-        "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
-        code scales convolutions alone (`scale: conv4d`).",
-        "More than two modalities take the mean ratio of the journal version, because the released code has two.",
-        "Where the head is not linear, unimodal logits are those with the other features at zero; the released code \
-        cuts the head at a fixed column and fails with film and gated.",
-        "At a ratio of exactly 1 nobody is slowed down, since nobody is ahead; the released code then slows audio.",
+        DEPARTS[0],
+        DEPARTS[1],
+        DEPARTS[2],
+        DEPARTS[3],
         "Noise has the spread of each tensor's gradient, as released; the paper is reported to take the covariance of \
         the batch gradient.",
     ],

@@ -78,7 +78,7 @@ impl Buffer {
             Device::Cuda(device) => Storage::Cuda(super::driver::memory(device, shape.elem_count(), dtype)?),
             #[cfg(test)]
             Device::Cpu => Storage::Cpu(super::emulator::memory(shape.elem_count(), dtype)?),
-            device => bail!("no kernels for {:?} ({dtype:?})", device.location()),
+            device => bail!("no kernels for {:?}", device.location()),
         };
         Ok(Self { storage, shape, near: near.detach() })
     }
@@ -176,7 +176,7 @@ fn word_of(t: &Tensor) -> Result<Word> {
         Storage::Cuda(storage) => super::driver::pointer(storage, from),
         #[cfg(test)]
         Storage::Cpu(storage) => super::emulator::pointer(storage, from),
-        _ => bail!("no kernels for {:?} (offset {from})", t.device().location()),
+        _ => bail!("no kernels for {:?}", t.device().location()),
     }
 }
 
@@ -209,11 +209,6 @@ pub(super) fn launch<'a>(
         Device::Cuda(device) => super::driver::launch(device, kernel, grid, &words),
         #[cfg(test)]
         Device::Cpu => super::emulator::launch(kernel, grid, &words),
-        _ => bail!(
-            "{kernel}: no kernels for {:?} ({} blocks, {} arguments)",
-            device.location(),
-            grid.blocks(1),
-            words.len()
-        ),
+        _ => bail!("{kernel}: no kernels for {:?}", device.location()),
     }
 }

@@ -74,14 +74,16 @@ impl Source {
     /// Lays the overrides of a run's sections over a row as well, which otherwise has the last word.
     pub(super) fn set_row(&mut self, row: &mut Value) {
         self.over_rows = true;
-        if let Some(method) = row.get_mut("method").filter(|method| method.is_string()) {
-            *method = nested("name", method.clone());
-        }
-        let assigned = self.overrides.iter().filter_map(|(key, assignment)| Some((key, assignment.split_once('=')?.1)));
-        for (key, value) in assigned.filter(|(key, _)| SECTIONS.contains(&key.split('.').next().unwrap_or_default())) {
+        for (key, assignment) in &self.overrides {
+            let (section, below) = key.split_once('.').unwrap_or((key, ""));
+            let Some((_, value)) = assignment.split_once('=').filter(|_| SECTIONS.contains(&section)) else { continue };
+            match row.get_mut(section) {
+                // A method, say, that is named alone.
+                Some(named) if named.is_string() && !below.is_empty() => *named = nested("name", named.clone()),
+                _ => {}
+            }
             // It was read before.
-            let value = serde_yaml::from_str(value).unwrap_or_default();
-            merge(row, &nested(key, value));
+            merge(row, &nested(key, serde_yaml::from_str(value).unwrap_or_default()));
         }
     }
 
@@ -255,6 +257,12 @@ mod tests {
         let mut row: Value = serde_yaml::from_str("{method: aim}").unwrap();
         source.set_row(&mut row);
         assert_eq!(row["method"], serde_yaml::from_str::<Value>("{name: aim, alpha: .5}").unwrap());
+        // What nobody overrides stays as it was written, and with it the key of the run.
+        let mut source = Source::parse(Path::new("t.yaml"), TEXT).unwrap();
+        source.set("train.epochs=2").unwrap();
+        let mut row: Value = serde_yaml::from_str("{method: aim}").unwrap();
+        source.set_row(&mut row);
+        assert_eq!(row["method"], Value::from("aim"));
     }
 
     #[test]
