@@ -134,5 +134,11 @@ fn cosines_read_what_modalities_become_of_each_other() {
         assert!(number(&apart) < 1e-4, "{fusion}: {apart}");
         let (grads, _) = gradient("{name: mmcosine, nce: 0.5}", &net, &samples, 0);
         assert!(!grads.is_empty() && grads.get("head.bias").is_none());
+        // A modality that nobody has says nothing, though what becomes of its zeros is not zero.
+        let mut lacking = samples.0.clone();
+        lacking.present = Some(Tensor::new(&[[1f32, 0.]], &Device::Cpu).unwrap().broadcast_as((40, 2)).unwrap());
+        let said = method("mmcosine", &net).infer(&net, &lacking).unwrap().unimodal;
+        let size = |x: &Tensor| number(&x.abs().unwrap().max_all().unwrap());
+        assert!(size(&said[1]) == 0. && size(&said[0]) > 0., "{fusion}");
     }
 }
