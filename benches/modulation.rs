@@ -23,7 +23,7 @@ fn steps(c: &mut Criterion, preset: &str, seconds: u64) {
     let mut group = c.benchmark_group(preset.name);
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(seconds));
     let whole = |name: &&str| !matches!(*name, "unimodal" | "aim");
-    let cards = aim_balance::CARDS.iter().map(|card| card.about.name).filter(whole);
+    let cards = aim_balance::builtin().iter().map(|card| card.name()).filter(whole);
     for (name, method) in cards.map(|name| (name, name)).chain(VARIANTS) {
         // Made when it is wanted: what methods do before an epoch takes a while, and a filter may leave them out.
         let mut made = None;

@@ -1,11 +1,12 @@
 //! The networks that are measured.
 
-use std::collections::BTreeMap;
-
-use aim_backbones::EncoderConfig;
+use aim_backbones::EncoderSpec;
+use aim_balance::MethodSpec;
+use aim_config::yaml::parse;
 use aim_core::{Error, Result};
-use aim_fusion::{FusionConfig, ModelConfig};
-use serde_yaml::Value;
+use aim_fusion::{
+    BoostedConfig, ConcatConfig, DeepConfig, FusionSpec, ModelConfig, SeparateConfig, SharedConfig, fusion,
+};
 
 /// A network with the batch that it is trained on.
 #[derive(Debug)]
@@ -71,15 +72,17 @@ pub static PRESETS: &[Preset] = &[
 ];
 
 /// What may stand behind the encoders: the fusion, heads of their own, low-rank additions.
-const HEADS: [(FusionConfig, bool, bool); 7] = [
-    (FusionConfig::Concat, false, false),
-    (FusionConfig::Concat, true, false),
-    (FusionConfig::Separate, false, false),
-    (FusionConfig::Shared, false, false),
-    (FusionConfig::Deep { hidden: [256, 64] }, false, false),
-    (FusionConfig::Boosted { hidden: 256 }, false, false),
-    (FusionConfig::Concat, false, true),
-];
+fn heads() -> [(FusionSpec, bool, bool); 7] {
+    [
+        (fusion(ConcatConfig {}), false, false),
+        (fusion(ConcatConfig {}), true, false),
+        (fusion(SeparateConfig {}), false, false),
+        (fusion(SharedConfig {}), false, false),
+        (fusion(DeepConfig { hidden: [256, 64] }), false, false),
+        (fusion(BoostedConfig { hidden: 256 }), false, false),
+        (fusion(ConcatConfig {}), false, true),
+    ]
+}
 
 impl Preset {
     /// The preset of that name.
@@ -103,31 +106,25 @@ impl Preset {
     ///
     /// # Errors
     /// If the method's section is wrong, or no heads suit it.
-    pub(crate) fn model(&self, method: &Value) -> Result<ModelConfig> {
+    pub(crate) fn model(&self, method: &MethodSpec) -> Result<ModelConfig> {
         let names: Vec<String> = self.modalities().into_iter().map(|(name, _)| name).collect();
         let mut refused = None;
-        for (fusion, uni_heads, lora) in HEADS {
-            let encoders = self.encoders(lora)?;
-            let model = ModelConfig { modalities: None, encoders, fusion, uni_heads, feature_norm: false };
-            match aim_balance::check(method, &names, model.offers()) {
+        for (fusion, uni_heads, lora) in heads() {
+            let model = ModelConfig { uni_heads, ..ModelConfig::new(self.encoders(lora)?, fusion) };
+            match method.check(&names, &model.capabilities(), &|capability| capability.setting().into()) {
                 Ok(()) => return Ok(model),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.unwrap_or_else(|| Error::invalid("method", "suits no heads", "report this")))
+        Err(refused.unwrap_or_else(|| Error::invalid("method", "suits no heads", "name another method")))
     }
 
-    fn encoders(&self, lora: bool) -> Result<BTreeMap<String, EncoderConfig>> {
+    fn encoders(&self, lora: bool) -> Result<Vec<(String, EncoderSpec)>> {
         let encoder = |input: &Input| {
             let addition = if lora { ", lora: {rank: 4}}" } else { "}" };
-            let section = input.encoder.trim_end_matches('}').to_owned() + addition;
-            Ok((input.name.to_owned(), parse(&section)?))
+            let section = parse(&(input.encoder.trim_end_matches('}').to_owned() + addition))?;
+            Ok((input.name.to_owned(), aim_backbones::builtin().read(&section, input.name)?))
         };
         self.inputs.iter().map(encoder).collect()
     }
-}
-
-/// Reads a section of YAML.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
-    serde_yaml::from_str(text).map_err(|e| Error::invalid(text, e.to_string(), "write it as in a configuration"))
 }

@@ -1,15 +1,17 @@
 //! A network in training on one random batch.
 
-use aim_core::{
-    Alone, Batch, Clock, EpochStart, Method, Net, NetSpec, Optim, Prepared, Report, Result, Rng, Samples, Split, Step,
-    View,
-};
-use aim_fusion::LateFusion;
-use aim_optim::OptimConfig;
-use candle_core::{Device, Tensor};
-use serde_yaml::Value;
+use std::sync::Arc;
 
-use crate::preset::{Preset, parse};
+use aim_balance::MethodSpec;
+use aim_config::yaml::parse;
+use aim_core::{Alone, Batch, Clock, Net, NetSpec, Prepared, Report, Result, Rng, View};
+use aim_data::{Dataset, Source, Splits, Subset};
+use aim_fusion::LateFusion;
+use aim_optim::{OptimizerSettings, Sgd};
+use aim_train::Learner;
+use candle_core::Device;
+
+use crate::preset::Preset;
 
 const SEED: u64 = 0;
 /// The second epoch of two: past AIM's warm-up, and where methods of two stages do their own work.
@@ -17,9 +19,7 @@ const EPOCH: Clock = Clock { epoch: 1, epochs: 2, step: 1000, batch: 0, steps_pe
 
 /// A preset's network with an optimizer, a method and a batch.
 pub struct Training {
-    net: LateFusion,
-    method: Box<dyn Method>,
-    opt: Box<dyn Optim>,
+    learner: Learner,
     batch: Batch,
     clock: Clock,
 }
@@ -30,25 +30,16 @@ impl Training {
     /// # Errors
     /// If the section is wrong or does not fit the network.
     pub fn new(preset: &Preset, method: &str, batch: usize, device: &Device) -> Result<Self> {
-        let method = parse(method)?;
+        let method = MethodSpec::read(aim_balance::builtin(), &parse(method)?)?;
         let (model, modalities) = (preset.model(&method)?, preset.modalities());
         let net = LateFusion::new(&model, &modalities, preset.classes, SEED, device)?;
-        let opt: OptimConfig = parse("{name: sgd, lr: 0.001, momentum: 0.9, weight_decay: 0.0001}")?;
-        let mut this = Self {
-            method: aim_balance::build(&method, net.spec())?,
-            opt: opt.build(),
-            batch: random_batch(&modalities, preset.classes, batch, device)?,
-            clock: EPOCH,
-            net,
-        };
-        this.begin(&prepared(&method, &this.net, device)?)?;
-        Ok(this)
-    }
-
-    /// What the method does before its epoch.
-    fn begin(&mut self, prepared: &Prepared) -> Result<()> {
-        let (net, opt, samples, clock) = (&self.net, self.opt.as_mut(), &One(&self.batch), self.clock);
-        self.method.before_epoch(&mut EpochStart { net, opt, samples, prepared, clock, seed: SEED, extra: vec![] })
+        let opt = Sgd { lr: 0.001, momentum: 0.9, weight_decay: 0.0001, ..Sgd::default() };
+        let (built, prepared) = (method.build(net.spec())?, prepared(&method, &net, device)?);
+        let mut learner = Learner::new(Box::new(net), built, opt.build(), SEED, EPOCH.epochs).prepared(prepared);
+        let data = random_data(&modalities, preset.classes, batch)?;
+        learner.begin(&Splits::new(&data, batch, device), EPOCH)?;
+        let batch = data.train.batch(&(0..batch).collect::<Vec<_>>(), device)?;
+        Ok(Self { learner, batch, clock: EPOCH })
     }
 
     /// One whole step: forward, backward, modulation, update.
@@ -56,8 +47,7 @@ impl Training {
     /// # Errors
     /// If a tensor operation fails.
     pub fn step(&mut self) -> Result<Report> {
-        let (net, opt, batch, clock) = (&self.net, self.opt.as_mut(), &self.batch, self.clock);
-        let report = self.method.step(&mut Step { net, opt, batch, clock, seed: SEED, trace: false })?;
+        let report = self.learner.step(&self.batch, self.clock)?;
         self.clock.step += 1;
         self.clock.batch += 1;
         self.batch.labels.device().synchronize()?;
@@ -66,9 +56,9 @@ impl Training {
 }
 
 /// What a method wants to have been trained before: the network's first weights will do.
-fn prepared(method: &Value, net: &LateFusion, device: &Device) -> Result<Prepared> {
+fn prepared(method: &MethodSpec, net: &LateFusion, device: &Device) -> Result<Prepared> {
     let NetSpec { modalities, widths, classes, .. } = net.spec();
-    if aim_balance::preparations(method, modalities)?.is_empty() {
+    if method.preparations(modalities).is_empty() {
         return Ok(Prepared::default());
     }
     let joint: View = net.params().snapshot()?.into_iter().map(|(name, value)| (name.into(), value)).collect();
@@ -85,23 +75,22 @@ fn prepared(method: &Value, net: &LateFusion, device: &Device) -> Result<Prepare
     Ok(Prepared { alone, joint: Some(joint) })
 }
 
-fn random_batch(modalities: &[(String, Vec<usize>)], classes: usize, size: usize, device: &Device) -> Result<Batch> {
+/// One batch, which is every split.
+fn random_data(modalities: &[(String, Vec<usize>)], classes: usize, size: usize) -> Result<Dataset> {
     let mut rng = Rng::keyed(SEED, "batch");
     let labels: Vec<u32> = (0..size).map(|_| rng.below(classes) as u32).collect();
-    let input = |(_, shape): &(String, Vec<usize>)| rng.normal_tensor(&[&[size], &shape[..]].concat(), 1., device);
-    Batch::new(modalities.iter().map(input).collect::<Result<_>>()?, Tensor::new(labels, device)?)
-}
-
-/// A split of one batch.
-struct One<'a>(&'a Batch);
-
-impl Samples for One<'_> {
-    fn each(&self, _: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        visit(self.0)
-    }
-    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.each(split, visit)
-    }
+    let input =
+        |(_, shape): &(String, Vec<usize>)| rng.normal_tensor(&[&[size], &shape[..]].concat(), 1., &Device::Cpu);
+    let inputs = modalities.iter().map(input).collect::<Result<_>>()?;
+    let train: Arc<dyn Source> = Arc::new(Subset::new(inputs, labels, (0..size).map(|i| i.to_string()).collect())?);
+    Ok(Dataset {
+        name: "random".into(),
+        modalities: modalities.iter().map(|(name, _)| name.clone()).collect(),
+        class_names: (0..classes).map(|c| c.to_string()).collect(),
+        validation: train.clone(),
+        test: train.clone(),
+        train,
+    })
 }
 
 #[cfg(test)]

@@ -12,20 +12,24 @@ use std::{
     time::Duration,
 };
 
-use aim_balance::About;
-use aim_core::{Result, Rng};
+use aim_balance::MethodInfo;
+use aim_core::{Prepared, Result, Rng, capability};
+use aim_data::Dataset;
+use aim_report::Written;
 use aim_train::{
-    config::{Scale, Source, TableConfig},
+    config::{RunConfig, Scale, Source, TableConfig},
     experiment::{Options, Results, run},
-    run::{Checkpoint, Stop},
+    run::{Checkpoint, Control, Folder, Outcome, Program, Run, Stop, Watch, train},
+    standard,
 };
 use candle_core::{Device, Tensor};
 
-pub use course::{Course, Position};
+pub use course::Course;
 pub use small::{
-    Descent, One, Still, answers, assert_close, at, flat, gradient, mean_loss, method, number, scalar, small, step,
+    Descent, One, Still, answers, assert_close, at, data, flat, gradient, mean_loss, method, number, scalar, small,
+    spec, step,
 };
-pub use world::{World, fusion};
+pub use world::{World, at_most_two, fusion, requires};
 
 /// Modalities of [`write_bundle`]: the first is easy, the last hard.
 pub const MODALITIES: [&str; 3] = ["heart", "breath", "motion"];
@@ -84,15 +88,16 @@ pub fn bundle_config(rows: &str, rest: &[&str]) -> Source {
 
 /// The rows of all methods that work with three modalities and a head on all features.
 pub fn every_method(train: &str) -> String {
-    let row = |about: &About| {
-        let (name, heads) = (about.name, about.needs.uni_heads);
+    let row = |info: &MethodInfo| {
+        let (name, heads) = (info.name, info.requires.wants(capability::UNI_HEADS));
         let modality = if name == "unimodal" { ", modality: heart" } else { "" };
-        let encoders = if about.needs.adapters { "heart: {lora: {rank: 2}}" } else { "" };
+        let encoders = if info.requires.wants(capability::ADAPTERS) { "heart: {lora: {rank: 2}}" } else { "" };
         let model = format!("{{uni_heads: {heads}, encoders: {{{encoders}}}}}");
         format!("  - {{name: {name}, method: {{name: {name}{modality}}}, model: {model}, train: {train}}}")
     };
-    let works = |row: &String| TableConfig::new(bundle_config(row, &[]), Scale::Normal).is_ok();
-    aim_balance::CARDS.iter().map(|card| row(card.about)).filter(works).collect::<Vec<_>>().join("\n")
+    let works = |row: &String| TableConfig::new(bundle_config(row, &[]), Scale::Normal, standard()).is_ok();
+    let infos = aim_balance::builtin().iter().map(|card| card.defaults().info());
+    infos.map(row).filter(works).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs a table, with data and run folders in `folder`.
@@ -108,7 +113,7 @@ pub fn run_table(source: Source, folder: &Path) -> Result<Results> {
 /// # Errors
 /// Those of the configuration and the data.
 pub fn run_with(source: Source, options: &Options) -> Result<Results> {
-    run(&TableConfig::new(source, Scale::Normal)?, options, &Stop::default())
+    run(&TableConfig::new(source, Scale::Normal, standard())?, options, &Stop::default(), standard())
 }
 
 /// How [`run_table`] runs.
@@ -121,7 +126,32 @@ pub fn run_options(folder: &Path) -> Options {
         device: Device::Cpu,
         quiet: true,
         checkpoint_every: Duration::from_secs(5),
+        program: Program::here(None),
     }
+}
+
+/// Trains a run that needs no preparation, on the CPU, with a checkpoint as often as `every` says.
+///
+/// # Errors
+/// Those of the run.
+pub fn train_run(
+    (config, seed): (&RunConfig, u64),
+    data: &Dataset,
+    folder: &Folder,
+    (watch, stop): (&dyn Watch, &Stop),
+    every: Duration,
+) -> Result<Outcome> {
+    let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here(None));
+    let run = Run { config, seed, data, device, prepared, metrics: &standard().metrics };
+    train(run, folder, Control { watch, stop, checkpoint_every: every, program })
+}
+
+/// Writes the tables and pages of a table.
+///
+/// # Panics
+/// If they cannot be written.
+pub fn write_report(results: &Results, out: &Path) -> Written {
+    aim_report::write(results, out, standard(), &aim_report::page::builtin()).unwrap()
 }
 
 /// Folder of a row's run with seed 0.

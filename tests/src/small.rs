@@ -1,23 +1,36 @@
 //! A network and a batch that are small enough to compute by hand with, and single steps on them.
 
-use aim_core::{
-    Batch, Clock, Grads, Method, Net, Optim, Output, Params, Pass, Report, Result, Rng, Samples, Split, Stateless, Step,
-};
+use std::sync::Arc;
+
+use aim_balance::MethodSpec;
+use aim_config::yaml::parse;
+use aim_core::{Batch, Clock, Grads, Method, Net, Optim, Output, Params, Pass, Report, Result, Rng, Stateless, Step};
+use aim_data::{Dataset, Source, Subset};
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy};
+use aim_train::{config::RunConfig, standard};
 use candle_core::{Device, Tensor};
 
 use crate::{CLASSES, MODALITIES};
 
-/// One batch, which is every split.
+/// One batch.
 pub struct One(pub Batch);
 
-impl Samples for One {
-    fn each(&self, _: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        visit(&self.0)
-    }
-    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.each(split, visit)
+/// Splits of one batch.
+///
+/// # Panics
+/// If the batch has no labels.
+pub fn data(One(batch): &One) -> Dataset {
+    let ids = (0..batch.len()).map(|i| i.to_string()).collect();
+    let split = Subset::of(batch.inputs.clone(), batch.labels.to_vec1().unwrap(), ids).unwrap();
+    let train: Arc<dyn Source> = Arc::new(split);
+    Dataset {
+        name: "one".into(),
+        modalities: MODALITIES[..batch.inputs.len()].iter().map(ToString::to_string).collect(),
+        class_names: (0..CLASSES).map(|c| c.to_string()).collect(),
+        validation: train.clone(),
+        test: train.clone(),
+        train,
     }
 }
 
@@ -28,7 +41,8 @@ impl Samples for One {
 pub fn small(sections: &str) -> (LateFusion, One) {
     let encoder = |name: &&str| format!("{name}: {{name: mlp, widths: [4]}}");
     let encoders = MODALITIES.iter().map(encoder).collect::<Vec<_>>().join(", ");
-    let model = serde_yaml::from_str(&format!("{{encoders: {{{encoders}}}, {sections}}}")).unwrap();
+    let section = serde_yaml::from_str(&format!("{{encoders: {{{encoders}}}, {sections}}}")).unwrap();
+    let model = RunConfig::read_model(section, standard()).unwrap();
     let shapes = MODALITIES.map(|name| (name.to_owned(), vec![3]));
     // With most other seeds no modality adds anything to chance, and all Shapley shares are equal.
     let net = LateFusion::new(&model, &shapes, CLASSES, 1, &Device::Cpu).unwrap();
@@ -94,12 +108,20 @@ pub fn scalar(report: &Report, name: &str) -> f64 {
     report.values(name).unwrap().unwrap_or_else(|| panic!("no `{name}` is reported"))[0]
 }
 
+/// A method section.
+///
+/// # Panics
+/// If it is wrong.
+pub fn spec(section: &str) -> MethodSpec {
+    MethodSpec::read(aim_balance::builtin(), &parse(section).unwrap()).unwrap()
+}
+
 /// The method of a section for a network.
 ///
 /// # Panics
 /// If something does not fit.
 pub fn method(section: &str, net: &LateFusion) -> Box<dyn Method> {
-    aim_balance::build(&serde_yaml::from_str(section).unwrap(), net.spec()).unwrap()
+    spec(section).build(net.spec()).unwrap()
 }
 
 /// The gradient that a method descends in a step of this epoch in which nothing moves.

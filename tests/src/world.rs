@@ -1,9 +1,10 @@
 //! Data in memory, and configurations that give every method what it needs.
 
-use aim_balance::Needs;
-use aim_core::Result;
+use aim_balance::{MethodCard, Requirements};
+use aim_config::yaml::parse;
+use aim_core::{Result, capability};
 use aim_data::Dataset;
-use aim_train::config::RunConfig;
+use aim_train::{config::RunConfig, standard};
 use serde_yaml::Value;
 
 use crate::write_bundle;
@@ -43,7 +44,7 @@ impl World {
     }
 
     fn of(folder: tempfile::TempDir, section: String, encoder: &str, train: &str) -> Self {
-        let data = aim_data::load(&serde_yaml::from_str(&section).unwrap(), None).unwrap();
+        let data = aim_data::load(&aim_data::builtin().read(&parse(&section).unwrap(), "data").unwrap(), None).unwrap();
         let optimizer = "{name: adam, lr: 0.005}".into();
         Self { data, section, encoder: encoder.into(), optimizer, train: train.into(), _folder: folder }
     }
@@ -56,28 +57,28 @@ impl World {
     }
 
     /// A configuration of `method`, a section as YAML in which `FIRST`, `SECOND` and so on stand for modalities. The
-    /// network gives what `needs` asks for, where `fusion` can.
+    /// network gives what `requires` asks for, where `fusion` can.
     ///
     /// # Errors
     /// If the method and the network do not go together.
     ///
     /// # Panics
     /// If the YAML is wrong.
-    pub fn config(&self, method: &str, needs: Needs, fusion: &str) -> Result<RunConfig> {
-        let lora = if needs.adapters { ", lora: {rank: 2}" } else { "" };
+    pub fn config(&self, method: &str, requires: Requirements, fusion: &str) -> Result<RunConfig> {
+        let lora = if requires.wants(capability::ADAPTERS) { ", lora: {rank: 2}" } else { "" };
         let encoders = self.data.modalities.iter().map(|m| format!("{m}: {{{}{lora}}}", self.encoder));
         let text = format!(
             "name: course\ndata: {}\nmodel: {{encoders: {{{}}}, fusion: {fusion}, uni_heads: {}}}\noptimizer: {}\n\
              train: {}\nmethod: {}\n",
             self.section,
             encoders.collect::<Vec<_>>().join(", "),
-            needs.uni_heads,
+            requires.wants(capability::UNI_HEADS),
             self.optimizer,
             self.train,
             self.named(method)
         );
         let value: Value = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{text}\n{e}"));
-        RunConfig::from_value(value)
+        RunConfig::read(value, standard())
     }
 
     /// A method section with the modalities' names in place of `FIRST` and so on.
@@ -88,17 +89,27 @@ impl World {
 }
 
 /// The fusion that a method asks for.
-pub fn fusion(needs: Needs) -> &'static str {
-    match needs {
-        Needs { class_layer: true, .. } => "sum-linear",
-        Needs { gates: true, .. } => "{mmtm: {squeeze: 4}}",
-        Needs { scheduled: true, .. } => "{scheduled: {hidden: 8}}",
-        Needs { memory: true, .. } => "{memory: {hidden: 8}}",
-        Needs { primary: true, .. } => "{mods: {width: 16, tokens: 3, layers: 2, heads: 2}}",
-        Needs { boosted: true, .. } => "{boosted: {hidden: 8}}",
-        Needs { deep_heads: true, .. } => "{deep: {hidden: [8, 8]}}",
-        Needs { shared_head: true, .. } => "shared",
-        Needs { disjoint_heads: true, .. } => "sum",
-        _ => "concat",
-    }
+pub fn fusion(requires: Requirements) -> &'static str {
+    let fusions = [
+        (capability::CLASS_LAYER, "sum-linear"),
+        (capability::GATES, "{mmtm: {squeeze: 4}}"),
+        (capability::SCHEDULED, "{scheduled: {hidden: 8}}"),
+        (capability::MEMORY, "{memory: {hidden: 8}}"),
+        (capability::PRIMARY, "{mods: {width: 16, tokens: 3, layers: 2, heads: 2}}"),
+        (capability::BOOSTED, "{boosted: {hidden: 8}}"),
+        (capability::DEEP_HEADS, "{deep: {hidden: [8, 8]}}"),
+        (capability::SHARED_HEAD, "shared"),
+        (capability::DISJOINT_HEADS, "sum"),
+    ];
+    fusions.into_iter().find(|(capability, _)| requires.wants(*capability)).map_or("concat", |(_, fusion)| fusion)
+}
+
+/// What the method of a card requires.
+pub fn requires(card: &MethodCard) -> Requirements {
+    card.defaults().info().requires
+}
+
+/// Whether a method works on two modalities at most.
+pub fn at_most_two(card: &MethodCard) -> bool {
+    requires(card).modalities.1 == 2
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use aim_tests::{bits, bundle_config, run_folder, run_table, write_bundle};
+use aim_tests::{bits, bundle_config, run_folder, run_table, train_run, write_bundle};
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -79,10 +79,10 @@ fn modulation_changes_the_run_and_the_same_seed_repeats_it() {
 
 #[test]
 fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
-    use aim_core::Prepared;
     use aim_train::{
-        config::RunConfig,
-        run::{Control, EpochLog, Folder, Identity, Stop, Watch, train},
+        config::{Identity, RunConfig},
+        run::{EpochLog, Folder, Stop, Watch},
+        standard,
     };
 
     /// Asks to stop when an epoch is done; the step that follows is the last.
@@ -107,16 +107,15 @@ fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
         source.set(&format!("data.{split}={}", path.display())).unwrap();
     }
     for row in ["aim", "valuation"] {
-        let (config, _) = RunConfig::single(&source, Some(row)).unwrap();
+        let (config, _) = RunConfig::single(&source, Some(row), standard()).unwrap();
         let data = aim_data::load(&config.data, None).unwrap();
         let run = |name: &str, stops: &[usize]| {
             let path = folder.path().join(row).join(name);
             for after in stops.iter().chain([&99]) {
-                let open = Folder::open(&path, &Identity::new(&config, 3, 0)).unwrap();
+                let open = Folder::open(&path, &Identity::new(&config, 3, 0), standard()).unwrap();
                 let stop = Stop::default();
-                let (watch, device) = (StopAfter(*after, &stop), candle_core::Device::Cpu);
-                let control = Control { watch: &watch, stop: &stop, checkpoint_every: Duration::from_secs(5) };
-                let done = train(&config, 3, &data, &open, &device, &Prepared::default(), control);
+                let watch = StopAfter(*after, &stop);
+                let done = train_run((&config, 3), &data, &open, (&watch, &stop), Duration::from_secs(5));
                 assert_eq!(done.is_ok(), *after == 99);
             }
             let file = |f: &str| std::fs::read(path.join(f)).unwrap();

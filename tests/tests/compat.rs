@@ -2,7 +2,7 @@
 
 use aim_core::{Grads, Net};
 use aim_ops::softmax;
-use aim_tests::{Descent, answers, flat, gradient, mean_loss, method, number, scalar, small, step};
+use aim_tests::{Descent, answers, flat, gradient, mean_loss, method, number, scalar, small, spec, step};
 use candle_core::{Device, Tensor};
 
 #[test]
@@ -78,8 +78,7 @@ fn the_released_mla_never_projects_and_weighs_all_samples_alike() {
     let fixed = trained("fusion_weights: {heart: 0.2, breath: 0.2, motion: 0.4}").1;
     assert!(fixed.chunks(3).all(|w| w.iter().zip([0.25, 0.25, 0.5]).all(|(a, b)| (a - b).abs() < 1e-6)));
     let (net, _) = small("fusion: shared");
-    let refused =
-        aim_balance::build(&serde_yaml::from_str("{name: mla, fusion_weights: {heart: 1}}").unwrap(), net.spec());
+    let refused = spec("{name: mla, fusion_weights: {heart: 1}}").build(net.spec());
     assert!(refused.err().unwrap().to_string().contains("has no weight for `breath`"));
 }
 

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use aim_balance::CARDS;
-use aim_tests::{Course, World, bundle_config, cases::active, fusion, run_table, write_bundle};
+use aim_balance::builtin;
+use aim_core::capability;
+use aim_tests::{Course, World, at_most_two, bundle_config, cases::active, fusion, requires, run_table, write_bundle};
 use aim_train::config::{Scale, TableConfig, load_tables};
+use aim_train::standard;
 
 const ENCODERS: [&str; 3] = ["name: mlp, widths: [8, 8]", "name: cnn, widths: [4, 8]", "name: resnet18, base_width: 4"];
 const FUSIONS: [&str; 9] =
@@ -17,8 +19,8 @@ fn every_method_takes_two_steps_or_is_refused() {
     for encoder in ENCODERS {
         for optimizer in OPTIMIZERS {
             let world = World::two(20, encoder, "{epochs: 1, batch: 10}").optimizer(optimizer);
-            for card in CARDS {
-                let (name, needs) = (card.about.name, card.about.needs);
+            for card in builtin() {
+                let (name, needs) = (card.name(), requires(card));
                 let own = fusion(needs);
                 for fusion in FUSIONS.into_iter().chain((!FUSIONS.contains(&own)).then_some(own)) {
                     let place = format!("{name} with {encoder}, {fusion} and {optimizer}");
@@ -45,7 +47,7 @@ fn every_method_takes_two_steps_or_is_refused() {
             }
         }
     }
-    assert!(ran > CARDS.len() * 12 && refused > 100, "{ran} ran, {refused} were refused");
+    assert!(ran > builtin().iter().count() * 12 && refused > 100, "{ran} ran, {refused} were refused");
 }
 
 #[test]
@@ -53,11 +55,12 @@ fn every_method_is_trained_and_scored_as_a_row_of_a_table() {
     let folder = tempfile::tempdir().unwrap();
     write_bundle(folder.path());
     let world = World::three("{}");
-    let rows = CARDS.iter().map(|card| {
-        let (name, needs) = (card.about.name, card.about.needs);
-        let two = needs.at_most.map_or("", |_| ", modalities: [heart, breath]");
-        let lora = if needs.adapters { ", encoders: {heart: {lora: {rank: 2}}}" } else { "" };
-        let model = format!("{{fusion: {}, uni_heads: {}{two}{lora}}}", fusion(needs), needs.uni_heads);
+    let rows = builtin().iter().map(|card| {
+        let (name, needs) = (card.name(), requires(card));
+        let two = if at_most_two(card) { ", modalities: [heart, breath]" } else { "" };
+        let lora = if needs.wants(capability::ADAPTERS) { ", encoders: {heart: {lora: {rank: 2}}}" } else { "" };
+        let model =
+            format!("{{fusion: {}, uni_heads: {}{two}{lora}}}", fusion(needs), needs.wants(capability::UNI_HEADS));
         format!("  - {{name: {name}, method: {}, model: {model}}}\n", world.named(&active(name)))
     });
     let source = bundle_config(&rows.collect::<String>(), &["train.epochs=2"]);
@@ -90,12 +93,12 @@ fn encoders_of_any_kind_meet() {
 #[test]
 fn the_table_of_the_field_holds_every_method() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/field.yaml"));
-    let tables = load_tables(path, Scale::Normal, &[]).unwrap();
+    let tables = load_tables(path, Scale::Normal, &[], standard()).unwrap();
     assert_eq!(tables.len(), 5);
     let sections = |t: &TableConfig| t.rows.iter().map(|r| serde_yaml::to_string(&r.config.method).unwrap()).collect();
     let here: Vec<String> = tables.iter().flat_map(|t| -> Vec<String> { sections(t) }).collect();
-    for card in CARDS {
-        let name = format!("name: {}\n", card.about.name);
-        assert!(here.iter().any(|section| section.contains(&name)), "{} is missing", card.about.name);
+    for card in builtin() {
+        let name = format!("name: {}\n", card.name());
+        assert!(here.iter().any(|section| section.contains(&name)), "{} is missing", card.name());
     }
 }

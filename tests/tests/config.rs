@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use aim_tests::{bundle_config, bundle_text, every_method};
-use aim_train::{
-    config::{RunConfig, Scale, Source, TableConfig, differences, load_tables, resolve, schema},
-    run::Identity,
-};
+use aim_train::config::{Identity, RunConfig, Scale, Source, TableConfig, differences, load_tables, resolve, schema};
+use aim_train::standard;
 use serde_json::Value;
 
 const ROWS: &str =
@@ -31,10 +29,11 @@ fn key(config: &RunConfig) -> String {
 #[test]
 fn printed_tables_and_runs_run_again_with_the_same_keys() {
     let validator = validator();
-    for table in files().iter().flat_map(|file| load_tables(file, Scale::Normal, &[]).unwrap()) {
+    for table in files().iter().flat_map(|file| load_tables(file, Scale::Normal, &[], standard()).unwrap()) {
         let text = yaml(&table.resolved().unwrap());
         validate(&validator, &text).unwrap();
-        let again = TableConfig::new(Source::parse(Path::new("again.yaml"), &text).unwrap(), Scale::Normal).unwrap();
+        let again = TableConfig::new(Source::parse(Path::new("again.yaml"), &text).unwrap(), Scale::Normal, standard())
+            .unwrap();
         assert_eq!(
             (&again.name, &again.title, again.seeds, &again.baseline),
             (&table.name, &table.title, table.seeds, &table.baseline)
@@ -45,7 +44,7 @@ fn printed_tables_and_runs_run_again_with_the_same_keys() {
             let text = yaml(&row.config.resolved(7).unwrap());
             validate(&validator, &text).unwrap();
             let (config, seed) =
-                RunConfig::single(&Source::parse(Path::new("run.yaml"), &text).unwrap(), None).unwrap();
+                RunConfig::single(&Source::parse(Path::new("run.yaml"), &text).unwrap(), None, standard()).unwrap();
             assert_eq!((seed, key(&config)), (7, key(&row.config)), "{text}");
         }
     }
@@ -65,9 +64,12 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
             "train.select=median",
             "`train.select=median`: train.select: unknown variant `median`, expected `best` or `last`",
         ),
-        ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer: invalid type: a list, expected a number"),
+        ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer.lr: invalid type: a list, expected a number"),
         ("optimizer.momentun=0.9", "`optimizer.momentun=0.9`: optimizer.momentun: unknown field `momentun`"),
-        ("schedule.name=stepp", "`schedule.name=stepp`: schedule.name: unknown variant `stepp`"),
+        (
+            "schedule.name=stepp",
+            "`schedule.name=stepp`: schedule.name: unknown schedule `stepp`; use one of constant, step",
+        ),
         (
             "model.uni_heads=1",
             "`model.uni_heads=1`: model.uni_heads: invalid type: the number `1`, expected true or false",
@@ -78,12 +80,17 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
         ("protocol=loose", "`protocol=loose`: protocol: unknown variant `loose`, expected `clean` or `balancebench`"),
         ("seeds=three", "`seeds=three`: seeds: invalid type: string \"three\", expected a whole number"),
     ];
+    let mut wrong = String::new();
     for (assignment, expected) in cases {
-        let error = TableConfig::new(bundle_config(ROWS, &[assignment]), Scale::Normal).unwrap_err().to_string();
-        assert!(error.contains(expected), "{assignment}\n{error}\nshould contain\n{expected}");
+        let error =
+            TableConfig::new(bundle_config(ROWS, &[assignment]), Scale::Normal, standard()).unwrap_err().to_string();
+        if !error.contains(expected) {
+            wrong += &format!("{assignment}\n{error}\nshould contain\n{expected}\n\n");
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
     // A setting of the method, where a single run is trained.
-    let single = |rest: &[&str]| RunConfig::single(&bundle_config(ROWS, rest), None).map(|c| c.0);
+    let single = |rest: &[&str]| RunConfig::single(&bundle_config(ROWS, rest), None, standard()).map(|c| c.0);
     let error = single(&["method.name=aim", "method.alpha=high"]).unwrap_err().to_string();
     assert!(
         error.contains("`method.alpha=high`: method.alpha: invalid type: string \"high\", expected a number"),
@@ -107,21 +114,24 @@ fn the_difference_of_two_files_is_said_with_everything_filled_in() {
         &text.replace("lr: 0.01", "lr: 0.01, eps: 1e-8, amsgrad: true").replace("epochs: 3", "epochs: 4"),
     );
     let said = |row| {
-        let all = differences(&resolve(&a, row).unwrap(), &resolve(&b, row).unwrap());
+        let all = differences(&resolve(&a, row, standard()).unwrap(), &resolve(&b, row, standard()).unwrap());
         all.iter().map(|d| format!("{}: {} {}", d.key, yaml(&d.left).trim(), yaml(&d.right).trim())).collect::<Vec<_>>()
     };
     assert_eq!(said(Some("heart")), ["optimizer.amsgrad: false true", "train.epochs: 3 4"]);
     assert_eq!(said(None)[..2], ["rows.joint.optimizer.amsgrad: false true", "rows.joint.train.epochs: 3 4"]);
     assert_eq!(said(None).len(), 4);
     // The folder of a run.
-    let config = RunConfig::single(&Source::load(&a).unwrap(), Some("joint")).unwrap().0;
+    let config = RunConfig::single(&Source::load(&a).unwrap(), Some("joint"), standard()).unwrap().0;
     write("config.yaml", &Identity::new(&config, 3, 5).to_yaml().unwrap());
-    let all = differences(&resolve(folder.path(), None).unwrap(), &resolve(&a, Some("joint")).unwrap());
-    assert_eq!(all.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["seed", "data_crc32"]);
+    let all = differences(
+        &resolve(folder.path(), None, standard()).unwrap(),
+        &resolve(&a, Some("joint"), standard()).unwrap(),
+    );
+    assert_eq!(all.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["format", "seed", "data_crc32", "revisions"]);
 }
 
 fn validator() -> jsonschema::Validator {
-    let schema = schema().unwrap();
+    let schema = schema(standard());
     jsonschema::meta::validate(&schema).expect("the schema is one");
     jsonschema::validator_for(&schema).unwrap()
 }
@@ -183,7 +193,7 @@ fn the_schema_refuses_what_the_program_refuses() {
         let text = good.replace(right, wrong);
         assert_ne!(text, good);
         assert!(validate(&validator, &text).is_err(), "`{wrong}` passes");
-        let table = TableConfig::new(Source::parse(Path::new("t.yaml"), &text).unwrap(), Scale::Quick);
+        let table = TableConfig::new(Source::parse(Path::new("t.yaml"), &text).unwrap(), Scale::Quick, standard());
         assert!(table.is_err(), "the program takes `{wrong}`");
     }
 }

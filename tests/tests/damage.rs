@@ -4,10 +4,7 @@ use std::{cell::RefCell, fs, path::Path, time::Duration};
 
 use aim_core::Rng;
 use aim_tests::{bundle_config, run_folder, run_options, run_table, run_with, write_bundle};
-use aim_train::{
-    experiment::Options,
-    run::{Folder, Identity},
-};
+use aim_train::{config::Identity, experiment::Options, run::Folder, standard};
 
 const AIM: &str = "  - {name: aim, method: {name: aim, warmup: 0}, train: {epochs: 5}}";
 
@@ -46,10 +43,26 @@ fn positions(len: usize) -> Vec<usize> {
 
 /// What restoring the folder says, and how many epochs it finds done.
 fn restore(run: &Path) -> (Vec<String>, Option<usize>) {
-    let folder = Folder::open(run, &Identity::load(run).unwrap()).unwrap();
+    let folder = Folder::open(run, &Identity::load(run, standard()).unwrap(), standard()).unwrap();
     let told = RefCell::new(Vec::new());
     let last = folder.restore(&|line| told.borrow_mut().push(line.to_owned())).unwrap();
     (told.into_inner(), last.map(|c| c.epochs()))
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_program_is_named_and_left_alone() {
+    let (_folder, run, files) = done();
+    let last = &files[0].1;
+    // The header stands as text in the file's metadata.
+    let (version, newer) = (br#"\"version\":1"#, br#"\"version\":9"#);
+    let at = last.windows(version.len()).position(|window| window == version).unwrap();
+    let mut bytes = last.clone();
+    bytes[at..at + newer.len()].copy_from_slice(newer);
+    fs::write(run.join("last.safetensors"), &bytes).unwrap();
+    let folder = Folder::open(&run, &Identity::load(&run, standard()).unwrap(), standard()).unwrap();
+    let error = folder.restore(&|_| ()).err().unwrap().to_string();
+    assert!(error.contains("has version 9") && error.contains("newer program"), "{error}");
+    assert_eq!(fs::read(run.join("last.safetensors")).unwrap(), bytes);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use aim_tests::{bundle_config, run_folder, run_table, split, write_bundle, write_split};
-use aim_train::config::{Scale, TableConfig};
+use aim_train::{
+    config::{Scale, TableConfig},
+    standard,
+};
 use candle_core::{Device, Tensor};
 
 const JOINT: &str = "  - {name: joint, method: {name: joint}}";
@@ -34,7 +37,7 @@ fn configurations() {
         ("  - {name: a, metod: {name: aim}}", "test.yaml:12: metod: unknown field `metod`"),
         (
             "  - {name: a, method: {name: joint}, model: {fusion: film}}",
-            "joins exactly two modalities, the network has 3",
+            "joins exactly 2 modalities, the network has 3",
         ),
         (
             "  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}",
@@ -42,15 +45,18 @@ fn configurations() {
         ),
         ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
         ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
-        ("  - {name: a, method: {name: mods}}", "set model.fusion: {mods: {}}"),
+        ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
         (
             "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
-            "and no model.uni_heads",
+            "and leave model.uni_heads out",
         ),
-        ("  - {name: a, method: {name: mla}, model: {fusion: shared, uni_heads: true}}", "and no model.uni_heads"),
+        (
+            "  - {name: a, method: {name: mla}, model: {fusion: shared, uni_heads: true}}",
+            "and leave model.uni_heads out",
+        ),
         (
             "  - {name: a, method: [opm, ogm], model: {uni_heads: true}}",
-            "model.uni_heads: `opm` reads unimodal logits and would get those of heads that nobody trains",
+            "model.uni_heads: `opm` would read additional heads that no method of this stack trains",
         ),
         (
             "  - {name: a, method: {name: mslr, init: {smell: 2}}, model: {fusion: sum}}",
@@ -76,14 +82,21 @@ fn configurations() {
         ("  - {name: a, method: {name: joint-unimodal}}", "set model.uni_heads: true"),
         ("  - {name: a, method: {name: unimodal}}", "test.yaml:12: method.modality: is missing"),
         ("  - {name: a/b, method: {name: joint}}", "`a/b` cannot name a folder"),
-        ("  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}", "lr must be a number of at least 0"),
+        (
+            "  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}",
+            "optimizer.lr: is -1; use a number, 0 or more",
+        ),
         ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
         ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
     ];
+    let mut wrong = String::new();
     for (rows, expected) in cases {
         let text = refusal(rows, &[], folder.path());
-        assert!(text.contains(expected), "{rows}\n{text}\nshould contain\n{expected}");
+        if !text.contains(expected) {
+            wrong += &format!("{rows}\n{text}\nshould contain\n{expected}\n\n");
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
@@ -91,7 +104,7 @@ fn what_a_table_lacks() {
     let folder = folder();
     let text = refusal(JOINT, &["baseline=joit"], folder.path());
     assert!(text.contains("baseline: there is no row `joit`; use one of joint"), "{text}");
-    let text = TableConfig::new(bundle_config(JOINT, &[]), Scale::Quick).unwrap_err().to_string();
+    let text = TableConfig::new(bundle_config(JOINT, &[]), Scale::Quick, standard()).unwrap_err().to_string();
     assert!(text.contains("quick: the table has no such section"), "{text}");
 }
 
@@ -178,13 +191,13 @@ fn a_loss_that_explodes_names_tensor_epoch_and_step_and_keeps_the_last_good_chec
 #[test]
 fn a_folder_of_another_run_is_refused() {
     use aim_train::{
-        config::RunConfig,
-        run::{Folder, Identity},
+        config::{Identity, RunConfig},
+        run::Folder,
     };
     let folder = tempfile::tempdir().unwrap();
-    let (config, _) = RunConfig::single(&bundle_config(JOINT, &[]), Some("joint")).unwrap();
+    let (config, _) = RunConfig::single(&bundle_config(JOINT, &[]), Some("joint"), standard()).unwrap();
     let identity = |seed| Identity::new(&config, seed, 1);
-    let open = |seed| Folder::open(&folder.path().join("run"), &identity(seed));
+    let open = |seed| Folder::open(&folder.path().join("run"), &identity(seed), standard());
     let first = open(0).unwrap();
     assert!(open(0).unwrap_err().to_string().contains("is in use by another process"));
     drop(first);

@@ -23,7 +23,7 @@ fn golden_cases() {
         if !dir.join("case.json").exists() {
             continue;
         }
-        match aim_train::golden::check(&dir, &candle_core::Device::Cpu) {
+        match aim_golden::check(&dir, &candle_core::Device::Cpu) {
             Ok(verdict) if verdict.passed() => passed += 1,
             Ok(verdict) => failed.push(format!("{}:\n{verdict}", dir.display())),
             Err(e) => failed.push(format!("{}: {e}", dir.display())),

@@ -9,7 +9,7 @@
 
 use std::{io::Write, path::PathBuf};
 
-use aim_train::golden::{Verdict, check};
+use aim_golden::{Verdict, check};
 use serde_json::{Value, json};
 
 /// What the case says with each key of `changes` (`hyper` where it has no slash) set to its value; `null` removes it.
@@ -68,7 +68,7 @@ fn neutral_and_inactive_steps_say_all_that_others_say() {
     ];
     for (case, changes) in variants {
         let Some(verdict) = varied(case, changes) else { return };
-        let absent = |f: &&aim_train::golden::Failure| f.problem.contains("missing") || f.problem.contains("absent");
+        let absent = |f: &&aim_golden::Failure| f.problem.contains("missing") || f.problem.contains("absent");
         let absent: Vec<_> = verdict.failures.iter().filter(absent).map(|f| &f.key).collect();
         assert!(absent.is_empty(), "{case} with {changes:?}: {absent:?}");
     }

@@ -1,12 +1,13 @@
 //! What holds for every method in the table: its neutral setting, three modalities, a loss that falls, bits that repeat, a
 //! state that survives a stop in mid-epoch.
 
-use aim_balance::{CARDS, Card, Needs};
-use aim_core::Batch;
+use aim_balance::{MethodCard, Requirements, Unimodal, builtin};
+use aim_config::{Kind, Setting, Values};
+use aim_core::{Batch, capability};
 use aim_tests::{
-    Course, World,
+    Course, World, at_most_two,
     cases::{self, Neutral, active, find, section},
-    fusion,
+    fusion, requires, spec,
 };
 use aim_train::config::RunConfig;
 use candle_core::{Device, Tensor};
@@ -19,10 +20,10 @@ fn small() -> World {
 }
 
 /// Asks every card and tells all failures at once.
-fn every(ask: impl Fn(&Card) -> Result<(), String>) {
-    let failures = CARDS.iter().filter_map(|card| Some(format!("{}: {}", card.about.name, ask(card).err()?)));
+fn every(ask: impl Fn(&MethodCard) -> Result<(), String>) {
+    let failures = builtin().iter().filter_map(|card| Some(format!("{}: {}", card.name(), ask(card).err()?)));
     let failures: Vec<_> = failures.collect();
-    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), CARDS.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), builtin().iter().count(), failures.join("\n"));
 }
 
 fn course<'a>(config: &'a RunConfig, world: &World, seed: u64) -> Result<Course<'a>, String> {
@@ -39,22 +40,27 @@ fn trained(config: &RunConfig, world: &World, seed: u64) -> Result<(Vec<u8>, u64
     run().map_err(|e| e.to_string())
 }
 
-fn config(world: &World, needs: Needs, method: &str) -> Result<RunConfig, String> {
+fn config(world: &World, needs: Requirements, method: &str) -> Result<RunConfig, String> {
     world.config(method, needs, fusion(needs)).map_err(|e| e.to_string())
+}
+
+/// What two methods require together, where one differs in heads of its own alone.
+fn both(one: Requirements, other: Requirements) -> Requirements {
+    let heads = |requires: &Requirements| requires.wants(capability::UNI_HEADS);
+    if heads(&other) && !heads(&one) { Requirements { unimodal: Unimodal::Trained, ..other } } else { one }
 }
 
 #[test]
 fn a_neutral_setting_equals_its_base() {
     let world = small();
     every(|card| {
-        let name = card.about.name;
+        let name = card.name();
         let case = find(name).ok_or("has no line in tests/src/cases.rs")?;
         let Neutral::Equals(settings, base) = case.neutral else { return Ok(()) };
-        let base_needs = aim_balance::card(base).map_err(|e| e.to_string())?.about.needs;
-        let needs = Needs { uni_heads: card.about.needs.uni_heads || base_needs.uni_heads, ..card.about.needs };
+        let base = builtin().get(base, "base").map_err(|e| e.to_string())?;
+        let needs = both(requires(card), requires(base));
         let neutral = config(&world, needs, &section(name, settings))?;
-        let base = serde_yaml::from_str(&section(base, "")).map_err(|e| e.to_string())?;
-        let base = RunConfig { method: base, ..neutral.clone() };
+        let base = RunConfig { method: spec(base.name()), ..neutral.clone() };
         let base = trained(&base, &world, 1)?;
         if trained(&neutral, &world, 1)? != base {
             return Err(format!("{settings} differs from its base"));
@@ -69,8 +75,8 @@ fn a_neutral_setting_equals_its_base() {
 fn three_modalities_are_trained_or_refused() {
     let world = World::three("{epochs: 2, batch: 32}");
     every(|card| {
-        let config = config(&world, card.about.needs, &active(card.about.name));
-        if card.about.needs.at_most.is_some_and(|m| m < 3) {
+        let config = config(&world, requires(card), &active(card.name()));
+        if at_most_two(card) {
             return config.err().map(drop).ok_or_else(|| "is not refused".into());
         }
         trained(&config?, &world, 0).map(drop)
@@ -81,7 +87,7 @@ fn three_modalities_are_trained_or_refused() {
 fn the_loss_falls() {
     let world = World::two(300, CNN, "{epochs: 12, batch: 30}").optimizer("{name: adam, lr: 0.01}");
     every(|card| {
-        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let config = config(&world, requires(card), &active(card.name()))?;
         let mut course = course(&config, &world, 0)?;
         let before = course.loss().map_err(|e| e.to_string())?;
         course.finish().map_err(|e| e.to_string())?;
@@ -94,7 +100,7 @@ fn the_loss_falls() {
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let world = small();
     every(|card| {
-        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let config = config(&world, requires(card), &active(card.name()))?;
         let first = trained(&config, &world, 0)?;
         match (first == trained(&config, &world, 0)?, first == trained(&config, &world, 1)?) {
             (true, false) => Ok(()),
@@ -107,13 +113,13 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
 fn the_state_survives_a_stop_in_mid_epoch() {
     let world = small();
     every(|card| {
-        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let config = config(&world, requires(card), &active(card.name()))?;
         let mut whole = course(&config, &world, 0)?;
         // Three steps an epoch: stops after the first of an epoch, before the last, and between two epochs.
         for stop in [1, 3, 5] {
             whole.train(stop).map_err(|e| e.to_string())?;
             let saved = whole.save().map_err(|e| e.to_string())?;
-            let resumed = Course::resumed(&config, &world.data, 0, &saved, whole.position());
+            let resumed = Course::resumed(&config, &world.data, 0, &saved);
             let mut resumed = resumed.map_err(|e| format!("after step {stop}: {e}"))?;
             let again = resumed.save().map_err(|e| e.to_string())?;
             if again != saved {
@@ -130,16 +136,15 @@ fn the_state_survives_a_stop_in_mid_epoch() {
     });
 }
 
-/// Settings of a card that are a choice of words, `a | b`, each with its words.
-fn choices(card: &Card) -> Vec<(&'static str, Vec<&'static str>)> {
-    let words = |range: &'static str| range.split(" | ").map(str::trim).collect::<Vec<_>>();
-    let choices = card.about.settings.iter().map(|setting| (setting.name, words(setting.range)));
+/// Settings of a card that are a choice of words, each with its words.
+fn choices(card: &MethodCard) -> Vec<(&'static str, Vec<&'static str>)> {
+    let choices = card.settings().iter().map(|setting| (setting.name, setting.choices().to_vec()));
     choices.filter(|(_, words)| words.len() > 1).collect()
 }
 
 /// Sections that act at once with every choice of a card, and with every pair of one and one of the first setting.
-fn chosen(card: &Card) -> Vec<String> {
-    let acting = find(card.about.name).map_or("", |case| case.active);
+fn chosen(card: &MethodCard) -> Vec<String> {
+    let acting = find(card.name()).map_or("", |case| case.active);
     let taken = |setting: &str| acting.split(", ").any(|own| own.starts_with(&format!("{setting}:")));
     let free: Vec<_> = choices(card).into_iter().filter(|(setting, _)| !taken(setting)).collect();
     let of = |(setting, words): &(&str, Vec<&str>)| -> Vec<String> {
@@ -152,21 +157,21 @@ fn chosen(card: &Card) -> Vec<String> {
         all.extend(of(first).iter().flat_map(|a| other.iter().map(move |b| pair(a, b))).collect::<Vec<_>>());
     }
     let comma = if acting.is_empty() { "" } else { ", " };
-    all.into_iter().map(|choice| section(card.about.name, &format!("{acting}{comma}{choice}"))).collect()
+    all.into_iter().map(|choice| section(card.name(), &format!("{acting}{comma}{choice}"))).collect()
 }
 
 #[test]
 fn every_choice_is_trained_and_survives_a_stop() {
     let (two, three) = (World::two(40, CNN, "{epochs: 2, batch: 20}"), World::three("{epochs: 2, batch: 45}"));
     every(|card| {
-        let worlds = if card.about.needs.at_most.is_some() { vec![&two] } else { vec![&two, &three] };
+        let worlds = if at_most_two(card) { vec![&two] } else { vec![&two, &three] };
         for (world, method) in worlds.into_iter().flat_map(|w| chosen(card).into_iter().map(move |m| (w, m))) {
-            let config = config(world, card.about.needs, &method)?;
+            let config = config(world, requires(card), &method)?;
             let told = |e: aim_core::Error| format!("{method}: {e}");
             let mut whole = course(&config, world, 0)?;
             whole.train(3).map_err(told)?;
             let saved = whole.save().map_err(told)?;
-            let mut resumed = Course::resumed(&config, &world.data, 0, &saved, whole.position()).map_err(told)?;
+            let mut resumed = Course::resumed(&config, &world.data, 0, &saved).map_err(told)?;
             whole.finish().map_err(told)?;
             resumed.finish().map_err(told)?;
             let loss = whole.loss().map_err(told)?;
@@ -185,7 +190,7 @@ fn incomplete(world: &World, modalities: usize, noise: f64) -> aim_core::Result<
     for (m, x) in batch.inputs.iter_mut().enumerate() {
         let keep: Vec<f32> = (0..8).map(|i| f32::from(known(i, m))).collect();
         let keep = Tensor::new(keep, &Device::Cpu)?.unsqueeze(1)?;
-        *x = (x.broadcast_mul(&keep)? + ((1. - keep)? * noise)?.broadcast_as(x.shape())?)?;
+        x.values = (x.values.broadcast_mul(&keep)? + ((1. - keep)? * noise)?.broadcast_as(x.values.shape())?)?;
     }
     let present: Vec<f32> = (0..8 * modalities).map(|i| f32::from(known(i / modalities, i % modalities))).collect();
     batch.present = Some(Tensor::from_vec(present, (8, modalities), &Device::Cpu)?);
@@ -197,10 +202,10 @@ fn what_stands_in_place_of_a_missing_modality_has_no_influence() {
     let world = World::three("{epochs: 1, batch: 8}");
     every(|card| {
         // One modality alone is never missing.
-        if card.about.needs.single || card.about.needs.at_most.is_some() {
+        if requires(card).modalities.1 <= 2 {
             return Ok(());
         }
-        let config = config(&world, card.about.needs, &active(card.about.name))?;
+        let config = config(&world, requires(card), &active(card.name()))?;
         let run = |noise| -> aim_core::Result<_> {
             let (mut course, batch) = (Course::new(&config, &world.data, 0)?, incomplete(&world, 3, noise)?);
             let before = course.answers(&batch)?;
@@ -215,41 +220,38 @@ fn what_stands_in_place_of_a_missing_modality_has_no_influence() {
     });
 }
 
-/// Values beyond a range as the cards write it: `0 to 100`, `above 0`, `above 0, to 1`, `1 or more`, `a | b`, `epochs`.
-fn beyond(range: &str) -> Vec<String> {
-    let number = |text: &str| text.trim().split(' ').next().and_then(|t| t.trim_matches(',').parse::<f64>().ok());
-    if range.contains(" | ") {
+/// Values just beyond a setting's range.
+fn beyond(setting: &Setting) -> Vec<String> {
+    if !setting.choices().is_empty() {
         return vec!["nonsense".into()];
     }
-    if let Some(rest) = range.strip_prefix("above ") {
-        let top = rest.split_once("to ").and_then(|(_, top)| number(top)).map(|top| top + 1.);
-        return number(rest).into_iter().chain(top).map(|v| v.to_string()).collect();
-    }
-    if let Some((low, high)) = range.split_once(" to ") {
-        let values = number(low).map(|v| v - 1.).into_iter().chain(number(high).map(|v| v + 1.));
-        return values.map(|v| v.to_string()).collect();
-    }
-    match number(range) {
-        Some(low) if range.contains("or more") => vec![(low - 1.).to_string()],
-        _ if range.starts_with("epoch") || range == "an epoch" => vec!["-1".into(), "0.5".into()],
-        _ => vec![],
-    }
+    let ends = match setting.rule.values {
+        Values::Number { low, high, open, below } => {
+            let low = if open { low } else { low - 1. };
+            [Some(low), high.is_finite().then_some(if below { high } else { high + 1. })]
+        }
+        Values::Whole { low, high } => [Some(low as f64 - 1.), (high < u64::MAX).then_some(high as f64 + 1.)],
+        _ => [None, None],
+    };
+    let numbers = matches!(setting.kind, Kind::Number | Kind::Whole);
+    ends.into_iter().flatten().filter(|_| numbers).map(|value| value.to_string()).collect()
 }
 
 #[test]
 fn a_wrong_setting_is_refused_with_its_range() {
     let world = small();
+    let mut tried = 0;
     every(|card| {
-        let name = card.about.name;
-        for setting in card.about.settings {
-            let numbers = setting.range.split([' ', ',']).filter(|word| word.parse::<f64>().is_ok());
-            let choices = setting.range.split(" | ").filter(|_| setting.range.contains(" | "));
-            let wanted: Vec<_> = numbers.chain(choices).collect();
-            for value in beyond(setting.range) {
+        let name = card.name();
+        for setting in card.settings() {
+            let range = setting.range();
+            let words = range.split([' ', ',']).filter(|word| word.parse::<f64>().is_ok());
+            let wanted: Vec<_> = words.chain(setting.choices().iter().copied()).collect();
+            for value in beyond(setting) {
                 let required = if name == "unimodal" { "modality: FIRST, " } else { "" };
                 let method = section(name, &format!("{required}{}: {value}", setting.name));
-                let Err(text) = config(&world, card.about.needs, &method) else {
-                    return Err(format!("{} takes {value}, but its range is {}", setting.name, setting.range));
+                let Err(text) = config(&world, requires(card), &method) else {
+                    return Err(format!("{} takes {value}, but its range is {range}", setting.name));
                 };
                 let place = format!("method.{}", setting.name);
                 if !text.contains(&place) || wanted.iter().any(|w| !text.contains(w)) {
@@ -259,21 +261,11 @@ fn a_wrong_setting_is_refused_with_its_range() {
         }
         Ok(())
     });
-}
-
-#[test]
-fn cards_name_every_setting_and_no_other() {
-    every(|card| {
-        let defaults = card.defaults().map_err(|e| e.to_string())?;
-        let mut coded: Vec<_> = defaults.as_mapping().into_iter().flatten().filter_map(|(k, _)| k.as_str()).collect();
-        let mut told: Vec<_> = card.about.settings.iter().map(|s| s.name).collect();
-        coded.sort_unstable();
-        told.sort_unstable();
-        if coded == told { Ok(()) } else { Err(format!("has {coded:?}, tells of {told:?}")) }
-    });
+    builtin().iter().flat_map(|card| card.settings()).for_each(|setting| tried += beyond(setting).len());
+    assert!(tried > 150, "{tried} values were tried");
 }
 
 #[test]
 fn the_table_of_cases_names_methods_that_exist() {
-    assert!(cases::names().all(|name| CARDS.iter().any(|card| card.about.name == name)));
+    assert!(cases::names().all(|name| builtin().iter().any(|card| card.name() == name)));
 }

@@ -1,9 +1,13 @@
 //! Options that change a part of a method: the gradient or the answers that they stand for, computed without the method.
 
+use aim_balance::MethodSpec;
+use aim_config::yaml::parse;
 use aim_core::{Batch, Grads, Net, Report, View};
 use aim_fusion::LateFusion;
 use aim_ops::softmax;
 use aim_tests::{Descent, One, answers, assert_close, flat, gradient, mean_loss, method, number, scalar, small, step};
+use aim_train::config::RunConfig;
+use aim_train::standard;
 use candle_core::{Device, Tensor};
 
 #[test]
@@ -22,7 +26,14 @@ fn a_learning_rate_of_mslr_leaves_gradients_alone() {
 fn additions_of_lora_need_not_decay() {
     let model = "{encoders: {a: {name: mlp, widths: [4], lora: {rank: 2}}, b: {name: mlp, widths: [4]}}}";
     let shapes = ["a", "b"].map(|name| (name.to_owned(), vec![3]));
-    let net = LateFusion::new(&serde_yaml::from_str(model).unwrap(), &shapes, 3, 0, &Device::Cpu).unwrap();
+    let net = LateFusion::new(
+        &RunConfig::read_model(serde_yaml::from_str(model).unwrap(), standard()).unwrap(),
+        &shapes,
+        3,
+        0,
+        &Device::Cpu,
+    )
+    .unwrap();
     let (_, One(batch)) = small("fusion: concat");
     let samples = One(Batch { inputs: batch.inputs[..2].to_vec(), ..batch });
     for (section, decay) in [("lora", 1.), ("{name: lora, decay: false}", 0.)] {
@@ -51,8 +62,9 @@ fn shares_of_msam_hold_until_they_are_measured_again() {
     // A value is a share of the 40 samples.
     let value = scalar(&reports[0], "value.heart+breath+motion") * 40.;
     assert!((value - value.round()).abs() < 1e-4, "{value}");
-    let both = serde_yaml::from_str("{name: msam, every: 2, variant: per_sample}").unwrap();
-    assert!(aim_balance::build(&both, net.spec()).err().unwrap().to_string().contains("method.every: is 2"));
+    let both = parse("{name: msam, every: 2, variant: per_sample}").unwrap();
+    let refused = MethodSpec::read(aim_balance::builtin(), &both).unwrap_err().to_string();
+    assert!(refused.contains("method.every: is 2"), "{refused}");
 }
 
 #[test]
@@ -119,7 +131,14 @@ fn cosines_read_what_modalities_become_of_each_other() {
         let model =
             format!("{{encoders: {{a: {{name: mlp, widths: [4]}}, b: {{name: mlp, widths: [4]}}}}, fusion: {fusion}}}");
         let shapes = ["a", "b"].map(|name| (name.to_owned(), vec![3]));
-        let net = LateFusion::new(&serde_yaml::from_str(&model).unwrap(), &shapes, 3, 0, &Device::Cpu).unwrap();
+        let net = LateFusion::new(
+            &RunConfig::read_model(serde_yaml::from_str(&model).unwrap(), standard()).unwrap(),
+            &shapes,
+            3,
+            0,
+            &Device::Cpu,
+        )
+        .unwrap();
         let (_, One(batch)) = small("fusion: concat");
         let samples = One(Batch { inputs: batch.inputs[..2].to_vec(), ..batch });
         let infer = method("{name: mmcosine, nce: 0.5}", &net).infer(&net, &samples.0).unwrap();

@@ -1,7 +1,10 @@
 //! Methods that bring a fusion of their own: what stays joint training on that fusion, and what does not.
 
 use aim_core::{Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Stateless, Step};
-use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_table, small, split, write_bundle, write_split};
+use aim_data::Splits;
+use aim_tests::{
+    MODALITIES, bits, bundle_config, data, run_folder, run_table, small, spec, split, write_bundle, write_split,
+};
 use candle_core::Device;
 
 /// Runs rows of (name, method, fusion) on three modalities and gives the bits of each.
@@ -48,15 +51,16 @@ impl Optim for Recorder {
 #[test]
 fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shares() {
     let (net, samples) = small("fusion: {memory: {hidden: 4}}");
-    let mut method = aim_balance::build(&"equilibrium".into(), net.spec()).unwrap();
+    let mut method = spec("equilibrium").build(net.spec()).unwrap();
     let (mut opt, order) = (Recorder::default(), || net.params().buffer(ORDER).unwrap().to_vec1::<u32>().unwrap());
+    let data = data(&samples);
     for epoch in 0..2 {
         let clock = Clock { epoch, epochs: 2, step: epoch, batch: 0, steps_per_epoch: 1 };
         let (net, batch, trace) = (&net as &dyn Net, &samples.0, false);
         let mut start = EpochStart {
             net,
             opt: &mut opt,
-            samples: &samples,
+            samples: &Splits::new(&data, samples.0.len(), &Device::Cpu),
             prepared: &Prepared::default(),
             clock,
             seed: 0,

@@ -9,14 +9,17 @@ use std::{
 use aim_balance::gblend;
 use aim_core::{
     Alone, Batch, Clock, Draws, EpochStart, Grads, Method, Net, Optim, Params, Pass, Preparation, Prepared, Report,
-    Result, Role, Samples, Split, Stateless, Step, View,
+    Result, Role, Stateless, Step, View,
 };
-use aim_data::{Dataset, Subset};
-use aim_tests::{MODALITIES, bits, bundle_config, run_folder, run_options, run_table, run_with, write_bundle};
+use aim_data::{Dataset, Source, Splits};
+use aim_tests::{
+    MODALITIES, bits, bundle_config, run_folder, run_options, run_table, run_with, train_run, write_bundle,
+};
 use aim_train::{
-    config::{RunConfig, Select},
+    config::{Identity, RunConfig, Select},
     experiment::{Options, restrict},
-    run::{Control, EpochLog, Folder, Identity, Stop, Watch, checksum, chosen, network, train},
+    run::{EpochLog, Folder, Stop, Watch, checksum, chosen, network},
+    standard,
 };
 use candle_core::{D, DType, Device, Tensor};
 
@@ -76,12 +79,13 @@ fn a_preparation_that_was_killed_goes_on_with_the_same_bits() {
 
     let (config, data) = load(row, killed.path());
     let config = config.preparation(&Preparation::Alone { modality: MODALITIES[1].into() });
-    let identity = Identity::new(&config, 0, checksum(&data));
+    let identity = Identity::new(&config, 0, checksum(&data).unwrap());
     let name = format!("{}.{}", config.name, identity.key().unwrap());
-    let open = Folder::open(&killed.path().join("runs/prepared").join(&name).join("seed0"), &identity).unwrap();
+    let open =
+        Folder::open(&killed.path().join("runs/prepared").join(&name).join("seed0"), &identity, standard()).unwrap();
     let (stop, data) = (Stop::default(), restrict(&config, &data).unwrap());
-    let control = Control { watch: &StopAfterFirst(&stop), stop: &stop, checkpoint_every: Duration::ZERO };
-    assert!(train(&config, 0, &data, &open, &CPU, &Prepared::default(), control).is_err());
+    let watched = (&StopAfterFirst(&stop) as &dyn Watch, &stop);
+    assert!(train_run((&config, 0), &data, &open, watched, Duration::ZERO).is_err());
     assert_eq!(chosen(open.path(), Select::Last).unwrap().epochs(), 1);
     drop(open);
 
@@ -146,23 +150,12 @@ impl Optim for Recorder {
     fn set_lr(&mut self, _: f64) {}
 }
 
-struct Whole<'a>(&'a Dataset);
-
-fn whole(subset: &Subset) -> Batch {
-    subset.batch(&(0..subset.len()).collect::<Vec<_>>(), &CPU).unwrap()
-}
-
-impl Samples for Whole<'_> {
-    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        visit(&whole(if split == Split::Train { &self.0.train } else { &self.0.validation }))
-    }
-    fn shuffled(&self, split: Split, _: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.each(split, visit)
-    }
+fn whole(split: &dyn Source) -> Batch {
+    split.batch(&(0..split.len()).collect::<Vec<_>>(), &CPU).unwrap()
 }
 
 fn load(row: &str, folder: &Path) -> (RunConfig, Dataset) {
-    let (config, _) = RunConfig::single(&bundle_config(row, &[]), Some("umt")).unwrap();
+    let (config, _) = RunConfig::single(&bundle_config(row, &[]), Some("umt"), standard()).unwrap();
     let data = aim_data::load(&config.data, Some(folder)).unwrap();
     (config, data)
 }
@@ -182,13 +175,13 @@ impl Case {
         let batch = data.train.batch(&(0..16).collect::<Vec<_>>(), &CPU).unwrap();
         let net = network(&config, &data, 0, &CPU).unwrap();
         let other = network(&simple, &data, 1, &CPU).unwrap();
-        let mut teacher = aim_balance::build(&simple.method, other.spec()).unwrap();
+        let mut teacher = simple.method.build(other.spec()).unwrap();
         let mut opt = simple.optimizer.build();
         for _ in 0..10 {
             let (opt, clock) = (opt.as_mut(), Clock::default());
             teacher.step(&mut Step { net: &other, opt, batch: &batch, clock, seed: 0, trace: false }).unwrap();
         }
-        let method = aim_balance::build(&config.method, net.spec()).unwrap();
+        let method = config.method.build(net.spec()).unwrap();
         let prepared = prepare(&other);
         Self { net: Box::new(net), other: Box::new(other), prepared, data, batch, method }
     }
@@ -197,7 +190,7 @@ impl Case {
     fn step(&mut self) -> (Report, Grads) {
         let (net, opt) = (&*self.net, &mut Recorder::default());
         let clock = Clock { epochs: 2, steps_per_epoch: 1, ..Clock::default() };
-        let (samples, prepared) = (&Whole(&self.data), &self.prepared);
+        let (samples, prepared) = (&Splits::new(&self.data, self.data.train.len(), &CPU), &self.prepared);
         let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
         self.method.before_epoch(&mut start).unwrap();
         let mut step = Step { net, opt, batch: &self.batch, clock, seed: 0, trace: false };
@@ -358,19 +351,19 @@ fn frozen_encoders_are_the_prepared_ones_and_get_no_gradient() {
 #[test]
 fn gblend_weighs_the_prepared_networks_against_the_untrained_one() {
     let mut case = Case::new("{name: gblend, estimate: offline}");
-    let losses = |unimodal: &dyn Net, fused: &dyn Net, subset: &Subset| -> Vec<f64> {
-        let batch = whole(subset);
+    let losses = |unimodal: &dyn Net, fused: &dyn Net, split: &dyn Source| -> Vec<f64> {
+        let batch = whole(split);
         let out = |net: &dyn Net| net.forward(&batch, &mut Pass::eval()).unwrap();
         let loss = |logits: &Tensor| {
             let all = logits.broadcast_sub(&logits.max_keepdim(D::Minus1).unwrap()).unwrap();
             let rows = values(&all);
             let one = |(row, y): (&[f64], &u32)| -softmax(row)[*y as usize].ln();
-            let labels = &subset.labels;
+            let labels = split.labels();
             rows.chunks(logits.dim(1).unwrap()).zip(labels).map(one).sum::<f64>() / labels.len() as f64
         };
         out(unimodal).unimodal.iter().map(loss).chain([loss(&out(fused).logits)]).collect()
     };
-    let both = |net: &dyn Net| (losses(net, net, &case.data.train), losses(net, net, &case.data.validation));
+    let both = |net: &dyn Net| (losses(net, net, &*case.data.train), losses(net, net, &*case.data.validation));
     let (before, after) = (both(&*case.net), both(&*case.other));
     let want = gblend::estimate((&before.0, &before.1), (&after.0, &after.1), gblend::LEAST);
     let (report, _) = case.step();

@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
+use aim_report::{comparison, write_family};
 use aim_tests::{
     bits, bundle_config, bundle_text, every_method, run_folder, run_options, run_table, split, write_bundle,
-    write_split,
+    write_report, write_split,
 };
 use aim_train::{
     config::{Protocol, Scale, load_tables},
-    experiment::{comparison, run, write, write_family},
+    experiment::run,
     run::Stop,
+    standard,
 };
 use candle_core::Tensor;
 
@@ -67,14 +69,17 @@ fn the_last_batch_is_left_out_and_the_table_says_so() {
     assert_eq!(run.answers.len(), 40);
     assert_eq!(run.answers[39].id, "test.39");
     assert_eq!(run.outcome.test, run.outcome.validation, "the test split stands in for the validation split");
-    let best = run.log.iter().map(|entry| entry.validation.accuracy).fold(0., f64::max);
-    assert_eq!(run.outcome.test.accuracy, best, "and chooses the epoch");
-    for text in [comparison(&results).unwrap().to_markdown(), comparison(&results).unwrap().to_latex()] {
+    let best = run.log.iter().map(|entry| entry.validation.accuracy()).fold(0., f64::max);
+    assert_eq!(run.outcome.test.accuracy(), best, "and chooses the epoch");
+    for text in [
+        comparison(&results, &standard().metrics).unwrap().to_markdown(),
+        comparison(&results, &standard().metrics).unwrap().to_latex(),
+    ] {
         assert!(text.contains("NOT clean") && text.contains("the last incomplete batch is left out"), "{text}");
     }
     let clean = run_table(bundle_config(JOINT, &["train.batch=8"]), folder.path()).unwrap();
     assert_eq!(clean.rows[0].runs[0].answers.len(), 45);
-    assert!(!comparison(&clean).unwrap().to_markdown().contains("NOT clean"));
+    assert!(!comparison(&clean, &standard().metrics).unwrap().to_markdown().contains("NOT clean"));
     let refused = run_table(bundle_config(JOINT, &["protocol=balancebench", "train.batch=64"]), folder.path());
     let text = refused.err().unwrap().to_string();
     assert!(text.contains("a batch of 64 is more than the 45 samples of the test split"), "{text}");
@@ -98,15 +103,15 @@ fn family(folder: &Path) -> std::path::PathBuf {
 #[test]
 fn a_family_is_summed_up_over_its_sets_and_its_protocols() {
     let folder = tempfile::tempdir().unwrap();
-    let tables = load_tables(&family(folder.path()), Scale::Normal, &[]).unwrap();
+    let tables = load_tables(&family(folder.path()), Scale::Normal, &[], standard()).unwrap();
     let names: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["both-first", "both-first-balancebench", "both-second", "both-second-balancebench"]);
     assert!(tables[1].rows.iter().all(|row| row.config.protocol == Protocol::BalanceBench));
     let options = run_options(folder.path());
     let make = |i: usize| {
-        let results = run(&tables[i], &options, &Stop::default()).unwrap();
+        let results = run(&tables[i], &options, &Stop::default(), standard()).unwrap();
         assert_eq!(results.failures, [""; 0]);
-        write(&results, &options.out).unwrap();
+        write_report(&results, &options.out);
         results
     };
     // As long as there is one set there is nothing to sum up.
@@ -122,7 +127,7 @@ fn a_family_is_summed_up_over_its_sets_and_its_protocols() {
     assert!(html.contains("NOT clean") && html.contains("OGM"));
     // The mean difference of OGM's accuracies between the protocols, by hand.
     let accuracy = |results: &aim_train::experiment::Results, row: usize, seed: usize| {
-        results.rows[row].runs[seed].outcome.test.accuracy
+        results.rows[row].runs[seed].outcome.test.accuracy()
     };
     let added = (0..2).map(|s| accuracy(&other, 2, s) - accuracy(&clean, 2, s)).sum::<f64>() / 2.;
     let csv = fs::read_to_string(options.out.join("both/protocols-1.csv")).unwrap();

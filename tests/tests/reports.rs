@@ -2,8 +2,9 @@
 
 use std::{fs, io::Write, path::Path, process::Command};
 
-use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle};
-use aim_train::experiment::{Results, write};
+use aim_report::title;
+use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle, write_report};
+use aim_train::experiment::Results;
 use serde_json::Value;
 
 const ROWS: &str = "  - {name: heart-alone, method: {name: unimodal, modality: heart}}
@@ -16,7 +17,7 @@ fn table(folder: &Path) -> Results {
     let options = run_options(folder);
     let results = run_with(bundle_config(ROWS, &["seeds=2"]), &options).unwrap();
     assert_eq!(results.failures, [""; 0]);
-    write(&results, &options.out).unwrap();
+    write_report(&results, &options.out);
     results
 }
 
@@ -31,7 +32,7 @@ fn every_run_is_one_record_with_its_numbers() {
     for (record, (row, run)) in records.iter().zip(runs) {
         assert_eq!(record["row"], row.name);
         assert_eq!(record["seed"], run.outcome.seed);
-        assert_eq!(record["test.accuracy"], run.outcome.test.accuracy);
+        assert_eq!(record["test.accuracy"], run.outcome.test.accuracy());
         assert_eq!(record["test.modality.motion"].as_f64(), run.outcome.test.modality.get("motion").copied());
         assert_eq!((&record["test.samples"], &record["test.most_frequent"]), (&45.into(), &(15. / 45.).into()));
         assert!(run.folder.parent().unwrap().ends_with(format!("{}.{}", row.name, record["key"].as_str().unwrap())));
@@ -76,11 +77,12 @@ fn rows_that_reproduce_a_fault_are_marked_wherever_they_stand() {
     let options = run_options(folder.path());
     let results = run_with(bundle_config(rows, &["train.epochs=1"]), &options).unwrap();
     assert_eq!(results.failures, [""; 0]);
-    write(&results, &options.out).unwrap();
+    write_report(&results, &options.out);
     // A searched row is what was chosen.
     for row in &results.rows {
         let method = serde_json::to_string(&row.config.method).unwrap();
-        assert_eq!(row.title.ends_with(" (compat)"), method.contains("\"compat\":true"), "{}: {method}", row.title);
+        let title = title(row);
+        assert_eq!(title.ends_with(" (compat)"), method.contains("\"compat\":true"), "{title}: {method}");
     }
     let read = |name: &str| fs::read_to_string(folder.path().join("runs/test").join(name)).unwrap();
     for file in ["comparison.md", "comparison.csv", "comparison.tex", "diagnosis.md", "report.html", "results.jsonl"] {

@@ -1,9 +1,11 @@
 //! Methods that decide which samples an epoch shows.
 
+use aim_core::capability;
 use std::path::Path;
 
-use aim_tests::{bits, bundle_config, run_folder, run_table, write_bundle};
+use aim_tests::{bits, bundle_config, requires, run_folder, run_table, write_bundle};
 use aim_train::config::{Scale, TableConfig};
+use aim_train::standard;
 
 fn run(rows: &str, folder: &Path, rest: &[&str]) {
     write_bundle(folder);
@@ -31,15 +33,15 @@ fn every_method_that_stacks_sees_batches_with_missing_modalities() {
     let folder = tempfile::tempdir().unwrap();
     write_bundle(folder.path());
     let mut ran = 0;
-    for card in aim_balance::CARDS {
-        let (name, uni_heads) = (card.about.name, card.about.needs.uni_heads);
+    for card in aim_balance::builtin() {
+        let (name, uni_heads) = (card.name(), requires(card).wants(capability::UNI_HEADS));
         for fusion in ["concat", "separate", "shared"] {
             let row = format!(
                 "  - {{name: {name}, method: [{name}, {{name: valuation, warmup: 1}}], train: {{epochs: 2}}, \
                  model: {{fusion: {fusion}, uni_heads: {uni_heads}}}}}"
             );
             let source = bundle_config(&row, &[]);
-            if TableConfig::new(source.clone(), Scale::Normal).is_ok() {
+            if TableConfig::new(source.clone(), Scale::Normal, standard()).is_ok() {
                 assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0], "{name} with {fusion}");
                 ran += 1;
             }

@@ -8,6 +8,7 @@ use aim_train::{
     config::{Scale, TableConfig, load_tables},
     experiment::{Choice, Options, Results, run},
     run::Stop,
+    standard,
 };
 
 const ROWS: &str = "  - {name: joint, method: joint}\n  - {name: ogm, method: ogm}";
@@ -23,8 +24,8 @@ fn folder() -> tempfile::TempDir {
 /// The table's sweep.
 fn sweep(folder: &Path, jobs: usize) -> Result<Results> {
     let options = Options { jobs, ..run_options(folder) };
-    let table = TableConfig::new(bundle_config(ROWS, &[SWEEP]), Scale::Normal)?.swept()?;
-    run(&table, &options, &Stop::default())
+    let table = TableConfig::new(bundle_config(ROWS, &[SWEEP]), Scale::Normal, standard())?.swept(standard())?;
+    run(&table, &options, &Stop::default(), standard())
 }
 
 /// A table whose only row tries these learning rates.
@@ -47,7 +48,7 @@ fn every_row_has_its_trials_and_runs_what_they_chose() {
         let best = choice.trials.iter().filter_map(|t| t.mean).fold(0., f64::max);
         let chosen = &choice.trials[choice.chosen];
         assert!(choice.trials.len() == 3 && chosen.mean == Some(best), "{choice:?}");
-        assert_eq!(row.runs[0].outcome.validation.accuracy, best);
+        assert_eq!(row.runs[0].outcome.validation.accuracy(), best);
         let rate = chosen.settings.get("optimizer.lr").and_then(|v| v.as_f64());
         assert_eq!(row.config.optimizer.lr(), rate.unwrap_or(0.01));
     }
@@ -131,18 +132,18 @@ fn a_choice_that_is_stored_needs_no_runs_and_another_search_is_made() {
 fn tables_of_the_repository_have_their_reference_rows() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
     for file in fs::read_dir(configs).unwrap() {
-        for table in load_tables(&file.unwrap().path(), Scale::Normal, &[]).unwrap() {
-            let methods: Vec<String> = table.rows.iter().map(|row| row.config.method_name()).collect();
+        for table in load_tables(&file.unwrap().path(), Scale::Normal, &[], standard()).unwrap() {
+            let methods: Vec<String> = table.rows.iter().map(|row| row.config.method.name()).collect();
             let encoders = table.rows[0].config.model.encoders.len();
             assert_eq!(methods.iter().filter(|m| *m == "unimodal").count(), encoders, "{}", table.name);
             for reference in ["ensemble", "frozen", "joint"] {
                 assert!(methods.iter().any(|m| m == reference), "{} has no {reference}", table.name);
             }
             let tuned: Vec<_> = table.rows.iter().filter(|row| row.tune.is_some()).collect();
-            assert!(tuned.len() == 1 && tuned[0].config.method_name() == "joint", "{}", table.name);
+            assert!(tuned.len() == 1 && tuned[0].config.method.name() == "joint", "{}", table.name);
             let trials = tuned[0].tune.as_ref().map(|search| search.trials());
             assert_eq!(trials, table.sweep.as_ref().map(|search| search.trials()), "{}", table.name);
-            table.swept().unwrap();
+            table.swept(standard()).unwrap();
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Settings that change what a method does, beside what it does without them.
 
 use aim_core::{Alone, Batch, Clock, EpochStart, Grads, Method, Net, Pass, Prepared, Report, View};
+use aim_data::Splits;
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy, log_softmax, softmax};
-use aim_tests::{Descent, MODALITIES, One, Still, at, method, number, scalar, small, step};
+use aim_tests::{Descent, MODALITIES, One, Still, at, data, method, number, scalar, small, step};
+use aim_train::config::RunConfig;
+use aim_train::standard;
 use candle_core::{D, DType, Device, Tensor};
 
 /// Numbers that a method reports of a step of this epoch, in which nothing moves.
@@ -32,7 +35,9 @@ fn the_learnt_weight_of_lfm_follows_the_loss_one_step_ahead() {
         method(&format!("{{name: lfm, align: reversed, weights: learnt, a0: {a0}, weight_lr: {weight_lr}}}"), &net);
     let clock = Clock { epoch: 1, epochs: 3, step: 1, batch: 0, steps_per_epoch: 1 };
     let (prepared, opt) = (&Prepared::default(), &mut Still(rate));
-    let mut start = EpochStart { net: &net, opt, samples: &samples, prepared, clock, seed: 0, extra: vec![] };
+    let data = data(&samples);
+    let whole = &Splits::new(&data, samples.0.len(), &Device::Cpu);
+    let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, extra: vec![] };
     lfm.before_epoch(&mut start).unwrap();
     let moved = reports(lfm.as_mut(), &net, &samples, 1, "a0")[0] - a0;
 
@@ -88,13 +93,21 @@ fn aim_cannot_learn_prototypes_of_word_ids() {
     let model = "{encoders: {text: {name: transformer, vocabulary: 5, width: 4, layers: 1, heads: 1, blocks: 1}, \
                  sound: {name: mlp, widths: [4]}}, fusion: concat}";
     let shapes = [("text".to_owned(), vec![3]), ("sound".to_owned(), vec![3])];
-    let net = LateFusion::new(&serde_yaml::from_str(model).unwrap(), &shapes, 2, 0, &Device::Cpu).unwrap();
+    let net = LateFusion::new(
+        &RunConfig::read_model(serde_yaml::from_str(model).unwrap(), standard()).unwrap(),
+        &shapes,
+        2,
+        0,
+        &Device::Cpu,
+    )
+    .unwrap();
     let ids = Tensor::new(&[[1f32, 2., 0.], [3., 4., 1.]], &Device::Cpu).unwrap();
     let sound = Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap();
     let samples = One(Batch::new(vec![ids, sound], Tensor::new(&[0u32, 1], &Device::Cpu).unwrap()).unwrap());
     let begin = |section: &str| {
         let clock = Clock { epoch: 1, epochs: 3, step: 1, batch: 0, steps_per_epoch: 1 };
-        let (prepared, opt, samples) = (&Prepared::default(), &mut Still(0.1), &samples);
+        let (prepared, opt, data) = (&Prepared::default(), &mut Still(0.1), data(&samples));
+        let samples = &Splits::new(&data, 2, &Device::Cpu);
         let mut start = EpochStart { net: &net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
         method(section, &net).before_epoch(&mut start)
     };
@@ -140,8 +153,9 @@ fn the_teachers_of_umt_teach_from_the_first_to_the_last_of_their_epochs() {
     }
     let taught = |section: &str| -> Vec<usize> {
         let (mut umt, opt) = (method(section, &net), &mut Still(0.));
-        let mut start =
-            EpochStart { net: &net, opt, samples: &samples, prepared: &prepared, clock: at(0), seed: 0, extra: vec![] };
+        let (data, prepared, clock) = (data(&samples), &prepared, at(0));
+        let whole = &Splits::new(&data, samples.0.len(), &Device::Cpu);
+        let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, extra: vec![] };
         umt.before_epoch(&mut start).unwrap();
         let report = |epoch| step(umt.as_mut(), &net, &samples, epoch, &mut Still(0.));
         (0..5).map(report).enumerate().filter(|(_, r)| r.get("loss.feature.heart").is_some()).map(|(e, _)| e).collect()

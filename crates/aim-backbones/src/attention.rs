@@ -1,6 +1,6 @@
 //! What the layers of transformers share.
 
-use aim_core::{Part, Pass, Result};
+use aim_core::{Error, Part, Pass, Result};
 use candle_core::Tensor;
 
 use crate::{Build, Init, LayerNorm, Linear};
@@ -25,20 +25,21 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// What is wrong with the values, and the remedy.
-    pub(crate) fn problem(&self) -> Option<(&'static str, &'static str)> {
-        let Self { width, heads, layers, blocks, dropout } = *self;
-        match () {
-            () if width == 0 => Some(("has tokens without width", "set width to 1 or more")),
-            () if heads == 0 || width % heads != 0 => {
-                Some(("has heads that do not divide its width", "change heads or width"))
-            }
-            () if layers == 0 || blocks == 0 || layers % blocks != 0 => {
-                Some(("has layers that do not form blocks of equal size", "make layers a multiple of blocks"))
-            }
-            () if !(0. ..1.).contains(&dropout) => Some(("has a dropout outside of [0, 1)", "use 0 for none")),
-            () => None,
+    /// Checks values that depend on each other; `place` names the section in messages.
+    ///
+    /// # Errors
+    /// If heads do not divide the width, or layers do not form blocks of equal size.
+    pub(crate) fn check(&self, place: &str) -> Result<()> {
+        let Self { width, heads, layers, blocks, .. } = *self;
+        let wrong = |key: &str, problem: String, remedy| Err(Error::invalid(format!("{place}.{key}"), problem, remedy));
+        if width % heads.max(1) != 0 {
+            return wrong("heads", format!("{heads} do not divide the width {width}"), "change heads or width");
         }
+        if layers % blocks.max(1) != 0 {
+            let problem = format!("{layers} do not form {blocks} blocks of equal size");
+            return wrong("layers", problem, "make layers a multiple of blocks");
+        }
+        Ok(())
     }
 
     /// The layers of each block: `<prefix>.encoder.layer.<i>`.

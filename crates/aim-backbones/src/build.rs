@@ -1,9 +1,8 @@
 //! Where parameters come from: names, roles and initial values, each keyed by (seed, name).
 
+use aim_config::{at_least, by_type, choice, free, settings};
 use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
 use candle_core::{DType, Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear};
 
@@ -39,42 +38,34 @@ pub struct Build {
     projection: bool,
 }
 
-/// Low-rank additions to an encoder's linear and convolution layers (LoRA, Hu et al. 2022): `W + scale B A`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LowRank {
-    /// Rank of the addition.
-    pub rank: usize,
-    /// Factor on it (alpha / rank).
-    #[serde(default = "one")]
-    pub scale: f64,
-    /// Which layers have one.
-    #[serde(default, skip_serializing_if = "Targets::are_all")]
-    pub targets: Targets,
-    /// First block whose layers have one.
-    #[serde(default, skip_serializing_if = "is_first")]
-    pub first_block: usize,
-}
-
-/// Layers that have a low-rank addition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Targets {
-    /// All linear maps and convolutions.
-    #[default]
-    All,
-    /// The maps of attention to queries and values (Hu et al. 2022).
-    Attention,
-}
-
-impl Targets {
-    fn are_all(&self) -> bool {
-        *self == Self::All
+settings! {
+    /// Low-rank additions to an encoder's linear and convolution layers (LoRA, Hu et al. 2022): `W + scale B A`.
+    pub struct LowRank {
+        /// Rank of the addition.
+        pub rank: usize = 0 => at_least(1).required(), "ours";
+        /// Factor on it (alpha / rank).
+        pub scale: f64 = 1. => free(), "ours";
+        /// Layers that have one.
+        pub targets: Targets = Targets::All => by_type(), "ours";
+        /// First block whose layers have one.
+        pub first_block: usize = 0 => at_least(0), "ours";
     }
 }
 
-fn is_first(block: &usize) -> bool {
-    *block == 0
+choice! {
+    /// Layers that have a low-rank addition.
+    pub enum Targets {
+        /// All linear maps and convolutions.
+        All = "all",
+        /// The maps of attention to queries and values (Hu et al. 2022).
+        Attention = "attention",
+    }
+}
+
+impl Targets {
+    pub(crate) fn are_all(self) -> bool {
+        self == Self::All
+    }
 }
 
 impl LowRank {
@@ -88,25 +79,26 @@ impl LowRank {
     }
 }
 
-fn one() -> f64 {
-    1.
-}
-
 impl Build {
     /// An empty network whose initial values depend on `seed` and each parameter's name alone.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), params: Params::default(), low_rank: None, projection: false }
+        let params = Params::differentiated_by(aim_ops::backward);
+        Self { seed, device: device.clone(), params, low_rank: None, projection: false }
     }
 
     /// Gives the encoder layers made from now on low-rank additions, or none.
-    pub fn set_low_rank(&mut self, low_rank: Option<LowRank>) {
-        self.low_rank = low_rank;
+    pub fn set_low_rank(&mut self, low_rank: Option<&LowRank>) {
+        self.low_rank = low_rank.cloned();
     }
 
-    /// `A [rank k, in k]` and `B [out k, rank k]` (zeros) for an encoder layer with kernels of side k, as in loralib.
-    fn adapter(&mut self, name: &str, part: Part, io: (usize, usize), kernel: usize) -> Result<Option<Adapter>> {
-        let (Part::Encoder { modality, depth }, Some(low_rank)) = (part, self.low_rank) else { return Ok(None) };
-        let LowRank { rank, scale, .. } = low_rank;
+    /// `A [rank k, in k]` and `B [out k, rank k]` (zeros) for an encoder layer with kernels of side k, as in loralib;
+    /// `None` where [`set_low_rank`](Self::set_low_rank) does not reach it.
+    ///
+    /// # Errors
+    /// If the names `<name>.lora_a` and `.lora_b` are taken.
+    pub fn adapter(&mut self, name: &str, part: Part, io: (usize, usize), kernel: usize) -> Result<Option<Adapter>> {
+        let (Part::Encoder { modality, depth }, Some(low_rank)) = (part, &self.low_rank) else { return Ok(None) };
+        let LowRank { rank, scale, .. } = *low_rank;
         if !low_rank.reaches(depth, self.projection) {
             return Ok(None);
         }
@@ -122,6 +114,24 @@ impl Build {
         self.params
     }
 
+    /// The generator of a parameter's initial values.
+    pub fn rng(&self, name: &str) -> Rng {
+        Rng::keyed(self.seed, name)
+    }
+
+    /// The device that holds the parameters.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A parameter with these initial values.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn add(&mut self, name: &str, role: Role, value: &Tensor) -> Result<Handle> {
+        self.params.add(name, role, value)
+    }
+
     /// A parameter of any shape; `fan` is (in, out).
     ///
     /// # Errors
@@ -134,14 +144,14 @@ impl Build {
         init: Init,
         fan: (usize, usize),
     ) -> Result<Handle> {
-        let mut rng = Rng::keyed(self.seed, name);
+        let mut rng = self.rng(name);
         let value = match init {
             Init::Uniform => rng.uniform_tensor(shape, 1. / (fan.0.max(1) as f64).sqrt(), &self.device)?,
             Init::HeFanOut => rng.normal_tensor(shape, (2. / fan.1.max(1) as f64).sqrt(), &self.device)?,
             Init::Normal(std) => rng.normal_tensor(shape, std, &self.device)?,
             Init::Constant(c) => Tensor::full(c as f32, shape, &self.device)?,
         };
-        self.params.add(name, role, &value)
+        self.add(name, role, &value)
     }
 
     /// A buffer: saved and loaded, never trained.
@@ -175,8 +185,8 @@ impl Build {
         Ok(Linear { weight, bias, adapter: self.adapter(name, part, io, 1)? })
     }
 
-    /// What `layer` makes, as a map of attention to queries or values.
-    pub(crate) fn projection<T>(&mut self, layer: impl FnOnce(&mut Self) -> T) -> T {
+    /// The result of `layer`, whose layers count as maps of attention to queries or values.
+    pub fn projection<T>(&mut self, layer: impl FnOnce(&mut Self) -> T) -> T {
         self.projection = true;
         let made = layer(self);
         self.projection = false;

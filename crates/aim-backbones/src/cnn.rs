@@ -1,10 +1,47 @@
 //! Small convolutional encoder: blocks of convolution (stride 2), batch norm and ReLU, then a global average.
 
-use aim_core::{Encoder, Error, Part, Pass, Pool, Result, Site};
+use aim_config::{at_least, by_type, settings};
+use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
 use aim_ops::Act;
 use candle_core::Tensor;
 
-use crate::{BatchNorm, Build, Conv, Conv1d, ConvSize, Init};
+use crate::{
+    BatchNorm, Build, Conv, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank,
+    config::{check_low_rank, own_capabilities, with_lora},
+};
+
+settings! {
+    /// Settings of the encoder `cnn`.
+    pub struct CnnConfig {
+        /// Channels of each block.
+        pub widths: Vec<usize> = Vec::new() => at_least(1).required(), "ours";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+    }
+}
+
+static INFO: EncoderInfo = EncoderInfo {
+    name: "cnn",
+    about: "convolution of stride 2, batch norm, ReLU; then a global average",
+    input: "[C, H, W] (3x3), [C, L] or [L] (5)",
+};
+
+impl EncoderSettings for CnnConfig {
+    fn info(&self) -> &'static EncoderInfo {
+        &INFO
+    }
+
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        let prefix = format!("encoders.{name}");
+        Ok(Box::new(Cnn::new(build, &prefix, modality, input, &self.widths)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
+    }
+
+    with_lora!(CnnConfig);
+}
 
 enum AnyConv {
     Image(Conv),
@@ -59,8 +96,11 @@ impl Cnn {
 }
 
 impl Encoder for Cnn {
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let mut h = if self.rank == 1 { x.unsqueeze(1)? } else { x.clone() };
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
+    }
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let mut h = if self.rank == 1 { x.values.unsqueeze(1)? } else { x.values.clone() };
         for (depth, (conv, norm)) in self.blocks.iter().enumerate() {
             h = norm.forward(&conv.forward(&h, pass)?, Act::Relu, None, pass)?;
             h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::Mean { frames: 1 })?;

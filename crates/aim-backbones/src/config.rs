@@ -1,207 +1,130 @@
-//! The encoder section of a config, and the cards that describe it.
+//! Settings of encoders, and the registry of those that a configuration can name.
 
-use aim_core::{Encoder, Error, Result};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
 
-use crate::{Build, Cnn, LowRank, Mlp, ResNet18, Sequence, Targets, Transformer, TransformerConfig, Vit, VitConfig};
+use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
+use aim_core::{Capabilities, Encoder, Error, Result, capability};
 
-/// An encoder as a config names it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum EncoderConfig {
-    /// Multilayer perceptron.
-    Mlp {
-        /// Width of each block.
-        widths: Vec<usize>,
-        /// Low-rank additions to its layers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lora: Option<LowRank>,
-    },
-    /// Small convolutional network.
-    Cnn {
-        /// Channels of each block.
-        widths: Vec<usize>,
-        /// Low-rank additions to its layers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lora: Option<LowRank>,
-    },
-    /// Linear layers for each frame of a sequence.
-    Sequence {
-        /// Width of each block.
-        widths: Vec<usize>,
-        /// Low-rank additions to its layers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lora: Option<LowRank>,
-    },
-    /// ResNet-18.
-    #[serde(rename = "resnet18")]
-    ResNet18 {
-        /// Channels of the first stage.
-        #[serde(default = "resnet_width")]
-        base_width: usize,
-        /// Low-rank additions to its layers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lora: Option<LowRank>,
-    },
-    /// Vision transformer.
-    Vit(VitConfig),
-    /// Transformer over words or vectors.
-    Transformer(TransformerConfig),
+use crate::{Build, LowRank};
+
+/// Description of an encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct EncoderInfo {
+    /// Name in a configuration.
+    pub name: &'static str,
+    /// Layers and blocks.
+    pub about: &'static str,
+    /// Shapes of a sample that it takes.
+    pub input: &'static str,
 }
 
-fn resnet_width() -> usize {
-    64
-}
+/// Settings of an encoder, and how it is made.
+pub trait EncoderSettings: AnySettings {
+    /// The encoder's description.
+    fn info(&self) -> &'static EncoderInfo;
 
-impl EncoderConfig {
-    /// Number of blocks that the encoder will have.
-    pub fn depth(&self) -> usize {
-        match self {
-            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } | Self::Sequence { widths, .. } => widths.len(),
-            Self::ResNet18 { .. } => 4,
-            Self::Vit(config) => config.blocks,
-            Self::Transformer(config) => config.blocks,
-        }
-    }
-
-    /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time axis.
-    pub fn frames(&self, input: &[usize]) -> usize {
-        match (self, input) {
-            (Self::Sequence { .. }, [_, length]) => *length,
-            _ => 1,
-        }
-    }
-
-    /// Low-rank additions to its layers.
-    pub fn low_rank(&self) -> Option<LowRank> {
-        match self {
-            Self::Mlp { lora, .. }
-            | Self::Cnn { lora, .. }
-            | Self::Sequence { lora, .. }
-            | Self::ResNet18 { lora, .. } => *lora,
-            Self::Vit(config) => config.lora,
-            Self::Transformer(config) => config.lora,
-        }
-    }
-
-    /// The same encoder without low-rank additions.
-    #[must_use]
-    pub fn without_low_rank(mut self) -> Self {
-        match &mut self {
-            Self::Mlp { lora, .. }
-            | Self::Cnn { lora, .. }
-            | Self::Sequence { lora, .. }
-            | Self::ResNet18 { lora, .. } => *lora = None,
-            Self::Vit(config) => config.lora = None,
-            Self::Transformer(config) => config.lora = None,
-        }
-        self
-    }
-
-    /// Checks the values; `place` names the section in messages.
-    ///
-    /// # Errors
-    /// If a width is 0, there is no block, or values do not fit together.
-    pub fn check(&self, place: &str) -> Result<()> {
-        if self.low_rank().is_some_and(|l| l.rank == 0 || !l.scale.is_finite()) {
-            return Err(Error::invalid(
-                format!("{place}.lora"),
-                "has rank 0 or no finite scale",
-                "use a rank of at least 1",
-            ));
-        }
-        if let Some(LowRank { targets, first_block, .. }) = self.low_rank() {
-            if targets == Targets::Attention && !matches!(self, Self::Vit(_) | Self::Transformer(_)) {
-                let problem = "is attention, which this encoder has not";
-                return Err(Error::invalid(format!("{place}.lora.targets"), problem, "use all"));
-            }
-            if first_block > 0 && first_block >= self.depth() {
-                let (problem, last) = (format!("is {first_block}"), self.depth().saturating_sub(1));
-                let remedy = format!("use a block from 0 to {last}");
-                return Err(Error::invalid(format!("{place}.lora.first_block"), problem, remedy));
-            }
-        }
-        let bad = match self {
-            Self::Mlp { widths, .. } | Self::Cnn { widths, .. } | Self::Sequence { widths, .. } => {
-                widths.is_empty() || widths.contains(&0)
-            }
-            Self::ResNet18 { base_width, .. } => *base_width == 0,
-            Self::Vit(config) => return config.check(place),
-            Self::Transformer(config) => return config.check(place),
-        };
-        if bad {
-            return Err(Error::invalid(place, "has no width or a width of 0", "give each block at least one unit"));
-        }
-        Ok(())
-    }
-
-    /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<modality name>.…`.
+    /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<name>.…`, and `modality` is the
+    /// index in their roles. Low-rank additions have been asked for already.
     ///
     /// # Errors
     /// If the input does not fit the encoder.
-    pub fn build(&self, build: &mut Build, name: &str, index: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
-        let prefix = format!("encoders.{name}");
-        build.set_low_rank(self.low_rank());
-        Ok(match self {
-            Self::Mlp { widths, .. } => Box::new(Mlp::new(build, &prefix, index, input.iter().product(), widths)?),
-            Self::Cnn { widths, .. } => Box::new(Cnn::new(build, &prefix, index, input, widths)?),
-            Self::Vit(config) => Box::new(Vit::new(build, &prefix, index, input, config)?),
-            Self::Transformer(config) => Box::new(Transformer::new(build, &prefix, index, input, config)?),
-            Self::Sequence { widths, .. } => Box::new(Sequence::new(build, &prefix, index, input, widths)?),
-            Self::ResNet18 { base_width, .. } => Box::new(ResNet18::new(build, &prefix, index, input, *base_width)?),
-        })
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>>;
+
+    /// Checks what single declarations cannot say; `place` names the section in messages.
+    ///
+    /// # Errors
+    /// If settings do not go together.
+    fn check(&self, _place: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Capabilities that it gives a network.
+    fn capabilities(&self) -> Capabilities {
+        let own = own_capabilities();
+        if self.low_rank().is_some() { own.with(&[capability::ADAPTERS]) } else { own }
+    }
+
+    /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time axis.
+    fn frames(&self, _input: &[usize]) -> usize {
+        1
+    }
+
+    /// Low-rank additions to its layers.
+    fn low_rank(&self) -> Option<&LowRank> {
+        None
+    }
+
+    /// The same encoder without low-rank additions; `None` if it never has any.
+    fn without_low_rank(&self) -> Option<Arc<dyn EncoderSettings>> {
+        None
     }
 }
 
-/// What `list backbones` says of an encoder.
-pub struct Card {
-    /// Name in a config.
-    pub name: &'static str,
-    /// What it is.
-    pub about: &'static str,
-    /// Inputs it takes, per sample.
-    pub input: &'static str,
-    /// Its settings with defaults.
-    pub settings: &'static str,
+/// The card of an encoder.
+pub type EncoderCard = Card<dyn EncoderSettings>;
+
+/// Encoders by name.
+pub type Encoders = Registry<EncoderCard>;
+
+/// An encoder with its settings, as a configuration names it.
+pub type EncoderSpec = Spec<dyn EncoderSettings>;
+
+/// The card of the encoder that `S` configures, for a registry.
+pub fn card<S: Settings + EncoderSettings>() -> EncoderCard {
+    let read: fn(&Value, &str) -> Result<Arc<dyn EncoderSettings>> = |section, place| {
+        let settings: S = EncoderCard::read_as(section, place)?;
+        EncoderSettings::check(&settings, place)?;
+        Ok(Arc::new(settings))
+    };
+    let defaults = S::default();
+    EncoderCard::new(defaults.info().name, Arc::new(defaults), read)
 }
 
-/// Every encoder.
-pub static CARDS: &[Card] = &[
-    Card {
-        name: "mlp",
-        about: "linear layers, each with ReLU; a block is a layer",
-        input: "any shape, flattened",
-        settings: "widths: one number a block (required)",
-    },
-    Card {
-        name: "cnn",
-        about: "convolution of stride 2, batch norm, ReLU; then a global average",
-        input: "[C, H, W] (3x3), [C, L] or [L] (5)",
-        settings: "widths: channels of each block (required)",
-    },
-    Card {
-        name: "sequence",
-        about: "linear layers on each frame of a sequence, each with ReLU; keeps the time axis: frames side by side",
-        input: "[C, L]",
-        settings: "widths: one number a block (required)",
-    },
-    Card {
-        name: "resnet18",
-        about: "ResNet-18 with torchvision's names; 4 blocks, the stem in the first",
-        input: "[C, H, W], or video [C, T, H, W] averaged over frames",
-        settings: "base_width: 64, channels of the first stage",
-    },
-    Card {
-        name: "vit",
-        about: "vision transformer with Hugging Face's names; its layers form 4 blocks, the embeddings in the first",
-        input: "[C, H, W] that patches fill, or video [C, T, H, W] averaged over frames",
-        settings: "patch 16, width 192, layers 12, heads 3, blocks 4, dropout 0",
-    },
-    Card {
-        name: "transformer",
-        about: "transformer over a sequence with the names of Hugging Face's BERT; its layers form 4 blocks",
-        input: "[T, C] vectors (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
-        settings: "vocabulary: none, width 256, layers 4, heads 4, blocks 4, dropout 0.1",
-    },
-];
+/// An encoder with settings that were made in Rust.
+pub fn encoder<S: Settings + EncoderSettings>(settings: S) -> EncoderSpec {
+    Spec::of(settings.info().name, Arc::new(settings))
+}
+
+/// The encoders of this crate.
+pub fn builtin() -> &'static Encoders {
+    &ENCODERS
+}
+
+/// Capabilities of every encoder that is made of the layers here.
+pub(crate) fn own_capabilities() -> Capabilities {
+    Capabilities::of(&[capability::VIEWS, capability::SITES])
+}
+
+/// Checks where low-rank additions are wanted in an encoder of so many blocks, with or without attention.
+pub(crate) fn check_low_rank(low_rank: Option<&LowRank>, depth: usize, attention: bool, place: &str) -> Result<()> {
+    let Some(LowRank { targets, first_block, .. }) = low_rank else { return Ok(()) };
+    if !targets.are_all() && !attention {
+        let problem = "is attention, which this encoder has not";
+        return Err(Error::invalid(format!("{place}.lora.targets"), problem, "use all"));
+    }
+    if *first_block > 0 && *first_block >= depth {
+        let (problem, last) = (format!("is {first_block}"), depth.saturating_sub(1));
+        return Err(Error::invalid(
+            format!("{place}.lora.first_block"),
+            problem,
+            format!("use a block from 0 to {last}"),
+        ));
+    }
+    Ok(())
+}
+
+/// The methods that all encoders with a setting `lora` share.
+macro_rules! with_lora {
+    ($config:ident) => {
+        fn low_rank(&self) -> Option<&crate::LowRank> {
+            self.lora.as_ref()
+        }
+
+        fn without_low_rank(&self) -> Option<std::sync::Arc<dyn crate::EncoderSettings>> {
+            Some(std::sync::Arc::new($config { lora: None, ..self.clone() }))
+        }
+    };
+}
+pub(crate) use with_lora;
+
+static ENCODERS: LazyLock<Encoders> = LazyLock::new(crate::all);

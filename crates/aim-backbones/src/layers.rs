@@ -6,18 +6,27 @@ use candle_core::Tensor;
 
 /// A low-rank addition to a weight: `scale B A`, in the weight's shape.
 #[derive(Clone, Debug)]
-pub(crate) struct Adapter {
+pub struct Adapter {
     pub(crate) a: Handle,
     pub(crate) b: Handle,
     pub(crate) scale: f64,
 }
 
+impl Adapter {
+    /// The sum of `weight` and the addition in this pass.
+    ///
+    /// # Errors
+    /// If the weight has another number of elements.
+    pub fn added_to(&self, weight: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let change = (pass.weight(&self.b).matmul(&pass.weight(&self.a))? * self.scale)?;
+        Ok((weight + change.reshape(weight.dims())?)?)
+    }
+}
+
 /// The weight of a layer in this pass, its addition included.
 fn adapted(weight: &Handle, adapter: Option<&Adapter>, pass: &Pass<'_>) -> Result<Tensor> {
     let weight = pass.weight(weight);
-    let Some(Adapter { a, b, scale }) = adapter else { return Ok(weight) };
-    let change = (pass.weight(b).matmul(&pass.weight(a))? * *scale)?;
-    Ok((&weight + change.reshape(weight.dims())?)?)
+    adapter.map_or_else(|| Ok(weight.clone()), |adapter| adapter.added_to(&weight, pass))
 }
 
 /// `x W^T + b`.

@@ -1,9 +1,46 @@
 //! Multilayer perceptron: linear layers, each followed by ReLU; a block is one layer.
 
-use aim_core::{Encoder, Part, Pass, Pool, Result, Site};
+use aim_config::{at_least, by_type, settings};
+use aim_core::{Capabilities, Encoder, Input, Part, Pass, Pool, Result, Site};
 use candle_core::Tensor;
 
-use crate::{Build, Linear};
+use crate::{
+    Build, EncoderInfo, EncoderSettings, Linear, LowRank,
+    config::{check_low_rank, own_capabilities, with_lora},
+};
+
+settings! {
+    /// Settings of the encoder `mlp`.
+    pub struct MlpConfig {
+        /// Width of each block.
+        pub widths: Vec<usize> = Vec::new() => at_least(1).required(), "ours";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+    }
+}
+
+static INFO: EncoderInfo = EncoderInfo {
+    name: "mlp",
+    about: "linear layers, each with ReLU; a block is a layer",
+    input: "any shape, flattened",
+};
+
+impl EncoderSettings for MlpConfig {
+    fn info(&self) -> &'static EncoderInfo {
+        &INFO
+    }
+
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        let prefix = format!("encoders.{name}");
+        Ok(Box::new(Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
+    }
+
+    with_lora!(MlpConfig);
+}
 
 /// An MLP over the flattened input. Parameters: `<prefix>.blocks.<d>.weight` and `.bias`.
 pub struct Mlp {
@@ -28,8 +65,11 @@ impl Mlp {
 }
 
 impl Encoder for Mlp {
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let mut h = x.flatten_from(1)?;
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
+    }
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let mut h = x.values.flatten_from(1)?;
         for (depth, block) in self.blocks.iter().enumerate() {
             h = block.forward_relu(&h, pass)?;
             h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::None)?;

@@ -143,7 +143,7 @@ pub(crate) fn check(
     let samples = values(x);
     let size = samples.len() / x.dim(0).unwrap();
     let features = |r: &Reference| samples.chunks(size).flat_map(|sample| feature(r, sample)).collect::<Vec<_>>();
-    let got = encoder.forward(x, &mut pass(0)).unwrap();
+    let got = encoder.forward(&x.clone().into(), &mut pass(0)).unwrap();
     for (got, want) in values(&got).iter().zip(features(&reference)) {
         assert!((got - want).abs() < 2e-5, "{got} instead of {want}");
     }

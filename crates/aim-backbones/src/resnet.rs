@@ -1,10 +1,48 @@
 //! ResNet-18 (He et al. 2016) with torchvision's names. Four blocks of depth; the stem belongs to the first.
 
-use aim_core::{Encoder, Error, Part, Pass, Pool, Result, Site};
+use aim_config::{at_least, by_type, settings};
+use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
 use aim_ops::{Act, Pool2d};
 use candle_core::Tensor;
 
-use crate::{BatchNorm, Build, Conv, ConvSize, Init, frames::fold};
+use crate::{
+    BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank,
+    config::{check_low_rank, own_capabilities, with_lora},
+    frames::fold,
+};
+
+settings! {
+    /// Settings of the encoder `resnet18`.
+    pub struct ResNet18Config {
+        /// Channels of the first stage.
+        pub base_width: usize = 64 => at_least(1), "paper";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+    }
+}
+
+static INFO: EncoderInfo = EncoderInfo {
+    name: "resnet18",
+    about: "ResNet-18 with torchvision's names; 4 blocks, the stem in the first",
+    input: "[C, H, W], or video [C, T, H, W] averaged over frames",
+};
+
+impl EncoderSettings for ResNet18Config {
+    fn info(&self) -> &'static EncoderInfo {
+        &INFO
+    }
+
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        let prefix = format!("encoders.{name}");
+        Ok(Box::new(ResNet18::new(build, &prefix, modality, input, self.base_width)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        check_low_rank(self.lora.as_ref(), 4, false, place)
+    }
+
+    with_lora!(ResNet18Config);
+}
 
 /// A convolution with its norm.
 struct ConvNorm {
@@ -105,8 +143,11 @@ fn stage(
 }
 
 impl Encoder for ResNet18 {
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (x, frames) = fold(x)?;
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
+    }
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let (x, frames) = fold(&x.values)?;
         let h = self.stem.norm.forward(&self.stem.conv.forward(&x, pass)?, Act::Relu, None, pass)?;
         let mut h = aim_ops::max_pool2d(&h, Pool2d { kernel: 3, stride: 2, padding: 1 })?;
         let pool = Pool::Mean { frames };

@@ -1,53 +1,60 @@
 //! Transformer over sequences (Devlin et al. 2019) with the names of Hugging Face's BERT. Its layers form blocks of depth of
 //! equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
 
-use aim_core::{Encoder, Error, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_config::{at_least, below, by_type, settings};
+use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::{DType, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Build, LayerNorm, Linear, LowRank,
+    Build, EncoderInfo, EncoderSettings, LayerNorm, Linear, LowRank,
     attention::{INIT, Layer, Shape, Style, dense, dropout},
+    config::{check_low_rank, own_capabilities, with_lora},
 };
 
-/// Settings of a transformer; the defaults are BERT-Mini's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TransformerConfig {
-    /// Words that ids can name; without it the input is a sequence of vectors.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vocabulary: Option<usize>,
-    /// Width of a token.
-    pub width: usize,
-    /// Number of layers.
-    pub layers: usize,
-    /// Attention heads of a layer.
-    pub heads: usize,
-    /// Blocks of depth that the layers form.
-    pub blocks: usize,
-    /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
-    pub dropout: f64,
-    /// Low-rank additions to its layers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LowRank>,
+settings! {
+    /// Settings of the encoder `transformer`; the defaults are BERT-Mini's.
+    pub struct TransformerConfig {
+        /// Words that ids can name; without it the input is a sequence of vectors.
+        pub vocabulary: Option<usize> = None => at_least(1).shown("none"), "ours";
+        /// Width of a token.
+        pub width: usize = 256 => at_least(1), "paper (Mini)";
+        /// Number of layers.
+        pub layers: usize = 4 => at_least(1), "paper (Mini)";
+        /// Attention heads of a layer.
+        pub heads: usize = 4 => at_least(1), "paper (Mini)";
+        /// Blocks of depth that the layers form.
+        pub blocks: usize = 4 => at_least(1), "ours";
+        /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
+        pub dropout: f64 = 0.1 => below(0., 1.), "paper";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+    }
 }
 
-impl Default for TransformerConfig {
-    fn default() -> Self {
-        Self { vocabulary: None, width: 256, layers: 4, heads: 4, blocks: 4, dropout: 0.1, lora: None }
+static INFO: EncoderInfo = EncoderInfo {
+    name: "transformer",
+    about: "transformer over a sequence with the names of Hugging Face's BERT; its layers form 4 blocks",
+    input: "[T, C] vectors (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
+};
+
+impl EncoderSettings for TransformerConfig {
+    fn info(&self) -> &'static EncoderInfo {
+        &INFO
     }
+
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(Transformer::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        self.shape().check(place)?;
+        check_low_rank(self.lora.as_ref(), self.blocks, true, place)
+    }
+
+    with_lora!(TransformerConfig);
 }
 
 impl TransformerConfig {
-    /// Checks the values; `place` names the section in messages.
-    pub(crate) fn check(&self, place: &str) -> Result<()> {
-        let empty =
-            (self.vocabulary == Some(0)).then_some(("has a vocabulary without words", "leave it out for vectors"));
-        let problem = empty.or_else(|| self.shape().problem());
-        problem.map_or(Ok(()), |(problem, remedy)| Err(Error::invalid(place, problem, remedy)))
-    }
-
     fn shape(&self) -> Shape {
         let Self { width, layers, heads, blocks, dropout, .. } = *self;
         Shape { width, heads, layers, blocks, dropout }
@@ -56,9 +63,9 @@ impl TransformerConfig {
 
 /// How the input becomes tokens.
 enum Tokens {
-    /// Ids of words, the first of which stands for the text; 0 is padding.
+    /// Ids of words, the first of which stands for the text; 0 is padding where no valid positions are told.
     Words { table: Handle, types: Handle },
-    /// Vectors behind a class token; a vector of zeros is padding.
+    /// Vectors behind a class token; a vector of zeros is padding where no valid positions are told.
     Vectors { class: Handle, projection: Linear },
 }
 
@@ -124,17 +131,19 @@ impl Transformer {
     }
 
     /// Tokens `[B, tokens, width]` with their positions, and which of them may be attended to `[B, 1, 1, tokens]`.
-    fn embed(&self, x: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Tensor)> {
+    fn embed(&self, input: &Input, pass: &Pass<'_>) -> Result<(Tensor, Tensor)> {
+        let x = &input.values;
+        let told = input.valid_of(x.dim(1)?)?.map(|valid| valid.ne(0f32)).transpose()?;
         let (tokens, seen) = match &self.tokens {
             Tokens::Words { table, types } => {
                 let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
-                (words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?)?, x.ne(0f32)?)
+                (words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?)?, told.map_or_else(|| x.ne(0f32), Ok)?)
             }
             Tokens::Vectors { class, projection } => {
                 let vectors = projection.forward(x, pass)?;
                 let (batch, _, width) = vectors.dims3()?;
                 let class = pass.weight(class).broadcast_as((batch, 1, width))?;
-                let seen = x.detach().abs()?.sum(2)?.ne(0f32)?;
+                let seen = told.map_or_else(|| x.detach().abs()?.sum(2)?.ne(0f32), Ok)?;
                 let first = Tensor::ones((batch, 1), DType::U8, x.device())?;
                 (Tensor::cat(&[class, vectors], 1)?, Tensor::cat(&[first, seen], 1)?)
             }
@@ -148,7 +157,10 @@ impl Transformer {
 }
 
 impl Encoder for Transformer {
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
+    }
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         let (mut h, seen) = self.embed(x, pass)?;
         let pool = Pool::Token { frames: 1 };
         for (depth, layers) in self.blocks.iter().enumerate() {
@@ -232,12 +244,42 @@ mod tests {
         let (long, _) = encoder(&[4], Some(5));
         let feature = |encoder: &Transformer, ids: &[f32]| {
             let x = Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-            values(&encoder.forward(&x, &mut Pass::eval()).unwrap())
+            values(&encoder.forward(&x.into(), &mut Pass::eval()).unwrap())
         };
         for (a, b) in feature(&short, &[3., 4.]).iter().zip(feature(&long, &[3., 4., 0., 0.])) {
             assert!((a - b).abs() < 1e-6, "{a} and {b}");
         }
         assert!(feature(&long, &[0.; 4]).iter().all(|x| x.is_finite()));
+    }
+
+    #[test]
+    fn positions_that_are_not_valid_change_nothing_whatever_stands_there() {
+        let valid = || Tensor::new(&[[1f32, 1., 0., 0.]], &Device::Cpu).unwrap();
+        let of = |values: Tensor, valid| Input::padded(values, valid).unwrap();
+        let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        // Words: the second real one is the id 0, which without a mask would be padding.
+        let ids = |ids: &[f32]| Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let feature = |length: usize, input: Input| {
+            values(&encoder(&[length], Some(5)).0.forward(&input, &mut Pass::eval()).unwrap())
+        };
+        let both = feature(2, of(ids(&[3., 0.]), Tensor::ones((1, 2), DType::U8, &Device::Cpu).unwrap()));
+        assert!(same(&both, &feature(4, of(ids(&[3., 0., 4., 1.]), valid()))));
+        assert!(!same(&both, &feature(2, ids(&[3., 0.]).into())), "without a mask the word 0 is left out");
+        // Vectors: the second real one is zeros. The table of positions is as long as the input, so its first rows are copied.
+        let vectors = |rows: &[[f32; 3]]| Tensor::from_vec(rows.concat(), (1, rows.len(), 3), &Device::Cpu).unwrap();
+        let (short, few) = encoder(&[2, 3], None);
+        let (long, many) = encoder(&[4, 3], None);
+        let positions =
+            |params: &Params| params.get(&format!("{NAME}.embeddings.position_embeddings.weight")).unwrap().var.clone();
+        positions(&few).set(&positions(&many).narrow(0, 0, 3).unwrap().contiguous().unwrap()).unwrap();
+        let ones = Tensor::ones((1, 2), DType::F32, &Device::Cpu).unwrap();
+        let real = [[1., -1., 2.], [0., 0., 0.]];
+        let want = values(&short.forward(&of(vectors(&real), ones), &mut Pass::eval()).unwrap());
+        let padded = vectors(&[real[0], real[1], [5., 5., 5.], [0., 0., 0.]]);
+        assert!(same(&want, &values(&long.forward(&of(padded.clone(), valid()), &mut Pass::eval()).unwrap())));
+        assert!(!same(&want, &values(&long.forward(&padded.into(), &mut Pass::eval()).unwrap())));
+        let wrong = of(vectors(&real), valid());
+        assert!(short.forward(&wrong, &mut Pass::eval()).unwrap_err().to_string().contains("valid positions"));
     }
 
     #[test]
@@ -273,7 +315,9 @@ mod tests {
         assert!(build(&[4, 3], Some(5)).contains("of ids") && build(&[513], Some(5)).contains("512"));
         let (encoder, _) = encoder(&[2], Some(5));
         let unknown = Tensor::new(&[[3f32, 5.]], &Device::Cpu).unwrap();
-        assert!(encoder.forward(&unknown, &mut Pass::eval()).unwrap_err().to_string().contains("out of range"));
-        assert!(config(Some(0)).check("model.encoders.text").unwrap_err().to_string().contains("vocabulary"));
+        assert!(encoder.forward(&unknown.into(), &mut Pass::eval()).unwrap_err().to_string().contains("out of range"));
+        let section = crate::encoder(config(Some(0))).section();
+        let refused = crate::builtin().read(&section, "model.encoders.text").err().unwrap().to_string();
+        assert!(refused.contains("vocabulary"), "{refused}");
     }
 }

@@ -1,52 +1,61 @@
 //! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of depth
 //! of equal size; the embeddings belong to the first block, the last norm to the last.
 
-use aim_core::{Encoder, Error, Handle, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_config::{at_least, below, by_type, settings};
+use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Build, Conv, ConvSize, LayerNorm, LowRank,
+    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, LayerNorm, LowRank,
     attention::{INIT, Layer, Shape, Style, dropout},
+    config::{check_low_rank, own_capabilities, with_lora},
     frames::fold,
 };
 
-/// Settings of a vision transformer; the defaults are ViT-Tiny/16.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct VitConfig {
-    /// Side of a patch.
-    pub patch: usize,
-    /// Width of a token.
-    pub width: usize,
-    /// Number of layers.
-    pub layers: usize,
-    /// Attention heads of a layer.
-    pub heads: usize,
-    /// Blocks of depth that the layers form.
-    pub blocks: usize,
-    /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
-    pub dropout: f64,
-    /// Low-rank additions to its layers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LowRank>,
+settings! {
+    /// Settings of the encoder `vit`; the defaults are ViT-Tiny/16.
+    pub struct VitConfig {
+        /// Side of a patch.
+        pub patch: usize = 16 => at_least(1), "paper";
+        /// Width of a token.
+        pub width: usize = 192 => at_least(1), "paper (Tiny)";
+        /// Number of layers.
+        pub layers: usize = 12 => at_least(1), "paper (Tiny)";
+        /// Attention heads of a layer.
+        pub heads: usize = 3 => at_least(1), "paper (Tiny)";
+        /// Blocks of depth that the layers form.
+        pub blocks: usize = 4 => at_least(1), "ours";
+        /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
+        pub dropout: f64 = 0. => below(0., 1.), "paper";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+    }
 }
 
-impl Default for VitConfig {
-    fn default() -> Self {
-        Self { patch: 16, width: 192, layers: 12, heads: 3, blocks: 4, dropout: 0., lora: None }
+static INFO: EncoderInfo = EncoderInfo {
+    name: "vit",
+    about: "vision transformer with Hugging Face's names; its layers form 4 blocks, the embeddings in the first",
+    input: "[C, H, W] that patches fill, or video [C, T, H, W] averaged over frames",
+};
+
+impl EncoderSettings for VitConfig {
+    fn info(&self) -> &'static EncoderInfo {
+        &INFO
     }
+
+    fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(Vit::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        self.shape().check(place)?;
+        check_low_rank(self.lora.as_ref(), self.blocks, true, place)
+    }
+
+    with_lora!(VitConfig);
 }
 
 impl VitConfig {
-    /// Checks the values; `place` names the section in messages.
-    pub(crate) fn check(&self, place: &str) -> Result<()> {
-        let empty = (self.patch == 0).then_some(("has patches without width", "set patch to 1 or more"));
-        let problem = empty.or_else(|| self.shape().problem());
-        problem.map_or(Ok(()), |(problem, remedy)| Err(Error::invalid(place, problem, remedy)))
-    }
-
     fn shape(&self) -> Shape {
         let Self { width, layers, heads, blocks, dropout, .. } = *self;
         Shape { width, heads, layers, blocks, dropout }
@@ -108,8 +117,11 @@ fn tokens(input: &[usize], patch: usize) -> Option<(usize, usize)> {
 }
 
 impl Encoder for Vit {
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (x, frames) = fold(x)?;
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
+    }
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let (x, frames) = fold(&x.values)?;
         let mut h = self.embed(&x, pass)?;
         let pool = Pool::Token { frames };
         for (depth, layers) in self.blocks.iter().enumerate() {

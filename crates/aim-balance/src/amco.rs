@@ -10,17 +10,19 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-use aim_core::{FeatureOp, Fuse, Fused, Idle, NetSpec, Pass, Plain, Report, Result, Rng, Site, State, Stateful, Step};
+use aim_config::{between, settings};
+use aim_core::{
+    FeatureOp, Fuse, Fused, Idle, NetSpec, Pass, Plain, Report, Result, Rng, Site, State, Stateful, Step, capability,
+};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::Built;
 use crate::util::number;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Amco`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "amco",
     title: "AMCo",
     idea: "mask the logits of the modality that the prediction depends on, more with every epoch",
@@ -30,36 +32,36 @@ pub static ABOUT: About = About {
         "`l` grows once an epoch by a tenth of its number, our reading of the benchmark's code, which is not the authors'.",
         "No modality is dependent in the first step, because no batch has shown any yet.",
     ],
-    settings: &[
-        Setting::new("epsilon", "0.3", "0.001 to 1000", "value of l at which every class is masked", "third party"),
-        Setting::new("sigma", "0.5", "0 to 1", "share above which a modality is dependent; 1 is none", "third party"),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::CLASS_LAYER],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::step("masked", "", "share of the logits that is masked"),
+        Quantity::modality("dependent", "", "1 where the prediction depends on the modality"),
+        Quantity::modality("share", "", "part in the prediction"),
     ],
-    needs: Needs { unimodal: true, class_layer: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `amco`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Amco {
-    /// Value of l at which every class is masked.
-    pub epsilon: f64,
-    /// Share above which a modality is dependent.
-    pub sigma: f64,
-}
-
-impl Default for Amco {
-    fn default() -> Self {
-        Self { epsilon: 0.3, sigma: 0.5 }
+settings! {
+    /// Settings of `amco`.
+    pub struct Amco {
+        /// Value of l at which every class is masked.
+        pub epsilon: f64 = 0.3 => between(0.001, 1000.), "third party";
+        /// Share above which a modality is dependent; 1 is none.
+        pub sigma: f64 = 0.5 => between(0., 1.), "third party";
     }
 }
 
-impl Settings for Amco {
-    fn check(&self) -> Result<()> {
-        within("epsilon", self.epsilon, 0.001, 1000.)?;
-        within("sigma", self.sigma, 0., 1.)
+impl MethodSettings for Amco {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        let masked = Masked { settings: self, dependent: vec![false; net.modalities.len()] };
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        let masked = Masked { settings: self.clone(), dependent: vec![false; net.modalities.len()] };
         Ok(Built::fuse(masked).with_objective(FusedAndUnimodal { weight: 1. }))
     }
 }

@@ -11,17 +11,17 @@
 //! method adds no parameter. Entropy stands for the paper's variance, as in the released code, which computes w and never
 //! uses it: `weights: constant` is what it does, 1 + 1/M. gamma 4, T 8 and the warm-up are those of its CREMA-D run.
 
+use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{GradOp, Grads, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use candle_core::{D, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::Built;
 use crate::util::number;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Arl`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "arl",
     title: "ARL",
     idea: "let encoders learn in inverse proportion to how much their modality's predictions vary",
@@ -33,59 +33,42 @@ pub static ABOUT: About = About {
         "Gradients are not clipped to norm 40 as in the released script; that belongs to the optimizer.",
         "The share of the other modalities and the least share of entropy for M > 2 are ours: the code has two.",
     ],
-    settings: &[
-        Setting::new("gamma", "4", "0 to 100", "weight of the unimodal losses after the warm-up", "released code"),
-        Setting::new("T", "8", "0 to 1000", "sharpness of the weights", "released code"),
-        Setting::new("warmup", "6", "epochs", "epochs of joint training with unimodal losses before", "released code"),
-        Setting::new(
-            "weights",
-            "variance",
-            "variance | constant",
-            "what scales the encoders: w, or the released 1/M",
-            "paper",
-        ),
-    ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    requires: Requirements { unimodal: Unimodal::Trained, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[Quantity::modality("coef", "", "factor on the encoder's gradients")],
+    revision: 1,
 };
 
-/// What scales the encoders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weights {
-    /// Shares by entropy and dependence.
-    Variance,
-    /// Equal shares.
-    Constant,
-}
-
-/// Settings of `arl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Arl {
-    /// Weight of the unimodal losses after the warm-up.
-    pub gamma: f64,
-    /// Sharpness of the weights.
-    #[serde(rename = "T")]
-    pub temperature: f64,
-    /// Epochs before.
-    pub warmup: usize,
+choice! {
     /// What scales the encoders.
-    pub weights: Weights,
-}
-
-impl Default for Arl {
-    fn default() -> Self {
-        Self { gamma: 4., temperature: 8., warmup: 6, weights: Weights::Variance }
+    pub enum Weights {
+        /// Shares by entropy and dependence.
+        Variance = "variance",
+        /// Equal shares.
+        Constant = "constant",
     }
 }
 
-impl Settings for Arl {
-    fn check(&self) -> Result<()> {
-        within("gamma", self.gamma, 0., 100.)?;
-        within("T", self.temperature, 0., 1000.)
+settings! {
+    /// Settings of `arl`.
+    pub struct Arl {
+        /// Weight of the unimodal losses after the warm-up.
+        pub gamma: f64 = 4. => between(0., 100.), "released code";
+        /// Sharpness of the weights.
+        pub temperature as "T": f64 = 8. => between(0., 1000.), "released code";
+        /// Epochs of joint training with unimodal losses before.
+        pub warmup: usize = 6 => at_least(0).unit("epochs"), "released code";
+        /// What scales the encoders: w, or the released 1/M.
+        pub weights: Weights = Weights::Variance => by_type(), "paper";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::op(self.clone()).with_objective(self))
+}
+
+impl MethodSettings for Arl {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(self.clone()).with_objective(self.clone()))
     }
 }
 

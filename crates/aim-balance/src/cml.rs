@@ -9,17 +9,17 @@
 //! epoch unless it is given. `exempt_justified` leaves out samples where the smaller set is right and the larger wrong, as
 //! the official code does. The hinge is taken a sample; lambda 0.1 is BalanceBenchmark's.
 
+use aim_config::{between, by_type, choice, settings, words};
 use aim_core::{Error, Idle, Loss, NetSpec, Norm, Objective, Pass, Report, Result, Rng, Seen, Stateless};
 use candle_core::{D, DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::{members, set_name};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Cml`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "cml",
     title: "CML",
     idea: "punish confidence that grows when a modality is taken away",
@@ -33,69 +33,48 @@ pub static ABOUT: About = About {
         "The default of lambda and the order of removal drawn for each epoch are BalanceBenchmark's, because the \
         paper's were not readable.",
     ],
-    settings: &[
-        Setting::new("lambda", "0.1", "0 to 100", "weight of the penalty", "third party (BalanceBenchmark)"),
-        Setting::new("mode", "chain", "chain | all", "sets of modalities that are used", "released code"),
-        Setting::new(
-            "exempt_justified",
-            "true",
-            "true | false",
-            "no penalty where the smaller set is right and the larger wrong",
-            "released code",
-        ),
-        Setting::new(
-            "removal_order",
-            "drawn for each epoch",
-            "modalities",
-            "chain: which goes first",
-            "third party (BalanceBenchmark)",
-        ),
-    ],
-    needs: Needs::NONE,
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Sets of modalities that are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// One order of removal.
-    Chain,
-    /// Every set.
-    All,
-}
-
-/// Settings of `cml`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cml {
-    /// Weight of the penalty.
-    pub lambda: f64,
-    /// Sets that are used.
-    pub mode: Mode,
-    /// No penalty where the smaller set is right and the larger wrong.
-    pub exempt_justified: bool,
-    /// Order of removal; drawn for each epoch by default.
-    pub removal_order: Option<Vec<String>>,
-}
-
-impl Default for Cml {
-    fn default() -> Self {
-        Self { lambda: 0.1, mode: Mode::Chain, exempt_justified: true, removal_order: None }
+choice! {
+    /// Sets of modalities that are used.
+    pub enum Mode {
+        /// One order of removal.
+        Chain = "chain",
+        /// Every set.
+        All = "all",
     }
 }
 
-impl Settings for Cml {
-    fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 100.)
+settings! {
+    /// Settings of `cml`.
+    pub struct Cml {
+        /// Weight of the penalty.
+        pub lambda: f64 = 0.1 => between(0., 100.), "third party (BalanceBenchmark)";
+        /// Sets of modalities that are used.
+        pub mode: Mode = Mode::Chain => by_type(), "released code";
+        /// No penalty where the smaller set is right and the larger wrong.
+        pub exempt_justified: bool = true => by_type(), "released code";
+        /// Chain: which goes first.
+        pub removal_order: Option<Vec<String>> = None => words("modalities").shown("drawn for each epoch"), "third party (BalanceBenchmark)";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Cml {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let mut order = crate::card::order("removal_order", self.removal_order.as_deref(), net)?;
         order.sort_unstable();
         if order.windows(2).any(|pair| pair[0] == pair[1]) {
             let remedy = "name each modality once";
             return Err(Error::invalid("method.removal_order", "names a modality twice", remedy));
         }
-        Ok(Built::objective(self))
+        Ok(Built::objective(self.clone()))
     }
 }
 

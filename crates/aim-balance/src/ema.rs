@@ -8,55 +8,52 @@
 
 use std::sync::Arc;
 
+use aim_config::{between, settings, words};
 use aim_core::{
-    Batch, EpochStart, EpochWork, Infer, Method, Net, NetSpec, Output, Params, Pass, Report, Result, State, Stateful,
-    Step, View,
+    Batch, EpochStart, EpochWork, Infer, Input, Method, Net, NetSpec, Output, Params, Pass, Report, Result, State,
+    Stateful, Step, View, capability,
 };
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
 
-use crate::card::{About, Needs, Setting, Settings, within};
-use crate::section::inner_method;
 use crate::stack::Built;
+use crate::{Inner, MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Ema`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "ema",
     title: "EMA",
     idea: "answer with a moving average of the weights",
     paper: "Polyak & Juditsky 1992; as a teacher: Tarvainen & Valpola, NeurIPS 2017 (arXiv 1703.01780)",
     cost: "that of the inner method; a copy of the weights and one pass over them a step",
     departs: &["Running statistics are averaged with the weights; copying the latest is the other custom."],
-    settings: &[
-        Setting::new("decay", "0.99", "0 to 1", "share of the old average; 0 is the inner method", "ours"),
-        Setting::new("inner", "joint", "a method", "the method that is wrapped", "ours"),
-    ],
-    needs: Needs::NONE,
+    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `ema`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ema {
-    /// Share of the old average.
-    pub decay: f64,
-    /// The method that is wrapped.
-    pub inner: Value,
-}
-
-impl Default for Ema {
-    fn default() -> Self {
-        Self { decay: 0.99, inner: "joint".into() }
+settings! {
+    /// Settings of `ema`.
+    pub struct Ema {
+        /// Share of the old average; 0 is the inner method.
+        pub decay: f64 = 0.99 => between(0., 1.), "ours";
+        /// The method that is wrapped.
+        pub inner: Inner = crate::joint::Joint::default().into() => words("a method"), "ours";
     }
 }
 
-impl Settings for Ema {
-    fn check(&self) -> Result<()> {
-        within("decay", self.decay, 0., 1.)
+impl MethodSettings for Ema {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        let inner = inner_method(&self.inner, net)?;
+    fn inner(&self) -> Option<&Inner> {
+        Some(&self.inner)
+    }
+    fn around(&self, inner: Inner) -> Option<Arc<dyn MethodSettings>> {
+        Some(Arc::new(Self { inner, ..self.clone() }))
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        let inner = self.inner.method()?.built(net)?.method()?;
         Ok(Built::Method(Box::new(Averaging { decay: self.decay, inner, average: View::new() })))
     }
 }
@@ -114,7 +111,7 @@ struct Averaged<'a> {
 
 impl<'a> Averaged<'a> {
     fn new(net: &'a dyn Net, view: &'a View) -> Result<Self> {
-        let mut params = Params::default();
+        let mut params = Params::differentiated_by(net.params().backward());
         let value = |name: &str, own: &Tensor| view.get(name).unwrap_or(own).copy();
         for (name, param) in net.params().iter() {
             params.add(name, param.role, &value(name, param.var.as_tensor())?)?;
@@ -133,7 +130,7 @@ impl Net for Averaged<'_> {
     fn params(&self) -> &Params {
         &self.params
     }
-    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         pass.seeing(self.view, |pass| self.net.encode(modality, x, pass))
     }
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {

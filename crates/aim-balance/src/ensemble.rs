@@ -3,17 +3,19 @@
 //!
 //! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as alone.
 
-use aim_core::{Batch, Error, GradFn, Grads, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step};
+use aim_config::{by_type, choice, settings};
+use aim_core::{
+    Batch, Error, GradFn, Grads, Idle, Infer, Net, NetSpec, Output, Pass, Report, Result, Stateless, Step, capability,
+};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::log_mean_probability;
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
 
 /// Card of [`Ensemble`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "ensemble",
     title: "ensemble of unimodals",
     idea: "each modality trained on its own loss, predictions averaged",
@@ -25,41 +27,40 @@ pub static ABOUT: About = About {
         "Their logits are averaged, or summed where the fusion sums; the source averages logits or probabilities \
         (`average: probabilities`).",
     ],
-    settings: &[Setting::new(
-        "average",
-        "logits",
-        "logits | probabilities",
-        "what is averaged: logits as the fusion joins them, or each modality's probabilities",
-        "ours; paper: one or the other",
-    )],
-    needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::DISJOINT_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// What is averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Average {
-    /// Logits, as the fusion joins them.
-    #[default]
-    Logits,
-    /// Probabilities of the modalities that a sample has.
-    Probabilities,
-}
-
-/// Settings of `ensemble`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ensemble {
+choice! {
     /// What is averaged.
-    pub average: Average,
+    pub enum Average {
+        /// Logits, as the fusion joins them.
+        Logits = "logits",
+        /// Probabilities of the modalities that a sample has.
+        Probabilities = "probabilities",
+    }
 }
 
-impl Settings for Ensemble {
-    fn check(&self) -> Result<()> {
-        Ok(())
+settings! {
+    /// Settings of `ensemble`.
+    pub struct Ensemble {
+        /// What is averaged: logits as the fusion joins them, or each modality's probabilities.
+        pub average: Average = Average::Logits => by_type(), "ours; paper: one or the other";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(self))
+}
+
+impl MethodSettings for Ensemble {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(self.clone()))
     }
 }
 

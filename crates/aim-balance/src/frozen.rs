@@ -3,18 +3,18 @@
 //! Each encoder is trained alone before the run; then the encoders are frozen (evaluation mode, no gradient) and only fusion
 //! and head are trained, from their ordinary start.
 
+use aim_config::settings;
 use aim_core::{
     EpochStart, EpochWork, GradFn, Grads, NetSpec, Pass, Plain, Preparation, Report, Result, Stateless, Step,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Prepares, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::teacher::adopt;
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Frozen`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "frozen",
     title: "frozen unimodal encoders + head",
     idea: "train each encoder alone, then only fusion and head on the frozen encoders",
@@ -22,25 +22,25 @@ pub static ABOUT: About = About {
     cost: "forward passes of the encoders without gradient, forward and backward of fusion and head alone; each modality \
     trained alone before",
     departs: &[],
-    settings: &[],
-    needs: Needs::NONE,
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `frozen`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Frozen {}
-
-impl Settings for Frozen {
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(self))
+settings! {
+    /// Settings of `frozen`.
+    pub struct Frozen {
     }
 }
 
-impl Prepares for Frozen {
+impl MethodSettings for Frozen {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(self.clone()))
+    }
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         Preparation::each(modalities)
     }

@@ -7,23 +7,23 @@
 //! epochs before priority * epochs: weights of every encoder but that with the smallest c_m get the gradient 0
 //! ```
 
+use aim_config::{between, settings};
 use aim_core::{
     EpochStart, EpochWork, Error, GradOp, Grads, Idle, Loss, NetSpec, Objective, Preparation, Report, Result, Seen,
-    State, Stateful, Stateless,
+    State, Stateful, Stateless, capability,
 };
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Prepares, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::ogm::scores;
 use crate::stack::Built;
 use crate::teacher::{self, Teacher};
 use crate::umt::distance;
 use crate::util::divergence;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`G2d`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "g2d",
     title: "G2D",
     idea: "distil logits and features of modalities trained alone; at first train only the encoder with the weakest teacher",
@@ -36,39 +36,27 @@ pub static ABOUT: About = About {
         "With three or more modalities all encoders but the weakest are held back, because the rule was readable for \
         two.",
     ],
-    settings: &[
-        Setting::new("logits", "1", "0 to 100", "weight of the teachers' logits", "released code"),
-        Setting::new("features", "1", "0 to 100", "weight of the teachers' features", "released code"),
-        Setting::new("temperature", "1", "0.01 to 100", "T", "released code"),
-        Setting::new(
-            "priority",
-            "0.5",
-            "0 to 1",
-            "share of the epochs in which only the weakest encoder is trained; with both weights 0 too it is joint \
-            training",
-            "released code (150 of 300 epochs)",
-        ),
+    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("confidence", "", "confidence of the teacher"),
+        Quantity::modality("coef", "", "0 where the modality does not move"),
     ],
-    needs: Needs::NONE,
+    revision: 1,
 };
 
-/// Settings of `g2d`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct G2d {
-    /// Weight of the teachers' logits.
-    pub logits: f64,
-    /// Weight of the teachers' features.
-    pub features: f64,
-    /// Temperature of the logits.
-    pub temperature: f64,
-    /// Share of the epochs in which only the weakest encoder is trained.
-    pub priority: f64,
-}
-
-impl Default for G2d {
-    fn default() -> Self {
-        Self { logits: 1., features: 1., temperature: 1., priority: 0.5 }
+settings! {
+    /// Settings of `g2d`.
+    pub struct G2d {
+        /// Weight of the teachers' logits.
+        pub logits: f64 = 1. => between(0., 100.), "released code";
+        /// Weight of the teachers' features.
+        pub features: f64 = 1. => between(0., 100.), "released code";
+        /// T.
+        pub temperature: f64 = 1. => between(0.01, 100.), "released code";
+        /// Share of the epochs in which only the weakest encoder is trained; with both weights 0 too it is
+        /// joint training.
+        pub priority: f64 = 0.5 => between(0., 1.), "released code (150 of 300 epochs)";
     }
 }
 
@@ -78,20 +66,14 @@ impl G2d {
     }
 }
 
-impl Settings for G2d {
-    fn check(&self) -> Result<()> {
-        within("logits", self.logits, 0., 100.)?;
-        within("features", self.features, 0., 100.)?;
-        within("temperature", self.temperature, 0.01, 100.)?;
-        within("priority", self.priority, 0., 1.)
+impl MethodSettings for G2d {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         let op = Prioritized { share: self.priority };
-        Ok(Built::op(op).with_objective(Distilled { settings: self, teachers: Vec::new() }))
+        Ok(Built::op(op).with_objective(Distilled { settings: self.clone(), teachers: Vec::new() }))
     }
-}
-
-impl Prepares for G2d {
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         if self.is_joint() { Vec::new() } else { Preparation::each(modalities) }
     }

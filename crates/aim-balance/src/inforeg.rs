@@ -12,17 +12,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use aim_config::{between, by_type, settings};
 use aim_core::{EpochStart, EpochWork, GradOp, Grads, Net, NetSpec, Report, Result, Seen, State, Stateful};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::{FusedAndUnimodal, cross_entropy};
 use crate::stack::Built;
 use crate::util::number;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`InfoReg`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "inforeg",
     title: "InfoReg",
     idea: "hold the encoder that is ahead near its last epoch while it takes in information fastest",
@@ -34,48 +34,39 @@ pub static ABOUT: About = About {
         "A larger score is better, as the text needs it; the printed equation has the other sign.",
         "The trace uses the gradient of the step; the released script makes three more backward passes for it.",
     ],
-    settings: &[
-        Setting::new("beta", "0.9", "0 to 100", "growth of the hold with the lead", "paper"),
-        Setting::new("K", "0.04", "-100 to 100", "growth of the trace that opens the window", "paper"),
-        Setting::new(
-            "unimodal_losses",
-            "false",
-            "true | false",
-            "add the unimodal losses (InfoReg*)",
-            "paper (InfoReg without star)",
-        ),
+    requires: Requirements { unimodal: Unimodal::Trained, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("trace", "", "trace of the Fisher information"),
+        Quantity::modality("score", "", "mean probability of the true class"),
+        Quantity::modality("delta", "", "lead over the others"),
+        Quantity::modality("window", "", "1 while the modality is in its prime learning window"),
+        Quantity::modality("coef", "", "weight of the regulation"),
     ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `inforeg`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InfoReg {
-    /// Growth of the hold with the lead.
-    pub beta: f64,
-    /// Growth of the trace that opens the window.
-    #[serde(rename = "K")]
-    pub k: f64,
-    /// Add the unimodal losses.
-    pub unimodal_losses: bool,
-}
-
-impl Default for InfoReg {
-    fn default() -> Self {
-        Self { beta: 0.9, k: 0.04, unimodal_losses: false }
+settings! {
+    /// Settings of `inforeg`.
+    pub struct InfoReg {
+        /// Growth of the hold with the lead.
+        pub beta: f64 = 0.9 => between(0., 100.), "paper";
+        /// Growth of the trace that opens the window.
+        pub k as "K": f64 = 0.04 => between(-100., 100.), "paper";
+        /// Add the unimodal losses (InfoReg*).
+        pub unimodal_losses: bool = false => by_type(), "paper (InfoReg without star)";
     }
 }
 
-impl Settings for InfoReg {
-    fn check(&self) -> Result<()> {
-        within("beta", self.beta, 0., 100.)?;
-        within("K", self.k, -100., 100.)
+impl MethodSettings for InfoReg {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let (unimodal, n) = (self.unimodal_losses, net.modalities.len());
         let (names, trace, running) = (net.modalities.clone(), vec![vec![]; n], vec![0.; n]);
-        let built = Built::op(Regulated { settings: self, names, trace, running, steps: 0, previous: BTreeMap::new() });
+        let built =
+            Built::op(Regulated { settings: self.clone(), names, trace, running, steps: 0, previous: BTreeMap::new() });
         Ok(if unimodal { built.with_objective(FusedAndUnimodal { weight: 1. }) } else { built })
     }
 }

@@ -5,12 +5,12 @@
 //! * `joint-unimodal`: the same plus a cross-entropy for each modality's own head,
 //!   `L = CE(fused) + weight * sum_m CE(m)` (the multi-loss baseline of MMPareto, Wei & Hu 2024).
 
-use aim_core::{Batch, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
+use aim_config::{between, settings, words};
+use aim_core::{Batch, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless, capability};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Mean cross-entropy of logits against a batch's labels.
 pub(crate) fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
@@ -18,56 +18,63 @@ pub(crate) fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
 }
 
 /// Card of [`Unimodal`].
-pub static UNIMODAL: About = About {
+pub static UNIMODAL: MethodInfo = MethodInfo {
     name: "unimodal",
     title: "unimodal",
     idea: "train one modality alone",
     paper: "baseline",
     cost: "forward and backward pass of one encoder and its head alone",
     departs: &[],
-    settings: &[Setting::new("modality", "(required)", "a modality", "the one that is trained", "ours")],
-    needs: Needs { single: true, ..Needs::NONE },
+    requires: Requirements { modalities: (1, 1), ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `unimodal`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Unimodal {
-    /// The modality that is trained.
-    pub modality: String,
+settings! {
+    /// Settings of `unimodal`.
+    pub struct Unimodal {
+        /// The one that is trained.
+        pub modality: String = String::new() => words("a modality").required(), "ours";
+    }
 }
 
-impl Settings for Unimodal {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl MethodSettings for Unimodal {
+    fn info(&self) -> &'static MethodInfo {
+        &UNIMODAL
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+    fn only(&self) -> Option<&str> {
+        Some(&self.modality)
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         Ok(Built::objective(FusedLoss))
     }
 }
 
 /// Card of [`Joint`].
-pub static JOINT: About = About {
+pub static JOINT: MethodInfo = MethodInfo {
     name: "joint",
     title: "joint",
     idea: "cross-entropy of the fused logits",
     paper: "baseline",
     cost: "1 forward and 1 backward pass: the unit",
     departs: &[],
-    settings: &[],
-    needs: Needs::NONE,
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `joint`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Joint {}
+settings! {
+    /// Settings of `joint`.
+    pub struct Joint {}
+}
 
-impl Settings for Joint {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl MethodSettings for Joint {
+    fn info(&self) -> &'static MethodInfo {
+        &JOINT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         Ok(Built::objective(FusedLoss))
     }
 }
@@ -85,36 +92,36 @@ impl Objective for FusedLoss {
 }
 
 /// Card of [`JointUnimodal`].
-pub static JOINT_UNIMODAL: About = About {
+pub static JOINT_UNIMODAL: MethodInfo = MethodInfo {
     name: "joint-unimodal",
     title: "joint + unimodal losses",
     idea: "cross-entropy of the fused logits and of each modality's own head",
     paper: "multi-loss baseline, e.g. Wei & Hu 2024 (arXiv 2405.17730)",
     cost: "1 forward pass, 1 backward pass through the sum of M + 1 losses",
     departs: &[],
-    settings: &[Setting::new("weight", "1", "0 to 100", "weight of the unimodal losses", "ours")],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    requires: Requirements {
+        unimodal: crate::Unimodal::Trained,
+        capabilities: &[capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `joint-unimodal`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JointUnimodal {
-    /// Weight of the unimodal losses.
-    pub weight: f64,
-}
-
-impl Default for JointUnimodal {
-    fn default() -> Self {
-        Self { weight: 1. }
+settings! {
+    /// Settings of `joint-unimodal`.
+    pub struct JointUnimodal {
+        /// Weight of the unimodal losses.
+        pub weight: f64 = 1. => between(0., 100.), "ours";
     }
 }
 
-impl Settings for JointUnimodal {
-    fn check(&self) -> Result<()> {
-        within("weight", self.weight, 0., 100.)
+impl MethodSettings for JointUnimodal {
+    fn info(&self) -> &'static MethodInfo {
+        &JOINT_UNIMODAL
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         Ok(Built::objective(FusedAndUnimodal { weight: self.weight }))
     }
 }

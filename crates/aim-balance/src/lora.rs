@@ -8,19 +8,19 @@
 //! ```
 //! Rank, scale and the layers that have additions are the encoder's settings.
 
+use aim_config::{by_type, choice, settings};
 use aim_core::{
     EpochStart, EpochWork, Factors, GradFn, Grads, NetSpec, Norm, Part, Pass, Plain, Preparation, Report, Result, Role,
-    Stateless, Step,
+    Stateless, Step, capability,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Prepares, Setting, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::teacher::{adopt, is_adapter};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Lora`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "lora",
     title: "MMLoRA",
     idea: "train each modality alone, freeze it, then learn what they share in low-rank additions",
@@ -38,50 +38,39 @@ pub static ABOUT: About = About {
         "A linear head starts as the heads of the modalities alone, so that the logits are their sum (concat, sum) or \
         their mean (mean, separate), since the paper's start is an ensemble; any other head starts as usual.",
     ],
-    settings: &[
-        Setting::new("statistics", "frozen", "frozen | train", "those of norm layers in the joint part", "ours"),
-        Setting::new("decay", "true", "true | false", "the optimizer's weight decay acts on the additions", "ours"),
-    ],
-    needs: Needs { adapters: true, ..Needs::NONE },
+    requires: Requirements { capabilities: &[capability::ADAPTERS], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Statistics of norm layers in the joint part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Statistics {
-    /// Those of the unimodal networks.
-    #[default]
-    Frozen,
-    /// Those of the batch, which running ones follow.
-    Train,
-}
-
-/// Settings of `lora`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Lora {
+choice! {
     /// Statistics of norm layers in the joint part.
-    pub statistics: Statistics,
-    /// Whether the optimizer's weight decay acts on the additions.
-    pub decay: bool,
-}
-
-impl Default for Lora {
-    fn default() -> Self {
-        Self { statistics: Statistics::Frozen, decay: true }
+    pub enum Statistics {
+        /// Those of the unimodal networks.
+        Frozen = "frozen",
+        /// Those of the batch, which running ones follow.
+        Train = "train",
     }
 }
 
-impl Settings for Lora {
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(self))
+settings! {
+    /// Settings of `lora`.
+    pub struct Lora {
+        /// Those of norm layers in the joint part.
+        pub statistics: Statistics = Statistics::Frozen => by_type(), "ours";
+        /// The optimizer's weight decay acts on the additions.
+        pub decay: bool = true => by_type(), "ours";
     }
 }
 
-impl Prepares for Lora {
+impl MethodSettings for Lora {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(self.clone()))
+    }
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         Preparation::each(modalities)
     }

@@ -8,20 +8,20 @@
 //! uniformly, replaced by standard normal noise (inputs are standardised), so that the scheduler meets inputs that say nothing.
 //! x' is the batch with one modality of every sample replaced in that way; p(x) is the target and carries no gradient.
 
+use aim_config::{between, settings};
 use aim_core::{
     Batch, Error, GradFn, Grads, Idle, Loss, NetSpec, Norm, Objective, Pass, Plain, Recipe, Report, Result, Rng, Seen,
-    Stateless, Step, WEIGHTS,
+    Stateless, Step, WEIGHTS, capability,
 };
 use candle_core::{D, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::Built;
 use crate::util::divergence;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`MaAfs`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "ma-afs",
     title: "MA-AFS-like (reconstruction)",
     idea: "weight each sample's modalities by a scheduler that sees entropies and agreement, trained with corrupted inputs",
@@ -35,44 +35,36 @@ pub static ABOUT: About = About {
         by side, would serve as well.",
         "Tasks are classifications in place of retrieval, captioning and question answering.",
     ],
-    settings: &[
-        Setting::new("mu", "0.5", "0 to 100", "weight of each modality's own loss", "ours"),
-        Setting::new("entropy", "0.01", "0 to 100", "weight of KL(w || uniform)", "ours"),
-        Setting::new("corrupt", "0.2", "0 to 1", "share of samples of which one modality becomes noise", "ours"),
-        Setting::new("consistency", "0", "0 to 100", "weight of the agreement with a corrupted copy", "ours"),
-    ],
-    needs: Needs { unimodal: true, scheduled: true, ..Needs::NONE },
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::SCHEDULED],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Reconstruction,
+    reports: &[Quantity::modality("weight", "", "mean weight in the fusion")],
+    revision: 1,
 };
 
-/// Settings of `ma-afs`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MaAfs {
-    /// Weight of each modality's own loss.
-    pub mu: f64,
-    /// Weight of the distance of the weights from equal ones.
-    pub entropy: f64,
-    /// Share of samples that are trained with one modality replaced by noise.
-    pub corrupt: f64,
-    /// Weight of the agreement with a corrupted copy.
-    pub consistency: f64,
-}
-
-impl Default for MaAfs {
-    fn default() -> Self {
-        Self { mu: 0.5, entropy: 0.01, corrupt: 0.2, consistency: 0. }
+settings! {
+    /// Settings of `ma-afs`.
+    pub struct MaAfs {
+        /// Weight of each modality's own loss.
+        pub mu: f64 = 0.5 => between(0., 100.), "ours";
+        /// Weight of KL(w || uniform).
+        pub entropy: f64 = 0.01 => between(0., 100.), "ours";
+        /// Share of samples of which one modality becomes noise.
+        pub corrupt: f64 = 0.2 => between(0., 1.), "ours";
+        /// Weight of the agreement with a corrupted copy.
+        pub consistency: f64 = 0. => between(0., 100.), "ours";
     }
 }
 
-impl Settings for MaAfs {
-    fn check(&self) -> Result<()> {
-        within("mu", self.mu, 0., 100.)?;
-        within("entropy", self.entropy, 0., 100.)?;
-        within("corrupt", self.corrupt, 0., 1.)?;
-        within("consistency", self.consistency, 0., 100.)
+impl MethodSettings for MaAfs {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(Corrupting { share: self.corrupt, inner: Recipe::of(Scheduling(self)) }))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Corrupting { share: self.corrupt, inner: Recipe::of(Scheduling(self.clone())) }))
     }
 }
 
@@ -108,17 +100,17 @@ fn from_equal(weights: &Tensor) -> Result<Tensor> {
     Ok((negative_entropy + (weights.dim(1)? as f64).ln())?)
 }
 
-/// The batch with one modality of a share of its samples replaced by noise.
+/// The batch with one modality of a share of its samples replaced by noise, of the same length.
 fn corrupted(batch: &Batch, share: f64, rng: &mut Rng) -> Result<Batch> {
     let mut draw = || (rng.uniform() < share).then(|| rng.below(batch.inputs.len()));
     let victims: Vec<Option<usize>> = (0..batch.len()).map(|_| draw()).collect();
     let mut batch = batch.clone();
     for (m, x) in batch.inputs.iter_mut().enumerate() {
         let keep: Vec<f32> = victims.iter().map(|v| f32::from(u8::from(*v != Some(m)))).collect();
-        let column: Vec<usize> = x.dims().iter().enumerate().map(|(i, n)| if i == 0 { *n } else { 1 }).collect();
-        let keep = Tensor::from_vec(keep, column, x.device())?;
-        let noise = rng.normal_tensor(x.dims(), 1., x.device())?;
-        *x = (x.broadcast_mul(&keep)? + noise.broadcast_mul(&keep.affine(-1., 1.)?)?)?;
+        let column: Vec<usize> = x.values.dims().iter().enumerate().map(|(i, n)| if i == 0 { *n } else { 1 }).collect();
+        let keep = Tensor::from_vec(keep, column, x.values.device())?;
+        let noise = rng.normal_tensor(x.values.dims(), 1., x.values.device())?;
+        x.values = (x.values.broadcast_mul(&keep)? + noise.broadcast_mul(&keep.affine(-1., 1.)?)?)?;
     }
     Ok(batch)
 }
@@ -148,6 +140,7 @@ impl GradFn for Corrupting {
 mod tests {
     use super::*;
     use crate::util::number;
+    use aim_core::Input;
     use candle_core::Device;
 
     #[test]
@@ -169,7 +162,7 @@ mod tests {
         let batch = Batch::new(vec![x.clone(), x.clone(), x], labels).unwrap();
         let touched = |share: f64| {
             let found = corrupted(&batch, share, &mut Rng::keyed(0, "x")).unwrap();
-            let changed = |x: &Tensor| x.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+            let changed = |x: &Input| x.values.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
             let rows: Vec<_> = found.inputs.iter().map(changed).collect();
             let hit = |i: usize| rows.iter().filter(|r| r[i].iter().all(|v| v.abs() < 7.)).count();
             let whole = |i: usize| rows.iter().filter(|r| r[i] == [9., 9.]).count();

@@ -9,17 +9,17 @@
 //! ```
 //! The only source is a third party's trainer (BalanceBenchmark), with weights of 1; `rs: 0, kl: 0` is joint-unimodal.
 
+use aim_config::{between, settings};
 use aim_core::{Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use candle_core::{D, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::Built;
 use crate::util::{true_probability, weighted_mean};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
 
 /// Card of [`Mbsd`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mbsd",
     title: "MBSD",
     idea: "draw together what the modalities say of a sample, by how much they disagree about its label",
@@ -32,36 +32,28 @@ pub static ABOUT: About = About {
         distributions; no other source gives one.",
         "The third party defines two and three modalities; more follow the form for three.",
     ],
-    settings: &[
-        Setting::new("rs", "1", "0 to 100", "weight of the squared distance", "third party (BalanceBenchmark)"),
-        Setting::new("kl", "1", "0 to 100", "weight of the divergence", "third party (BalanceBenchmark)"),
-    ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    requires: Requirements { unimodal: Unimodal::Trained, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `mbsd`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mbsd {
-    /// Weight of the squared distance.
-    pub rs: f64,
-    /// Weight of the divergence.
-    pub kl: f64,
-}
-
-impl Default for Mbsd {
-    fn default() -> Self {
-        Self { rs: 1., kl: 1. }
+settings! {
+    /// Settings of `mbsd`.
+    pub struct Mbsd {
+        /// Weight of the squared distance.
+        pub rs: f64 = 1. => between(0., 100.), "third party (BalanceBenchmark)";
+        /// Weight of the divergence.
+        pub kl: f64 = 1. => between(0., 100.), "third party (BalanceBenchmark)";
     }
 }
 
-impl Settings for Mbsd {
-    fn check(&self) -> Result<()> {
-        within("rs", self.rs, 0., 100.)?;
-        within("kl", self.kl, 0., 100.)
+impl MethodSettings for Mbsd {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(self))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(self.clone()))
     }
 }
 

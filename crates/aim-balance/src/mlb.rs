@@ -10,16 +10,16 @@
 //! The bias of a modality's own head and the fused head keep their gradients, as in the official code. Defaults: alpha 1 and
 //! beta 2, the range of the paper's plain form; alpha 0 is `joint-unimodal`.
 
-use aim_core::{GradOp, Grads, Idle, NetSpec, Part, Report, Result, Role, Seen, Stateless};
-use serde::{Deserialize, Serialize};
+use aim_config::{between, settings};
+use aim_core::{GradOp, Grads, Idle, NetSpec, Part, Report, Result, Role, Seen, Stateless, capability};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::Built;
 use crate::util::mean_true_probability;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Mlb`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mlb",
     title: "MLB",
     idea: "unimodal losses; slow down encoders that are ahead and speed up those behind",
@@ -29,36 +29,36 @@ pub static ABOUT: About = About {
         "With more than two modalities the ratio is the mean of the others' scores over the own, which is the released \
         form for three.",
     ],
-    settings: &[
-        Setting::new("alpha", "1", "0 to 100", "strength; 0 is joint-unimodal", "ours"),
-        Setting::new("beta", "2", "1 to 100", "largest factor", "released code: the bound of its plain form"),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("score", "", "mean probability of the true class"),
+        Quantity::modality("ratio", "", "mean score of the others over the own"),
+        Quantity::modality("coef", "", "weight of the unimodal loss"),
     ],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `mlb`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mlb {
-    /// Strength.
-    pub alpha: f64,
-    /// Largest factor.
-    pub beta: f64,
-}
-
-impl Default for Mlb {
-    fn default() -> Self {
-        Self { alpha: 1., beta: 2. }
+settings! {
+    /// Settings of `mlb`.
+    pub struct Mlb {
+        /// Strength; 0 is joint-unimodal.
+        pub alpha: f64 = 1. => between(0., 100.), "ours";
+        /// Largest factor.
+        pub beta: f64 = 2. => between(1., 100.), "released code: the bound of its plain form";
     }
 }
 
-impl Settings for Mlb {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)?;
-        within("beta", self.beta, 1., 100.)
+impl MethodSettings for Mlb {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::op(self).with_objective(FusedAndUnimodal { weight: 1. }))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(self.clone()).with_objective(FusedAndUnimodal { weight: 1. }))
     }
 }
 

@@ -9,16 +9,16 @@
 //! The magnitude rule with its norms of single tensors and gamma 1.5 is the official code's; the paper speaks of an
 //! enhanced magnitude. Where h vanishes, its factor is gamma.
 
-use aim_core::{Combine, Grads, Idle, Net, NetSpec, Report, Result, Stateless};
+use aim_config::{between, settings};
+use aim_core::{Combine, Grads, Idle, Net, NetSpec, Report, Result, Stateless, capability};
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedAndUnimodal;
 use crate::stack::{Built, Parts};
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`MmPareto`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mmpareto",
     title: "MMPareto",
     idea: "encoders follow a direction that conflicts neither with the fused nor with the unimodal loss",
@@ -30,30 +30,33 @@ pub static ABOUT: About = About {
         "Where the direction vanishes its factor is gamma, because the released ratio is undefined there.",
         "The learning rate follows the run's schedule; the released script makes a schedule and never steps it.",
     ],
-    settings: &[Setting::new("gamma", "1.5", "0 to 100", "magnitude of the encoders' gradients", "released code")],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("cos", "", "cosine of the fused and the unimodal gradient"),
+        Quantity::part("weight", "", "weight of the fused (`fused`) and unimodal (`uni`) gradient of each modality"),
+    ],
+    revision: 1,
 };
 
-/// Settings of `mmpareto`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmPareto {
-    /// Magnitude of the encoders' gradients.
-    pub gamma: f64,
-}
-
-impl Default for MmPareto {
-    fn default() -> Self {
-        Self { gamma: 1.5 }
+settings! {
+    /// Settings of `mmpareto`.
+    pub struct MmPareto {
+        /// Magnitude of the encoders' gradients.
+        pub gamma: f64 = 1.5 => between(0., 100.), "released code";
     }
 }
 
-impl Settings for MmPareto {
-    fn check(&self) -> Result<()> {
-        within("gamma", self.gamma, 0., 100.)
+impl MethodSettings for MmPareto {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        let parts = Parts { combine: Some(Box::new(self)), ..Parts::default() };
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        let parts = Parts { combine: Some(Box::new(self.clone())), ..Parts::default() };
         Ok(Built::Parts(parts).with_objective(FusedAndUnimodal { weight: 1. }))
     }
 }

@@ -7,17 +7,19 @@
 //! The fusion `mods` holds compression, selector, attention, the summaries h and the predictions F. As printed, the
 //! exponential is taken twice (`double_exp`); the usual form takes it once.
 
-use aim_core::{Error, Idle, Loss, NetSpec, Objective, PREDICTED, Report, Result, SUMMARIES, Seen, Stateless, WEIGHTS};
+use aim_config::{between, by_type, settings};
+use aim_core::{
+    Error, Idle, Loss, NetSpec, Objective, PREDICTED, Report, Result, SUMMARIES, Seen, Stateless, WEIGHTS, capability,
+};
 use candle_core::{D, DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::unit_rows;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Mods`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mods",
     title: "MODS",
     idea: "choose a primary modality for each sample, gather the others around it, and have it predict all of them",
@@ -31,35 +33,31 @@ pub static ABOUT: About = About {
         "Vectors count as sequences of one frame: an analogue of ours for encoders that keep no time axis.",
         "The auxiliary roles are the other modalities in the network's order, which the paper leaves open.",
     ],
-    settings: &[
-        Setting::new("alpha", "0.1", "0 to 100", "weight of the predictions' loss", "paper, for MOSI and MOSEI"),
-        Setting::new("double_exp", "false", "true | false", "the loss as printed, with a second exponential", "ours"),
+    requires: Requirements { capabilities: &[capability::PRIMARY], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("weight", "", "mean weight of the modality"),
+        Quantity::modality("primary", "", "share of samples whose primary modality it is"),
     ],
-    needs: Needs { primary: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `mods`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mods {
-    /// Weight of the predictions' loss.
-    pub alpha: f64,
-    /// Whether similarities are exponentials themselves.
-    pub double_exp: bool,
-}
-
-impl Default for Mods {
-    fn default() -> Self {
-        Self { alpha: 0.1, double_exp: false }
+settings! {
+    /// Settings of `mods`.
+    pub struct Mods {
+        /// Weight of the predictions' loss.
+        pub alpha: f64 = 0.1 => between(0., 100.), "paper, for MOSI and MOSEI";
+        /// The loss as printed, with a second exponential.
+        pub double_exp: bool = false => by_type(), "ours";
     }
 }
 
-impl Settings for Mods {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)
+impl MethodSettings for Mods {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(self))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(self.clone()))
     }
 }
 

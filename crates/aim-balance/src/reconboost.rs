@@ -12,17 +12,19 @@
 //! of 4 epochs, w1 5, w2 1, alpha 0.5, as released for CREMA-D; the optimizer is made new there with each stage, here the
 //! parameters that rest have no gradient and keep their moments.
 
-use aim_core::{GradFn, Grads, Idle, Net, NetSpec, Output, Part, Pass, Plain, Report, Result, Stateless, Step};
+use aim_config::{at_least, between, by_type, settings, words};
+use aim_core::{
+    GradFn, Grads, Idle, Net, NetSpec, Output, Part, Pass, Plain, Report, Result, Stateless, Step, capability,
+};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::{sample_losses, true_probability, weighted_mean};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
 
 /// Card of [`ReconBoost`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "reconboost",
     title: "ReconBoost",
     idea: "train modalities in turn on what the others have not yet fitted",
@@ -36,60 +38,42 @@ pub static ABOUT: About = About {
         "In the first stage the others count as they are; in the released code their probability is then 1 for every \
         sample (`compat: true`).",
     ],
-    settings: &[
-        Setting::new("order", "the network's", "modalities", "who is boosted in turn", "released code"),
-        Setting::new("w1", "5", "0 to 100", "weight of the own loss", "released code (CREMA-D)"),
-        Setting::new("w2", "1", "0 to 100", "how much less what others fit counts", "released code (CREMA-D)"),
-        Setting::new("alpha", "0.5", "0 to 100", "weight of the alignment", "released code (CREMA-D)"),
-        Setting::new("boost_epochs", "4", "1 or more", "epochs of boosting in a stage", "released code (CREMA-D)"),
-        Setting::new("correct_epochs", "4", "0 or more", "epochs of correction in a stage", "released code (CREMA-D)"),
-        Setting::new(
-            "compat",
-            "false",
-            "true | false",
-            "no gradient of the alignment, and 1 for the others in the first stage, as the released code does it",
-            "ours; released code: true",
-        ),
-    ],
-    needs: Needs { unimodal: true, boosted: true, ..Needs::NONE },
+    requires: Requirements { unimodal: Unimodal::Trained, capabilities: &[capability::BOOSTED], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `reconboost`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReconBoost {
-    /// Who is boosted in turn; the network's order by default.
-    pub order: Option<Vec<String>>,
-    /// Weight of the own loss.
-    pub w1: f64,
-    /// How much less what others fit counts.
-    pub w2: f64,
-    /// Weight of the alignment.
-    pub alpha: f64,
-    /// Epochs of boosting in a stage.
-    pub boost_epochs: usize,
-    /// Epochs of correction in a stage.
-    pub correct_epochs: usize,
-    /// As the released code does it.
-    pub compat: bool,
-}
-
-impl Default for ReconBoost {
-    fn default() -> Self {
-        Self { order: None, w1: 5., w2: 1., alpha: 0.5, boost_epochs: 4, correct_epochs: 4, compat: false }
+settings! {
+    /// Settings of `reconboost`.
+    pub struct ReconBoost {
+        /// Who is boosted in turn.
+        pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "released code";
+        /// Weight of the own loss.
+        pub w1: f64 = 5. => between(0., 100.), "released code (CREMA-D)";
+        /// How much less what others fit counts.
+        pub w2: f64 = 1. => between(0., 100.), "released code (CREMA-D)";
+        /// Weight of the alignment.
+        pub alpha: f64 = 0.5 => between(0., 100.), "released code (CREMA-D)";
+        /// Epochs of boosting in a stage.
+        pub boost_epochs: usize = 4 => at_least(1), "released code (CREMA-D)";
+        /// Epochs of correction in a stage.
+        pub correct_epochs: usize = 4 => at_least(0), "released code (CREMA-D)";
+        /// No gradient of the alignment, and 1 for the others in the first stage, as the released code does it.
+        pub compat: bool = false => by_type(), "ours; released code: true";
     }
 }
 
-impl Settings for ReconBoost {
-    fn check(&self) -> Result<()> {
-        within("w1", self.w1, 0., 100.)?;
-        within("w2", self.w2, 0., 100.)?;
-        within("alpha", self.alpha, 0., 100.)?;
-        within("boost_epochs", self.boost_epochs as f64, 1., f64::MAX)
+impl MethodSettings for ReconBoost {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn compat(&self) -> bool {
+        self.compat
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let order = crate::card::order("order", self.order.as_deref(), net)?;
-        Ok(Built::grads(Boosting { settings: self, order }))
+        Ok(Built::grads(Boosting { settings: self.clone(), order }))
     }
 }
 

@@ -10,20 +10,20 @@
 //! at the neighbour is that of all parameters. The second pass uses the same draws, leaves running statistics of normalisation layers alone, and what the inner method
 //! remembers of a step it remembers of the first pass. Default rho 0.05, that of the paper (adaptive forms use ten times more).
 
+use std::sync::Arc;
+
+use aim_config::{between, by_type, choice, settings, words};
 use aim_core::{
     Batch, EpochStart, EpochWork, GradFn, Grads, Infer, Net, NetSpec, Output, Report, Result, Role, State, Stateful,
     Step,
 };
-use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
 
-use crate::card::{About, Needs, Setting, Settings, within};
-use crate::section::inner;
 use crate::stack::Built;
 use crate::util::{Still, adaptive_ascent, ascent};
+use crate::{Inner, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Sam`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "sam",
     title: "SAM",
     idea: "descend the gradient at the worst neighbour of the weights",
@@ -33,26 +33,22 @@ pub static ABOUT: About = About {
         "The second pass leaves the inner method's state and running statistics of norm layers alone, so that one step \
         counts once; the paper wraps plain training.",
     ],
-    settings: &[
-        Setting::new("rho", "0.05", "0 to 100", "radius; 0 is the inner method", "paper"),
-        Setting::new("adaptive", "false", "true | false", "radius in units of weights", "paper"),
-        Setting::new("group", "all", "all | encoders | heads", "what is perturbed; heads with the fusion", "ours"),
-        Setting::new("inner", "joint", "a method", "the method that is wrapped", "ours"),
-    ],
-    needs: Needs::NONE,
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[Quantity::step("grad_norm", "", "norm of the inner method's gradient")],
+    revision: 1,
 };
 
-/// Which parameters are perturbed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Group {
-    /// All.
-    #[default]
-    All,
-    /// Those of encoders.
-    Encoders,
-    /// Those of the fusion and of heads.
-    Heads,
+choice! {
+    /// Which parameters are perturbed.
+    pub enum Group {
+        /// All.
+        All = "all",
+        /// Those of encoders.
+        Encoders = "encoders",
+        /// Those of the fusion and of heads.
+        Heads = "heads",
+    }
 }
 
 impl Group {
@@ -65,32 +61,32 @@ impl Group {
     }
 }
 
-/// Settings of `sam`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sam {
-    /// Radius.
-    pub rho: f64,
-    /// Whether the radius is in units of each weight.
-    pub adaptive: bool,
-    /// Which parameters are perturbed.
-    pub group: Group,
-    /// The method that is wrapped.
-    pub inner: Value,
-}
-
-impl Default for Sam {
-    fn default() -> Self {
-        Self { rho: 0.05, adaptive: false, group: Group::All, inner: "joint".into() }
+settings! {
+    /// Settings of `sam`.
+    pub struct Sam {
+        /// Radius; 0 is the inner method.
+        pub rho: f64 = 0.05 => between(0., 100.), "paper";
+        /// Radius in units of weights.
+        pub adaptive: bool = false => by_type(), "paper";
+        /// What is perturbed; heads with the fusion.
+        pub group: Group = Group::All => by_type(), "ours";
+        /// The method that is wrapped.
+        pub inner: Inner = crate::joint::Joint::default().into() => words("a method"), "ours";
     }
 }
 
-impl Settings for Sam {
-    fn check(&self) -> Result<()> {
-        within("rho", self.rho, 0., 100.)
+impl MethodSettings for Sam {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(Wrapped { inner: inner(&self.inner, net)?, settings: self }))
+    fn inner(&self) -> Option<&Inner> {
+        Some(&self.inner)
+    }
+    fn around(&self, inner: Inner) -> Option<Arc<dyn MethodSettings>> {
+        Some(Arc::new(Self { inner, ..self.clone() }))
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Wrapped { inner: self.inner.method()?.built(net)?.gradient()?, settings: self.clone() }))
     }
 }
 

@@ -72,7 +72,10 @@ impl Built {
     }
 
     /// As a gradient function.
-    pub(crate) fn gradient(self) -> Result<Box<dyn GradFn>> {
+    ///
+    /// # Errors
+    /// If the method owns its step.
+    pub fn gradient(self) -> Result<Box<dyn GradFn>> {
         match self {
             Self::Parts(parts) => Ok(Box::new(recipe(parts))),
             Self::Grads(grads) => Ok(grads),
@@ -85,12 +88,34 @@ impl Built {
     }
 
     /// As a method.
-    pub(crate) fn method(self) -> Result<Box<dyn Method>> {
+    ///
+    /// # Errors
+    /// None that a caller could cause.
+    pub fn method(self) -> Result<Box<dyn Method>> {
         match self {
             Self::Method(method) => Ok(method),
             other => Ok(Box::new(Descend(other.gradient()?))),
         }
     }
+}
+
+/// Joins methods, each with its name.
+pub(crate) fn stack(methods: impl Iterator<Item = Result<(&'static str, Built)>>) -> Result<Built> {
+    let mut whole: Option<(&str, Built)> = None;
+    for next in methods {
+        let (name, next) = next?;
+        let joined = match whole {
+            None => next,
+            Some((before, built)) => built.join(next).map_err(|problem| {
+                let remedy = "stack methods that change different parts of a step";
+                Error::invalid(format!("method: [{before}, {name}]"), problem, remedy)
+            })?,
+        };
+        whole = Some((name, joined));
+    }
+    whole
+        .map(|(_, built)| built)
+        .ok_or_else(|| Error::invalid("method", "names no method", "name one, such as `joint`"))
 }
 
 /// The one that is there, `None` if both are.

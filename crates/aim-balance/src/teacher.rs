@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aim_core::{Alone, EpochStart, Net, Part, Pass, Result, Role, State, View};
+use aim_core::{Alone, EpochStart, Input, Net, Part, Pass, Result, Role, State, View, capability};
 use candle_core::Tensor;
 
 /// The encoder and head of a modality that was trained alone, as a view of the run's own network.
@@ -28,7 +28,7 @@ impl Teacher {
     }
 
     /// Its feature of an input of modality m, in evaluation.
-    pub(crate) fn feature(&self, net: &dyn Net, m: usize, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn feature(&self, net: &dyn Net, m: usize, x: &Input) -> Result<Tensor> {
         Ok(net.encode(m, x, &mut Pass::eval().view(&self.view))?.detach())
     }
 
@@ -76,7 +76,7 @@ pub(crate) fn adopt(cx: &EpochStart<'_>, fused: bool) -> Result<()> {
     for (name, value) in alone.iter().flat_map(|a| &a.encoder) {
         values.insert(name.to_string(), value.clone());
     }
-    let fused = fused && cx.net.spec().offers.linear_heads;
+    let fused = fused && cx.net.spec().capabilities.has(capability::LINEAR_HEADS);
     for (name, value) in heads(cx.net, &alone, fused)? {
         values.insert(name.to_string(), value);
     }

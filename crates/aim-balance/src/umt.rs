@@ -6,17 +6,19 @@
 //! ```
 //! `z_m` is the feature of modality m, `t_m` that of its teacher: the same architecture, trained on m alone before the run.
 
-use aim_core::{EpochStart, EpochWork, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, State, Stateful};
+use aim_config::{at_least, between, settings};
+use aim_core::{
+    EpochStart, EpochWork, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, State, Stateful, capability,
+};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Prepares, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::teacher::{self, Teacher};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements, card::in_order};
 
 /// Card of [`Umt`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "umt",
     title: "UMT",
     idea: "joint training, with each encoder's feature held near that of the encoder trained alone",
@@ -24,49 +26,34 @@ pub static ABOUT: About = About {
     cost: "1 forward and 1 backward pass; 1 more forward pass of the encoders without gradient; each modality trained \
     alone before",
     departs: &["Teachers answer in evaluation mode; BalanceBenchmark's normalise by the batch, a fault."],
-    settings: &[
-        Setting::new(
-            "lambda",
-            "10",
-            "0 to 1000",
-            "weight of the distance between features; 0 is joint training",
-            "third party (BalanceBenchmark); the paper's is not known for sure",
-        ),
-        Setting::new("starts", "0", "an epoch", "first epoch with teachers", "third party (BalanceBenchmark)"),
-        Setting::new("ends", "none", "an epoch", "last epoch with teachers", "ours"),
-    ],
-    needs: Needs::NONE,
+    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `umt`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Umt {
-    /// Weight of the distance between features.
-    pub lambda: f64,
-    /// First epoch with teachers.
-    pub starts: usize,
-    /// Last epoch with teachers; the run's by default.
-    pub ends: Option<usize>,
-}
-
-impl Default for Umt {
-    fn default() -> Self {
-        Self { lambda: 10., starts: 0, ends: None }
+settings! {
+    /// Settings of `umt`.
+    pub struct Umt {
+        /// Weight of the distance between features; 0 is joint training.
+        pub lambda: f64 = 10. => between(0., 1000.), "third party (BalanceBenchmark); the paper's is not known for sure";
+        /// First epoch with teachers.
+        pub starts: usize = 0 => at_least(0), "third party (BalanceBenchmark)";
+        /// Last epoch with teachers.
+        pub ends: Option<usize> = None => at_least(0).shown("none"), "ours";
     }
 }
 
-impl Settings for Umt {
+impl MethodSettings for Umt {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
     fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 1000.)?;
-        within("ends", self.ends.unwrap_or(usize::MAX) as f64, self.starts as f64, f64::MAX)
+        in_order("ends", self.starts, self.ends.unwrap_or(usize::MAX))
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(Taught { settings: self, teachers: Vec::new() }))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Taught { settings: self.clone(), teachers: Vec::new() }))
     }
-}
-
-impl Prepares for Umt {
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         if self.lambda == 0. { Vec::new() } else { Preparation::each(modalities) }
     }

@@ -1,6 +1,6 @@
 //! Small pieces that several methods share.
 
-use aim_core::{Batch, Error, Grads, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
+use aim_core::{Batch, Error, Grads, Input, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
 pub(crate) use aim_ops::unit_rows;
 use candle_core::{D, DType, Tensor};
 
@@ -66,7 +66,7 @@ impl Net for Still<'_> {
     fn params(&self) -> &Params {
         self.0.params()
     }
-    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         Self::pass(pass, |pass| self.0.encode(modality, x, pass))
     }
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, IndexOp, Tensor};
 
-use crate::{Error, Result};
+use crate::{Error, Input, Result};
 
 /// Samples of every modality, with labels and ids.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// One tensor a modality, `[B, ...]`, in the network's order.
-    pub inputs: Vec<Tensor>,
+    /// One input a modality, in the network's order.
+    pub inputs: Vec<Input>,
     /// Class indices `[B]`, u32.
     pub labels: Tensor,
     /// Index of each sample in its split: what per-sample predictions and per-sample method state are filed under.
@@ -22,13 +22,22 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch in which every modality is present; ids count from 0.
+    /// A batch of one tensor a modality, in which every modality is present and no position is padding that is told of; ids
+    /// count from 0.
     ///
     /// # Errors
     /// If a modality has another number of samples than the labels.
     pub fn new(inputs: Vec<Tensor>, labels: Tensor) -> Result<Self> {
+        Self::of(inputs.into_iter().map(Input::from).collect(), labels)
+    }
+
+    /// The same of inputs that may say which positions are real.
+    ///
+    /// # Errors
+    /// If a modality has another number of samples than the labels.
+    pub fn of(inputs: Vec<Input>, labels: Tensor) -> Result<Self> {
         let len = labels.dims1()?;
-        for (m, x) in inputs.iter().enumerate() {
+        for (m, x) in inputs.iter().map(|x| &x.values).enumerate() {
             if x.dims().first() != Some(&len) {
                 return Err(Error::shape(format!("input of modality {m}"), x.dims(), format!("[{len}, ...]")));
             }
@@ -54,7 +63,7 @@ impl Batch {
         let pick = |t: &Tensor| t.index_select(rows, 0);
         let ids = rows.to_vec1::<u32>()?.into_iter().filter_map(|i| self.ids.get(i as usize).copied()).collect();
         Ok(Self {
-            inputs: self.inputs.iter().map(pick).collect::<candle_core::Result<_>>()?,
+            inputs: self.inputs.iter().map(|x| x.rows(rows)).collect::<Result<_>>()?,
             labels: pick(&self.labels)?,
             ids,
             present: self.present.as_ref().map(pick).transpose()?,
@@ -82,7 +91,7 @@ impl Batch {
     /// If there are fewer.
     pub fn head(&self, n: usize) -> Result<Self> {
         Ok(Self {
-            inputs: self.inputs.iter().map(|x| x.i(..n)).collect::<candle_core::Result<_>>()?,
+            inputs: self.inputs.iter().map(|x| x.head(n)).collect::<Result<_>>()?,
             labels: self.labels.i(..n)?,
             ids: self.ids[..n.min(self.ids.len())].to_vec(),
             present: self.present.as_ref().map(|p| p.i(..n)).transpose()?,
@@ -105,7 +114,7 @@ mod tests {
         batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [1., 0.]], &Device::Cpu).unwrap());
         let own = batch.having(0).unwrap().unwrap();
         assert_eq!((own.ids.as_slice(), own.labels.to_vec1::<u32>().unwrap()), ([0, 2].as_slice(), vec![0, 2]));
-        assert_eq!(own.inputs[1].to_vec2::<f32>().unwrap(), [[4.], [6.]]);
+        assert_eq!(own.inputs[1].values.to_vec2::<f32>().unwrap(), [[4.], [6.]]);
         assert_eq!(own.present.unwrap().to_vec2::<f32>().unwrap(), [[1., 1.], [1., 0.]]);
         batch.present = Some(Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap());
         assert!(batch.having(1).unwrap().unwrap().is_empty());

@@ -30,12 +30,12 @@ impl Default for Factors {
 }
 
 impl Grads {
-    /// Gradients of a scalar loss; parameters that the loss does not reach are absent.
+    /// Gradients of a scalar loss, by the backward pass of the parameters' network; parameters that the loss does not reach are absent.
     ///
     /// # Errors
     /// If the backward pass fails.
     pub fn of(loss: &Tensor, params: &Params) -> Result<Self> {
-        Ok(Self::take(&mut aim_ops::backward(loss)?, params))
+        Ok(Self::take(&mut params.backward()(loss)?, params))
     }
 
     /// Takes the gradients of `params` out of candle's store.
@@ -169,5 +169,67 @@ impl Grads {
         self.tensors.retain(|name, _| params.get(name).is_some_and(|p| f(p.role)));
         self.factors.retain(|name, _| self.tensors.contains_key(name));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{Net, toy::Toy};
+
+    fn grads(entries: &[(&str, f32)]) -> Grads {
+        let mut grads = Grads::default();
+        for (name, value) in entries {
+            grads.insert((*name).into(), Tensor::new(&[*value], &Device::Cpu).unwrap());
+        }
+        grads
+    }
+
+    fn only(modality: usize) -> impl Fn(Role) -> bool {
+        move |role| role.encoder() == Some(modality)
+    }
+
+    #[test]
+    fn gradients_are_taken_as_the_parameters_say() {
+        fn doubled(loss: &Tensor) -> candle_core::Result<GradStore> {
+            (loss * 2.)?.backward()
+        }
+        for (backward, want) in [(Tensor::backward as crate::Backward, 3.), (doubled, 6.)] {
+            let mut params = Params::differentiated_by(backward);
+            let role = Role { part: crate::Part::Fusion, kind: crate::Kind::Bias };
+            let w = params.add("w", role, &Tensor::new(&[1f32], &Device::Cpu).unwrap()).unwrap();
+            let loss = (w.var.as_tensor() * 3.).unwrap().sum_all().unwrap();
+            let copy = params.clone();
+            assert_eq!(Grads::of(&loss, &copy).unwrap().get("w").unwrap().to_vec1::<f32>().unwrap(), [want]);
+        }
+    }
+
+    #[test]
+    fn adjustments_multiply_and_reach_parameters_with_a_gradient_alone() {
+        let net = Toy::new(&[1., 1., 1.]);
+        let mut grads = grads(&[("a", 1.), ("b", 1.)]);
+        let half = |modality| move |role: Role| only(modality)(role).then_some(Factors { lr: 0.5, decay: 3. });
+        grads.adjust(net.params(), half(0));
+        grads.adjust(net.params(), half(0));
+        grads.adjust(net.params(), half(2));
+        // 0.5 * 0.5 and 3 * 3; `c` has no gradient, so nothing to adjust.
+        assert_eq!(grads.factors("a"), Factors { lr: 0.25, decay: 9. });
+        assert_eq!([grads.factors("b"), grads.factors("c")], [Factors::default(); 2]);
+        let mut later = grads.clone();
+        later.insert("c".into(), Tensor::new(&[1f32], &Device::Cpu).unwrap());
+        assert_eq!(later.factors("c"), Factors::default());
+    }
+
+    #[test]
+    fn a_filter_keeps_entries_by_role_with_their_factors() {
+        let net = Toy::new(&[1., 1.]);
+        let mut grads = grads(&[("a", 1.), ("b", 2.), ("of no parameter", 3.)]);
+        grads.adjust(net.params(), |_| Some(Factors { lr: 0.5, decay: 1. }));
+        let kept = grads.filter(net.params(), only(1));
+        assert_eq!(kept.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!([kept.factors("a").lr, kept.factors("b").lr], [1., 0.5], "factors go with their entries");
+        assert!(kept.filter(net.params(), |_| false).is_empty());
     }
 }

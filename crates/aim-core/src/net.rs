@@ -4,42 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::{Batch, Params, Pass, Result};
-
-/// What a network can give beyond fused logits; checked against a method's needs when a config is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offers {
-    /// Unimodal logits from the fused head (head split or zero-out).
-    pub unimodal: bool,
-    /// Additional heads of their own for each modality.
-    pub uni_heads: bool,
-    /// A head for each modality, and fused logits that are the sum or mean of theirs.
-    pub disjoint_heads: bool,
-    /// One head that reads any modality's features.
-    pub shared_head: bool,
-    /// Heads that are linear in each modality's feature: one over the concatenation, or one for each modality.
-    pub linear_heads: bool,
-    /// One linear head over what the fusion has made of each feature, side by side: the extra [`PARTS`].
-    pub parts: bool,
-    /// A head of several layers for each modality.
-    pub deep_heads: bool,
-    /// One head of several layers that reads any modality, and a learnt rate on their sum.
-    pub boosted: bool,
-    /// A head for each modality and a linear layer over the classes of their sum.
-    pub class_layer: bool,
-    /// A gate for each modality's feature that all features set together.
-    pub gates: bool,
-    /// Low-rank additions in at least one encoder.
-    pub adapters: bool,
-    /// Weights of the modalities for each sample, learnt: the extra [`WEIGHTS`].
-    pub scheduled: bool,
-    /// A memory that reads modalities in the order of the buffer [`ORDER`].
-    pub memory: bool,
-    /// A primary modality for each sample: the extras [`SUMMARIES`] and [`PREDICTED`].
-    pub primary: bool,
-    /// Features that a layer norm of the network has normalised.
-    pub normalised: bool,
-}
+use crate::{Batch, Capabilities, Input, Params, Pass, Result};
 
 /// What a network is, without its weights.
 #[derive(Clone, Debug)]
@@ -56,8 +21,8 @@ pub struct NetSpec {
     pub frames: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
-    /// What the fusion and heads can give.
-    pub offers: Offers,
+    /// What it can give beyond fused logits.
+    pub capabilities: Capabilities,
 }
 
 /// What a forward pass gives.
@@ -111,15 +76,18 @@ impl From<(Tensor, Vec<Tensor>)> for Joined {
 
 /// An encoder: from one modality's input to its feature, block by block.
 pub trait Encoder {
-    /// The feature `[B, width]`; visits [`Site::Stage`](crate::Site::Stage) after each block.
+    /// The feature `[B, width]`; visits [`Site::Stage`](crate::Site::Stage) after each block. An encoder of sequences leaves out
+    /// the positions that are not valid; one whose input has no sequences need not look.
     ///
     /// # Errors
     /// If the input does not fit.
-    fn forward(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+    fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor>;
     /// Number of blocks.
     fn depth(&self) -> usize;
     /// Width of the feature.
     fn width(&self) -> usize;
+    /// Capabilities that it gives a network; those of views and sites only count if every encoder has them.
+    fn capabilities(&self) -> Capabilities;
 }
 
 /// A fusion with its head.
@@ -129,6 +97,8 @@ pub trait Fusion {
     /// # Errors
     /// If the features do not fit.
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined>;
+    /// Capabilities that it gives a network.
+    fn capabilities(&self) -> Capabilities;
 }
 
 /// A multimodal network: a pure function of the weights that the pass shows it.
@@ -141,7 +111,7 @@ pub trait Net {
     ///
     /// # Errors
     /// If the input does not fit.
-    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor>;
+    fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor>;
     /// From features to logits. Features come as [`encode`](Self::encode) gave them or changed by a method.
     ///
     /// # Errors

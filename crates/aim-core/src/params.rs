@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use candle_core::{Tensor, Var};
+use candle_core::{Tensor, Var, backprop::GradStore};
 
 use crate::{Error, Result};
 
@@ -100,14 +100,34 @@ pub struct Handle {
     pub var: Var,
 }
 
-/// All trainable parameters and all buffers of a network, in the order of their names.
-#[derive(Clone, Debug, Default)]
+/// A backward pass: the gradients of a scalar loss.
+pub type Backward = fn(&Tensor) -> candle_core::Result<GradStore>;
+
+/// All trainable parameters and all buffers of a network, in the order of their names, and how its layers are differentiated.
+#[derive(Clone, Debug)]
 pub struct Params {
     params: BTreeMap<Arc<str>, Param>,
     buffers: BTreeMap<Arc<str>, Var>,
+    backward: Backward,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self::differentiated_by(Tensor::backward)
+    }
 }
 
 impl Params {
+    /// No parameters yet, of layers whose gradients `backward` takes; by default candle's own does.
+    pub fn differentiated_by(backward: Backward) -> Self {
+        Self { params: BTreeMap::new(), buffers: BTreeMap::new(), backward }
+    }
+
+    /// The backward pass that the network's layers need.
+    pub fn backward(&self) -> Backward {
+        self.backward
+    }
+
     /// Adds a parameter and hands out its handle.
     ///
     /// # Errors

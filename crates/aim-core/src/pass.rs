@@ -242,3 +242,59 @@ impl<'a> Pass<'a> {
         Ok(x)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{Net, toy::Toy};
+
+    fn view(weights: &[(&str, f32)]) -> View {
+        weights.iter().map(|(name, w)| ((*name).into(), Tensor::new(&[*w], &Device::Cpu).unwrap())).collect()
+    }
+
+    /// Notes where it is applied.
+    struct Notes(std::rc::Rc<std::cell::RefCell<Vec<Site>>>);
+
+    impl FeatureOp for Notes {
+        fn apply(&mut self, site: Site, x: Tensor, _: &mut Rng) -> Result<Tensor> {
+            self.0.borrow_mut().push(site);
+            Ok(x)
+        }
+    }
+
+    #[test]
+    fn a_pass_sees_a_network_s_view_behind_its_own() {
+        let net = Toy::new(&[1., 2., 3.]);
+        let one = Tensor::new(&[[1f32]], &Device::Cpu).unwrap().into();
+        let seen = |pass: &mut Pass<'_>| {
+            (0..3).map(|m| net.encode(m, &one, pass).unwrap().to_vec2::<f32>().unwrap()[0][0]).collect::<Vec<_>>()
+        };
+        let (own, average) = (view(&[("a", 10.)]), view(&[("a", 20.), ("b", 30.)]));
+        // `a` is the pass's own, `b` the view's, `c` the network's.
+        let mut pass = Pass::eval().view(&own);
+        assert_eq!(pass.seeing(&average, |pass| seen(pass)), [10., 30., 3.]);
+        assert_eq!(seen(&mut pass), [10., 2., 3.], "afterwards the pass is what it was");
+        assert_eq!(Pass::eval().seeing(&average, |pass| seen(pass)), [20., 30., 3.]);
+    }
+
+    #[test]
+    fn what_is_seen_through_a_view_is_the_same_pass() {
+        let sites = std::rc::Rc::default();
+        let mut ops: Vec<Box<dyn FeatureOp>> = vec![Box::new(Notes(std::rc::Rc::clone(&sites)))];
+        let draws = Draws { seed: 3, epoch: 1, step: 2 };
+        let mut pass = Pass::train(draws).norm(Norm::Batch).subset(&[true, false]).ops(&mut ops).keep();
+        let x = Tensor::new(&[[4f32]], &Device::Cpu).unwrap();
+        let (first, second) = (Site::Feature { modality: 0 }, Site::Feature { modality: 1 });
+        pass.visit(first, x.clone(), Pool::None).unwrap();
+        pass.seeing(&View::new(), |pass| {
+            assert!(pass.train && pass.norm == Norm::Batch && pass.includes(0) && !pass.includes(1));
+            assert_eq!(pass.rng("mask").uniform(), draws.rng("mask").uniform());
+            pass.visit(second, x.clone(), Pool::None).unwrap();
+        });
+        let kept = pass.into_kept();
+        assert!(kept.raw(first).is_some() && kept.raw(second).is_some(), "what was kept before and within stays");
+        assert_eq!(*sites.borrow(), [first, second]);
+    }
+}

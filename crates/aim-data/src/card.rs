@@ -1,92 +1,79 @@
-//! The static table of sets: what feeds the command line's help, the checks of a config and the loading itself.
+//! Settings of data sets, and the registry of those that a configuration can name.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use aim_core::{Error, Result};
-use serde_yaml::Value;
+use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
+use aim_core::Result;
 
-use crate::{Dataset, sets};
+use crate::Dataset;
 
-/// One setting of a set.
+/// Description of a data set.
 #[derive(Clone, Copy, Debug)]
-pub struct SettingCard {
-    /// Its key.
+pub struct DatasetInfo {
+    /// Name in a configuration.
     pub name: &'static str,
-    /// Its default.
-    pub default: &'static str,
-    /// The values it takes.
-    pub range: &'static str,
-    /// What it does.
-    pub meaning: &'static str,
-}
-
-/// Noise that makes a strong modality weaker.
-pub(crate) const AUDIO_NOISE: SettingCard = SettingCard {
-    name: "noise",
-    default: "0",
-    range: "0 to 100",
-    meaning: "standard deviation of the noise on the standardised audio, the same in every run",
-};
-
-/// One set.
-#[derive(Clone, Copy, Debug)]
-pub struct Card {
-    /// Its name in a config.
-    pub name: &'static str,
-    /// What it holds, where it is from and how it is split.
+    /// Content, origin and split.
     pub about: &'static str,
     /// Modalities with the shape of one sample.
     pub modalities: &'static str,
-    /// Its settings.
-    pub settings: &'static [SettingCard],
     /// Whether it is read from the folder of the data (`--data-root` or `AIM_DATA`).
     pub needs_root: bool,
-    /// Checks settings without touching any file.
-    pub check: fn(&Value) -> Result<()>,
-    /// Reads or generates it.
-    pub load: fn(&Value, Option<&Path>) -> Result<Dataset>,
 }
 
-/// Every set there is.
-pub static CARDS: &[Card] = &[
-    sets::synth::CARD,
-    sets::grid::CARD,
-    sets::avmnist::CARD,
-    sets::lis::CARD,
-    sets::geotec::CARD,
-    sets::mosi::CARD,
-    sets::mfeat::CARD,
-    sets::bundle::CARD,
-];
+/// Settings of a data set, and how it is read.
+pub trait DatasetSettings: AnySettings {
+    /// The set's description.
+    fn info(&self) -> &'static DatasetInfo;
 
-/// The card of that name.
-pub fn card(name: &str) -> Option<&'static Card> {
-    CARDS.iter().find(|card| card.name == name)
+    /// Reads or generates the set; `root` is the folder of the data, if it is known. Whoever uses the set calls the
+    /// function [`load`](load()), which checks the settings before and the samples afterwards.
+    ///
+    /// # Errors
+    /// If files are missing or broken.
+    fn load(&self, root: Option<&Path>) -> Result<Dataset>;
+
+    /// Checks what single declarations cannot say, without touching any file.
+    ///
+    /// # Errors
+    /// If settings do not go together; the place is `data.<key>`.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// Loads the set that `settings` describe: a mapping with `name` and the set's own settings.
-///
-/// # Errors
-/// Unknown names, keys and values (with the key's path), files that are missing or broken, and data that
-/// [`Dataset::check`] refuses.
-pub fn load(settings: &Value, root: Option<&Path>) -> Result<Dataset> {
-    (named(settings)?.load)(settings, root)
-}
+/// The card of a data set.
+pub type DatasetCard = Card<dyn DatasetSettings>;
 
-/// Checks `settings` as [`load`] does, without touching any file.
-///
-/// # Errors
-/// Unknown names, keys and values, with the key's path.
-pub fn check_settings(settings: &Value) -> Result<()> {
-    (named(settings)?.check)(settings)
-}
+/// Data sets by name.
+pub type Datasets = Registry<DatasetCard>;
 
-fn named(settings: &Value) -> Result<&'static Card> {
-    let known = || format!("choose one of {}", CARDS.iter().map(|c| c.name).collect::<Vec<_>>().join(", "));
-    let Value::Mapping(map) = settings else {
-        return Err(Error::invalid("data", "is not a mapping", "write `name:` and the set's settings below it"));
+/// A data set with its settings, as a configuration names it.
+pub type DatasetSpec = Spec<dyn DatasetSettings>;
+
+/// The card of the data set that `S` configures, for a registry.
+pub fn card<S: Settings + DatasetSettings>() -> DatasetCard {
+    let read: fn(&Value, &str) -> Result<Arc<dyn DatasetSettings>> = |section, place| {
+        let settings: S = DatasetCard::read_as(section, place)?;
+        DatasetSettings::check(&settings)?;
+        Ok(Arc::new(settings))
     };
-    let name = map.get("name").ok_or_else(|| Error::invalid("data.name", "is missing", known()))?;
-    let name = name.as_str().ok_or_else(|| Error::invalid("data.name", "is not a text", known()))?;
-    card(name).ok_or_else(|| Error::invalid("data.name", format!("there is no data set `{name}`"), known()))
+    let defaults = S::default();
+    DatasetCard::new(defaults.info().name, Arc::new(defaults), read)
+}
+
+/// A data set with settings that were made in Rust.
+pub fn dataset<S: Settings + DatasetSettings>(settings: S) -> DatasetSpec {
+    Spec::of(settings.info().name, Arc::new(settings))
+}
+
+/// Reads or generates a data set, and checks its settings before and its samples afterwards.
+///
+/// # Errors
+/// Values out of range, files that are missing or broken, and data that [`Dataset::check`] refuses.
+pub fn load(spec: &DatasetSpec, root: Option<&Path>) -> Result<Dataset> {
+    spec.check_values("data")?;
+    DatasetSettings::check(&**spec)?;
+    let dataset = spec.load(root)?;
+    dataset.check()?;
+    Ok(dataset)
 }

@@ -1,64 +1,27 @@
-//! A dataset in memory: three splits, one tensor a modality.
+//! A dataset: three splits of the same modalities and classes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use aim_core::{Batch, Error, Result};
+use aim_core::{Error, Result};
 use candle_core::{Device, Tensor};
 
-/// One split.
-#[derive(Clone, Debug)]
-pub struct Subset {
-    /// One tensor a modality, `[N, ...]`, f32, contiguous, on the CPU.
-    pub inputs: Vec<Tensor>,
-    /// Class index of each sample.
-    pub labels: Vec<u32>,
-    /// Name of each sample, the same in every run; no other split has it.
-    pub ids: Vec<String>,
-}
-
-impl Subset {
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are no samples.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The samples at `index` as a batch on `device`; its ids are these indices.
-    ///
-    /// # Errors
-    /// If an index is out of range or the copy to the device fails.
-    pub fn batch(&self, index: &[usize], device: &Device) -> Result<Batch> {
-        let picks: Vec<u32> = index.iter().map(|&i| i as u32).collect();
-        let picks = Tensor::new(picks, &Device::Cpu)?;
-        let take = |x: &Tensor| x.index_select(&picks, 0)?.to_device(device);
-        let inputs = self.inputs.iter().map(take).collect::<candle_core::Result<_>>()?;
-        let labels: Option<Vec<u32>> = index.iter().map(|&i| self.labels.get(i).copied()).collect();
-        let labels = labels.ok_or_else(|| Error::shape("batch", index, format!("indices below {}", self.len())))?;
-        let mut batch = Batch::new(inputs, Tensor::new(labels, device)?)?;
-        batch.ids = index.to_vec();
-        Ok(batch)
-    }
-}
+use crate::{Projected, Source, source::pieces};
 
 /// A classification set of one or more modalities.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Name of the set.
     pub name: String,
-    /// Names of the modalities, in the order of [`Subset::inputs`].
+    /// Names of the modalities, in the order of [`Source::shapes`].
     pub modalities: Vec<String>,
     /// Names of the classes, in the order of the labels.
     pub class_names: Vec<String>,
     /// What weights are fitted on.
-    pub train: Subset,
+    pub train: Arc<dyn Source>,
     /// What everything else is chosen on.
-    pub validation: Subset,
+    pub validation: Arc<dyn Source>,
     /// What is scored once, at the end.
-    pub test: Subset,
+    pub test: Arc<dyn Source>,
 }
 
 impl Dataset {
@@ -71,14 +34,14 @@ impl Dataset {
     pub fn summary(&self) -> String {
         let shape = |(name, shape): (&String, Vec<usize>)| format!("{name} {shape:?}");
         let shapes: Vec<String> = self.modalities.iter().zip(self.shapes()).map(shape).collect();
-        let lacks = |class: &usize| !self.train.labels.contains(&(*class as u32));
+        let lacks = |class: &usize| !self.train.labels().contains(&(*class as u32));
         let absent: Vec<&str> =
             (0..self.classes()).filter(lacks).map(|class| self.class_names[class].as_str()).collect();
         let absent = match &absent[..] {
             [] => String::new(),
             _ => format!(", without a training sample of {}", absent.join(", ")),
         };
-        let [train, validation, test] = [&self.train, &self.validation, &self.test].map(|split| split.labels.len());
+        let [train, validation, test] = [&self.train, &self.validation, &self.test].map(|split| split.len());
         let (name, shapes, classes) = (&self.name, shapes.join(", "), self.classes());
         format!(
             "{name}: {train} training, {validation} validation, {test} test samples; {shapes}; {classes} classes{absent}"
@@ -87,7 +50,7 @@ impl Dataset {
 
     /// Shape of one sample of each modality.
     pub fn shapes(&self) -> Vec<Vec<usize>> {
-        self.train.inputs.iter().map(|x| x.dims().get(1..).unwrap_or_default().to_vec()).collect()
+        self.train.shapes().to_vec()
     }
 
     /// Only these modalities, in this order.
@@ -96,7 +59,10 @@ impl Dataset {
     /// If there is none of that name (the message lists those there are), or one is named twice, or none is named.
     pub fn project(self, modalities: &[String]) -> Result<Self> {
         let order = choose(&self.name, &self.modalities, modalities)?;
-        let pick = |s: Subset| Subset { inputs: order.iter().map(|&m| s.inputs[m].clone()).collect(), ..s };
+        if modalities == self.modalities {
+            return Ok(self);
+        }
+        let pick = |split| -> Arc<dyn Source> { Arc::new(Projected::new(split, order.clone())) };
         let (train, validation, test) = (pick(self.train), pick(self.validation), pick(self.test));
         Ok(Self { modalities: modalities.to_vec(), train, validation, test, ..self })
     }
@@ -108,31 +74,31 @@ impl Dataset {
     /// Names the tensor, the sample and the split that break the promise.
     pub fn check(&self) -> Result<()> {
         let shapes = self.shapes();
-        for (split, subset) in self.splits() {
-            self.check_split(split, subset, &shapes)?;
+        for (split, source) in self.splits() {
+            self.check_split(split, source, &shapes)?;
         }
         self.check_disjoint()
     }
 
-    fn splits(&self) -> [(&'static str, &Subset); 3] {
-        [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
+    fn splits(&self) -> [(&'static str, &dyn Source); 3] {
+        [("train", &*self.train), ("validation", &*self.validation), ("test", &*self.test)]
     }
 
-    fn check_split(&self, split: &str, subset: &Subset, shapes: &[Vec<usize>]) -> Result<()> {
+    fn check_split(&self, split: &str, source: &dyn Source, shapes: &[Vec<usize>]) -> Result<()> {
         let place = format!("data set `{}`, split {split}", self.name);
-        if subset.is_empty() {
+        if source.is_empty() {
             return Err(Error::invalid(
                 place,
                 "has no samples",
                 "check the files and the settings that choose samples",
             ));
         }
-        if subset.inputs.len() != self.modalities.len() || subset.ids.len() != subset.len() {
-            let got = [subset.inputs.len(), subset.ids.len()];
-            let want = format!("{} modalities and {} ids", self.modalities.len(), subset.len());
+        if source.shapes().len() != self.modalities.len() || source.ids().len() != source.len() {
+            let got = [source.shapes().len(), source.ids().len()];
+            let want = format!("{} modalities and {} ids", self.modalities.len(), source.len());
             return Err(Error::shape(place, &got, want));
         }
-        for (label, id) in subset.labels.iter().zip(&subset.ids) {
+        for (label, id) in source.labels().iter().zip(source.ids()) {
             if *label as usize >= self.classes() {
                 let problem = format!("label {label} of sample `{id}` is out of range");
                 return Err(Error::invalid(
@@ -145,17 +111,24 @@ impl Dataset {
                 ));
             }
         }
-        for ((name, x), shape) in self.modalities.iter().zip(&subset.inputs).zip(shapes) {
-            check_shape(&format!("{place}, modality `{name}`"), x, subset.len(), shape)?;
-            check_finite(&format!("{name}` of the {split} split, sample `"), x, &subset.ids)?;
+        for (m, (name, shape)) in self.modalities.iter().zip(shapes).enumerate() {
+            let place = format!("{place}, modality `{name}`");
+            if source.shapes()[m] != *shape {
+                return Err(Error::shape(place, &source.shapes()[m], format!("samples of shape {shape:?}")));
+            }
+            for index in pieces(source.len()) {
+                let x = source.input(m, &index, &Device::Cpu)?.values;
+                check_shape(&place, &x, index.len(), shape)?;
+                check_finite(&format!("{name}` of the {split} split, sample `"), &x, &source.ids()[index[0]..])?;
+            }
         }
         Ok(())
     }
 
     fn check_disjoint(&self) -> Result<()> {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-        for (split, subset) in self.splits() {
-            for id in &subset.ids {
+        for (split, source) in self.splits() {
+            for id in source.ids() {
                 if let Some(other) = seen.insert(id, split).filter(|other| *other != split) {
                     let place = format!("data set `{}`", self.name);
                     let problem = format!("sample `{id}` is in the {other} split and in the {split} split");
@@ -190,7 +163,7 @@ fn check_shape(place: &str, x: &Tensor, len: usize, shape: &[usize]) -> Result<(
 fn check_finite(name: &str, x: &Tensor, ids: &[String]) -> Result<()> {
     let values = x.flatten_all()?.to_vec1::<f32>()?;
     let Some(at) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
-    let sample = at * ids.len() / values.len();
+    let sample = at * x.dim(0)? / values.len();
     Err(Error::NonFinite {
         name: format!("{name}{}", ids[sample]),
         value: f64::from(values[at]),

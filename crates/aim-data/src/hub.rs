@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use aim_core::{Error, Result};
 
-use crate::settings::wrong;
-
 /// What all names of such files begin with.
 const SCHEME: &str = "hf://";
 
@@ -31,7 +29,9 @@ pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
         other => other.map(drop),
     };
     checked.map_err(|error| match error {
-        Error::Invalid { place, problem, remedy } => wrong(key, format!("{place} {problem}"), remedy),
+        Error::Invalid { place, problem, remedy } => {
+            Error::invalid(format!("data.{key}"), format!("{place} {problem}"), remedy)
+        }
         other => other,
     })
 }

@@ -1,8 +1,20 @@
 //! Datasets, loaders, audio front ends and a generated set.
 //!
-//! A set is described by its settings (a YAML mapping with `name:`), read by [`load`] and listed by its [`Card`]. What
-//! comes out is a [`Dataset`]: three splits in memory, one tensor a modality, always f32 and finite. [`Loader`] turns a
-//! split into batches in an order that depends on (seed, epoch) alone.
+//! A set is described by its settings, read by [`load`] and known to configurations by its card in a registry
+//! ([`builtin`]); a set of one's own implements [`DatasetSettings`] and joins a registry by [`card`]. What comes out is
+//! a [`Dataset`]: three splits, each a [`Source`] of samples that are always f32 and finite. The sets here lie in
+//! memory ([`Subset`]); a source of one's own may read them from a disk when they are asked for. [`Loader`] turns a
+//! split into batches in an order that depends on (seed, epoch) alone, and [`Splits`] shows whole splits to methods.
+//!
+//! ```
+//! use aim_data::{Synth, builtin, dataset, load};
+//!
+//! let spec = dataset(Synth { train: 100, validation: 20, test: 20, ..Synth::default() });
+//! let section = serde_json::json!({"name": "synth-av", "train": 100, "validation": 20, "test": 20});
+//! assert_eq!(spec, builtin().read(&section, "data")?);
+//! assert_eq!(load(&spec, None)?.modalities, ["sound", "image"]);
+//! # Ok::<(), aim_core::Error>(())
+//! ```
 //!
 //! Real data never lies in this project: its folder comes from `--data-root` or `AIM_DATA`, see [`root`].
 #![deny(missing_docs)]
@@ -16,11 +28,19 @@ mod loader;
 mod pca;
 mod read;
 mod sets;
-mod settings;
+mod source;
+mod splits;
+mod subset;
 mod table;
+mod views;
 
-pub use card::{CARDS, Card, SettingCard, card, check_settings, load};
-pub use dataset::{Dataset, Subset};
+pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load};
+pub use dataset::Dataset;
 pub use files::root;
 pub use loader::Loader;
 pub use pca::principal;
+pub use sets::*;
+pub use source::Source;
+pub use splits::Splits;
+pub use subset::Subset;
+pub use views::{First, Projected};

@@ -1,11 +1,11 @@
 //! Samples on their way from a file to a [`Dataset`]: plain numbers that can be standardised and split.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use aim_core::{Error, Result, Rng};
 use candle_core::{Device, Tensor};
 
-use crate::{Dataset, Subset};
+use crate::{Dataset, Source, Subset};
 
 /// Which split a sample belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,25 +148,28 @@ impl Table {
 
     /// The three splits.
     pub fn dataset(self) -> Result<Dataset> {
-        let [mut train, mut validation, mut test] =
-            [Part::Train, Part::Validation, Part::Test].map(|part| self.empty(part));
-        let mut modalities = Vec::new();
+        let rows = [Part::Train, Part::Validation, Part::Test].map(|part| self.rows(part));
+        let (mut modalities, mut inputs) = (Vec::new(), [const { Vec::new() }; 3]);
+        // One after the other, so that a large modality is not held twice for long.
         for (name, array) in self.modalities {
-            for (part, rows) in [&mut train, &mut validation, &mut test] {
-                part.inputs.push(array.tensor(rows)?);
+            for (inputs, rows) in inputs.iter_mut().zip(&rows) {
+                inputs.push(array.tensor(rows)?);
             }
             modalities.push(name);
         }
-        let (name, class_names) = (self.name.to_owned(), self.class_names);
-        Ok(Dataset { name, modalities, class_names, train: train.0, validation: validation.0, test: test.0 })
-    }
-
-    /// A split without inputs, and the rows that belong to it.
-    fn empty(&self, part: Part) -> (Subset, Vec<usize>) {
-        let rows = self.rows(part);
-        let labels = rows.iter().map(|&r| self.labels[r]).collect();
-        let ids = rows.iter().map(|&r| self.ids[r].clone()).collect();
-        (Subset { inputs: Vec::new(), labels, ids }, rows)
+        let split = |inputs: &mut Vec<Tensor>, rows: &[usize]| -> Result<Arc<dyn Source>> {
+            let labels = rows.iter().map(|&r| self.labels[r]).collect();
+            let ids = rows.iter().map(|&r| self.ids[r].clone()).collect();
+            Ok(Arc::new(Subset::new(std::mem::take(inputs), labels, ids)?))
+        };
+        Ok(Dataset {
+            name: self.name.to_owned(),
+            modalities,
+            class_names: self.class_names,
+            train: split(&mut inputs[0], &rows[0])?,
+            validation: split(&mut inputs[1], &rows[1])?,
+            test: split(&mut inputs[2], &rows[2])?,
+        })
     }
 }
 

@@ -5,10 +5,11 @@
     reason = "helpers of tests; the macro for stderr would be captured"
 )]
 
-use std::collections::BTreeSet;
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write, sync::Arc};
 
-use aim_data::{Dataset, load, root};
+use aim_config::yaml::parse;
+use aim_data::{Dataset, Source, builtin, load, root};
+use candle_core::{Device, Tensor};
 
 /// Loads a set from the folder of the data, or says visibly why not.
 fn real(settings: &str) -> Option<Dataset> {
@@ -17,25 +18,30 @@ fn real(settings: &str) -> Option<Dataset> {
         writeln!(std::io::stderr(), "skipped: AIM_DATA is not set").unwrap();
         return None;
     };
-    Some(load(&serde_yaml::from_str(settings).unwrap(), Some(&root)).unwrap())
+    Some(load(&builtin().read(&parse(settings).unwrap(), "data").unwrap(), Some(&root)).unwrap())
 }
 
 /// Samples of each split; every class is trained and tested.
 fn sizes(set: &Dataset) -> [usize; 3] {
     for split in [&set.train, &set.test] {
-        assert_eq!(split.labels.iter().collect::<BTreeSet<_>>().len(), set.classes(), "{}", set.name);
+        assert_eq!(split.labels().iter().collect::<BTreeSet<_>>().len(), set.classes(), "{}", set.name);
     }
     [set.train.len(), set.validation.len(), set.test.len()]
 }
 
 /// The part of an id before the dot: what must not be in two splits.
-fn groups(split: &aim_data::Subset) -> BTreeSet<&str> {
-    split.ids.iter().filter_map(|id| id.split('.').next()).collect()
+fn groups(split: &Arc<dyn Source>) -> BTreeSet<&str> {
+    split.ids().iter().filter_map(|id| id.split('.').next()).collect()
+}
+
+/// One modality of a whole split.
+fn whole(split: &Arc<dyn Source>, modality: usize) -> Tensor {
+    split.input(modality, &(0..split.len()).collect::<Vec<_>>(), &Device::Cpu).unwrap().values
 }
 
 /// Mean and standard deviation of a modality's training samples.
 fn moments(set: &Dataset, modality: usize) -> (f64, f64) {
-    let x = set.train.inputs[modality].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let x = whole(&set.train, modality).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / x.len() as f64;
     let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
     (mean, variance.sqrt())
@@ -57,7 +63,7 @@ fn grid_is_split_by_sentence() {
 #[test]
 fn grid_noise_is_the_same_in_every_run_and_as_large_as_asked_for() {
     let Some(set) = real("{name: grid, noise: 1.5}") else { return };
-    let audio = |set: &Dataset| set.test.inputs[0].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let audio = |set: &Dataset| whole(&set.test, 0).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(audio(&set), audio(&real("{name: grid, noise: 1.5}").unwrap()));
     assert!((moments(&set, 0).1 - (1f64 + 1.5 * 1.5).sqrt()).abs() < 0.01);
 }
@@ -88,7 +94,7 @@ fn lis_is_split_by_time() {
     let with = real("{name: lis, orientation: true}").unwrap();
     assert_eq!(with.modalities, ["emg", "gyro", "acc", "ori"]);
     // The signs of the 9th of July are the latest there are, though their dates sort first as texts.
-    let late = |split: &aim_data::Subset| split.ids.iter().filter(|id| id.contains("09/07/20")).count();
+    let late = |split: &Arc<dyn Source>| split.ids().iter().filter(|id| id.contains("09/07/20")).count();
     assert_eq!(late(&set.train) + late(&set.validation) + late(&set.test), 78);
     assert!(late(&set.test) > late(&set.train));
 }
@@ -98,7 +104,7 @@ fn mosi_keeps_its_test_file() {
     let Some(set) = real("name: mosi") else { return };
     assert_eq!((sizes(&set), set.classes()), ([1302, 145, 752], 2));
     assert_eq!(set.shapes(), [vec![100], vec![73], vec![100]]);
-    assert_eq!(set.test.labels.iter().filter(|l| **l == 1).count(), 467);
+    assert_eq!(set.test.labels().iter().filter(|l| **l == 1).count(), 467);
 }
 
 #[test]
@@ -107,7 +113,7 @@ fn mfeat_has_six_views_and_equal_classes() {
     assert_eq!((sizes(&set), set.classes()), ([1400, 200, 400], 10));
     assert_eq!(set.shapes(), [76, 216, 64, 240, 47, 6].map(|width| vec![width]));
     for class in 0..10 {
-        assert_eq!(set.test.labels.iter().filter(|l| **l == class).count(), 40);
+        assert_eq!(set.test.labels().iter().filter(|l| **l == class).count(), 40);
     }
 }
 
@@ -117,13 +123,13 @@ fn avmnist_pairs_images_with_recordings_of_their_split() {
     assert_eq!((sizes(&set), set.classes()), ([6000, 1000, 1000], 10));
     assert_eq!(set.shapes()[1], [1, 28, 28]);
     for (split, indices) in [(&set.train, 10..50), (&set.validation, 5..10), (&set.test, 0..5)] {
-        for (label, id) in split.labels.iter().zip(&split.ids) {
+        for (label, id) in split.labels().iter().zip(split.ids()) {
             let (digit, index) = id.split_once('+').unwrap().1.split_once('_').unwrap();
             assert_eq!(digit, label.to_string());
             assert!(indices.contains(&index.rsplit_once('_').unwrap().1.parse::<u32>().unwrap()), "{id}");
         }
     }
-    assert_eq!(set.train.ids, real("name: avmnist").unwrap().train.ids);
+    assert_eq!(set.train.ids(), real("name: avmnist").unwrap().train.ids());
 }
 
 #[test]
@@ -133,7 +139,7 @@ fn avmnist_without_its_top_components_has_neither_mean_nor_large_directions() {
     assert!(mean.abs() < 1e-3 && (std - 1.).abs() < 1e-3, "{mean} {std}");
     assert!((moments(&set, 0).1 - (1f64 + 1.5 * 1.5).sqrt()).abs() < 0.01);
     // The 32 components hold 75 % of the variance, so what stays has no direction with as much as 3 %.
-    let x = set.train.inputs[1].flatten_from(1).unwrap();
+    let x = whole(&set.train, 1).flatten_from(1).unwrap();
     let covariance = x.t().unwrap().matmul(&x).unwrap();
     let mut v = candle_core::Tensor::ones((784, 1), candle_core::DType::F32, x.device()).unwrap();
     let mut norm = 0f32;
@@ -150,5 +156,5 @@ fn avmnist_without_its_top_components_has_neither_mean_nor_large_directions() {
 fn avmnist_can_be_whole() {
     let Some(set) = real("{name: avmnist, full: true}") else { return };
     assert_eq!(sizes(&set), [55_000, 5_000, 10_000]);
-    assert_eq!(set.validation.labels.iter().collect::<BTreeSet<_>>().len(), 10);
+    assert_eq!(set.validation.labels().iter().collect::<BTreeSet<_>>().len(), 10);
 }

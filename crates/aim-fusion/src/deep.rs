@@ -1,10 +1,61 @@
 //! Fusions with heads of several layers: one for each modality (IGM), or one that all share (ReconBoost).
 
 use aim_backbones::{Build, Init, Linear};
-use aim_core::{Fusion, Handle, Joined, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_config::{at_least, settings};
+use aim_core::{
+    Capabilities, Capability, Fusion, Handle, Joined, Kind, Part, Pass, Pool, Result, Role, Site, capability,
+};
 use candle_core::Tensor;
 
 use crate::heads::same_width;
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
+
+const DEEP: &[Capability] =
+    &[capability::VIEWS, capability::UNIMODAL, capability::DISJOINT_HEADS, capability::DEEP_HEADS];
+const BOOSTED: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::BOOSTED];
+
+settings! {
+    /// Settings of the fusion `deep`.
+    pub struct DeepConfig {
+        /// Widths of the two hidden layers.
+        pub hidden: [usize; 2] = [0, 0] => at_least(1).required(), "ours";
+    }
+}
+
+fusion_settings!(
+    DeepConfig,
+    FusionInfo {
+        name: "deep",
+        about: "a head of three layers for each modality, mean of their logits",
+        unimodal: "its head",
+        modalities: ANY,
+    },
+    DEEP,
+    |settings, build, on| Deep::new(build, on.names, on.widths, settings.hidden, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `boosted`.
+    pub struct BoostedConfig {
+        /// Width of the hidden layer.
+        pub hidden: usize = 0 => at_least(1).required(), "ours";
+    }
+}
+
+fusion_settings!(
+    BoostedConfig,
+    FusionInfo {
+        name: "boosted",
+        about: "one head of two layers for any modality, sum of its logits times a learnt rate",
+        unimodal: "the head on its feature",
+        modalities: ANY,
+    },
+    BOOSTED,
+    |settings, build, on| Boosted::new(build, on.widths, settings.hidden, on.classes)?
+);
 
 /// A head of three layers for each modality: linear, ReLU, linear, linear; fused logits are the mean. The input of each layer
 /// can be kept at [`Site::HeadInput`].
@@ -29,6 +80,9 @@ impl Deep {
 }
 
 impl Fusion for Deep {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(DEEP)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let mut unimodal = Vec::new();
         for (modality, (head, x)) in self.0.iter().zip(features).enumerate() {
@@ -67,6 +121,9 @@ impl Boosted {
 }
 
 impl Fusion for Boosted {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(BOOSTED)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let own = |x: &Tensor| self.second.forward(&aim_ops::relu(&self.first.forward(x, pass)?)?, pass);
         let unimodal = features.iter().map(own).collect::<Result<Vec<_>>>()?;

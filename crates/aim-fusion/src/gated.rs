@@ -2,8 +2,70 @@
 //! modalities, in the config's order; a modality's own logits are those with the other's feature replaced by zeros.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
+use aim_config::{at_least, settings};
+use aim_core::{Capabilities, Capability, Error, Fusion, Joined, Part, Pass, Result, capability};
 use candle_core::Tensor;
+
+use crate::{
+    FusionInfo,
+    config::{PAIR, fusion_settings},
+};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL];
+
+settings! {
+    /// Settings of the fusion `film`.
+    pub struct FilmConfig {}
+}
+
+fusion_settings!(
+    FilmConfig,
+    FusionInfo {
+        name: "film",
+        about: "the first modality scales and shifts the second",
+        unimodal: "the other zeroed",
+        modalities: PAIR,
+    },
+    OFFERS,
+    |_settings, build, on| Film::new(build, on.widths, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `gated`.
+    pub struct GatedConfig {}
+}
+
+fusion_settings!(
+    GatedConfig,
+    FusionInfo {
+        name: "gated",
+        about: "the first modality gates the second",
+        unimodal: "the other zeroed",
+        modalities: PAIR,
+    },
+    OFFERS,
+    |_settings, build, on| Gated::new(build, on.names, on.widths, None, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `gated-to`.
+    pub struct GatedToConfig {
+        /// Width that both are brought to.
+        pub width: usize = 0 => at_least(1).required(), "ours";
+    }
+}
+
+fusion_settings!(
+    GatedToConfig,
+    FusionInfo {
+        name: "gated-to",
+        about: "as gated, both brought to a width of their own",
+        unimodal: "the other zeroed",
+        modalities: PAIR,
+    },
+    OFFERS,
+    |settings, build, on| Gated::new(build, on.names, on.widths, Some(settings.width), on.classes)?
+);
 
 pub(crate) fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> {
     match items {
@@ -57,6 +119,9 @@ impl Film {
 }
 
 impl Fusion for Film {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("film", features)?;
         Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())
@@ -98,6 +163,9 @@ impl Gated {
 }
 
 impl Fusion for Gated {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("gated", features)?;
         Ok((self.logits(a, b, pass)?, zero_out(a, b, |a, b| self.logits(a, b, pass))?).into())

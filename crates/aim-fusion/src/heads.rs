@@ -1,8 +1,100 @@
 //! Fusions that are heads alone: concat, sum, mean, separate and shared.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Fusion, Joined, Part, Pass, Result};
+use aim_config::settings;
+use aim_core::{Capabilities, Capability, Error, Fusion, Joined, Part, Pass, Result, capability};
 use candle_core::Tensor;
+
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
+
+const LINEAR: &[Capability] =
+    &[capability::VIEWS, capability::UNIMODAL, capability::LINEAR_HEADS, capability::LINEAR_PARTS];
+const LINEAR_EACH: &[Capability] = &[
+    capability::VIEWS,
+    capability::UNIMODAL,
+    capability::LINEAR_HEADS,
+    capability::LINEAR_PARTS,
+    capability::DISJOINT_HEADS,
+];
+const SHARED: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::SHARED_HEAD];
+
+settings! {
+    /// Settings of the fusion `concat`.
+    pub struct ConcatConfig {}
+}
+
+fusion_settings!(
+    ConcatConfig,
+    FusionInfo {
+        name: "concat",
+        about: "one linear head over concatenated features",
+        unimodal: "its columns of the head + b/M",
+        modalities: ANY,
+    },
+    LINEAR,
+    |_settings, build, on| Concat::new(build, on.widths, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `sum`.
+    pub struct SumConfig {}
+}
+
+fusion_settings!(
+    SumConfig,
+    FusionInfo { name: "sum", about: "sum of one linear head a modality", unimodal: "its head", modalities: ANY },
+    LINEAR_EACH,
+    |_settings, build, on| Sum::new(build, on.names, on.widths, on.classes, false)?
+);
+
+settings! {
+    /// Settings of the fusion `mean`.
+    pub struct MeanConfig {}
+}
+
+fusion_settings!(
+    MeanConfig,
+    FusionInfo { name: "mean", about: "mean of one linear head a modality", unimodal: "its head", modalities: ANY },
+    LINEAR_EACH,
+    |_settings, build, on| Sum::new(build, on.names, on.widths, on.classes, true)?
+);
+
+settings! {
+    /// Settings of the fusion `shared`.
+    pub struct SharedConfig {}
+}
+
+fusion_settings!(
+    SharedConfig,
+    FusionInfo {
+        name: "shared",
+        about: "one head for any modality, mean of its logits",
+        unimodal: "the head on its feature",
+        modalities: ANY,
+    },
+    SHARED,
+    |_settings, build, on| Shared::new(build, on.widths, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `separate`.
+    pub struct SeparateConfig {}
+}
+
+fusion_settings!(
+    SeparateConfig,
+    FusionInfo {
+        name: "separate",
+        about: "networks that share nothing, mean of their logits",
+        unimodal: "its head",
+        modalities: ANY,
+    },
+    LINEAR_EACH,
+    |_settings, build, on| Separate::new(build, on.names, on.widths, on.classes)?
+);
 
 /// One head over the concatenated features. A modality's logits are its columns of the head plus an equal share of the bias.
 pub struct Concat {
@@ -22,6 +114,9 @@ impl Concat {
 }
 
 impl Fusion for Concat {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(LINEAR)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let logits = self.head.forward(&Tensor::cat(features, 1)?, pass)?;
         let (weight, mut unimodal, mut start) = (self.head.weight(pass), Vec::new(), 0);
@@ -79,6 +174,9 @@ impl Sum {
 }
 
 impl Fusion for Sum {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(LINEAR_EACH)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.heads, features, pass)?;
         let sum = total(&unimodal)?;
@@ -101,6 +199,9 @@ impl Separate {
 }
 
 impl Fusion for Separate {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(LINEAR_EACH)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.0, features, pass)?;
         let taking_part = |(m, x): (usize, &Tensor)| pass.includes(m).then(|| x.clone());
@@ -124,6 +225,9 @@ impl Shared {
 }
 
 impl Fusion for Shared {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(SHARED)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal: Vec<_> = features.iter().map(|x| self.0.forward(x, pass)).collect::<Result<_>>()?;
         Ok(((total(&unimodal)? / unimodal.len() as f64)?, unimodal).into())

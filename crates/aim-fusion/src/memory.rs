@@ -13,10 +13,39 @@
 //! of what it held at the end of training batches, as running statistics of norm layers are kept; h starts at 0.
 
 use aim_backbones::{Build, Linear, blend};
-use aim_core::{Error, Fusion, Handle, Joined, Norm, ORDER, Part, Pass, Result};
+use aim_config::{at_least, between, settings};
+use aim_core::{Capabilities, Capability, Error, Fusion, Handle, Joined, Norm, ORDER, Part, Pass, Result, capability};
 use candle_core::{D, DType, Tensor};
 
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
 use crate::{gated::sigmoid, heads::same_width};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::MEMORY];
+
+settings! {
+    /// Settings of the fusion `memory`.
+    pub struct MemoryConfig {
+        /// Width of the memory.
+        pub hidden: usize = 0 => at_least(1).required(), "ours";
+        /// Smallest cosine at which samples are aligned.
+        pub tau: f64 = 0.5 => between(0., 1.), "ours";
+    }
+}
+
+fusion_settings!(
+    MemoryConfig,
+    FusionInfo {
+        name: "memory",
+        about: "gates read one modality after the other into a memory, one head on what it gives at the end",
+        unimodal: "the head after the memory has read the modality alone",
+        modalities: ANY,
+    },
+    OFFERS,
+    |settings, build, on| Memory::new(build, on.widths, (settings.hidden, settings.tau), on.classes)?
+);
 
 /// One gated cell that reads a modality after the other, and one head. A modality's logits are those after it was read alone.
 pub struct Memory {
@@ -91,6 +120,9 @@ fn unknown(m: usize) -> Error {
 }
 
 impl Fusion for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let order: Vec<usize> = pass.weight(&self.order).to_vec1::<u32>()?.into_iter().map(|m| m as usize).collect();
         let (c, h) = self.read(&order, features, pass)?;

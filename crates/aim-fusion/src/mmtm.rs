@@ -1,11 +1,38 @@
 //! Gates that all features set together (after MMTM, Vaezi Joze et al. 2020), for any number of modalities.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Fusion, Joined, Part, Pass, Pool, Result, Site};
+use aim_config::{at_least, settings};
+use aim_core::{Capabilities, Capability, Fusion, Joined, Part, Pass, Pool, Result, Site, capability};
 use candle_core::Tensor;
 
 use crate::gated::sigmoid;
 use crate::heads::{apply, heads, total};
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::GATES];
+
+settings! {
+    /// Settings of the fusion `mmtm`.
+    pub struct MmtmConfig {
+        /// Width of the layer that all features enter.
+        pub squeeze: usize = 0 => at_least(1).required(), "ours";
+    }
+}
+
+fusion_settings!(
+    MmtmConfig,
+    FusionInfo {
+        name: "mmtm",
+        about: "each feature gated by all through a joint layer, mean of one linear head a modality",
+        unimodal: "its head, the others zeroed",
+        modalities: ANY,
+    },
+    OFFERS,
+    |settings, build, on| Mmtm::new(build, on.names, on.widths, settings.squeeze, on.classes)?
+);
 
 /// `z = relu(squeeze([features]))`, `gate_m = 2 sigmoid(fc_m(z))`, mean of `head_m(gate_m * feature_m)`. Gates can be
 /// changed or kept at [`Site::Gate`]. A modality's own logits are its head's with the other features replaced by zeros.
@@ -48,6 +75,9 @@ impl Mmtm {
 }
 
 impl Fusion for Mmtm {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let z = self.squeezed(features, pass)?;
         let mut gated = Vec::with_capacity(features.len());

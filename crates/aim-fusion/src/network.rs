@@ -2,44 +2,97 @@
 
 use std::collections::BTreeMap;
 
-use aim_backbones::{Build, EncoderConfig, LayerNorm, Linear};
+use aim_backbones::{Build, EncoderSpec, LayerNorm, Linear};
 use aim_core::{
-    Context, Encoder, Error, Fusion, Joined, Net, NetSpec, Offers, Output, Params, Part, Pass, Pool, Result, Site,
+    Capabilities, Capability, Context, Encoder, Error, Fusion, Input, Joined, Net, NetSpec, Output, Params, Part, Pass,
+    Pool, Result, Site, capability,
 };
 use candle_core::{Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::FusionConfig;
+use crate::{Features, FusionSpec};
 
-/// The model section of a config.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// The model section of a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelConfig {
     /// Modalities that the network reads; all that have an encoder, if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub modalities: Option<Vec<String>>,
     /// An encoder for each modality.
-    pub encoders: BTreeMap<String, EncoderConfig>,
-    /// How the features are joined: a name, or one with settings, `{deep: {hidden: [256, 64]}}`.
-    #[serde(default, with = "serde_yaml::with::singleton_map")]
-    #[schemars(with = "FusionConfig")]
-    pub fusion: FusionConfig,
+    pub encoders: BTreeMap<String, EncoderSpec>,
+    /// How the features are joined.
+    pub fusion: FusionSpec,
     /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
-    #[serde(default)]
     pub uni_heads: bool,
     /// Whether a layer norm ends each encoder.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub feature_norm: bool,
 }
 
 impl ModelConfig {
-    /// What the network will be able to give, before it is built.
-    pub fn offers(&self) -> Offers {
-        let offers = self.fusion.offers();
-        let adapters = self.encoders.values().any(|e| e.low_rank().is_some());
-        let (uni_heads, unimodal) = (self.uni_heads, offers.unimodal || self.uni_heads);
-        Offers { uni_heads, unimodal, adapters, normalised: self.feature_norm, ..offers }
+    /// Encoders joined by a fusion, without additional heads.
+    pub fn new(encoders: impl IntoIterator<Item = (String, EncoderSpec)>, fusion: FusionSpec) -> Self {
+        let encoders = encoders.into_iter().collect();
+        Self { modalities: None, encoders, fusion, uni_heads: false, feature_norm: false }
+    }
+
+    /// Capabilities that the network will have, before it is built.
+    pub fn capabilities(&self) -> Capabilities {
+        let used = |name: &String| self.modalities.as_ref().is_none_or(|used| used.contains(name));
+        let encoders = self.encoders.iter().filter(|(name, _)| used(name)).map(|(_, e)| e.capabilities());
+        let whole = joined(encoders, &self.fusion.capabilities(), self.uni_heads);
+        if self.feature_norm { whole.with(&[capability::NORMALISED]) } else { whole }
+    }
+}
+
+/// Capabilities of a network: views and sites where every part has them, adapters where one encoder has some.
+fn joined(encoders: impl Iterator<Item = Capabilities>, fusion: &Capabilities, uni_heads: bool) -> Capabilities {
+    let encoders: Vec<Capabilities> = encoders.collect();
+    let everywhere = |wanted: Capability| encoders.iter().all(|own| own.has(wanted));
+    let mut all = Capabilities::default();
+    for own in fusion.iter().filter(|c| *c != capability::VIEWS || everywhere(capability::VIEWS)) {
+        all = all.with(&[own]);
+    }
+    if everywhere(capability::SITES) {
+        all = all.with(&[capability::SITES]);
+    }
+    for own in encoders.iter().flat_map(Capabilities::iter) {
+        if own != capability::VIEWS && own != capability::SITES {
+            all = all.with(&[own]);
+        }
+    }
+    if uni_heads { all.with_uni_heads() } else { all }
+}
+
+/// The parts of a network, made in one [`Build`].
+pub struct NetParts {
+    /// The source of all parameters of the parts.
+    pub build: Build,
+    /// The encoders, in the order of inputs and ties.
+    pub encoders: Vec<Branch>,
+    /// The fusion with its head.
+    pub fusion: Box<dyn Fusion>,
+    /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
+    pub uni_heads: bool,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// The encoder of one modality.
+pub struct Branch {
+    /// Name of the modality.
+    pub name: String,
+    /// Shape of one sample.
+    pub input: Vec<usize>,
+    /// Number of frames side by side in the feature: 1 unless the encoder keeps the time axis.
+    pub frames: usize,
+    /// The encoder, made for this place among the modalities.
+    pub encoder: Box<dyn Encoder>,
+}
+
+impl Branch {
+    /// A modality whose feature has no time axis.
+    pub fn new(name: impl Into<String>, input: &[usize], encoder: impl Encoder + 'static) -> Self {
+        Self { name: name.into(), input: input.to_vec(), frames: 1, encoder: Box::new(encoder) }
     }
 }
 
@@ -67,27 +120,63 @@ impl LateFusion {
         device: &Device,
     ) -> Result<Self> {
         let mut build = Build::new(seed, device);
-        let (names, inputs): (Vec<_>, Vec<_>) = modalities.iter().cloned().unzip();
-        let (mut encoders, mut norms) = (Vec::with_capacity(names.len()), vec![]);
+        let (mut encoders, mut norms) = (Vec::with_capacity(modalities.len()), vec![]);
         for (m, (name, input)) in modalities.iter().enumerate() {
-            let encoder = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
-            encoder.check(&format!("model.encoders.{name}"))?;
-            let encoder = encoder.build(&mut build, name, m, input)?;
+            let settings = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
+            build.set_low_rank(settings.low_rank());
+            let encoder = settings.build(&mut build, name, m, input)?;
             if config.feature_norm {
                 let part = Part::Encoder { modality: m, depth: encoder.depth() - 1 };
                 norms.push(build.layer_norm(&format!("norm.{name}"), part, encoder.width())?.eps(1e-5));
             }
-            encoders.push(encoder);
+            let frames = settings.frames(input);
+            encoders.push(Branch { name: name.clone(), input: input.clone(), frames, encoder });
         }
-        let widths: Vec<_> = encoders.iter().map(|e| e.width()).collect();
-        let frames = |(name, input): &(String, Vec<usize>)| config.encoders.get(name).map_or(1, |e| e.frames(input));
-        let frames: Vec<_> = modalities.iter().map(frames).collect();
-        let fusion = config.fusion.build(&mut build, &names, (&widths, &frames), classes)?;
-        let uni_heads = if config.uni_heads { uni_heads(&mut build, &names, &widths, classes)? } else { vec![] };
-        let offers = config.offers();
-        let depths = encoders.iter().map(|e| e.depth()).collect();
-        let spec = NetSpec { modalities: names, inputs, depths, widths, frames, classes, offers };
-        Ok(Self { spec, encoders, norms, fusion, uni_heads, params: build.finish() })
+        let names: Vec<_> = encoders.iter().map(|b| b.name.clone()).collect();
+        let widths: Vec<_> = encoders.iter().map(|b| b.encoder.width()).collect();
+        let frames: Vec<_> = encoders.iter().map(|b| b.frames).collect();
+        let features = Features { names: &names, widths: &widths, frames: &frames, classes };
+        let fusion = config.fusion.build(&mut build, &features)?;
+        let mut net = Self::from_parts(NetParts { build, encoders, fusion, uni_heads: config.uni_heads, classes })?;
+        net.spec.capabilities = config.capabilities();
+        Ok(Self { norms, ..net })
+    }
+
+    /// A network of parts that were made by hand.
+    ///
+    /// # Errors
+    /// If there is no modality, two have one name, or the name of a head is taken.
+    pub fn from_parts(parts: NetParts) -> Result<Self> {
+        let NetParts { mut build, encoders, fusion, uni_heads: own, classes } = parts;
+        distinct(&encoders)?;
+        let capabilities = joined(encoders.iter().map(|b| b.encoder.capabilities()), &fusion.capabilities(), own);
+        let spec = NetSpec {
+            modalities: encoders.iter().map(|b| b.name.clone()).collect(),
+            inputs: encoders.iter().map(|b| b.input.clone()).collect(),
+            depths: encoders.iter().map(|b| b.encoder.depth()).collect(),
+            widths: encoders.iter().map(|b| b.encoder.width()).collect(),
+            frames: encoders.iter().map(|b| b.frames).collect(),
+            classes,
+            capabilities,
+        };
+        let uni_heads = if own { uni_heads(&mut build, &spec.modalities, &spec.widths, classes)? } else { vec![] };
+        let encoders = encoders.into_iter().map(|b| b.encoder).collect();
+        Ok(Self { spec, encoders, norms: vec![], fusion, uni_heads, params: build.finish() })
+    }
+}
+
+/// Checks that there are modalities and that no two share a name.
+fn distinct(encoders: &[Branch]) -> Result<()> {
+    if encoders.is_empty() {
+        return Err(Error::invalid("network", "has no modality", "give it at least one encoder"));
+    }
+    let twice =
+        |(m, b): (usize, &Branch)| encoders[..m].iter().any(|other| other.name == b.name).then(|| b.name.clone());
+    match encoders.iter().enumerate().find_map(twice) {
+        Some(name) => {
+            Err(Error::invalid(format!("modality `{name}`"), "has two encoders", "give each modality its own name"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -113,11 +202,11 @@ impl Net for LateFusion {
         &self.params
     }
 
-    fn encode(&self, modality: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+    fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         let shape = &self.spec.inputs[modality];
-        if &x.dims()[1..] != shape {
+        if &x.values.dims()[1..] != shape {
             let name = format!("input of modality `{}`", self.spec.modalities[modality]);
-            return Err(Error::shape(name, x.dims(), format!("[batch, {shape:?}]")));
+            return Err(Error::shape(name, x.values.dims(), format!("[batch, {shape:?}]")));
         }
         let feature = self.encoders[modality]
             .forward(x, pass)

@@ -9,39 +9,62 @@
 //! logit a modality, `equal` nothing. No gradient flows into H and A. The MLP's last layer starts at 0, so that the weights start equal.
 
 use aim_backbones::{Build, Init, Linear};
-use aim_core::{Extras, Fusion, Handle, Joined, Kind, Part, Pass, Result, Role, WEIGHTS};
+use aim_config::{at_least, by_type, choice, settings};
+use aim_core::{
+    Capabilities, Capability, Extras, Fusion, Handle, Joined, Kind, Part, Pass, Result, Role, WEIGHTS, capability,
+};
 use candle_core::{D, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::heads::{apply, heads, same_width};
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::SCHEDULED];
+
+settings! {
+    /// Settings of the fusion `scheduled`.
+    pub struct ScheduledConfig {
+        /// Width of the scheduler's hidden layer, where `weights` are the scheduler's.
+        pub hidden: usize = 32 => at_least(1), "ours";
+        /// What the weights follow.
+        pub weights: Weights = Weights::Scheduler => by_type(), "ours";
+    }
+}
+
+choice! {
+    /// What the weights of modalities follow.
+    pub enum Weights {
+        /// A small network that sees entropies and agreement.
+        Scheduler = "scheduler",
+        /// Entropies alone.
+        Entropy = "entropy",
+        /// Nothing of the sample: they are learnt.
+        Static = "static",
+        /// Nothing: they are equal.
+        Equal = "equal",
+    }
+}
+
+fusion_settings!(
+    ScheduledConfig,
+    FusionInfo {
+        name: "scheduled",
+        about: "features weighted for each sample by a small network that sees entropies and agreement (or by `entropy` alone, \
+            by learnt `static` weights, `equal`), one head on their sum",
+        unimodal: "a head of its own",
+        modalities: ANY,
+    },
+    OFFERS,
+    |settings, build, on| Scheduled::new(build, on.names, on.widths, (settings.hidden, settings.weights), on.classes)?
+);
 
 /// Features weighted for each sample, and one head on their sum. A modality's logits are those of a head of its own.
 pub struct Scheduled {
     heads: Vec<Linear>,
     scheduler: Scheduler,
     head: Linear,
-}
-
-/// What the weights of modalities follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Weights {
-    /// A small network that sees entropies and agreement.
-    #[default]
-    Scheduler,
-    /// Entropies alone.
-    Entropy,
-    /// Nothing of the sample: they are learnt.
-    Static,
-    /// Nothing: they are equal.
-    Equal,
-}
-
-impl Weights {
-    pub(crate) fn are_scheduled(&self) -> bool {
-        *self == Self::Scheduler
-    }
 }
 
 /// [`Weights`] with their parameters.
@@ -120,6 +143,9 @@ fn agreements(features: &[Tensor]) -> Result<Vec<Tensor>> {
 }
 
 impl Fusion for Scheduled {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.heads, features, pass)?;
         let weights = self.weights(features, &unimodal, pass)?;

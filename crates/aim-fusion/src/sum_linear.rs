@@ -1,10 +1,34 @@
 //! A head for each modality, and a linear layer over the classes of their sum (the head of AMCo).
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Fusion, Joined, Part, Pass, Pool, Result, Site};
+use aim_config::settings;
+use aim_core::{Capabilities, Capability, Fusion, Joined, Part, Pass, Pool, Result, Site, capability};
 use candle_core::Tensor;
 
 use crate::heads::{apply, heads, total};
+use crate::{
+    FusionInfo,
+    config::{ANY, fusion_settings},
+};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::CLASS_LAYER];
+
+settings! {
+    /// Settings of the fusion `sum-linear`.
+    pub struct SumLinearConfig {}
+}
+
+fusion_settings!(
+    SumLinearConfig,
+    FusionInfo {
+        name: "sum-linear",
+        about: "sum of one linear head a modality, then a linear layer over the classes",
+        unimodal: "its head",
+        modalities: ANY,
+    },
+    OFFERS,
+    |_settings, build, on| SumLinear::new(build, on.names, on.widths, on.classes)?
+);
 
 /// `out(sum of head_m(feature_m))`. The logits that are summed can be changed at [`Site::Logits`]; a modality's own logits
 /// are its head's, unchanged.
@@ -25,6 +49,9 @@ impl SumLinear {
 }
 
 impl Fusion for SumLinear {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let unimodal = apply(&self.heads, features, pass)?;
         let visit = |(modality, x): (usize, &Tensor)| pass.visit(Site::Logits { modality }, x.clone(), Pool::None);

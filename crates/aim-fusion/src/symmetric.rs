@@ -9,11 +9,52 @@
 //! A modality's own logits are those with the other's feature replaced by zeros; the extra [`PARTS`] is `[z_1'; z_2']`.
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Extras, Fusion, Joined, PARTS, Part, Pass, Result};
+use aim_config::settings;
+use aim_core::{Capabilities, Capability, Extras, Fusion, Joined, PARTS, Part, Pass, Result, capability};
 use candle_core::Tensor;
 
 use crate::gated::{pair, sigmoid, zero_out};
 use crate::heads::same_width;
+use crate::{
+    FusionInfo,
+    config::{PAIR, fusion_settings},
+};
+
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::LINEAR_PARTS];
+
+settings! {
+    /// Settings of the fusion `symmetric-film`.
+    pub struct SymmetricFilmConfig {}
+}
+
+fusion_settings!(
+    SymmetricFilmConfig,
+    FusionInfo {
+        name: "symmetric-film",
+        about: "each modality scales and shifts the other, one linear head on both",
+        unimodal: "the other zeroed",
+        modalities: PAIR,
+    },
+    OFFERS,
+    |_settings, build, on| Symmetric::new(build, Condition::Film, on.names, on.widths, on.classes)?
+);
+
+settings! {
+    /// Settings of the fusion `symmetric-gated`.
+    pub struct SymmetricGatedConfig {}
+}
+
+fusion_settings!(
+    SymmetricGatedConfig,
+    FusionInfo {
+        name: "symmetric-gated",
+        about: "each modality gates the other, one linear head on both (equal widths)",
+        unimodal: "the other zeroed",
+        modalities: PAIR,
+    },
+    OFFERS,
+    |_settings, build, on| Symmetric::new(build, Condition::Gate, on.names, on.widths, on.classes)?
+);
 
 /// How modalities condition each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +116,9 @@ fn film(x: &Tensor, by: &Tensor) -> Result<Tensor> {
 }
 
 impl Fusion for Symmetric {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let (a, b) = pair("symmetric", features)?;
         let parts = self.parts(a, b, pass)?;

@@ -1,18 +1,21 @@
 //! Training-grade tensor operations for [candle](candle_core): every one has a real backward pass.
 //!
-//! All operations take f32 tensors, check their arguments and return errors that name the operation and the shapes; none panics.
-//! Gradients are first order: a gradient is a constant, not a graph of its own. A gradient that nobody asked for, such as that of
-//! a network's input or of a frozen weight, is not computed where it costs more than the others' by-product.
+//! All operations take f32 tensors, check their arguments and return errors that name the operation and the shapes;
+//! none panics. Gradients are first order: a gradient is a constant, not a graph of its own. A gradient that nobody
+//! asked for, such as that of a network's input or of a frozen weight, is not computed where it costs more than the
+//! others' by-product.
 //!
-//! Gradients flow from one operation of this crate to the next without the zeros that candle's backward pass adds each of them
-//! to; [`backward`] spares those of the variables as well. [`Tensor::backward`](candle_core::Tensor::backward) gives the same.
+//! Gradients flow from one operation of this crate to the next without the zeros that candle's backward pass adds each
+//! of them to; [`backward`] spares those of the variables as well. [`Tensor::backward`](candle_core::Tensor::backward)
+//! gives the same.
 //!
-//! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run time), [`unit_rows`] excepted.
-//! For one instruction set, results are the same bits for every run and every number of threads.
+//! On the CPU every operation has kernels of its own (AVX-512, AVX2 or portable, chosen at run time), [`unit_rows`]
+//! excepted. For one instruction set, results are the same bits for every run and every number of threads.
 //!
-//! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products by cuBLAS:
-//! nothing but [`spread`] waits for the device, so labels (of 32 bits) and ids out of range give NaN there instead of an error, and
-//! empty tensors are errors for all operations. On other devices the operations are compositions of candle's own.
+//! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products
+//! by cuBLAS: nothing but [`spread`] waits for the device, so labels (of 32 bits) and ids out of range give NaN there
+//! instead of an error, and empty tensors are errors for all operations. On other devices the operations are
+//! compositions of candle's own.
 //!
 //! ```
 //! use aim_ops::{Conv2d, conv2d, relu};
@@ -37,6 +40,7 @@ mod cuda;
 mod custom;
 mod dispatch;
 mod host;
+mod instructions;
 mod linear;
 mod loss;
 mod noise;
@@ -51,6 +55,7 @@ pub mod update;
 
 pub use activation::{add, dropout, gelu, relu};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
+pub use instructions::instruction_set;
 pub use linear::{linear, linear_relu};
 pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
 pub use noise::{noisy, spread};

@@ -1,113 +1,81 @@
-//! The optimizer section of a config, and the cards that describe it.
+//! Settings of optimizers, and the registry of those that a configuration can name.
 
-use aim_core::{Error, Optim, Result};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
 
-use crate::{AdaGrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
+use aim_core::{Optim, Result};
 
-/// An optimizer as a config names it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "name", rename_all = "lowercase")]
-pub enum OptimConfig {
-    /// Stochastic gradient descent.
-    Sgd(Sgd),
-    /// Adam with L2 decay.
-    Adam(Adam),
-    /// Adam with decoupled decay.
-    AdamW(AdamW),
-    /// AdaGrad.
-    AdaGrad(AdaGrad),
-    /// RMSprop.
-    RmsProp(RmsProp),
+use crate::{AdaGrad, Adam, AdamW, RmsProp, Sgd};
+
+/// Description of an optimizer.
+#[derive(Clone, Copy, Debug)]
+pub struct OptimizerInfo {
+    /// Name in a configuration.
+    pub name: &'static str,
+    /// Its rule.
+    pub about: &'static str,
 }
 
-impl Default for OptimConfig {
-    fn default() -> Self {
-        Self::Adam(Adam::default())
-    }
-}
+/// Settings of an optimizer, and how it is made.
+pub trait OptimizerSettings: AnySettings {
+    /// The optimizer's description.
+    fn info(&self) -> &'static OptimizerInfo;
 
-impl OptimConfig {
-    /// The base learning rate.
-    pub fn lr(&self) -> f64 {
-        match self {
-            Self::Sgd(o) => o.lr,
-            Self::Adam(o) => o.lr,
-            Self::AdamW(o) => o.lr,
-            Self::AdaGrad(o) => o.lr,
-            Self::RmsProp(o) => o.lr,
-        }
-    }
+    /// Base learning rate.
+    fn lr(&self) -> f64;
 
-    /// The optimizer, before its first gradient.
-    pub fn build(&self) -> Box<dyn Optim> {
-        match *self {
-            Self::Sgd(o) => Box::new(Optimizer::new(o, o.lr)),
-            Self::Adam(o) => Box::new(Optimizer::new(o, o.lr)),
-            Self::AdamW(o) => Box::new(Optimizer::new(o, o.lr)),
-            Self::AdaGrad(o) => Box::new(Optimizer::new(o, o.lr)),
-            Self::RmsProp(o) => Box::new(Optimizer::new(o, o.lr)),
-        }
-    }
+    /// Makes the optimizer, before its first gradient.
+    fn build(&self) -> Box<dyn Optim>;
 
-    /// Checks the values; `place` names the section in messages.
+    /// Checks what single declarations cannot say; `place` names the section in messages.
     ///
     /// # Errors
-    /// If a value makes no sense.
-    pub fn check(&self, place: &str) -> Result<()> {
-        let share = |x: f64| (0. ..1.).contains(&x);
-        let ok = |(b1, b2)| share(b1) && share(b2);
-        let problem = match self {
-            _ if !(self.lr().is_finite() && self.lr() >= 0.) => "lr must be a number of at least 0",
-            Self::Sgd(o) if !share(o.momentum) => "momentum must lie in [0, 1)",
-            Self::Sgd(o) if o.nesterov && (o.momentum == 0. || o.dampening != 0.) => {
-                "nesterov needs a momentum and no dampening"
-            }
-            Self::Adam(o) if !ok(o.betas) => "betas must lie in [0, 1)",
-            Self::AdamW(o) if !ok(o.betas) => "betas must lie in [0, 1)",
-            Self::RmsProp(o) if !share(o.alpha) => "alpha must lie in [0, 1)",
-            _ => return Ok(()),
-        };
-        Err(Error::invalid(place, problem, "mend the optimizer"))
+    /// If settings do not go together.
+    fn check(&self, _place: &str) -> Result<()> {
+        Ok(())
     }
 }
 
-/// What `list optimizers` says of an optimizer.
-pub struct Card {
-    /// Name in a config.
-    pub name: &'static str,
-    /// What it is.
-    pub about: &'static str,
-    /// Its settings with defaults.
-    pub settings: &'static str,
+/// The card of an optimizer.
+pub type OptimizerCard = Card<dyn OptimizerSettings>;
+
+/// Optimizers by name.
+pub type Optimizers = Registry<OptimizerCard>;
+
+/// An optimizer with its settings, as a configuration names it.
+pub type OptimizerSpec = Spec<dyn OptimizerSettings>;
+
+/// The card of the optimizer that `S` configures, for a registry.
+pub fn optimizer_card<S: Settings + OptimizerSettings>() -> OptimizerCard {
+    let read: fn(&Value, &str) -> Result<Arc<dyn OptimizerSettings>> = |section, place| {
+        let settings: S = OptimizerCard::read_as(section, place)?;
+        OptimizerSettings::check(&settings, place)?;
+        Ok(Arc::new(settings))
+    };
+    let defaults = S::default();
+    OptimizerCard::new(defaults.info().name, Arc::new(defaults), read)
 }
 
-/// Every optimizer.
-pub static CARDS: &[Card] = &[
-    Card {
-        name: "sgd",
-        about: "stochastic gradient descent",
-        settings: "lr 0.001, momentum 0, dampening 0, weight_decay 0, nesterov false",
-    },
-    Card {
-        name: "adam",
-        about: "Adam with L2 decay",
-        settings: "lr 0.001, betas [0.9, 0.999], eps 1e-8, weight_decay 0, amsgrad false",
-    },
-    Card {
-        name: "adamw",
-        about: "Adam with decoupled decay",
-        settings: "lr 0.001, betas [0.9, 0.999], eps 1e-8, weight_decay 0.01, amsgrad false",
-    },
-    Card {
-        name: "adagrad",
-        about: "AdaGrad",
-        settings: "lr 0.01, lr_decay 0, weight_decay 0, initial_accumulator_value 0, eps 1e-10",
-    },
-    Card {
-        name: "rmsprop",
-        about: "RMSprop",
-        settings: "lr 0.01, alpha 0.99, eps 1e-8, weight_decay 0, momentum 0, centered false",
-    },
-];
+/// An optimizer with settings that were made in Rust.
+pub fn optimizer<S: Settings + OptimizerSettings>(settings: S) -> OptimizerSpec {
+    Spec::of(settings.info().name, Arc::new(settings))
+}
+
+/// The optimizers of this crate.
+pub fn builtin_optimizers() -> &'static Optimizers {
+    static OPTIMIZERS: LazyLock<Optimizers> = LazyLock::new(|| {
+        let mut all = Optimizers::new("optimizer", "optimizers");
+        // Names differ, as a test makes sure.
+        for card in [
+            optimizer_card::<Sgd>(),
+            optimizer_card::<Adam>(),
+            optimizer_card::<AdamW>(),
+            optimizer_card::<AdaGrad>(),
+            optimizer_card::<RmsProp>(),
+        ] {
+            drop(all.add(card));
+        }
+        all
+    });
+    &OPTIMIZERS
+}

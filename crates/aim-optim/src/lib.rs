@@ -1,5 +1,17 @@
-//! Optimizers with PyTorch's semantics and learning-rate schedules. A parameter without a gradient is left alone entirely:
-//! no decay, no moments, no step count.
+//! Optimizers with PyTorch's semantics and learning-rate schedules. A parameter without a gradient is left alone
+//! entirely: no decay, no moments, no step count.
+//!
+//! One of your own implements [`OptimizerSettings`] (or a [`Rule`] for single parameters, which [`Optimizer`] applies)
+//! or [`ScheduleSettings`], and joins a registry by [`optimizer_card`] or [`schedule_card`].
+//!
+//! ```
+//! use aim_optim::{Adam, Cosine, OptimizerSettings, Scheduler, schedule};
+//!
+//! let mut adam = Adam { lr: 0.01, ..Adam::default() }.build();
+//! let cosine = Scheduler::new(&schedule(Cosine::default()), adam.lr(), 10);
+//! cosine.before_epoch(5, adam.as_mut());
+//! assert!((adam.lr() - 0.005).abs() < 1e-12); // half way down
+//! ```
 #![deny(missing_docs)]
 
 mod config;
@@ -7,7 +19,13 @@ mod rules;
 mod schedule;
 mod slots;
 
-pub use config::{CARDS, Card, OptimConfig};
+pub use config::{
+    OptimizerCard, OptimizerInfo, OptimizerSettings, OptimizerSpec, Optimizers, builtin_optimizers, optimizer,
+    optimizer_card,
+};
 pub use rules::{AdaGrad, Adam, AdamW, RmsProp, Sgd};
-pub use schedule::{SCHEDULES, ScheduleConfig, Scheduler};
+pub use schedule::{
+    ByEpoch, Constant, Cosine, LinearWarmup, MultiStep, Plateau, Schedule, ScheduleCard, ScheduleInfo,
+    ScheduleSettings, ScheduleSpec, Scheduler, Schedules, Step, builtin_schedules, schedule, schedule_card,
+};
 pub use slots::{Optimizer, Rule, Slot};

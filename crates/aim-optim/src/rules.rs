@@ -1,32 +1,49 @@
 //! The update rules, with PyTorch's semantics.
 
-use aim_core::Result;
+use aim_config::{below, between, by_type, free, settings};
+use aim_core::{Error, Optim, Result};
 use aim_ops::update;
 use candle_core::{Tensor, Var};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::{Rule, Slot};
+use crate::{Optimizer, OptimizerInfo, OptimizerSettings, Rule, Slot};
 
-/// Stochastic gradient descent with momentum. The buffer starts as the first gradient, undampened.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sgd {
-    /// Learning rate.
-    pub lr: f64,
-    /// Share of the buffer that is kept.
-    pub momentum: f64,
-    /// Share of each later gradient that does not enter the buffer.
-    pub dampening: f64,
-    /// L2 decay added to the gradient.
-    pub weight_decay: f64,
-    /// Look ahead along the buffer (Nesterov).
-    pub nesterov: bool,
+settings! {
+    /// Stochastic gradient descent with momentum. The buffer starts as the first gradient, undampened.
+    pub struct Sgd {
+        /// Learning rate.
+        pub lr: f64 = 0.001 => between(0., f64::MAX), "PyTorch";
+        /// Share of the buffer that is kept.
+        pub momentum: f64 = 0. => below(0., 1.), "PyTorch";
+        /// Share of each later gradient that does not enter the buffer.
+        pub dampening: f64 = 0. => free(), "PyTorch";
+        /// L2 decay added to the gradient.
+        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        /// Look ahead along the buffer (Nesterov).
+        pub nesterov: bool = false => by_type(), "PyTorch";
+    }
 }
 
-impl Default for Sgd {
-    fn default() -> Self {
-        Self { lr: 0.001, momentum: 0., dampening: 0., weight_decay: 0., nesterov: false }
+impl Copy for Sgd {}
+
+impl OptimizerSettings for Sgd {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "sgd", about: "stochastic gradient descent" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        if !self.nesterov || (self.momentum != 0. && self.dampening == 0.) {
+            return Ok(());
+        }
+        let problem = "needs a momentum and no dampening";
+        Err(Error::invalid(format!("{place}.nesterov"), problem, "set momentum above 0 and dampening to 0"))
     }
 }
 
@@ -41,25 +58,35 @@ impl Rule for Sgd {
     }
 }
 
-/// Adam (Kingma & Ba 2015) with L2 decay added to the gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Adam {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the first and second moment.
-    pub betas: (f64, f64),
-    /// Added to the denominator.
-    pub eps: f64,
-    /// L2 decay added to the gradient.
-    pub weight_decay: f64,
-    /// Use the largest second moment so far (Reddi et al. 2018).
-    pub amsgrad: bool,
+settings! {
+    /// Adam (Kingma & Ba 2015) with L2 decay added to the gradient.
+    pub struct Adam {
+        /// Learning rate.
+        pub lr: f64 = 0.001 => between(0., f64::MAX), "PyTorch";
+        /// Decay of the first and second moment.
+        pub betas: (f64, f64) = (0.9, 0.999) => below(0., 1.), "PyTorch";
+        /// Added to the denominator.
+        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        /// L2 decay added to the gradient.
+        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        /// Use the largest second moment so far (Reddi et al. 2018).
+        pub amsgrad: bool = false => by_type(), "PyTorch";
+    }
 }
 
-impl Default for Adam {
-    fn default() -> Self {
-        Self { lr: 0.001, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0., amsgrad: false }
+impl Copy for Adam {}
+
+impl OptimizerSettings for Adam {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "adam", about: "Adam with L2 decay" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
     }
 }
 
@@ -88,27 +115,35 @@ impl Rule for Adam {
     }
 }
 
-/// AdamW (Loshchilov & Hutter 2019): Adam whose decay shrinks the parameter directly. Its settings are Adam's; the decay
-/// defaults to 0.01.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamW {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the first and second moment.
-    pub betas: (f64, f64),
-    /// Added to the denominator.
-    pub eps: f64,
-    /// Share of the parameter, times the rate, that each step takes away.
-    pub weight_decay: f64,
-    /// Use the largest second moment so far (Reddi et al. 2018).
-    pub amsgrad: bool,
+settings! {
+    /// AdamW (Loshchilov & Hutter 2019): Adam whose decay shrinks the parameter directly.
+    pub struct AdamW {
+        /// Learning rate.
+        pub lr: f64 = 0.001 => between(0., f64::MAX), "PyTorch";
+        /// Decay of the first and second moment.
+        pub betas: (f64, f64) = (0.9, 0.999) => below(0., 1.), "PyTorch";
+        /// Added to the denominator.
+        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        /// Share of the parameter, times the rate, that each step takes away.
+        pub weight_decay: f64 = 0.01 => free(), "PyTorch";
+        /// Use the largest second moment so far (Reddi et al. 2018).
+        pub amsgrad: bool = false => by_type(), "PyTorch";
+    }
 }
 
-impl Default for AdamW {
-    fn default() -> Self {
-        let Adam { lr, betas, eps, amsgrad, .. } = Adam::default();
-        Self { lr, betas, eps, weight_decay: 0.01, amsgrad }
+impl Copy for AdamW {}
+
+impl OptimizerSettings for AdamW {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "adamw", about: "Adam with decoupled decay" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
     }
 }
 
@@ -121,25 +156,35 @@ impl Rule for AdamW {
     }
 }
 
-/// AdaGrad (Duchi et al. 2011).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdaGrad {
-    /// Learning rate.
-    pub lr: f64,
-    /// The rate falls as 1 / (1 + (t - 1) lr_decay).
-    pub lr_decay: f64,
-    /// L2 decay added to the gradient.
-    pub weight_decay: f64,
-    /// What the sum of squares starts from.
-    pub initial_accumulator_value: f64,
-    /// Added to the denominator.
-    pub eps: f64,
+settings! {
+    /// AdaGrad (Duchi et al. 2011).
+    pub struct AdaGrad {
+        /// Learning rate.
+        pub lr: f64 = 0.01 => between(0., f64::MAX), "PyTorch";
+        /// Decay of the rate, which is divided by 1 + (t - 1) lr_decay.
+        pub lr_decay: f64 = 0. => free(), "PyTorch";
+        /// L2 decay added to the gradient.
+        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        /// Start of the sum of squares.
+        pub initial_accumulator_value: f64 = 0. => free(), "PyTorch";
+        /// Added to the denominator.
+        pub eps: f64 = 1e-10 => free(), "PyTorch";
+    }
 }
 
-impl Default for AdaGrad {
-    fn default() -> Self {
-        Self { lr: 0.01, lr_decay: 0., weight_decay: 0., initial_accumulator_value: 0., eps: 1e-10 }
+impl Copy for AdaGrad {}
+
+impl OptimizerSettings for AdaGrad {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "adagrad", about: "AdaGrad" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
     }
 }
 
@@ -154,27 +199,37 @@ impl Rule for AdaGrad {
     }
 }
 
-/// RMSprop (Hinton's lecture 6e; centered form of Graves 2013).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RmsProp {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay of the mean square.
-    pub alpha: f64,
-    /// Added to the denominator.
-    pub eps: f64,
-    /// L2 decay added to the gradient.
-    pub weight_decay: f64,
-    /// Momentum on the scaled gradient.
-    pub momentum: f64,
-    /// Divide by the standard deviation instead of the root mean square.
-    pub centered: bool,
+settings! {
+    /// RMSprop (Hinton's lecture 6e; centered form of Graves 2013).
+    pub struct RmsProp {
+        /// Learning rate.
+        pub lr: f64 = 0.01 => between(0., f64::MAX), "PyTorch";
+        /// Decay of the mean square.
+        pub alpha: f64 = 0.99 => below(0., 1.), "PyTorch";
+        /// Added to the denominator.
+        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        /// L2 decay added to the gradient.
+        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        /// Momentum on the scaled gradient.
+        pub momentum: f64 = 0. => free(), "PyTorch";
+        /// Divide by the standard deviation instead of the root mean square.
+        pub centered: bool = false => by_type(), "PyTorch";
+    }
 }
 
-impl Default for RmsProp {
-    fn default() -> Self {
-        Self { lr: 0.01, alpha: 0.99, eps: 1e-8, weight_decay: 0., momentum: 0., centered: false }
+impl Copy for RmsProp {}
+
+impl OptimizerSettings for RmsProp {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "rmsprop", about: "RMSprop" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
     }
 }
 

@@ -1,160 +1,260 @@
-//! Learning-rate schedules: a factor on the base rate for each epoch.
+//! Learning-rate schedules: a factor on the base rate for each epoch. Epochs count from 0.
 
-use aim_core::{Error, Optim, Result, State, Stateful};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
 
-/// A schedule as a config names it. Epochs count from 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum ScheduleConfig {
-    /// The base rate throughout.
-    #[default]
-    Constant,
-    /// Times `gamma` every `every` epochs.
-    Step {
-        /// Epochs between drops.
-        every: usize,
-        /// Factor of a drop.
-        #[serde(default = "tenth")]
-        gamma: f64,
-    },
-    /// Times `gamma` at each of the given epochs.
-    MultiStep {
-        /// Epochs at which the rate drops.
-        milestones: Vec<usize>,
-        /// Factor of a drop.
-        #[serde(default = "tenth")]
-        gamma: f64,
-    },
-    /// Half a cosine from the base rate down to `min` times it (Loshchilov & Hutter 2017).
-    Cosine {
-        /// Final factor.
-        #[serde(default)]
-        min: f64,
-        /// Epochs of linear warm-up before the cosine begins.
-        #[serde(default)]
-        warmup: usize,
-    },
-    /// Linear growth over the first `warmup` epochs, then the base rate.
-    LinearWarmup {
-        /// Epochs until the base rate is reached.
-        warmup: usize,
-    },
-    /// Times `factor` when validation accuracy has not grown for more than `patience` epochs.
-    Plateau {
-        /// Factor of a drop.
-        #[serde(default = "tenth")]
-        factor: f64,
-        /// Epochs without growth that are tolerated.
-        #[serde(default = "patience")]
-        patience: usize,
-        /// Growth below this does not count.
-        #[serde(default = "threshold")]
-        threshold: f64,
-    },
+use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value, above_to, at_least, below, between, settings};
+use aim_core::{Error, Optim, Result, State, Stateful, Stateless};
+
+/// Description of a schedule.
+#[derive(Clone, Copy, Debug)]
+pub struct ScheduleInfo {
+    /// Name in a configuration.
+    pub name: &'static str,
+    /// Its course.
+    pub about: &'static str,
 }
 
-fn tenth() -> f64 {
-    0.1
-}
-fn patience() -> usize {
-    5
-}
-fn threshold() -> f64 {
-    1e-4
+/// A schedule in use.
+pub trait Schedule: Stateful {
+    /// Factor on the base rate in an epoch.
+    fn factor(&self, epoch: usize) -> f64;
+
+    /// Takes note of the validation accuracy after an epoch.
+    fn after_epoch(&mut self, validation_accuracy: f64);
 }
 
-/// Names and meanings of all schedules.
-pub static SCHEDULES: &[(&str, &str)] = &[
-    ("constant", "the base rate throughout"),
-    ("step", "times gamma (0.1) every `every` epochs"),
-    ("multi-step", "times gamma (0.1) at each of `milestones`"),
-    ("cosine", "half a cosine down to min (0) times the base rate, after `warmup` (0) epochs of linear growth"),
-    ("linear-warmup", "linear growth over `warmup` epochs, then the base rate"),
-    ("plateau", "times factor (0.1) after `patience` (5) epochs without growth of validation accuracy"),
-];
+/// A schedule that depends on the epoch alone.
+pub struct ByEpoch<F>(pub F);
 
-impl ScheduleConfig {
-    /// Checks the values; `place` names the section in messages.
-    ///
-    /// # Errors
-    /// If a factor or count makes no sense.
-    pub fn check(&self, place: &str) -> Result<()> {
-        let problem = match self {
-            Self::Step { every: 0, .. } => "every must be at least 1",
-            Self::Step { gamma, .. } | Self::MultiStep { gamma, .. } if !(*gamma > 0. && *gamma <= 1.) => {
-                "gamma must lie in (0, 1]"
-            }
-            Self::Cosine { min, .. } if !(0. ..=1.).contains(min) => "min must lie in [0, 1]",
-            Self::Plateau { factor, .. } if !(*factor > 0. && *factor < 1.) => "factor must lie in (0, 1)",
-            _ => return Ok(()),
-        };
-        Err(Error::invalid(place, problem, "mend the schedule"))
-    }
-}
+impl<F> Stateless for ByEpoch<F> {}
 
-/// A schedule in use: sets the optimizer's rate before each epoch.
-pub struct Scheduler {
-    config: ScheduleConfig,
-    base: f64,
-    epochs: usize,
-    /// Of the plateau schedule: factor so far, best validation accuracy, epochs since.
-    plateau: (f64, f64, usize),
-}
-
-impl Scheduler {
-    /// A schedule over `epochs` epochs around the rate `base`.
-    pub fn new(config: &ScheduleConfig, base: f64, epochs: usize) -> Self {
-        Self { config: config.clone(), base, epochs, plateau: (1., f64::NEG_INFINITY, 0) }
+impl<F: Fn(usize) -> f64> Schedule for ByEpoch<F> {
+    fn factor(&self, epoch: usize) -> f64 {
+        (self.0)(epoch)
     }
 
-    /// The factor of an epoch.
-    pub fn factor(&self, epoch: usize) -> f64 {
-        let grow = |warmup: usize| (epoch + 1) as f64 / warmup as f64;
-        match &self.config {
-            ScheduleConfig::Constant => 1.,
-            ScheduleConfig::Step { every, gamma } => gamma.powi((epoch / every) as i32),
-            ScheduleConfig::MultiStep { milestones, gamma } => {
-                gamma.powi(milestones.iter().filter(|m| **m <= epoch).count() as i32)
-            }
-            ScheduleConfig::Cosine { warmup, .. } if epoch < *warmup => grow(*warmup),
-            ScheduleConfig::Cosine { min, warmup } => {
-                let span = self.epochs.saturating_sub(*warmup).max(1) as f64;
-                let t = ((epoch - warmup) as f64 / span).min(1.);
-                min + (1. - min) * 0.5 * (1. + (std::f64::consts::PI * t).cos())
-            }
-            ScheduleConfig::LinearWarmup { warmup } if epoch < *warmup => grow(*warmup),
-            ScheduleConfig::LinearWarmup { .. } => 1.,
-            ScheduleConfig::Plateau { .. } => self.plateau.0,
+    fn after_epoch(&mut self, _: f64) {}
+}
+
+/// Settings of a schedule, and how it is made.
+pub trait ScheduleSettings: AnySettings {
+    /// The schedule's description.
+    fn info(&self) -> &'static ScheduleInfo;
+
+    /// Makes the schedule for a run of so many epochs.
+    fn build(&self, epochs: usize) -> Box<dyn Schedule>;
+}
+
+/// The card of a schedule.
+pub type ScheduleCard = Card<dyn ScheduleSettings>;
+
+/// Schedules by name.
+pub type Schedules = Registry<ScheduleCard>;
+
+/// A schedule with its settings, as a configuration names it.
+pub type ScheduleSpec = Spec<dyn ScheduleSettings>;
+
+/// The card of the schedule that `S` configures, for a registry.
+pub fn schedule_card<S: Settings + ScheduleSettings>() -> ScheduleCard {
+    let read: fn(&Value, &str) -> Result<Arc<dyn ScheduleSettings>> =
+        |section, place| Ok(Arc::new(ScheduleCard::read_as::<S>(section, place)?));
+    let defaults = S::default();
+    ScheduleCard::new(defaults.info().name, Arc::new(defaults), read)
+}
+
+/// A schedule with settings that were made in Rust.
+pub fn schedule<S: Settings + ScheduleSettings>(settings: S) -> ScheduleSpec {
+    Spec::of(settings.info().name, Arc::new(settings))
+}
+
+/// The schedules of this crate.
+pub fn builtin_schedules() -> &'static Schedules {
+    static SCHEDULES: LazyLock<Schedules> = LazyLock::new(|| {
+        let mut all = Schedules::new("schedule", "schedules");
+        // Names differ, as a test makes sure.
+        for card in [
+            schedule_card::<Constant>(),
+            schedule_card::<Step>(),
+            schedule_card::<MultiStep>(),
+            schedule_card::<Cosine>(),
+            schedule_card::<LinearWarmup>(),
+            schedule_card::<Plateau>(),
+        ] {
+            drop(all.add(card));
         }
+        all
+    });
+    &SCHEDULES
+}
+
+settings! {
+    /// The base rate throughout.
+    pub struct Constant {}
+}
+
+impl ScheduleSettings for Constant {
+    fn info(&self) -> &'static ScheduleInfo {
+        &ScheduleInfo { name: "constant", about: "the base rate throughout" }
     }
 
-    /// Sets the rate for an epoch.
-    pub fn before_epoch(&self, epoch: usize, opt: &mut dyn Optim) {
-        opt.set_lr(self.base * self.factor(epoch));
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        Box::new(ByEpoch(|_| 1.))
+    }
+}
+
+settings! {
+    /// Drops at equal distances.
+    pub struct Step {
+        /// Epochs between drops.
+        pub every: usize = 0 => at_least(1).required(), "ours";
+        /// Factor of a drop.
+        pub gamma: f64 = 0.1 => above_to(0., 1.), "PyTorch";
+    }
+}
+
+impl ScheduleSettings for Step {
+    fn info(&self) -> &'static ScheduleInfo {
+        &ScheduleInfo { name: "step", about: "times gamma every `every` epochs" }
     }
 
-    /// Tells the plateau schedule how the epoch went; the others do not listen.
-    pub fn after_epoch(&mut self, validation_accuracy: f64) {
-        let ScheduleConfig::Plateau { factor, patience, threshold } = &self.config else { return };
-        let (scale, best, since) = &mut self.plateau;
-        if validation_accuracy > *best + threshold {
-            (*best, *since) = (validation_accuracy, 0);
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        let Self { every, gamma } = *self;
+        Box::new(ByEpoch(move |epoch| gamma.powi((epoch / every.max(1)) as i32)))
+    }
+}
+
+settings! {
+    /// Drops at given epochs.
+    pub struct MultiStep {
+        /// Epochs at which the rate drops.
+        pub milestones: Vec<usize> = Vec::new() => at_least(0).required(), "ours";
+        /// Factor of a drop.
+        pub gamma: f64 = 0.1 => above_to(0., 1.), "PyTorch";
+    }
+}
+
+impl ScheduleSettings for MultiStep {
+    fn info(&self) -> &'static ScheduleInfo {
+        &ScheduleInfo { name: "multi-step", about: "times gamma at each of `milestones`" }
+    }
+
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        let Self { milestones, gamma } = self.clone();
+        Box::new(ByEpoch(move |epoch| gamma.powi(milestones.iter().filter(|m| **m <= epoch).count() as i32)))
+    }
+}
+
+settings! {
+    /// Half a cosine from the base rate down (Loshchilov & Hutter 2017), after linear growth.
+    pub struct Cosine {
+        /// Final factor.
+        pub min: f64 = 0. => between(0., 1.), "paper";
+        /// Epochs of linear growth before the cosine begins.
+        pub warmup: usize = 0 => at_least(0).unit("epochs"), "ours";
+    }
+}
+
+impl ScheduleSettings for Cosine {
+    fn info(&self) -> &'static ScheduleInfo {
+        static INFO: ScheduleInfo = ScheduleInfo {
+            name: "cosine",
+            about: "half a cosine down to min times the base rate, after `warmup` epochs of linear growth",
+        };
+        &INFO
+    }
+
+    fn build(&self, epochs: usize) -> Box<dyn Schedule> {
+        let Self { min, warmup } = *self;
+        let span = epochs.saturating_sub(warmup).max(1) as f64;
+        Box::new(ByEpoch(move |epoch| {
+            if epoch < warmup {
+                return grown(epoch, warmup);
+            }
+            let t = ((epoch - warmup) as f64 / span).min(1.);
+            min + (1. - min) * 0.5 * (1. + (std::f64::consts::PI * t).cos())
+        }))
+    }
+}
+
+/// Factor of an epoch of linear growth.
+fn grown(epoch: usize, warmup: usize) -> f64 {
+    (epoch + 1) as f64 / warmup as f64
+}
+
+settings! {
+    /// Linear growth, then the base rate.
+    pub struct LinearWarmup {
+        /// Epochs until the base rate is reached.
+        pub warmup: usize = 0 => at_least(1).required().unit("epochs"), "ours";
+    }
+}
+
+impl ScheduleSettings for LinearWarmup {
+    fn info(&self) -> &'static ScheduleInfo {
+        &ScheduleInfo { name: "linear-warmup", about: "linear growth over `warmup` epochs, then the base rate" }
+    }
+
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        let warmup = self.warmup;
+        Box::new(ByEpoch(move |epoch| if epoch < warmup { grown(epoch, warmup) } else { 1. }))
+    }
+}
+
+settings! {
+    /// Drops when validation accuracy has stopped growing.
+    pub struct Plateau {
+        /// Factor of a drop.
+        pub factor: f64 = 0.1 => above_to(0., 1.), "PyTorch";
+        /// Epochs without growth that are tolerated.
+        pub patience: usize = 5 => at_least(0).unit("epochs"), "ours";
+        /// Growth below this does not count.
+        pub threshold: f64 = 1e-4 => below(0., 1.), "PyTorch";
+    }
+}
+
+impl ScheduleSettings for Plateau {
+    fn info(&self) -> &'static ScheduleInfo {
+        static INFO: ScheduleInfo = ScheduleInfo {
+            name: "plateau",
+            about: "times factor after `patience` epochs without growth of validation accuracy",
+        };
+        &INFO
+    }
+
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        Box::new(Waiting { settings: self.clone(), scale: 1., best: f64::NEG_INFINITY, since: 0 })
+    }
+}
+
+/// The plateau schedule: factor so far, best validation accuracy, epochs since.
+struct Waiting {
+    settings: Plateau,
+    scale: f64,
+    best: f64,
+    since: usize,
+}
+
+impl Schedule for Waiting {
+    fn factor(&self, _: usize) -> f64 {
+        self.scale
+    }
+
+    fn after_epoch(&mut self, validation_accuracy: f64) {
+        if validation_accuracy > self.best + self.settings.threshold {
+            (self.best, self.since) = (validation_accuracy, 0);
             return;
         }
-        *since += 1;
-        if *since > *patience {
-            (*scale, *since) = (*scale * factor, 0);
+        self.since += 1;
+        if self.since > self.settings.patience {
+            (self.scale, self.since) = (self.scale * self.settings.factor, 0);
         }
     }
 }
 
-impl Stateful for Scheduler {
+impl Stateful for Waiting {
     fn state(&self) -> Result<State> {
-        let (scale, best, since) = self.plateau;
         let mut state = State::default();
-        state.put("plateau", &[scale, best, since as f64])?;
+        state.put("plateau", &[self.scale, self.best, self.since as f64])?;
         Ok(state)
     }
 
@@ -162,8 +262,46 @@ impl Stateful for Scheduler {
         let [scale, best, since] = state.numbers("plateau")?[..] else {
             return Err(Error::shape("state `plateau`", &[], "[3]"));
         };
-        self.plateau = (scale, best, since as usize);
+        (self.scale, self.best, self.since) = (scale, best, since as usize);
         Ok(())
+    }
+}
+
+/// A schedule around a base rate: sets the optimizer's rate before each epoch.
+pub struct Scheduler {
+    schedule: Box<dyn Schedule>,
+    base: f64,
+}
+
+impl Scheduler {
+    /// A schedule over `epochs` epochs around the rate `base`.
+    pub fn new(schedule: &ScheduleSpec, base: f64, epochs: usize) -> Self {
+        Self { schedule: schedule.build(epochs), base }
+    }
+
+    /// Factor of an epoch.
+    pub fn factor(&self, epoch: usize) -> f64 {
+        self.schedule.factor(epoch)
+    }
+
+    /// Sets the rate for an epoch.
+    pub fn before_epoch(&self, epoch: usize, opt: &mut dyn Optim) {
+        opt.set_lr(self.base * self.factor(epoch));
+    }
+
+    /// Takes note of the validation accuracy after an epoch.
+    pub fn after_epoch(&mut self, validation_accuracy: f64) {
+        self.schedule.after_epoch(validation_accuracy);
+    }
+}
+
+impl Stateful for Scheduler {
+    fn state(&self) -> Result<State> {
+        self.schedule.state()
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.schedule.load(state)
     }
 }
 
@@ -171,17 +309,17 @@ impl Stateful for Scheduler {
 mod tests {
     use super::*;
 
-    fn factors(config: ScheduleConfig, epochs: usize) -> Vec<f64> {
-        let s = Scheduler::new(&config, 1., epochs);
+    fn factors(settings: impl Settings + ScheduleSettings, epochs: usize) -> Vec<f64> {
+        let s = Scheduler::new(&schedule(settings), 1., epochs);
         (0..epochs).map(|e| s.factor(e)).collect()
     }
 
     #[test]
     fn factors_by_hand() {
-        assert_eq!(factors(ScheduleConfig::Step { every: 2, gamma: 0.5 }, 5), [1., 1., 0.5, 0.5, 0.25]);
-        assert_eq!(factors(ScheduleConfig::MultiStep { milestones: vec![1, 3], gamma: 0.5 }, 4), [1., 0.5, 0.5, 0.25]);
-        assert_eq!(factors(ScheduleConfig::LinearWarmup { warmup: 4 }, 5), [0.25, 0.5, 0.75, 1., 1.]);
-        let cosine = factors(ScheduleConfig::Cosine { min: 0., warmup: 0 }, 4);
+        assert_eq!(factors(Step { every: 2, gamma: 0.5 }, 5), [1., 1., 0.5, 0.5, 0.25]);
+        assert_eq!(factors(MultiStep { milestones: vec![1, 3], gamma: 0.5 }, 4), [1., 0.5, 0.5, 0.25]);
+        assert_eq!(factors(LinearWarmup { warmup: 4 }, 5), [0.25, 0.5, 0.75, 1., 1.]);
+        let cosine = factors(Cosine { min: 0., warmup: 0 }, 4);
         for (got, want) in cosine.iter().zip([1., 0.853_553, 0.5, 0.146_447]) {
             assert!((got - want).abs() < 1e-6, "{cosine:?}");
         }
@@ -189,7 +327,7 @@ mod tests {
 
     #[test]
     fn plateau_drops_after_patience() {
-        let mut s = Scheduler::new(&ScheduleConfig::Plateau { factor: 0.5, patience: 1, threshold: 0. }, 1., 9);
+        let mut s = Scheduler::new(&schedule(Plateau { factor: 0.5, patience: 1, threshold: 0. }), 1., 9);
         let seen: Vec<f64> = [0.5, 0.6, 0.6, 0.6, 0.7]
             .into_iter()
             .map(|v| {

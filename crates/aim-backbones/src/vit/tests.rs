@@ -15,7 +15,7 @@ fn config() -> VitConfig {
 
 fn encoder(input: &[usize], config: &VitConfig) -> (Vit, Params) {
     let mut build = Build::new(0, &Device::Cpu);
-    build.set_low_rank(config.lora);
+    build.set_low_rank(config.lora.as_ref());
     let vit = Vit::new(&mut build, NAME, 1, input, config).unwrap();
     let params = build.finish();
     enlarge(&params);
@@ -85,7 +85,7 @@ fn names_and_roles_are_those_of_the_checkpoints() {
 fn each_block_is_a_site_with_its_class_token() {
     let (vit, _) = encoder(&INPUT, &config());
     let mut pass = Pass::eval().keep();
-    let feature = vit.forward(&random(&[3, 2, 4, 6], "batch"), &mut pass).unwrap();
+    let feature = vit.forward(&random(&[3, 2, 4, 6], "batch").into(), &mut pass).unwrap();
     let kept = pass.into_kept();
     let site = |depth| Site::Stage { modality: 1, depth };
     assert_eq!(kept.raw(site(0)).unwrap().dims(), [3, 7, 6]);
@@ -100,9 +100,9 @@ fn a_video_is_the_mean_of_its_frames() {
     let (image, _) = encoder(&INPUT, &config());
     let (video, _) = encoder(&[2, 3, 4, 6], &config());
     let x = random(&[2, 2, 3, 4, 6], "video");
-    let frame = |t| image.forward(&x.narrow(2, t, 1).unwrap().squeeze(2).unwrap(), &mut Pass::eval()).unwrap();
+    let frame = |t| image.forward(&x.narrow(2, t, 1).unwrap().squeeze(2).unwrap().into(), &mut Pass::eval()).unwrap();
     let mean = ((frame(0) + frame(1)).unwrap() + frame(2)).unwrap() / 3.;
-    let got = video.forward(&x, &mut Pass::eval()).unwrap();
+    let got = video.forward(&x.clone().into(), &mut Pass::eval()).unwrap();
     for (got, want) in values(&got).iter().zip(values(&mean.unwrap())) {
         assert!((got - want).abs() < 1e-5, "{got} instead of {want}");
     }
@@ -113,7 +113,7 @@ fn dropout_belongs_to_a_training_step() {
     let (vit, _) = encoder(&INPUT, &VitConfig { dropout: 0.2, ..config() });
     let (plain, _) = encoder(&INPUT, &config());
     let x = random(&[3, 2, 4, 6], "batch");
-    let feature = |vit: &Vit, mut pass: Pass<'_>| values(&vit.forward(&x, &mut pass).unwrap());
+    let feature = |vit: &Vit, mut pass: Pass<'_>| values(&vit.forward(&x.clone().into(), &mut pass).unwrap());
     assert_eq!(feature(&vit, Pass::eval()), feature(&plain, Pass::eval()));
     assert_eq!(feature(&vit, pass(4)), feature(&vit, pass(4)));
     assert_ne!(feature(&vit, pass(4)), feature(&vit, pass(5)));
@@ -125,8 +125,8 @@ fn low_rank_additions_start_at_nothing_and_learn() {
     let (vit, params) = encoder(&INPUT, &VitConfig { lora: Some(LowRank::of(2)), ..config() });
     let (plain, _) = encoder(&INPUT, &config());
     let x = random(&[3, 2, 4, 6], "batch");
-    let feature = vit.forward(&x, &mut Pass::eval()).unwrap();
-    assert_eq!(values(&feature), values(&plain.forward(&x, &mut Pass::eval()).unwrap()));
+    let feature = vit.forward(&x.clone().into(), &mut Pass::eval()).unwrap();
+    assert_eq!(values(&feature), values(&plain.forward(&x.clone().into(), &mut Pass::eval()).unwrap()));
     let grads = Grads::of(&feature.sqr().unwrap().sum_all().unwrap(), &params).unwrap();
     let added = params.iter().filter(|(_, p)| matches!(p.role.part, Part::Adapter { .. }));
     let shifts: Vec<_> = added.filter(|(name, _)| name.ends_with("lora_b")).collect();
@@ -156,11 +156,13 @@ fn what_does_not_fit_is_said() {
     assert!(build(&[2, 5, 6]).unwrap().to_string().contains("multiples of the patch 2"));
     assert!(build(&[12]).is_some() && build(&[2, 0, 6]).is_some());
     let refused = |config: VitConfig, word: &str| {
-        assert!(config.check("model.encoders.image").unwrap_err().to_string().contains(word));
+        let section = crate::encoder(config).section();
+        let refused = crate::builtin().read(&section, "model.encoders.image").err().unwrap();
+        assert!(refused.to_string().contains(word), "{refused}");
     };
     refused(VitConfig { heads: 4, ..config() }, "heads");
     refused(VitConfig { layers: 5, ..config() }, "layers");
     refused(VitConfig { dropout: 1., ..config() }, "dropout");
     refused(VitConfig { patch: 0, ..config() }, "patch");
-    config().check("model.encoders.image").unwrap();
+    crate::builtin().read(&crate::encoder(config()).section(), "model.encoders.image").unwrap();
 }

@@ -74,7 +74,10 @@ pub fn imtl(gram: &Gram) -> Result<Vec<f64>> {
     let norms: Vec<f64> = (0..gram.len()).map(|i| gram[i][i].sqrt().max(1e-12)).collect();
     // (g_i)(u_0 - u_j)
     let project = |i: usize, j: usize| gram[i][0] / norms[0] - gram[i][j] / norms[j];
-    let size = gram.len().checked_sub(1).ok_or_else(|| Error::invalid("imtl", "has no gradient", "report this"))?;
+    let size = gram
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| Error::invalid("imtl", "has no gradient", "report this fault with the command that met it"))?;
     let mut rows: Vec<Vec<f64>> = (1..=size)
         .map(|j| {
             let mut row: Vec<f64> = (1..=size).map(|i| project(0, j) - project(i, j)).collect();

@@ -14,7 +14,7 @@
 
 mod settings;
 
-use aim_core::{GradFn, Grads, Idle, Output, Part, Pass, Plain, Report, Result, State, Stateful, Step};
+use aim_core::{GradFn, Grads, Idle, Input, Output, Part, Pass, Plain, Report, Result, State, Stateful, Step};
 use candle_core::{DType, Tensor};
 
 pub use self::settings::{ABOUT, Agm};
@@ -53,13 +53,13 @@ impl GradFn for Running {
     }
 }
 
-/// Logits of every set of modalities; those outside see zeros.
+/// Logits of every set of modalities; those outside see zeros, as many as they have values.
 fn padded(cx: &Step<'_>, full: &Output) -> Result<Vec<Tensor>> {
     let mut pass = Pass::eval();
-    let mut encode = |m: usize, x: &Tensor| cx.net.encode(m, x, &mut pass);
+    let mut encode = |m: usize, x: &Input| cx.net.encode(m, x, &mut pass);
     let inputs = cx.batch.inputs.iter().enumerate();
     let seen: Vec<Tensor> = inputs.clone().map(|(m, x)| encode(m, x)).collect::<Result<_>>()?;
-    let blank: Vec<Tensor> = inputs.map(|(m, x)| encode(m, &x.zeros_like()?)).collect::<Result<_>>()?;
+    let blank: Vec<Tensor> = inputs.map(|(m, x)| encode(m, &x.with(x.values.zeros_like()?))).collect::<Result<_>>()?;
     let one = |s: usize| {
         let features = (0..seen.len()).map(|m| if s >> m & 1 == 1 { &seen[m] } else { &blank[m] }.clone()).collect();
         Ok(cx.net.fuse(features, cx.batch.present.as_ref(), &mut Pass::eval())?.logits)

@@ -1,14 +1,14 @@
 //! The settings of AGM and its card.
 
+use aim_config::{above, at_least, between, settings};
 use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
 use super::Running;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Agm`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "agm",
     title: "AGM",
     idea: "scale the gradient that flows into each modality's Shapley-style output",
@@ -19,65 +19,44 @@ pub static ABOUT: About = About {
         "One clipping rule, that of the released CREMA-D script, serves all; its MOSEI script tests the gradient's \
         smallest entry too.",
     ],
-    settings: &[
-        Setting::new("alpha", "1", "0 to 100", "strength; 0 modulates nothing", "released code (CREMA-D)"),
-        Setting::new("cap", "10, or 7 from three modalities on", "above 0", "largest tau - r", "released code"),
-        Setting::new(
-            "clip_threshold",
-            "1",
-            "above 0",
-            "largest entry of the head's gradient without clipping",
-            "released code (CREMA-D)",
-        ),
-        Setting::new(
-            "modulation_starts",
-            "0",
-            "an epoch",
-            "first epoch with modulation, from 1",
-            "released code (CREMA-D)",
-        ),
-        Setting::new(
-            "modulation_ends",
-            "20",
-            "an epoch",
-            "last epoch with modulation, from 1",
-            "released code (CREMA-D)",
-        ),
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("score", "", "cross-entropy of the own contribution"),
+        Quantity::modality("ratio", "", "score over that of the others"),
+        Quantity::modality("tau", "", "reference of the ratio"),
+        Quantity::modality("coef", "", "factor on the contribution's gradient"),
+        Quantity::modality("running_mean", "", "mean score so far"),
+        Quantity::step("head_grad_max", "", "largest entry of the head's gradient"),
+        Quantity::step("grad_norm", "", "norm of the gradient before clipping"),
+        Quantity::step("clipped", "", "1 where the gradient was clipped"),
     ],
-    needs: Needs::NONE,
+    revision: 1,
 };
 
-/// Settings of `agm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Agm {
-    /// Strength.
-    pub alpha: f64,
-    /// Largest `tau - r`; by default 10 for two modalities and 7 for more.
-    pub cap: Option<f64>,
-    /// Largest entry of the head's gradient without clipping.
-    pub clip_threshold: f64,
-    /// First epoch with modulation, counted from 1.
-    pub modulation_starts: usize,
-    /// Last epoch with modulation, counted from 1.
-    pub modulation_ends: usize,
-}
-
-impl Default for Agm {
-    fn default() -> Self {
-        Self { alpha: 1., cap: None, clip_threshold: 1., modulation_starts: 0, modulation_ends: 20 }
+settings! {
+    /// Settings of `agm`.
+    pub struct Agm {
+        /// Strength; 0 modulates nothing.
+        pub alpha: f64 = 1. => between(0., 100.), "released code (CREMA-D)";
+        /// Largest tau - r.
+        pub cap: Option<f64> = None => above(0.).shown("10, or 7 from three modalities on"), "released code";
+        /// Largest entry of the head's gradient without clipping.
+        pub clip_threshold: f64 = 1. => above(0.), "released code (CREMA-D)";
+        /// First epoch with modulation, from 1.
+        pub modulation_starts: usize = 0 => at_least(0), "released code (CREMA-D)";
+        /// Last epoch with modulation, from 1.
+        pub modulation_ends: usize = 20 => at_least(0), "released code (CREMA-D)";
     }
 }
 
-impl Settings for Agm {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)?;
-        within("cap", self.cap.unwrap_or(10.), f64::MIN_POSITIVE, f64::MAX)?;
-        within("clip_threshold", self.clip_threshold, f64::MIN_POSITIVE, f64::MAX)
+impl MethodSettings for Agm {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let mean = vec![0.; net.modalities.len()];
         let cap = self.cap.unwrap_or(if mean.len() > 2 { 7. } else { 10. });
-        Ok(Built::grads(Running { settings: self, cap, names: net.modalities.clone(), steps: 0, mean }))
+        Ok(Built::grads(Running { settings: self.clone(), cap, names: net.modalities.clone(), steps: 0, mean }))
     }
 }

@@ -142,7 +142,9 @@ impl Aim {
                 None => aux,
             });
         }
-        total.ok_or_else(|| Error::invalid("aim", "has no loss in this step", "report this"))
+        total.ok_or_else(|| {
+            Error::invalid("aim", "has no loss in this step", "report this fault with the command that met it")
+        })
     }
 }
 

@@ -50,7 +50,7 @@ impl Aim {
             let Some((_, saliency)) = &self.saliency[m] else { continue };
             let trace = cx.trace.then_some(&mut *report);
             let view: View = blocks::view(cx.net.params(), m, doses, saliency, trace)?;
-            let x = cx.batch.inputs[m].narrow(0, 0, self.part(cx.batch))?;
+            let x = cx.batch.inputs[m].head(self.part(cx.batch))?;
             let mut pass = Pass::train(cx.draws()).norm(Norm::Batch).view(&view);
             features[m] = Some(cx.net.encode(m, &x, &mut pass)?);
         }

@@ -1,6 +1,6 @@
 //! Prototypes of every class, modality and depth: learnt inputs carried through the frozen network, or class means.
 
-use aim_core::{Context, EpochStart, Error, Net, Pass, Result, Rng, Site, Split, View};
+use aim_core::{Context, EpochStart, Error, Input, Net, Pass, Result, Rng, Site, Split, View};
 use candle_core::{DType, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
@@ -38,7 +38,7 @@ pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng
 }
 
 fn encode(net: &dyn Net, inputs: &[Var], pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
-    inputs.iter().enumerate().map(|(m, x)| net.encode(m, x, pass)).collect()
+    inputs.iter().enumerate().map(|(m, x)| net.encode(m, &Input::from(x.as_tensor().clone()), pass)).collect()
 }
 
 /// Class means of the pooled training activations, under the current weights in evaluation mode.

@@ -1,14 +1,14 @@
 //! AIM's settings, presets and ablations.
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{above, above_to, at_least, between, by_type, choice, settings};
+use aim_core::{NetSpec, Result, capability};
 
 use super::Aim;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of AIM.
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "aim",
     title: "AIM (reconstruction)",
     idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the imbalance at each depth asks for",
@@ -25,179 +25,154 @@ pub static ABOUT: About = About {
         "Norm layers are shared and auxiliary passes use the batch's statistics, which the paper leaves open as far as \
         readable.",
     ],
-    settings: &[
-        Setting::new(
-            "scope",
-            "each",
-            "each | dominant",
-            "preset: version 3 | versions 1 and 2",
-            "ours: the version described last",
-        ),
-        Setting::new("alpha", "3", "0 to 100", "how fast strength grows with imbalance", "ours"),
-        Setting::new(
-            "gamma",
-            "1 (dominant: 2)",
-            "0 to 100",
-            "how fast the auxiliary block shrinks with imbalance",
-            "ours",
-        ),
-        Setting::new("k_0", "0.1 (dominant: 1)", "0 to 1", "share of units kept at balance", "ours"),
-        Setting::new("k_min", "0.02", "0 to 1", "smallest share of units kept", "ours"),
-        Setting::new("lambda_min", "1 (dominant: 0)", "0 to 1", "smallest strength", "ours"),
-        Setting::new("beta", "1", "0 to 100", "weight of the auxiliary losses; 0 is joint training", "ours"),
-        Setting::new("tau", "10", "above 0", "sharpness of the prototype classifier", "ours"),
-        Setting::new("ema", "0.9", "0 to 1", "share of the old imbalance in its moving average", "ours"),
-        Setting::new(
-            "passes",
-            "separate (dominant: joint)",
-            "separate | joint | one",
-            "an auxiliary pass a modality, one for all, or one random modality a step",
-            "ours",
-        ),
-        Setting::new("warmup", "1", "epochs", "T0: joint training before the first prototypes", "ours"),
-        Setting::new("refresh", "3", "1 or more epochs", "R: epochs between prototypes", "ours"),
-        Setting::new("dap_steps", "60", "1 or more", "S: Adam steps that make the prototypes", "ours"),
-        Setting::new("dap_lr", "0.05", "above 0", "their learning rate", "ours"),
-        Setting::new("saliency_every", "1", "1 or more steps", "r: steps between saliency updates", "ours"),
-        Setting::new("aux_fraction", "1", "above 0, to 1", "share of the batch in auxiliary passes", "ours"),
-        Setting::new(
-            "prototypes",
-            "dap",
-            "dap | class-mean",
-            "learnt inputs or class means of training activations",
-            "paper",
-        ),
-        Setting::new(
-            "criterion",
-            "taylor-low",
-            "taylor-low | grad-high | random",
-            "which units count as under-optimized",
-            "ours",
-        ),
-        Setting::new("granularity", "unit", "unit | element", "whole output units or single weights", "ours"),
-        Setting::new(
-            "strength",
-            "adaptive",
-            "adaptive | constant",
-            "constant: strength 1 wherever a modality is degraded",
-            "ours",
-        ),
-        Setting::new("keep", "adaptive", "adaptive | constant", "constant: always k_0", "ours"),
-        Setting::new("depths", "all", "all | last | first", "depths that are modulated", "ours"),
-        Setting::new(
-            "reliance",
-            "dual",
-            "dual | mix | switch",
-            "plain and auxiliary loss; a random half of the samples auxiliary; auxiliary alone",
-            "ours",
-        ),
+    requires: Requirements { capabilities: &[capability::VIEWS, capability::SITES], ..Requirements::NONE },
+    provenance: Provenance::Reconstruction,
+    reports: &[
+        Quantity::depth("s", "", "score of the prototype classifier"),
+        Quantity::depth("rho", "", "imbalance"),
+        Quantity::depth("lambda", "", "strength of the auxiliary block"),
+        Quantity::depth("keep", "", "share of units kept"),
     ],
-    needs: Needs::NONE,
+    revision: 1,
 };
 
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-    };
+choice! {
+    /// Which modalities are degraded.
+    pub enum Scope {
+        /// Every modality (version 3).
+        Each = "each",
+        /// Modalities that lead at some depth (versions 1 and 2).
+        Dominant = "dominant",
+    }
 }
 
-choice!(/// Which modalities are degraded.
-Scope { /// Every modality (version 3).
-    #[default] Each, /// Modalities that lead at some depth (versions 1 and 2).
-    Dominant });
-choice!(/// How auxiliary passes are arranged.
-Passes { /// One a degraded modality, the others plain.
-    #[default] Separate, /// One with every degraded modality.
-    Joint, /// One random degraded modality a step.
-    One });
-choice!(/// Where prototypes come from.
-Prototypes { /// Inputs learnt under the frozen network.
-    #[default] Dap, /// Means of each class's training activations.
-    ClassMean });
-choice!(/// Which units count as under-optimized.
-Criterion { /// Lowest first-order effect on the prototype loss.
-    #[default] TaylorLow, /// Highest gradient of the prototype loss.
-    GradHigh, /// Random units.
-    Random });
-choice!(/// What is kept or taken away.
-Granularity { /// Output units.
-    #[default] Unit, /// Single weights.
-    Element });
-choice!(/// Whether a quantity follows the imbalance.
-Mode { /// Follows it.
-    #[default] Adaptive, /// Does not.
-    Constant });
-choice!(/// Depths that are modulated.
-Depths { /// Every depth.
-    #[default] All, /// The deepest alone.
-    Last, /// The shallowest alone.
-    First });
-choice!(/// What the loss relies on.
-Reliance { /// Plain and auxiliary passes.
-    #[default] Dual, /// A random half of the samples sees auxiliary features.
-    Mix, /// Auxiliary passes alone.
-    Switch });
-
-/// Settings of `aim`. Those left out take the preset of the scope.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs, reason = "the card above describes each setting; a second list would drift from it")]
-pub struct AimSettings {
-    pub scope: Scope,
-    pub alpha: f64,
-    pub gamma: Option<f64>,
-    pub k_0: Option<f64>,
-    pub k_min: f64,
-    pub lambda_min: Option<f64>,
-    pub beta: f64,
-    pub tau: f64,
-    pub ema: f64,
-    pub passes: Option<Passes>,
-    pub warmup: usize,
-    pub refresh: usize,
-    pub dap_steps: usize,
-    pub dap_lr: f64,
-    pub saliency_every: usize,
-    pub aux_fraction: f64,
-    pub prototypes: Prototypes,
-    pub criterion: Criterion,
-    pub granularity: Granularity,
-    pub strength: Mode,
-    pub keep: Mode,
-    pub depths: Depths,
-    pub reliance: Reliance,
+choice! {
+    /// How auxiliary passes are arranged.
+    pub enum Passes {
+        /// One a degraded modality, the others plain.
+        Separate = "separate",
+        /// One with every degraded modality.
+        Joint = "joint",
+        /// One random degraded modality a step.
+        One = "one",
+    }
 }
 
-impl Default for AimSettings {
-    fn default() -> Self {
-        Self {
-            scope: Scope::Each,
-            alpha: 3.,
-            gamma: None,
-            k_0: None,
-            k_min: 0.02,
-            lambda_min: None,
-            beta: 1.,
-            tau: 10.,
-            ema: 0.9,
-            passes: None,
-            warmup: 1,
-            refresh: 3,
-            dap_steps: 60,
-            dap_lr: 0.05,
-            saliency_every: 1,
-            aux_fraction: 1.,
-            prototypes: Prototypes::Dap,
-            criterion: Criterion::TaylorLow,
-            granularity: Granularity::Unit,
-            strength: Mode::Adaptive,
-            keep: Mode::Adaptive,
-            depths: Depths::All,
-            reliance: Reliance::Dual,
-        }
+choice! {
+    /// Where prototypes come from.
+    pub enum Prototypes {
+        /// Inputs learnt under the frozen network.
+        Dap = "dap",
+        /// Means of each class's training activations.
+        ClassMean = "class-mean",
+    }
+}
+
+choice! {
+    /// Which units count as under-optimized.
+    pub enum Criterion {
+        /// Lowest first-order effect on the prototype loss.
+        TaylorLow = "taylor-low",
+        /// Highest gradient of the prototype loss.
+        GradHigh = "grad-high",
+        /// Random units.
+        Random = "random",
+    }
+}
+
+choice! {
+    /// What is kept or taken away.
+    pub enum Granularity {
+        /// Output units.
+        Unit = "unit",
+        /// Single weights.
+        Element = "element",
+    }
+}
+
+choice! {
+    /// Whether a quantity follows the imbalance.
+    pub enum Mode {
+        /// Follows it.
+        Adaptive = "adaptive",
+        /// Does not.
+        Constant = "constant",
+    }
+}
+
+choice! {
+    /// Depths that are modulated.
+    pub enum Depths {
+        /// Every depth.
+        All = "all",
+        /// The deepest alone.
+        Last = "last",
+        /// The shallowest alone.
+        First = "first",
+    }
+}
+
+choice! {
+    /// What the loss relies on.
+    pub enum Reliance {
+        /// Plain and auxiliary passes.
+        Dual = "dual",
+        /// A random half of the samples sees auxiliary features.
+        Mix = "mix",
+        /// Auxiliary passes alone.
+        Switch = "switch",
+    }
+}
+
+settings! {
+    /// Settings of `aim`. Those left out take the preset of the scope.
+    pub struct AimSettings {
+        /// Preset: version 3 | versions 1 and 2.
+        pub scope: Scope = Scope::Each => by_type(), "ours: the version described last";
+        /// How fast strength grows with imbalance.
+        pub alpha: f64 = 3. => between(0., 100.), "ours";
+        /// How fast the auxiliary block shrinks with imbalance.
+        pub gamma: Option<f64> = None => between(0., 100.).shown("1 (dominant: 2)"), "ours";
+        /// Share of units kept at balance.
+        pub k_0: Option<f64> = None => between(0., 1.).shown("0.1 (dominant: 1)"), "ours";
+        /// Smallest share of units kept.
+        pub k_min: f64 = 0.02 => between(0., 1.), "ours";
+        /// Smallest strength.
+        pub lambda_min: Option<f64> = None => between(0., 1.).shown("1 (dominant: 0)"), "ours";
+        /// Weight of the auxiliary losses; 0 is joint training.
+        pub beta: f64 = 1. => between(0., 100.), "ours";
+        /// Sharpness of the prototype classifier.
+        pub tau: f64 = 10. => above(0.), "ours";
+        /// Share of the old imbalance in its moving average.
+        pub ema: f64 = 0.9 => between(0., 1.), "ours";
+        /// An auxiliary pass a modality, one for all, or one random modality a step.
+        pub passes: Option<Passes> = None => by_type().shown("separate (dominant: joint)"), "ours";
+        /// T0: joint training before the first prototypes.
+        pub warmup: usize = 1 => at_least(0).unit("epochs"), "ours";
+        /// R: epochs between prototypes.
+        pub refresh: usize = 3 => at_least(1).unit("epochs"), "ours";
+        /// S: Adam steps that make the prototypes.
+        pub dap_steps: usize = 60 => at_least(1), "ours";
+        /// Their learning rate.
+        pub dap_lr: f64 = 0.05 => above(0.), "ours";
+        /// r: steps between saliency updates.
+        pub saliency_every: usize = 1 => at_least(1).unit("steps"), "ours";
+        /// Share of the batch in auxiliary passes.
+        pub aux_fraction: f64 = 1. => above_to(0., 1.), "ours";
+        /// Learnt inputs or class means of training activations.
+        pub prototypes: Prototypes = Prototypes::Dap => by_type(), "paper";
+        /// Which units count as under-optimized.
+        pub criterion: Criterion = Criterion::TaylorLow => by_type(), "ours";
+        /// Whole output units or single weights.
+        pub granularity: Granularity = Granularity::Unit => by_type(), "ours";
+        /// Constant: strength 1 wherever a modality is degraded.
+        pub strength: Mode = Mode::Adaptive => by_type(), "ours";
+        /// Constant: always k_0.
+        pub keep: Mode = Mode::Adaptive => by_type(), "ours";
+        /// Depths that are modulated.
+        pub depths: Depths = Depths::All => by_type(), "ours";
+        /// Plain and auxiliary loss; a random half of the samples auxiliary; auxiliary alone.
+        pub reliance: Reliance = Reliance::Dual => by_type(), "ours";
     }
 }
 
@@ -236,25 +211,12 @@ impl AimSettings {
     }
 }
 
-impl Settings for AimSettings {
-    fn check(&self) -> Result<()> {
-        let rule = self.rule();
-        within("alpha", rule.alpha, 0., 100.)?;
-        within("gamma", rule.gamma, 0., 100.)?;
-        within("beta", self.beta, 0., 100.)?;
-        within("k_0", rule.k_0, 0., 1.)?;
-        within("k_min", rule.k_min, 0., 1.)?;
-        within("lambda_min", rule.lambda_min, 0., 1.)?;
-        within("ema", self.ema, 0., 1.)?;
-        within("tau", self.tau, f64::MIN_POSITIVE, f64::MAX)?;
-        within("dap_lr", self.dap_lr, f64::MIN_POSITIVE, f64::MAX)?;
-        within("aux_fraction", self.aux_fraction, f64::MIN_POSITIVE, 1.)?;
-        within("refresh", self.refresh as f64, 1., f64::MAX)?;
-        within("dap_steps", self.dap_steps as f64, 1., f64::MAX)?;
-        within("saliency_every", self.saliency_every as f64, 1., f64::MAX)
+impl MethodSettings for AimSettings {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
 
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(Aim::new(self, net)))
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Aim::new(self.clone(), net)))
     }
 }

@@ -1,34 +1,32 @@
 //! Which units are drawn, and what their gradients are multiplied by.
 
+use aim_config::choice;
 use aim_core::Rng;
-use serde::{Deserialize, Serialize};
 
-/// How units are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// `n` without replacement, with chances `p`.
-    Adaptive,
-    /// The `n` of the largest `p`.
-    TopK,
-    /// `n` without replacement, all with the same chance.
-    Random,
-    /// Each by itself with chance `p`.
-    Bernoulli,
+choice! {
+    /// How units are drawn.
+    pub enum Mode {
+        /// `n` without replacement, with chances `p`.
+        Adaptive = "adaptive",
+        /// The `n` of the largest `p`.
+        TopK = "topk",
+        /// `n` without replacement, all with the same chance.
+        Random = "random",
+        /// Each by itself with chance `p`.
+        Bernoulli = "bernoulli",
+    }
 }
 
-/// Weights of drawn units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Weights {
-    /// 1.
-    #[serde(rename = "amss")]
-    Plain,
-    /// 1 over the chance of being drawn, `min(1, n p)` without replacement.
-    #[serde(rename = "amss+")]
-    Plus,
-    /// `1 / (p + 1 / units)`.
-    #[serde(rename = "amss+official")]
-    Official,
+choice! {
+    /// Weights of drawn units.
+    pub enum Weights {
+        /// 1.
+        Plain = "amss",
+        /// 1 over the chance of being drawn, `min(1, n p)` without replacement.
+        Plus = "amss+",
+        /// `1 / (p + 1 / units)`.
+        Official = "amss+official",
+    }
 }
 
 /// The units of one layer.

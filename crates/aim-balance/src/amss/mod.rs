@@ -63,7 +63,13 @@ fn is_unit_layer(role: Role, grad: &Tensor, depth: usize, input: &[usize]) -> bo
 
 /// The weights that a gradient belongs to.
 fn weight(name: &str, seen: &Seen<'_>) -> Result<Tensor> {
-    let unknown = || Error::invalid(format!("gradient `{name}`"), "belongs to no parameter", "report this");
+    let unknown = || {
+        Error::invalid(
+            format!("gradient `{name}`"),
+            "belongs to no parameter",
+            "report this fault with the command that met it",
+        )
+    };
     Ok(seen.net.params().get(name).ok_or_else(unknown)?.var.as_detached_tensor())
 }
 

@@ -1,14 +1,14 @@
 //! The settings of AMSS and its card.
 
+use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
 pub use super::draw::{Mode, Weights};
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Amss`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "amss",
     title: "AMSS",
     idea: "update only a sampled part of each encoder, the smaller the more its modality says",
@@ -28,89 +28,66 @@ pub static ABOUT: About = About {
         "The audio-visual form serves any number of modalities; the released three-modality script has other \
         constants.",
     ],
-    settings: &[
-        Setting::new("temperature", "0.2", "above 0", "sharpness of the shares", "released code"),
-        Setting::new("offset", "0.5", "0 to 100", "added to the information", "released code"),
-        Setting::new("weights", "amss", "amss | amss+ | amss+official", "of drawn units", "paper (AMSS)"),
-        Setting::new(
-            "sample_mode",
-            "adaptive",
-            "adaptive | topk | random | bernoulli",
-            "n without replacement with chances p | the n largest | n alike | each by itself with chance p",
-            "released code (its runs)",
-        ),
-        Setting::new(
-            "gn_mode",
-            "gn",
-            "gn | sqrt_gn | gn_wn",
-            "p in proportion to the squared gradient | its root | the same over the squared weight",
-            "released code",
-        ),
-        Setting::new(
-            "compat",
-            "false",
-            "true | false",
-            "as the released audio-visual code does it",
-            "ours; released (audio-visual): true",
-        ),
-        Setting::new(
-            "mask_head",
-            "true",
-            "true | false",
-            "also mask the head; with compat never",
-            "ours; released (audio-visual): false",
-        ),
+    requires: Requirements { unimodal: Unimodal::Read, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::step("label_entropy", "", "entropy of the labels"),
+        Quantity::modality("information", "", "information that the modality has of the label"),
+        Quantity::modality("feature_entropy", "", "entropy of the modality's prediction"),
+        Quantity::modality("rho", "", "share of units that are updated"),
+        Quantity::part("score", "", "importance of each unit of a layer"),
+        Quantity::part("p", "", "chance of each unit of a layer"),
+        Quantity::part("n", "", "units of a layer that are updated"),
+        Quantity::part("weight", "", "factor on each unit's gradient"),
+        Quantity::part("head_p", "", "chance of each of the head's units"),
+        Quantity::part("head_n", "", "units of the head that are updated"),
+        Quantity::part("head_weight", "", "factor on each of the head's units"),
     ],
-    needs: Needs { unimodal: true, reads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// What units are drawn by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Importance {
-    /// The squared gradient.
-    Gn,
-    /// Its root.
-    SqrtGn,
-    /// The squared gradient over the squared weight.
-    GnWn,
-}
-
-/// Settings of `amss`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Amss {
-    /// Sharpness of the shares.
-    pub temperature: f64,
-    /// Added to the information.
-    pub offset: f64,
-    /// Weights of drawn units.
-    pub weights: Weights,
-    /// How units are drawn.
-    pub sample_mode: Mode,
+choice! {
     /// What units are drawn by.
-    pub gn_mode: Importance,
-    /// As the released code does it.
-    pub compat: bool,
-    /// Also mask the head.
-    pub mask_head: bool,
-}
-
-impl Default for Amss {
-    fn default() -> Self {
-        let (weights, sample_mode, gn_mode) = (Weights::Plain, Mode::Adaptive, Importance::Gn);
-        Self { temperature: 0.2, offset: 0.5, weights, sample_mode, gn_mode, compat: false, mask_head: true }
+    pub enum Importance {
+        /// The squared gradient.
+        Gn = "gn",
+        /// Its root.
+        SqrtGn = "sqrt_gn",
+        /// The squared gradient over the squared weight.
+        GnWn = "gn_wn",
     }
 }
 
-impl Settings for Amss {
-    fn check(&self) -> Result<()> {
-        within("temperature", self.temperature, f64::MIN_POSITIVE, f64::MAX)?;
-        within("offset", self.offset, 0., 100.)
+settings! {
+    /// Settings of `amss`.
+    pub struct Amss {
+        /// Sharpness of the shares.
+        pub temperature: f64 = 0.2 => above(0.), "released code";
+        /// Added to the information.
+        pub offset: f64 = 0.5 => between(0., 100.), "released code";
+        /// Of drawn units.
+        pub weights: Weights = Weights::Plain => by_type(), "paper (AMSS)";
+        /// n without replacement with chances p | the n largest | n alike | each by itself with chance p.
+        pub sample_mode: Mode = Mode::Adaptive => by_type(), "released code (its runs)";
+        /// p in proportion to the squared gradient | its root | the same over the squared weight.
+        pub gn_mode: Importance = Importance::Gn => by_type(), "released code";
+        /// As the released audio-visual code does it.
+        pub compat: bool = false => by_type(), "ours; released (audio-visual): true";
+        /// Also mask the head; with compat never.
+        pub mask_head: bool = true => by_type(), "ours; released (audio-visual): false";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Amss {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn compat(&self) -> bool {
+        self.compat
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         let plus = if self.weights == Weights::Plus { Weights::Official } else { self.weights };
         let released = Self { weights: plus, mask_head: false, ..self.clone() };
-        Ok(Built::op(if self.compat { released } else { self }))
+        Ok(Built::op(if self.compat { released } else { self.clone() }))
     }
 }

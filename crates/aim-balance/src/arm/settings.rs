@@ -1,14 +1,14 @@
 //! The settings of ARM and its card.
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{at_least, between, by_type, choice, settings, whole};
+use aim_core::{NetSpec, Result, capability};
 
 use super::{Information, Reinforced, options::MinMax};
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Arm`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "arm",
     title: "ARM (analogue)",
     idea: "scale features against the information that their modality contributes",
@@ -30,71 +30,56 @@ pub static ABOUT: About = About {
         because the entropies of the released form can be negative there.",
         "`min_max` is ours and off, because the paper's min-max loss is in neither code nor readable text.",
     ],
-    settings: &[
-        Setting::new(
-            "estimator",
-            "histogram",
-            "histogram | gaussian",
-            "of the information: histograms, or correlations as if features were normal",
-            "released code",
-        ),
-        Setting::new("bins", "30", "2 to 1000", "bins of the information", "released code"),
-        Setting::new("bins_cmi", "2", "2 to 100", "bins of the conditional information", "released code"),
-        Setting::new("ema", "0.9", "0 to 1", "share of the old running scale", "ours"),
-        Setting::new("resample", "false", "true | false", "copies of samples by their worth", "released code"),
-        Setting::new("warmup", "5", "epochs", "epochs without copies", "released code (older)"),
-        Setting::new("min_max", "0", "0 to 100", "weight of the stand-in for the min-max loss", "ours"),
+    requires: Requirements {
+        modalities: (2, 2),
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::SHARED_HEAD],
+    },
+    provenance: Provenance::Analogue,
+    reports: &[
+        Quantity::modality("contribution", "", "contribution to the prediction"),
+        Quantity::modality("scale", "", "factor on the modality's loss"),
     ],
-    needs: Needs { at_most: Some(2), unimodal: true, shared_head: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// How information is estimated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Estimator {
-    /// By histograms.
-    Histogram,
-    /// By correlations, as if draws were normal.
-    Gaussian,
-}
-
-/// Settings of `arm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Arm {
+choice! {
     /// How information is estimated.
-    pub estimator: Estimator,
-    /// Bins of the information.
-    pub bins: usize,
-    /// Bins of the conditional information.
-    pub bins_cmi: usize,
-    /// Share of the old running scale.
-    pub ema: f64,
-    /// Whether samples are shown again by their worth.
-    pub resample: bool,
-    /// Epochs without copies.
-    pub warmup: usize,
-    /// Weight of the difference of the modalities' losses.
-    pub min_max: f64,
-}
-
-impl Default for Arm {
-    fn default() -> Self {
-        let estimator = Estimator::Histogram;
-        Self { estimator, bins: 30, bins_cmi: 2, ema: 0.9, resample: false, warmup: 5, min_max: 0. }
+    pub enum Estimator {
+        /// By histograms.
+        Histogram = "histogram",
+        /// By correlations, as if draws were normal.
+        Gaussian = "gaussian",
     }
 }
 
-impl Settings for Arm {
-    fn check(&self) -> Result<()> {
-        within("bins", self.bins as f64, 2., 1000.)?;
-        within("bins_cmi", self.bins_cmi as f64, 2., 100.)?;
-        within("ema", self.ema, 0., 1.)?;
-        within("min_max", self.min_max, 0., 100.)
+settings! {
+    /// Settings of `arm`.
+    pub struct Arm {
+        /// Of the information: histograms, or correlations as if features were normal.
+        pub estimator: Estimator = Estimator::Histogram => by_type(), "released code";
+        /// Bins of the information.
+        pub bins: usize = 30 => whole(2, 1000), "released code";
+        /// Bins of the conditional information.
+        pub bins_cmi: usize = 2 => whole(2, 100), "released code";
+        /// Share of the old running scale.
+        pub ema: f64 = 0.9 => between(0., 1.), "ours";
+        /// Copies of samples by their worth.
+        pub resample: bool = false => by_type(), "released code";
+        /// Epochs without copies.
+        pub warmup: usize = 5 => at_least(0).unit("epochs"), "released code (older)";
+        /// Weight of the stand-in for the min-max loss.
+        pub min_max: f64 = 0. => between(0., 100.), "ours";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Arm {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         let min_max = self.min_max;
-        let fuse = Built::fuse(Reinforced { settings: self, running: vec![1., 1.] });
+        let fuse = Built::fuse(Reinforced { settings: self.clone(), running: vec![1., 1.] });
         // Without the option another method of a stack may decide the losses.
         Ok(if min_max == 0. { fuse } else { fuse.with_objective(MinMax(min_max)) })
     }

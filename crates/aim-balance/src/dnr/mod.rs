@@ -14,20 +14,20 @@ mod clusters;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use aim_config::{at_least, between, settings};
 use aim_core::{
     EpochStart, EpochWork, Loss, NetSpec, Objective, Pass, Report, Result, Rng, Seen, Split, State, Stateful,
 };
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
 use self::clusters::clusters;
 pub use self::clusters::{purity, scaled};
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::FusedLoss;
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Dnr`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "dnr",
     title: "D&R",
     idea: "pull encoders that separate training better than validation data back to their start",
@@ -40,39 +40,30 @@ pub static ABOUT: About = About {
         "Features of the training split are taken without augmentation; the released code reads them from the training \
         loader.",
     ],
-    settings: &[
-        Setting::new("lambda", "3", "0 to 100", "strength; 0 is joint training", "released code"),
-        Setting::new("reinit_epochs", "20", "1 or more", "epochs between diagnoses", "released code"),
-        Setting::new("reinit_count", "3", "0 or more", "diagnoses in a run", "released code"),
-    ],
-    needs: Needs::NONE,
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `dnr`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Dnr {
-    /// Strength.
-    pub lambda: f64,
-    /// Epochs between diagnoses.
-    pub reinit_epochs: usize,
-    /// Diagnoses in a run.
-    pub reinit_count: usize,
-}
-
-impl Default for Dnr {
-    fn default() -> Self {
-        Self { lambda: 3., reinit_epochs: 20, reinit_count: 3 }
+settings! {
+    /// Settings of `dnr`.
+    pub struct Dnr {
+        /// Strength; 0 is joint training.
+        pub lambda: f64 = 3. => between(0., 100.), "released code";
+        /// Epochs between diagnoses.
+        pub reinit_epochs: usize = 20 => at_least(1), "released code";
+        /// Diagnoses in a run.
+        pub reinit_count: usize = 3 => at_least(0), "released code";
     }
 }
 
-impl Settings for Dnr {
-    fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 100.)?;
-        within("reinit_epochs", self.reinit_epochs as f64, 1., f64::MAX)
+impl MethodSettings for Dnr {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(Relearning { settings: self, start: BTreeMap::new() }))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Relearning { settings: self.clone(), start: BTreeMap::new() }))
     }
 }
 

@@ -12,23 +12,23 @@
 
 mod order;
 
+use aim_config::{by_type, settings};
 use aim_core::{
     EpochStart, EpochWork, Error, Grads, Method, NetSpec, Norm, ORDER, Output, Params, Pass, Plain, Report, Result,
-    Rng, State, Stateful, Step, View,
+    Rng, State, Stateful, Step, View, capability,
 };
 use aim_stats::shapley::{edm, shapley_values, share_or_clamped};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
 pub use self::order::Order;
 use self::order::{accuracies, ranked};
-use crate::card::{About, Needs, Setting, Settings};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
 use crate::util::number;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Equilibrium`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "equilibrium",
     title: "Modality Equilibrium (reconstruction)",
     idea: "train one modality after the other, the weakest first, and hand a memory from each to the next",
@@ -42,29 +42,28 @@ pub static ABOUT: About = About {
         "In evaluation no sample is aligned with another, so that answers do not depend on the batch.",
         "The answer is that after the last modality; choosing between it and the mean on validation is left out.",
     ],
-    settings: &[Setting::new(
-        "order",
-        "weak-first",
-        "weak-first | strong-first | random | fixed",
-        "who is read and trained first; drawn each epoch, or the network's order",
-        "paper",
-    )],
-    needs: Needs { memory: true, ..Needs::NONE },
+    requires: Requirements { capabilities: &[capability::VIEWS, capability::MEMORY], ..Requirements::NONE },
+    provenance: Provenance::Reconstruction,
+    reports: &[
+        Quantity::modality("share", "", "Shapley share"),
+        Quantity::step("edm", "", "distance of the shares from balance"),
+    ],
+    revision: 1,
 };
 
-/// Settings of `equilibrium`.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Equilibrium {
-    /// Who is read and trained first.
-    pub order: Order,
+settings! {
+    /// Settings of `equilibrium`.
+    pub struct Equilibrium {
+        /// Who is read and trained first; drawn each epoch, or the network's order.
+        pub order: Order = Order::WeakFirst => by_type(), "paper";
+    }
 }
 
-impl Settings for Equilibrium {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl MethodSettings for Equilibrium {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let order = (0..net.modalities.len()).collect();
         Ok(Built::Method(Box::new(Alternating { rule: self.order, order, shares: vec![] })))
     }

@@ -1,24 +1,23 @@
 //! Who is read first, and the accuracies that decide it.
 
+use aim_config::choice;
 use aim_core::{Batch, EpochStart, Pass, Result, Rng, Split};
 use candle_core::{D, DType, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::util::{members, number};
 
-/// Who is read and trained first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// The modality with the smallest share.
-    #[default]
-    WeakFirst,
-    /// The modality with the largest share.
-    StrongFirst,
-    /// Drawn anew for each epoch.
-    Random,
-    /// The network's first.
-    Fixed,
+choice! {
+    /// Who is read and trained first.
+    pub enum Order {
+        /// The modality with the smallest share.
+        WeakFirst = "weak-first",
+        /// The modality with the largest share.
+        StrongFirst = "strong-first",
+        /// Drawn anew for each epoch.
+        Random = "random",
+        /// The network's first.
+        Fixed = "fixed",
+    }
 }
 
 /// Modalities by what they contribute; equal ones keep the network's order.

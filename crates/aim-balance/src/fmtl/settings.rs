@@ -1,14 +1,14 @@
 //! The settings of F-MTL and its card.
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{above_to, between, by_type, choice, one_of, settings};
+use aim_core::{NetSpec, Result, capability};
 
 use super::Tasks;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Fmtl`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "fmtl",
     title: "F-MTL",
     idea: "aggregate the losses' gradients and, apart from them, the directions towards flat minima",
@@ -32,108 +32,81 @@ pub static ABOUT: About = About {
         "IMTL-L's logarithms of loss weights descend by plain steps at the run's learning rate, since a method adds no \
         parameters to a network.",
     ],
-    settings: &[
-        Setting::new(
-            "aggregation",
-            "cagrad",
-            "mgda | pcgrad | cagrad | imtl | nash | fairgrad",
-            "how two gradients become one",
-            "ours",
-        ),
-        Setting::new("rho_shared", "0.05", "0 to 100", "radius in the encoders", "released code (plain form)"),
-        Setting::new("rho_head", "0.05", "0 to 100", "radius in the heads", "released code (plain form)"),
-        Setting::new("c", "0.4", "0 to 1", "radius of CAGrad", "released code"),
-        Setting::new("fairness", "2", "above 0, to 100", "fairness of FairGrad; nash has 1", "ours"),
-        Setting::new("rescale", "1", "0 | 1 | 2", "rescaling of CAGrad", "third party (LibMTL)"),
-        Setting::new("adaptive", "false", "true | false", "radius in units of weights", "paper; released runs: true"),
-        Setting::new(
-            "normalise",
-            "none",
-            "none | l2 | loss | loss+",
-            "what MGDA divides each gradient by: its norm, its loss, or both",
-            "third party (LibMTL)",
-        ),
-        Setting::new("imtl_l", "false", "true | false", "learnt scales of the losses", "third party (LibMTL)"),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::part("scale", "", "learnt scale of each loss"),
+        Quantity::part("cos", "", "cosine of two gradients"),
     ],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// How gradients become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Aggregation {
-    /// Point of least norm.
-    Mgda,
-    /// Projection of conflicts, sum.
-    PcGrad,
-    /// Conflict-averse.
-    CaGrad,
-    /// Equal projections.
-    Imtl,
-    /// Bargaining solution.
-    Nash,
-    /// As fair as `fairness`.
-    FairGrad,
+choice! {
+    /// How gradients become one.
+    pub enum Aggregation {
+        /// Point of least norm.
+        Mgda = "mgda",
+        /// Projection of conflicts, sum.
+        PcGrad = "pcgrad",
+        /// Conflict-averse.
+        CaGrad = "cagrad",
+        /// Equal projections.
+        Imtl = "imtl",
+        /// Bargaining solution.
+        Nash = "nash",
+        /// As fair as `fairness`.
+        FairGrad = "fairgrad",
+    }
 }
 
-/// What MGDA divides each gradient by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Normalise {
-    /// 1.
-    None,
-    /// Its norm.
-    L2,
-    /// Its loss.
-    Loss,
-    /// Its loss times its norm.
-    #[serde(rename = "loss+")]
-    LossL2,
-}
-
-/// Settings of `fmtl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fmtl {
-    /// How two gradients become one.
-    pub aggregation: Aggregation,
-    /// Radius in the encoders.
-    pub rho_shared: f64,
-    /// Radius in the heads.
-    pub rho_head: f64,
-    /// Radius of CAGrad.
-    pub c: f64,
-    /// Fairness of FairGrad.
-    pub fairness: f64,
-    /// Rescaling of CAGrad.
-    pub rescale: u8,
-    /// Whether the radius is in units of each weight.
-    pub adaptive: bool,
+choice! {
     /// What MGDA divides each gradient by.
-    pub normalise: Normalise,
-    /// Whether the scales of the losses are learnt.
-    pub imtl_l: bool,
-}
-
-impl Default for Fmtl {
-    fn default() -> Self {
-        let aggregation = Aggregation::CaGrad;
-        let (adaptive, normalise, imtl_l) = (false, Normalise::None, false);
-        let (rho_shared, rho_head, c, fairness, rescale) = (0.05, 0.05, 0.4, 2., 1);
-        Self { aggregation, rho_shared, rho_head, c, fairness, rescale, adaptive, normalise, imtl_l }
+    pub enum Normalise {
+        /// 1.
+        None = "none",
+        /// Its norm.
+        L2 = "l2",
+        /// Its loss.
+        Loss = "loss",
+        /// Its loss times its norm.
+        LossL2 = "loss+",
     }
 }
 
-impl Settings for Fmtl {
-    fn check(&self) -> Result<()> {
-        within("rho_shared", self.rho_shared, 0., 100.)?;
-        within("rho_head", self.rho_head, 0., 100.)?;
-        within("c", self.c, 0., 1.)?;
-        within("fairness", self.fairness, f64::MIN_POSITIVE, 100.)?;
-        within("rescale", f64::from(self.rescale), 0., 2.)
+settings! {
+    /// Settings of `fmtl`.
+    pub struct Fmtl {
+        /// How two gradients become one.
+        pub aggregation: Aggregation = Aggregation::CaGrad => by_type(), "ours";
+        /// Radius in the encoders.
+        pub rho_shared: f64 = 0.05 => between(0., 100.), "released code (plain form)";
+        /// Radius in the heads.
+        pub rho_head: f64 = 0.05 => between(0., 100.), "released code (plain form)";
+        /// Radius of CAGrad.
+        pub c: f64 = 0.4 => between(0., 1.), "released code";
+        /// Fairness of FairGrad; nash has 1.
+        pub fairness: f64 = 2. => above_to(0., 100.), "ours";
+        /// Rescaling of CAGrad.
+        pub rescale: u8 = 1 => one_of(&["0", "1", "2"]), "third party (LibMTL)";
+        /// Radius in units of weights.
+        pub adaptive: bool = false => by_type(), "paper; released runs: true";
+        /// What MGDA divides each gradient by: its norm, its loss, or both.
+        pub normalise: Normalise = Normalise::None => by_type(), "third party (LibMTL)";
+        /// Learnt scales of the losses.
+        pub imtl_l: bool = false => by_type(), "third party (LibMTL)";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Fmtl {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let scales = vec![0.; net.modalities.len() + 1];
-        Ok(Built::grads(Tasks { settings: self, scales }))
+        Ok(Built::grads(Tasks { settings: self.clone(), scales }))
     }
 }

@@ -14,18 +14,22 @@ mod estimate;
 
 use std::collections::BTreeMap;
 
+use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{
     EpochStart, EpochWork, Error, Loss, NetSpec, Objective, Preparation, Report, Result, Seen, State, Stateful,
+    capability,
 };
-use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimate, LEAST, Losses, estimate};
-use crate::card::{About, Needs, Prepares, Setting, Settings, known, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
+use crate::{
+    MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    card::{known, only_with},
+};
 
 /// Card of [`GBlend`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "gblend",
     title: "G-Blend",
     idea: "weight the fused and unimodal losses by generalisation against overfitting",
@@ -41,67 +45,43 @@ pub static ABOUT: About = About {
         "Offline, the networks trained before are measured at the epoch that `train.select` chooses, and compared with \
         the run's own untrained branches.",
     ],
-    settings: &[
-        Setting::new(
-            "weights",
-            "estimated",
-            "a weight for each modality and `fused`",
-            "fixed weights in place of an estimate",
-            "ours",
-        ),
-        Setting::new(
-            "estimate",
-            "online",
-            "online | offline",
-            "when weights are estimated",
-            "third party (BalanceBenchmark)",
-        ),
-        Setting::new(
-            "super_epoch",
-            "10",
-            "1 or more",
-            "epochs between online estimates",
-            "third party (BalanceBenchmark)",
-        ),
-    ],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[Quantity::part("weight", "", "weight of each modality's and of the fused (`fused`) loss")],
+    revision: 1,
 };
 
-/// How weights are estimated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// From copies of the network, trained during the run.
-    Online,
-    /// From networks that are trained before the run.
-    Offline,
-}
-
-/// Settings of `gblend`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GBlend {
-    /// Fixed weights by modality and `fused`; estimated by default.
-    pub weights: Option<BTreeMap<String, f64>>,
-    /// How weights are estimated, if they are not given.
-    pub estimate: Mode,
-    /// Epochs between online estimates.
-    pub super_epoch: usize,
-}
-
-impl Default for GBlend {
-    fn default() -> Self {
-        Self { weights: None, estimate: Mode::Online, super_epoch: 10 }
+choice! {
+    /// How weights are estimated.
+    pub enum Mode {
+        /// From copies of the network, trained during the run.
+        Online = "online",
+        /// From networks that are trained before the run.
+        Offline = "offline",
     }
 }
 
-impl Settings for GBlend {
-    fn check(&self) -> Result<()> {
-        within("super_epoch", self.super_epoch as f64, 1., f64::MAX)?;
-        let mut weights = self.weights.iter().flatten();
-        weights.try_for_each(|(name, w)| within(&format!("weights.{name}"), *w, 0., 100.))
+settings! {
+    /// Settings of `gblend`.
+    pub struct GBlend {
+        /// Fixed weights in place of an estimate.
+        pub weights: Option<BTreeMap<String, f64>> = None => between(0., 100.).shown("estimated"), "ours";
+        /// When weights are estimated.
+        pub estimate: Mode = Mode::Online => by_type(), "third party (BalanceBenchmark)";
+        /// Epochs between online estimates.
+        pub super_epoch: usize = 10 => at_least(1), "third party (BalanceBenchmark)";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for GBlend {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let branches: Vec<&str> = net.modalities.iter().map(String::as_str).chain(["fused"]).collect();
         let weights = match &self.weights {
             None => vec![1. / branches.len() as f64; branches.len()],
@@ -112,12 +92,12 @@ impl Settings for GBlend {
                 branches.iter().map(|k| given.get(*k).copied().ok_or_else(|| missing(k))).collect::<Result<_>>()?
             }
         };
+        if self.weights.is_none() && self.estimate == Mode::Offline {
+            only_with("estimate", capability::VIEWS, net)?;
+        }
         let estimate = self.weights.is_none().then_some(self.estimate);
         Ok(Built::objective(Blended { estimate, super_epoch: self.super_epoch, weights }))
     }
-}
-
-impl Prepares for GBlend {
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         if self.weights.is_some() || self.estimate == Mode::Online {
             return Vec::new();

@@ -12,20 +12,21 @@
 mod gate;
 mod speed;
 
+use aim_config::{at_least, between, settings};
 use aim_core::{
     FeatureOp, GradFn, Grads, Idle, Kept, Net, NetSpec, Pass, Plain, Report, Result, Site, State, Stateful, Step,
+    capability,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 use gate::{Gate, Hold};
 use speed::{fastest, speed};
 
 /// Card of [`Greedy`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "greedy",
     title: "Greedy (analogue)",
     idea: "hold the gate through which a modality learns faster from the others than by itself",
@@ -41,36 +42,32 @@ pub static ABOUT: About = About {
         "With more than two modalities the largest speed is compared with the smallest, because the paper's difference \
         has two sides.",
     ],
-    settings: &[
-        Setting::new("alpha", "0.001", "0 to 1000", "difference of speeds that starts a window", "third party"),
-        Setting::new("window", "5", "steps", "how long a gate is held; 0 is joint", "third party"),
+    requires: Requirements { capabilities: &[capability::GATES], ..Requirements::NONE },
+    provenance: Provenance::Analogue,
+    reports: &[
+        Quantity::modality("held", "", "1 while the modality's gate is held"),
+        Quantity::modality("speed", "", "conditional learning speed"),
     ],
-    needs: Needs { gates: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `greedy`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Greedy {
-    /// Difference of speeds that starts a window.
-    pub alpha: f64,
-    /// Steps for which a gate is held.
-    pub window: usize,
-}
-
-impl Default for Greedy {
-    fn default() -> Self {
-        Self { alpha: 0.001, window: 5 }
+settings! {
+    /// Settings of `greedy`.
+    pub struct Greedy {
+        /// Difference of speeds that starts a window.
+        pub alpha: f64 = 0.001 => between(0., 1000.), "third party";
+        /// How long a gate is held; 0 is joint.
+        pub window: usize = 5 => at_least(0).unit("steps"), "third party";
     }
 }
 
-impl Settings for Greedy {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 1000.)
+impl MethodSettings for Greedy {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let gates = vec![Gate::default(); net.modalities.len()];
-        Ok(Built::grads(Conditioned { settings: self, gates, held: 0, left: 0 }))
+        Ok(Built::grads(Conditioned { settings: self.clone(), gates, held: 0, left: 0 }))
     }
 }
 

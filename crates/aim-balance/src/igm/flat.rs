@@ -1,17 +1,17 @@
 //! Directions that are flat for a head: what its layers read over the training split.
 
+use aim_config::choice;
 use aim_core::{EpochStart, Pass, Result, Site, Split};
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-/// Which inputs enter the covariance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Covariance {
-    /// Means of batches.
-    BatchMean,
-    /// Every sample.
-    PerSample,
+choice! {
+    /// Which inputs enter the covariance.
+    pub enum Covariance {
+        /// Means of batches.
+        BatchMean = "batch_mean",
+        /// Every sample.
+        PerSample = "per_sample",
+    }
 }
 
 /// Adds a batch of inputs to their covariance.

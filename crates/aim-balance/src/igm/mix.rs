@@ -1,6 +1,6 @@
 //! Pairs of samples that are mixed (mixup, Zhang et al., ICLR 2018).
 
-use aim_core::{Batch, Result, Rng, Step};
+use aim_core::{Batch, Input, Result, Rng, Step};
 use candle_core::{DType, Tensor};
 
 use super::Igm;
@@ -31,9 +31,12 @@ impl Mix {
         Ok(Some(Self { partner, share: share.unwrap_or_else(|| beta(settings.mixup_alpha, &mut rng)) }))
     }
 
-    /// Mixed inputs.
-    pub fn inputs(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(((x * self.share)? + (x.index_select(&self.partner, 0)? * (1. - self.share))?)?)
+    /// Mixed inputs; a position is real where it is in either of the two.
+    pub fn inputs(&self, x: &Input) -> Result<Input> {
+        let other = x.rows(&self.partner)?;
+        let values = ((&x.values * self.share)? + (other.values * (1. - self.share))?)?;
+        let valid = x.valid.as_ref().zip(other.valid).map(|(own, other)| own.maximum(&other)).transpose()?;
+        Ok(Input { values, valid })
     }
 
     /// The loss of mixed labels.
@@ -73,6 +76,17 @@ fn log_gamma_draw(shape: f64, rng: &mut Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mixed_position_is_real_where_either_of_the_two_is() {
+        let of = |rows: [[f32; 3]; 2]| Tensor::new(&rows, &candle_core::Device::Cpu).unwrap();
+        let mix = Mix { partner: Tensor::new(&[1u32, 0], &candle_core::Device::Cpu).unwrap(), share: 0.75 };
+        let x = Input::padded(of([[4., 8., 0.], [8., 0., 0.]]), of([[1., 1., 0.], [1., 0., 0.]])).unwrap();
+        let mixed = mix.inputs(&x).unwrap();
+        // 0.75 * 4 + 0.25 * 8, 0.75 * 8; 0.75 * 8 + 0.25 * 4, 0.25 * 8.
+        assert_eq!(mixed.values.to_vec2::<f32>().unwrap(), [[5., 6., 0.], [7., 2., 0.]]);
+        assert_eq!(mixed.valid.unwrap().to_vec2::<f32>().unwrap(), [[1., 1., 0.], [1., 1., 0.]]);
+    }
 
     #[test]
     fn shares_have_the_mean_and_variance_of_their_distribution() {

@@ -1,14 +1,14 @@
 //! The settings of IGM and its card.
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{above_to, at_least, between, by_type, settings, words};
+use aim_core::{NetSpec, Result, capability};
 
 use super::{Covariance, Turns};
-use crate::card::{About, Needs, Setting, Settings, order, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::order};
 
 /// Card of [`Igm`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "igm",
     title: "IGM",
     idea: "train modalities in turn; a head learns where the head before it is flat",
@@ -25,85 +25,53 @@ pub static ABOUT: About = About {
         "Stages are parts of one run with one optimizer; the released code starts each from a checkpoint chosen on the \
         test split.",
     ],
-    settings: &[
-        Setting::new("order", "the network's", "modalities", "who is trained in turn", "ours"),
-        Setting::new("stage_epochs", "1", "1 or more", "epochs of a stage", "ours"),
-        Setting::new(
-            "stages",
-            "stage_epochs each",
-            "epochs of each stage in turn",
-            "a list that begins anew at its end, for instance [25, 50]",
-            "ours; released code: 25, 50 (CREMA-D), 2, 30 (Sarcasm) and others",
-        ),
-        Setting::new("rho", "0.05", "0 to 100", "radius; with compat there is none", "ours"),
-        Setting::new("lambda", "0.3", "0 to 1", "share of the perturbed gradient", "released code"),
-        Setting::new("tau", "0.4", "0 to 100", "suppression; 0 changes no gradient", "released code"),
-        Setting::new("mixup", "true", "true | false", "mix pairs of samples", "released code"),
-        Setting::new("mixup_alpha", "1", "above 0, to 100", "shares come from Beta(alpha, alpha)", "released code"),
-        Setting::new(
-            "compat",
-            "false",
-            "true | false",
-            "no perturbation, and unmixed labels in its place, as the released code does it",
-            "ours; released code: true",
-        ),
-        Setting::new(
-            "covariance",
-            "batch_mean",
-            "batch_mean | per_sample",
-            "inputs of a layer: their batch means, or all",
-            "released code",
-        ),
-    ],
-    needs: Needs { unimodal: true, deep_heads: true, ..Needs::NONE },
+    requires: Requirements {
+        modalities: (1, usize::MAX),
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::DEEP_HEADS],
+    },
+    provenance: Provenance::Faithful,
+    reports: &[Quantity::step("grad_norm", "", "norm of the plain gradient")],
+    revision: 1,
 };
 
-/// Settings of `igm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Igm {
-    /// Who is trained in turn; the network's order by default.
-    pub order: Option<Vec<String>>,
-    /// Epochs of a stage.
-    pub stage_epochs: usize,
-    /// Radius.
-    pub rho: f64,
-    /// Share of the perturbed gradient.
-    pub lambda: f64,
-    /// Suppression.
-    pub tau: f64,
-    /// Epochs of each stage in turn; `stage_epochs` each if there are none.
-    pub stages: Vec<usize>,
-    /// Mix pairs of samples.
-    pub mixup: bool,
-    /// Of the Beta distribution of shares.
-    pub mixup_alpha: f64,
-    /// As the released code does it.
-    pub compat: bool,
-    /// Which inputs enter the covariance.
-    pub covariance: Covariance,
-}
-
-impl Default for Igm {
-    fn default() -> Self {
-        let (stage_epochs, stages, covariance) = (1, vec![], Covariance::BatchMean);
-        let (rho, lambda, tau, mixup, mixup_alpha, compat) = (0.05, 0.3, 0.4, true, 1., false);
-        Self { order: None, stage_epochs, stages, rho, lambda, tau, mixup, mixup_alpha, compat, covariance }
+settings! {
+    /// Settings of `igm`.
+    pub struct Igm {
+        /// Who is trained in turn.
+        pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "ours";
+        /// Epochs of a stage.
+        pub stage_epochs: usize = 1 => at_least(1), "ours";
+        /// Radius; with compat there is none.
+        pub rho: f64 = 0.05 => between(0., 100.), "ours";
+        /// Share of the perturbed gradient.
+        pub lambda: f64 = 0.3 => between(0., 1.), "released code";
+        /// Suppression; 0 changes no gradient.
+        pub tau: f64 = 0.4 => between(0., 100.), "released code";
+        /// Epochs of each stage in turn, a list that begins anew at its end, for instance [25, 50]; `stage_epochs` each if it
+        /// is empty.
+        pub stages: Vec<usize> = Vec::new() => at_least(1).unit("epochs of each stage in turn").shown("stage_epochs each"), "ours; released code: 25, 50 (CREMA-D), 2, 30 (Sarcasm) and others";
+        /// Mix pairs of samples.
+        pub mixup: bool = true => by_type(), "released code";
+        /// Shares come from Beta(alpha, alpha).
+        pub mixup_alpha: f64 = 1. => above_to(0., 100.), "released code";
+        /// No perturbation, and unmixed labels in its place, as the released code does it.
+        pub compat: bool = false => by_type(), "ours; released code: true";
+        /// Inputs of a layer: their batch means, or all.
+        pub covariance: Covariance = Covariance::BatchMean => by_type(), "released code";
     }
 }
 
-impl Settings for Igm {
-    fn check(&self) -> Result<()> {
-        within("stage_epochs", self.stage_epochs as f64, 1., f64::MAX)?;
-        self.stages.iter().try_for_each(|length| within("stages", *length as f64, 1., f64::MAX))?;
-        within("mixup_alpha", self.mixup_alpha, f64::MIN_POSITIVE, 100.)?;
-        within("rho", self.rho, 0., 100.)?;
-        within("lambda", self.lambda, 0., 1.)?;
-        within("tau", self.tau, 0., 100.)
+impl MethodSettings for Igm {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn compat(&self) -> bool {
+        self.compat
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let order = order("order", self.order.as_deref(), net)?;
-        Ok(Built::grads(Turns { settings: self, order, matrices: vec![] }))
+        Ok(Built::grads(Turns { settings: self.clone(), order, matrices: vec![] }))
     }
 }
 

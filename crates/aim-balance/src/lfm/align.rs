@@ -1,22 +1,21 @@
 //! Alignment of modalities: their predictions, or their features.
 
+use aim_config::choice;
 use aim_core::{Output, Result};
 use candle_core::{D, DType, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::util::unit_rows;
 
-/// What is aligned, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Align {
-    /// Predictions by `KL(m || p)`, as released.
-    Reversed,
-    /// Predictions by `KL(p || m)`.
-    #[default]
-    Js,
-    /// Features by a contrast between samples.
-    Contrastive,
+choice! {
+    /// What is aligned, and how.
+    pub enum Align {
+        /// Predictions by `KL(m || p)`, as released.
+        Reversed = "reversed",
+        /// Predictions by `KL(p || m)`.
+        Js = "js",
+        /// Features by a contrast between samples.
+        Contrastive = "contrastive",
+    }
 }
 
 impl Align {

@@ -17,21 +17,21 @@
 
 mod align;
 
+use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{
     Batch, EpochStart, EpochWork, Error, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split,
-    State, Stateful, View,
+    State, Stateful, View, capability,
 };
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
 pub use align::Align;
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::joint::cross_entropy;
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::only_with};
 
 /// Card of [`Lfm`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "lfm",
     title: "LFM",
     idea: "classify and align the modalities, by weights of a schedule or learnt ones",
@@ -49,67 +49,43 @@ pub static ABOUT: About = About {
         "Fused logits are those of the network's fusion; the released network averages two heads, which is `fusion: \
         mean`.",
     ],
-    settings: &[
-        Setting::new("weights", "schedule", "schedule | learnt", "how they change", "released code"),
-        Setting::new(
-            "a0",
-            "the schedule, or 0.05",
-            "0 to 1",
-            "weight of the classification: constant, or where learning starts",
-            "released code",
-        ),
-        Setting::new("weight_lr", "0.1", "0 to 100", "rate of the learnt weight; 0 keeps it", "ours"),
-        Setting::new(
-            "align",
-            "js",
-            "reversed | js | contrastive",
-            "predictions by KL from their mean, as released, or to it | features",
-            "ours: the usual direction; released: reversed",
-        ),
-        Setting::new("temperature", "0.1", "above 0", "of contrastive alignment", "ours"),
-    ],
-    needs: Needs { unimodal: true, ..Needs::NONE },
+    requires: Requirements { unimodal: Unimodal::Trained, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[Quantity::step("a0", "", "weight of the classification")],
+    revision: 1,
 };
 
-/// How the weights change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weights {
-    /// By the epoch, or not at all.
-    Schedule,
-    /// Learnt on the validation split.
-    Learnt,
-}
-
-/// Settings of `lfm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Lfm {
+choice! {
     /// How the weights change.
-    pub weights: Weights,
-    /// Weight of the classification, or its start.
-    pub a0: Option<f64>,
-    /// Rate of the learnt weight.
-    pub weight_lr: f64,
-    /// What is aligned.
-    pub align: Align,
-    /// Temperature of contrastive alignment.
-    pub temperature: f64,
-}
-
-impl Default for Lfm {
-    fn default() -> Self {
-        Self { weights: Weights::Schedule, a0: None, weight_lr: 0.1, align: Align::default(), temperature: 0.1 }
+    pub enum Weights {
+        /// By the epoch, or not at all.
+        Schedule = "schedule",
+        /// Learnt on the validation split.
+        Learnt = "learnt",
     }
 }
 
-impl Settings for Lfm {
-    fn check(&self) -> Result<()> {
-        within("a0", self.a0.unwrap_or(0.), 0., 1.)?;
-        within("weight_lr", self.weight_lr, 0., 100.)?;
-        within("temperature", self.temperature, f64::MIN_POSITIVE, f64::MAX)
+settings! {
+    /// Settings of `lfm`.
+    pub struct Lfm {
+        /// How they change.
+        pub weights: Weights = Weights::Schedule => by_type(), "released code";
+        /// Weight of the classification: constant, or where learning starts.
+        pub a0: Option<f64> = None => between(0., 1.).shown("the schedule, or 0.05"), "released code";
+        /// Rate of the learnt weight; 0 keeps it.
+        pub weight_lr: f64 = 0.1 => between(0., 100.), "ours";
+        /// Predictions by KL from their mean, as released, or to it | features.
+        pub align: Align = Align::Js => by_type(), "ours: the usual direction; released: reversed";
+        /// Of contrastive alignment.
+        pub temperature: f64 = 0.1 => above(0.), "ours";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Lfm {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         if self.align == Align::Contrastive && net.widths.iter().any(|width| *width != net.widths[0]) {
             let problem = format!("compares features of widths {:?}", net.widths);
             return Err(Error::invalid(
@@ -118,8 +94,11 @@ impl Settings for Lfm {
                 "give the encoders equal widths, or align predictions",
             ));
         }
+        if self.weights == Weights::Learnt {
+            only_with("weights", capability::VIEWS, net)?;
+        }
         let learnt = self.a0.unwrap_or(0.05);
-        Ok(Built::objective(Weighted { settings: self, learnt }))
+        Ok(Built::objective(Weighted { settings: self.clone(), learnt }))
     }
 }
 

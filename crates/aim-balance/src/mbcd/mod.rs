@@ -17,7 +17,8 @@ mod settings;
 use std::sync::Arc;
 
 use aim_core::{
-    Batch, Grads, Idle, Infer, Method, Net, Norm, Output, Part, Pass, Report, Result, Role, State, Stateful, Step, View,
+    Batch, Grads, Idle, Infer, Input, Method, Net, Norm, Output, Part, Pass, Report, Result, Role, State, Stateful,
+    Step, View, capability,
 };
 use candle_core::{D, DType, Tensor};
 
@@ -36,9 +37,9 @@ impl Idle for Collaborative {}
 
 /// Normalised features of every modality.
 fn features(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
-    let one = |(m, x): (usize, &Tensor)| {
+    let one = |(m, x): (usize, &Input)| {
         let z = net.encode(m, x, pass)?;
-        if net.spec().offers.normalised {
+        if net.spec().capabilities.has(capability::NORMALISED) {
             return Ok(z);
         }
         let ones = Tensor::ones(z.dim(1)?, z.dtype(), z.device())?;

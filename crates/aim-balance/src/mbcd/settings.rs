@@ -1,14 +1,14 @@
 //! The settings of MBCD and its card.
 
-use aim_core::{NetSpec, Result, View};
-use serde::{Deserialize, Serialize};
+use aim_config::{at_least, between, by_type, choice, settings};
+use aim_core::{NetSpec, Result, View, capability};
 
 use super::Collaborative;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Mbcd`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mbcd",
     title: "MBCD",
     idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged teacher",
@@ -24,55 +24,51 @@ pub static ABOUT: About = About {
         "The LayerNorm has no weights, because a method adds no parameters to a network; `model.feature_norm: true` \
         is one with weights.",
     ],
-    settings: &[
-        Setting::new("alpha", "0.01", "0 to 100", "length of the inner step", "ours"),
-        Setting::new("beta", "0.99", "0 to 1", "share of the old teacher", "ours"),
-        Setting::new("lambda", "0.5", "0 to 100", "weight of the distillation", "ours"),
-        Setting::new("warmup", "0", "steps", "steps before the teacher teaches and lags behind", "ours"),
-        Setting::new("mask", "per_batch", "per_batch | per_sample", "what a draw drops", "paper, in one reading"),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::VIEWS, capability::UNI_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("confidence", "", "probability of the true class"),
+        Quantity::modality("ratio", "", "confidence over the mean of the others'"),
+        Quantity::modality("drop_p", "", "chance of the modality to be left out"),
     ],
-    needs: Needs { unimodal: true, uni_heads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// What a draw drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mask {
-    /// A modality of the whole batch.
-    PerBatch,
-    /// A modality of a sample.
-    PerSample,
-}
-
-/// Settings of `mbcd`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mbcd {
-    /// Length of the inner step.
-    pub alpha: f64,
-    /// Share of the old teacher.
-    pub beta: f64,
-    /// Weight of the distillation.
-    pub lambda: f64,
-    /// Steps before the teacher teaches and lags behind.
-    pub warmup: usize,
+choice! {
     /// What a draw drops.
-    pub mask: Mask,
-}
-
-impl Default for Mbcd {
-    fn default() -> Self {
-        Self { alpha: 0.01, beta: 0.99, lambda: 0.5, warmup: 0, mask: Mask::PerBatch }
+    pub enum Mask {
+        /// A modality of the whole batch.
+        PerBatch = "per_batch",
+        /// A modality of a sample.
+        PerSample = "per_sample",
     }
 }
 
-impl Settings for Mbcd {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)?;
-        within("beta", self.beta, 0., 1.)?;
-        within("lambda", self.lambda, 0., 100.)
+settings! {
+    /// Settings of `mbcd`.
+    pub struct Mbcd {
+        /// Length of the inner step.
+        pub alpha: f64 = 0.01 => between(0., 100.), "ours";
+        /// Share of the old teacher.
+        pub beta: f64 = 0.99 => between(0., 1.), "ours";
+        /// Weight of the distillation.
+        pub lambda: f64 = 0.5 => between(0., 100.), "ours";
+        /// Steps before the teacher teaches and lags behind.
+        pub warmup: usize = 0 => at_least(0).unit("steps"), "ours";
+        /// What a draw drops.
+        pub mask: Mask = Mask::PerBatch => by_type(), "paper, in one reading";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::Method(Box::new(Collaborative { settings: self, teacher: View::new() })))
+}
+
+impl MethodSettings for Mbcd {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::Method(Box::new(Collaborative { settings: self.clone(), teacher: View::new() })))
     }
 }

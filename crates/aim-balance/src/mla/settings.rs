@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use aim_core::{Error, NetSpec, Result};
+use aim_config::{above, by_type, choice, settings, words};
+use aim_core::{Error, NetSpec, Result, capability};
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::{Alternating, fusion::Weighting};
-use crate::card::{About, Needs, Setting, Settings, known, order, within};
 use crate::stack::Built;
+use crate::{
+    MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    card::{known, order},
+};
 
 /// Card of [`Mla`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mla",
     title: "MLA",
     idea: "update one modality after the other through a shared head whose gradient avoids the others' features",
@@ -29,75 +32,59 @@ pub static ABOUT: About = About {
         "The first sub-step enters P, since nothing speaks against it; the released code is written to leave it out \
         (`skip_first`).",
     ],
-    settings: &[
-        Setting::new("order", "the network's", "modalities", "who goes first", "released code"),
-        Setting::new(
-            "projection",
-            "previous",
-            "previous | current | none",
-            "project with the features before, or also with the own, or not at all (so always with compat)",
-            "paper",
-        ),
-        Setting::new(
-            "fusion_weights",
-            "by entropy",
-            "a weight for each modality",
-            "relative weights in the prediction, the same for all samples",
-            "paper; released code without its flag: 0.55 and 0.45, or 0.35, 0.25, 0.4",
-        ),
-        Setting::new(
-            "compat",
-            "false",
-            "true | false",
-            "no projection and entropies over the batch, as the released code does it",
-            "ours; released code: true",
-        ),
-        Setting::new("skip_first", "false", "true | false", "first sub-step unprojected", "ours; released code: true"),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::SHARED_HEAD],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::part("fusion_weight", "", "weight of each modality in the prediction"),
+        Quantity::step("alpha", "", "regularisation of the projector"),
     ],
-    needs: Needs { unimodal: true, shared_head: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// When features enter the projector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Projection {
-    /// After the projection.
-    #[default]
-    Previous,
-    /// Before it.
-    Current,
-    /// Never.
-    None,
-}
-
-/// Settings of `mla`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mla {
-    /// Who goes first; the network's order by default.
-    pub order: Option<Vec<String>>,
+choice! {
     /// When features enter the projector.
-    pub projection: Projection,
-    /// Weight of each modality in the prediction; by entropy if there is none.
-    pub fusion_weights: BTreeMap<String, f64>,
-    /// As the released code does it.
-    pub compat: bool,
-    /// First sub-step unprojected.
-    pub skip_first: bool,
+    pub enum Projection {
+        /// After the projection.
+        Previous = "previous",
+        /// Before it.
+        Current = "current",
+        /// Never.
+        None = "none",
+    }
 }
 
-impl Settings for Mla {
-    fn check(&self) -> Result<()> {
-        let each = |(name, weight): (&String, &f64)| {
-            within(&format!("fusion_weights.{name}"), *weight, f64::MIN_POSITIVE, f64::MAX)
-        };
-        self.fusion_weights.iter().try_for_each(each)
+settings! {
+    /// Settings of `mla`.
+    pub struct Mla {
+        /// Who goes first.
+        pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "released code";
+        /// Project with the features before, or also with the own, or not at all (so always with compat).
+        pub projection: Projection = Projection::Previous => by_type(), "paper";
+        /// Relative weights in the prediction, the same for all samples.
+        pub fusion_weights: BTreeMap<String, f64> = BTreeMap::new() => above(0.).shown("by entropy"), "paper; released code without its flag: 0.55 and 0.45, or 0.35, 0.25, 0.4";
+        /// No projection and entropies over the batch, as the released code does it.
+        pub compat: bool = false => by_type(), "ours; released code: true";
+        /// First sub-step unprojected.
+        pub skip_first: bool = false => by_type(), "ours; released code: true";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+impl MethodSettings for Mla {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn compat(&self) -> bool {
+        self.compat
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let order = order("order", self.order.as_deref(), net)?;
         let weighting = self.weighting(net)?;
         let projection = if self.compat { Projection::None } else { self.projection };
-        let settings = Self { projection, ..self };
+        let settings = Self { projection, ..self.clone() };
         let projector = Tensor::eye(net.widths[0], DType::F32, &Device::Cpu)?;
         Ok(Built::Method(Box::new(Alternating { settings, order, weighting, projector, started: false })))
     }

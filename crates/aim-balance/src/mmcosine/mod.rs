@@ -17,19 +17,20 @@
 
 mod nce;
 
+use aim_config::{above, between, by_type, settings};
 use aim_core::{
     Batch, Error, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, PARTS, Pass, Report, Result, Stateless, Step,
+    capability,
 };
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
 use self::nce::Nce;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
 use crate::util::{columns, head_weights, unit_rows};
+use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`MmCosine`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "mmcosine",
     title: "MMCosine",
     idea: "logits from cosines between features and head weights, so that no norm can dominate",
@@ -44,45 +45,33 @@ pub static ABOUT: About = About {
         "The contrastive loss of the supplement is off, as in the released code; that samples of one class share one \
         probability and that both directions of every pair of modalities count is inferred.",
     ],
-    settings: &[
-        Setting::new("scale", "10", "above 0", "s: factor on the cosines", "released code (its example run)"),
-        Setting::new("nce", "0", "0 to 100", "weight of the contrast of features", "released code"),
-        Setting::new(
-            "compat",
-            "false",
-            "true | false",
-            "evaluate the plain head, as the released code does it",
-            "ours; released code: true",
-        ),
-    ],
-    needs: Needs { linear_heads: true, ..Needs::NONE },
+    requires: Requirements { capabilities: &[capability::LINEAR_PARTS], ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
 };
 
-/// Settings of `mmcosine`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmCosine {
-    /// Factor on the cosines.
-    pub scale: f64,
-    /// Weight of the contrast of features.
-    pub nce: f64,
-    /// As the released code does it.
-    pub compat: bool,
-}
-
-impl Default for MmCosine {
-    fn default() -> Self {
-        Self { scale: 10., nce: 0., compat: false }
+settings! {
+    /// Settings of `mmcosine`.
+    pub struct MmCosine {
+        /// s: factor on the cosines.
+        pub scale: f64 = 10. => above(0.), "released code (its example run)";
+        /// Weight of the contrast of features.
+        pub nce: f64 = 0. => between(0., 100.), "released code";
+        /// Evaluate the plain head, as the released code does it.
+        pub compat: bool = false => by_type(), "ours; released code: true";
     }
 }
 
-impl Settings for MmCosine {
-    fn check(&self) -> Result<()> {
-        within("scale", self.scale, f64::MIN_POSITIVE, f64::MAX)?;
-        within("nce", self.nce, 0., 100.)
+impl MethodSettings for MmCosine {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        let (weight, fuse) = (self.nce, Built::fuse(self));
+    fn compat(&self) -> bool {
+        self.compat
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        let (weight, fuse) = (self.nce, Built::fuse(self.clone()));
         if weight == 0. {
             // Without the contrast another method of a stack may decide the losses.
             return Ok(fuse);

@@ -1,14 +1,14 @@
 //! The settings of M-SAM and its card.
 
+use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{Error, NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
 use super::Aware;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`MSam`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "msam",
     title: "M-SAM",
     idea: "SAM for the dominant modality's share of the loss, the plain gradient for the rest",
@@ -24,109 +24,79 @@ pub static ABOUT: About = About {
         "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
         whichever modality is dominant. The dominant one is that of the whole batch in either.",
     ],
-    settings: &[
-        Setting::new("rho", "0.05", "0 to 100", "radius; 0 is joint training", "ours"),
-        Setting::new(
-            "variant",
-            "literal",
-            "literal | per_sample | dominant_encoder",
-            "shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone",
-            "third party (digests of the paper)",
-        ),
-        Setting::new(
-            "perturbation",
-            "l2",
-            "l2 | sign",
-            "gradient of length rho | rho times its signs",
-            "third party (digests)",
-        ),
-        Setting::new(
-            "value",
-            "probability",
-            "probability | accuracy",
-            "of a set of modalities: mean probability of the true class, or share of right predictions",
-            "ours",
-        ),
-        Setting::new(
-            "every",
-            "1",
-            "1 or more",
-            "steps between two measurements of the shares",
-            "third party (digests)",
-        ),
-        Setting::new("empty_value", "1 / classes", "0 to 1", "value of no modality", "ours"),
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::step("perturbed_norm", "", "norm of the gradient at the neighbour"),
+        Quantity::part("share", "", "part of each modality in the value of all"),
+        Quantity::step("dominant", "", "index of the dominant modality"),
+        Quantity::part("value", "", "value of each set of modalities"),
     ],
-    needs: Needs::NONE,
+    revision: 1,
 };
 
-/// How shares enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// Shares of the batch.
-    Literal,
-    /// Shares of each sample.
-    PerSample,
-    /// Shares of the batch; only the dominant encoder is perturbed.
-    DominantEncoder,
-}
-
-/// Which neighbour is ascended to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Perturbation {
-    /// Along the gradient.
-    L2,
-    /// Along the signs of the gradient.
-    Sign,
-}
-
-/// Value of a set of modalities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Value {
-    /// Probability of the true class.
-    Probability,
-    /// Whether the prediction is right.
-    Accuracy,
-}
-
-/// Settings of `msam`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MSam {
-    /// Radius.
-    pub rho: f64,
+choice! {
     /// How shares enter.
-    pub variant: Variant,
-    /// Which neighbour is ascended to.
-    pub perturbation: Perturbation,
-    /// Value of a set of modalities.
-    pub value: Value,
-    /// Steps between two measurements of the shares.
-    pub every: usize,
-    /// Value of no modality; 1 / classes by default.
-    pub empty_value: Option<f64>,
-}
-
-impl Default for MSam {
-    fn default() -> Self {
-        let (variant, perturbation, value) = (Variant::Literal, Perturbation::L2, Value::Probability);
-        Self { rho: 0.05, variant, perturbation, value, every: 1, empty_value: None }
+    pub enum Variant {
+        /// Shares of the batch.
+        Literal = "literal",
+        /// Shares of each sample.
+        PerSample = "per_sample",
+        /// Shares of the batch; only the dominant encoder is perturbed.
+        DominantEncoder = "dominant_encoder",
     }
 }
 
-impl Settings for MSam {
+choice! {
+    /// Which neighbour is ascended to.
+    pub enum Perturbation {
+        /// Along the gradient.
+        L2 = "l2",
+        /// Along the signs of the gradient.
+        Sign = "sign",
+    }
+}
+
+choice! {
+    /// Value of a set of modalities.
+    pub enum Value {
+        /// Probability of the true class.
+        Probability = "probability",
+        /// Whether the prediction is right.
+        Accuracy = "accuracy",
+    }
+}
+
+settings! {
+    /// Settings of `msam`.
+    pub struct MSam {
+        /// Radius; 0 is joint training.
+        pub rho: f64 = 0.05 => between(0., 100.), "ours";
+        /// Shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone.
+        pub variant: Variant = Variant::Literal => by_type(), "third party (digests of the paper)";
+        /// Gradient of length rho | rho times its signs.
+        pub perturbation: Perturbation = Perturbation::L2 => by_type(), "third party (digests)";
+        /// Of a set of modalities: mean probability of the true class, or share of right predictions.
+        pub value: Value = Value::Probability => by_type(), "ours";
+        /// Steps between two measurements of the shares.
+        pub every: usize = 1 => at_least(1), "third party (digests)";
+        /// Value of no modality.
+        pub empty_value: Option<f64> = None => between(0., 1.).shown("1 / classes"), "ours";
+    }
+}
+
+impl MethodSettings for MSam {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
     fn check(&self) -> Result<()> {
-        within("rho", self.rho, 0., 100.)?;
-        within("every", self.every as f64, 1., f64::MAX)?;
         if self.variant == Variant::PerSample && self.every > 1 {
             let problem = format!("is {}, but shares of samples hold for one batch", self.every);
             return Err(Error::invalid("method.every", problem, "use 1, or another variant"));
         }
-        within("empty_value", self.empty_value.unwrap_or(0.), 0., 1.)
+        Ok(())
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::grads(Aware { settings: self, measured: None }))
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::grads(Aware { settings: self.clone(), measured: None }))
     }
 }

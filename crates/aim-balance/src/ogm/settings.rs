@@ -1,28 +1,12 @@
 //! The settings of OGM and OGM-GE and their cards.
 
+use aim_config::{at_least, between, by_type, choice, one_of, settings};
 use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::in_order};
 
-const fn settings(noise: Setting) -> [Setting; 6] {
-    [
-        Setting::new("alpha", "0.3", "0 to 100", "strength; 0 is joint training", "released code (its gated example)"),
-        Setting::new(
-            "coefficient",
-            "cvpr",
-            "cvpr | tpami | acc | plus",
-            "form of the coefficient; acc and plus raise the gradients of the modality that is behind",
-            "released code; acc and plus: third party (BML)",
-        ),
-        Setting::new("scale", "ndim>1", "ndim>1 | conv4d", "encoder weights that are scaled", "ours; released: conv4d"),
-        noise,
-        Setting::new("modulation_starts", "0", "an epoch", "first epoch with modulation", "released code"),
-        Setting::new("modulation_ends", "50", "an epoch", "last epoch with modulation", "released code"),
-    ]
-}
-const NEEDS: Needs = Needs { unimodal: true, reads: true, ..Needs::NONE };
+const REQUIRES: Requirements = Requirements { unimodal: Unimodal::Read, ..Requirements::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
 /// What both do otherwise than their sources.
@@ -36,19 +20,25 @@ const DEPARTS: [&str; 4] = [
 ];
 
 /// Card of [`Ogm`].
-pub static OGM: About = About {
+pub static OGM: MethodInfo = MethodInfo {
     name: "ogm",
     title: "OGM",
     idea: "scale down the encoder gradients of the modality that is ahead",
     paper: PAPER,
     cost: "1 forward and 1 backward pass; one product an encoder weight",
     departs: &DEPARTS,
-    settings: &settings(Setting::new("noise", "false", "true | false", "add noise (GE)", "paper")),
-    needs: NEEDS,
+    requires: REQUIRES,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("score", "", "summed probability of the true class"),
+        Quantity::modality("ratio", "", "score over the mean of the others'"),
+        Quantity::modality("coef", "", "factor on the encoder's gradients"),
+    ],
+    revision: 1,
 };
 
 /// Card of [`OgmGe`].
-pub static OGM_GE: About = About {
+pub static OGM_GE: MethodInfo = MethodInfo {
     name: "ogm-ge",
     title: "OGM-GE",
     idea: "OGM, and noise of the gradient's own spread on the encoders",
@@ -62,87 +52,90 @@ pub static OGM_GE: About = About {
         "Noise has the spread of each tensor's gradient, as released; the paper is reported to take the covariance of \
         the batch gradient.",
     ],
-    settings: &settings(Setting::new("noise", "true", "true", "GE, without which this is `ogm`", "paper")),
-    needs: NEEDS,
+    requires: REQUIRES,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("score", "", "summed probability of the true class"),
+        Quantity::modality("ratio", "", "score over the mean of the others'"),
+        Quantity::modality("coef", "", "factor on the encoder's gradients"),
+    ],
+    revision: 1,
 };
 
-/// Form of the coefficient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Coefficient {
-    /// `1 - tanh(alpha rho)`.
-    Cvpr,
-    /// `max(0, 1 - alpha tanh(rho - 1))`.
-    Tpami,
-    /// `1 + tanh(alpha / rho)` for the modality that is behind.
-    Acc,
-    /// 4 for the modality that is behind.
-    Plus,
-}
-
-/// Which encoder weights are scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scale {
-    /// Every weight with more than one dimension.
-    #[serde(rename = "ndim>1")]
-    Matrices,
-    /// Convolutions with four dimensions alone.
-    #[serde(rename = "conv4d")]
-    Conv4d,
-}
-
-/// Settings of `ogm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ogm {
-    /// Strength.
-    pub alpha: f64,
+choice! {
     /// Form of the coefficient.
-    pub coefficient: Coefficient,
-    /// Which weights are scaled.
-    pub scale: Scale,
-    /// Whether noise is added (GE).
-    pub noise: bool,
-    /// First epoch with modulation.
-    pub modulation_starts: usize,
-    /// Last epoch with modulation.
-    pub modulation_ends: usize,
-}
-
-impl Default for Ogm {
-    fn default() -> Self {
-        let (coefficient, scale) = (Coefficient::Cvpr, Scale::Matrices);
-        Self { alpha: 0.3, coefficient, scale, noise: false, modulation_starts: 0, modulation_ends: 50 }
+    pub enum Coefficient {
+        /// `1 - tanh(alpha rho)`.
+        Cvpr = "cvpr",
+        /// `max(0, 1 - alpha tanh(rho - 1))`.
+        Tpami = "tpami",
+        /// `1 + tanh(alpha / rho)` for the modality that is behind.
+        Acc = "acc",
+        /// 4 for the modality that is behind.
+        Plus = "plus",
     }
 }
 
-impl Settings for Ogm {
+choice! {
+    /// Which encoder weights are scaled.
+    pub enum Scale {
+        /// Every weight with more than one dimension.
+        Matrices = "ndim>1",
+        /// Convolutions with four dimensions alone.
+        Conv4d = "conv4d",
+    }
+}
+
+/// Declares what both have, which differ in their noise alone.
+macro_rules! ogm {
+    ($(#[doc = $about:literal])+ $name:ident, $noise:literal, $values:expr, $meaning:literal) => {
+        settings! {
+            $(#[doc = $about])+
+            pub struct $name {
+                /// Strength; 0 is joint training.
+                pub alpha: f64 = 0.3 => between(0., 100.), "released code (its gated example)";
+                /// Form of the coefficient; acc and plus raise the gradients of the modality that is behind.
+                pub coefficient: Coefficient = Coefficient::Cvpr => by_type(),
+                    "released code; acc and plus: third party (BML)";
+                /// Encoder weights that are scaled.
+                pub scale: Scale = Scale::Matrices => by_type(), "ours; released: conv4d";
+                #[doc = $meaning]
+                pub noise: bool = $noise => $values, "paper";
+                /// First epoch with modulation.
+                pub modulation_starts: usize = 0 => at_least(0), "released code";
+                /// Last epoch with modulation.
+                pub modulation_ends: usize = 50 => at_least(0), "released code";
+            }
+        }
+    };
+}
+
+ogm!(/// Settings of `ogm`.
+    Ogm, false, by_type(), "Add noise (GE).");
+ogm!(/// Settings of `ogm-ge`: those of [`Ogm`] with noise.
+    OgmGe, true, one_of(&["true"]), "GE, without which this is `ogm`.");
+
+impl MethodSettings for Ogm {
+    fn info(&self) -> &'static MethodInfo {
+        &OGM
+    }
     fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)?;
-        within("modulation_ends", self.modulation_ends as f64, self.modulation_starts as f64, f64::MAX)
+        in_order("modulation_ends", self.modulation_starts, self.modulation_ends)
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::op(self))
-    }
-}
-
-/// Settings of `ogm-ge`: those of [`Ogm`] with noise as the default.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct OgmGe(Ogm);
-
-impl Default for OgmGe {
-    fn default() -> Self {
-        Self(Ogm { noise: true, ..Ogm::default() })
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(self.clone()))
     }
 }
 
-impl Settings for OgmGe {
+impl MethodSettings for OgmGe {
+    fn info(&self) -> &'static MethodInfo {
+        &OGM_GE
+    }
     fn check(&self) -> Result<()> {
-        self.0.check()
+        in_order("modulation_ends", self.modulation_starts, self.modulation_ends)
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        // Without noise it would be OGM, whatever the section says.
-        Ogm { noise: true, ..self.0 }.build(net)
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        let Self { alpha, coefficient, scale, noise, modulation_starts, modulation_ends } = *self;
+        Ogm { alpha, coefficient, scale, noise, modulation_starts, modulation_ends }.build(net)
     }
 }

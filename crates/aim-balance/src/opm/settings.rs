@@ -1,14 +1,14 @@
 //! The settings of OPM and its card.
 
+use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
 use super::Dropping;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Opm`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "opm",
     title: "OPM",
     idea: "drop features of the modality that is ahead",
@@ -20,80 +20,60 @@ pub static ABOUT: About = About {
         "A batch in which every sample lost every modality is kept whole, because a step without samples has no loss; \
         the released code skips it (possible from three modalities on).",
     ],
-    settings: &[
-        Setting::new("q_base", "0.5", "0 to 1", "least drop probability; 0 is joint", "released code"),
-        Setting::new("lambda", "0.5", "0 to 100", "growth with the discrepancy", "released code"),
-        Setting::new("p_exe", "0.7", "0 to 1", "chance that a step drops at all", "released code"),
-        Setting::new("warmup", "6", "epochs", "epochs of joint training before", "released code"),
-        Setting::new(
-            "ratio",
-            "same",
-            "same | previous",
-            "batch whose scores set the drop probability",
-            "released code",
-        ),
-        Setting::new(
-            "z",
-            "tanh",
-            "tanh | sigmoid",
-            "how the discrepancy counts: tanh(rho - 1) | sigmoid(rho)",
-            "paper",
-        ),
+    requires: Requirements { unimodal: Unimodal::Read, ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::step("theta", "", "mean ratio so far"),
+        Quantity::modality("score", "", "summed probability of the true class"),
+        Quantity::modality("ratio", "", "score over the mean of the others'"),
+        Quantity::modality("q", "", "chance of the feature to be left out"),
     ],
-    needs: Needs { unimodal: true, reads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Batch whose scores set the drop probability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ratio {
-    /// The one that is dropped from.
-    Same,
-    /// The one before it.
-    Previous,
-}
-
-/// How the discrepancy counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Lead {
-    /// `tanh(rho - 1)`.
-    Tanh,
-    /// `sigmoid(rho)`, an ablation of the paper.
-    Sigmoid,
-}
-
-/// Settings of `opm`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Opm {
-    /// Least drop probability.
-    pub q_base: f64,
-    /// Growth with the discrepancy.
-    pub lambda: f64,
-    /// Chance that a step drops at all.
-    pub p_exe: f64,
-    /// Epochs of joint training before.
-    pub warmup: usize,
+choice! {
     /// Batch whose scores set the drop probability.
-    pub ratio: Ratio,
+    pub enum Ratio {
+        /// The one that is dropped from.
+        Same = "same",
+        /// The one before it.
+        Previous = "previous",
+    }
+}
+
+choice! {
     /// How the discrepancy counts.
-    pub z: Lead,
-}
-
-impl Default for Opm {
-    fn default() -> Self {
-        Self { q_base: 0.5, lambda: 0.5, p_exe: 0.7, warmup: 6, ratio: Ratio::Same, z: Lead::Tanh }
+    pub enum Lead {
+        /// `tanh(rho - 1)`.
+        Tanh = "tanh",
+        /// `sigmoid(rho)`, an ablation of the paper.
+        Sigmoid = "sigmoid",
     }
 }
 
-impl Settings for Opm {
-    fn check(&self) -> Result<()> {
-        within("q_base", self.q_base, 0., 1.)?;
-        within("lambda", self.lambda, 0., 100.)?;
-        within("p_exe", self.p_exe, 0., 1.)
+settings! {
+    /// Settings of `opm`.
+    pub struct Opm {
+        /// Least drop probability; 0 is joint.
+        pub q_base: f64 = 0.5 => between(0., 1.), "released code";
+        /// Growth with the discrepancy.
+        pub lambda: f64 = 0.5 => between(0., 100.), "released code";
+        /// Chance that a step drops at all.
+        pub p_exe: f64 = 0.7 => between(0., 1.), "released code";
+        /// Epochs of joint training before.
+        pub warmup: usize = 6 => at_least(0).unit("epochs"), "released code";
+        /// Batch whose scores set the drop probability.
+        pub ratio: Ratio = Ratio::Same => by_type(), "released code";
+        /// How the discrepancy counts: tanh(rho - 1) | sigmoid(rho).
+        pub z: Lead = Lead::Tanh => by_type(), "paper";
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
-        Ok(Built::fuse(Dropping { settings: self, q: vec![0.; net.modalities.len()] }))
+}
+
+impl MethodSettings for Opm {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::fuse(Dropping { settings: self.clone(), q: vec![0.; net.modalities.len()] }))
     }
 }

@@ -99,7 +99,7 @@ impl Prototypical {
                 return Ok(());
             }
             let rows = Tensor::new(chosen, batch.labels.device())?;
-            let features = cx.net.encode(m, &batch.inputs[m].index_select(&rows, 0)?, &mut Pass::eval())?;
+            let features = cx.net.encode(m, &batch.inputs[m].rows(&rows)?, &mut Pass::eval())?;
             means.add(&features.detach(), &batch.labels.index_select(&rows, 0)?)
         })?;
         means.finish()

@@ -1,14 +1,14 @@
 //! The settings of PMR and its card.
 
+use aim_config::{above_to, at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
 
 use super::Prototypical;
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Pmr`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "pmr",
     title: "PMR",
     idea: "the modality that is behind also learns from distances to class prototypes",
@@ -24,70 +24,53 @@ pub static ABOUT: About = About {
         "A class without samples keeps its prototype and distances have a floor, because the released code divides by \
         zero in both places.",
     ],
-    settings: &[
-        Setting::new("alpha", "1", "0 to 100", "weight of the prototype loss; 0 is joint", "paper"),
-        Setting::new(
-            "mu",
-            "0",
-            "0 to 100",
-            "weight of the entropy of the one ahead",
-            "released code, which has no such term",
-        ),
-        Setting::new("entropy_epochs", "all", "epochs", "first epochs in which the entropy counts", "ours"),
-        Setting::new("coefficient", "paper", "paper | binary", "form of beta and gamma", "paper"),
-        Setting::new("momentum", "0.2", "0 to 1", "share of the old prototypes", "released code"),
-        Setting::new("share", "0.1", "above 0, to 1", "share of the training set for prototypes", "paper"),
-        Setting::new("modulation_ends", "100", "an epoch", "last epoch with prototypes", "released code"),
+    requires: Requirements { modalities: (2, 2), ..Requirements::NONE },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("dist", "", "distance of each sample from the prototypes"),
+        Quantity::step("rho", "", "ratio of the modalities' scores"),
+        Quantity::step("beta", "", "weight of the first modality's prototype loss"),
+        Quantity::step("gamma", "", "weight of the second modality's prototype loss"),
     ],
-    needs: Needs { at_most: Some(2), ..Needs::NONE },
+    revision: 1,
 };
 
-/// Form of the coefficients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Coefficient {
-    /// Clipped discrepancy.
-    Paper,
-    /// 0 or 1.
-    Binary,
-}
-
-/// Settings of `pmr`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pmr {
-    /// Weight of the prototype loss.
-    pub alpha: f64,
-    /// Weight of the entropy.
-    pub mu: f64,
-    /// First epochs in which the entropy counts; all by default.
-    pub entropy_epochs: Option<usize>,
+choice! {
     /// Form of the coefficients.
-    pub coefficient: Coefficient,
-    /// Share of the old prototypes.
-    pub momentum: f64,
-    /// Share of the training set for prototypes.
-    pub share: f64,
-    /// Last epoch with prototypes.
-    pub modulation_ends: usize,
-}
-
-impl Default for Pmr {
-    fn default() -> Self {
-        let (entropy_epochs, coefficient) = (None, Coefficient::Paper);
-        Self { alpha: 1., mu: 0., entropy_epochs, coefficient, momentum: 0.2, share: 0.1, modulation_ends: 100 }
+    pub enum Coefficient {
+        /// Clipped discrepancy.
+        Paper = "paper",
+        /// 0 or 1.
+        Binary = "binary",
     }
 }
 
-impl Settings for Pmr {
-    fn check(&self) -> Result<()> {
-        within("alpha", self.alpha, 0., 100.)?;
-        within("mu", self.mu, 0., 100.)?;
-        within("momentum", self.momentum, 0., 1.)?;
-        within("share", self.share, f64::MIN_POSITIVE, 1.)
+settings! {
+    /// Settings of `pmr`.
+    pub struct Pmr {
+        /// Weight of the prototype loss; 0 is joint.
+        pub alpha: f64 = 1. => between(0., 100.), "paper";
+        /// Weight of the entropy of the one ahead.
+        pub mu: f64 = 0. => between(0., 100.), "released code, which has no such term";
+        /// First epochs in which the entropy counts.
+        pub entropy_epochs: Option<usize> = None => at_least(0).unit("epochs").shown("all"), "ours";
+        /// Form of beta and gamma.
+        pub coefficient: Coefficient = Coefficient::Paper => by_type(), "paper";
+        /// Share of the old prototypes.
+        pub momentum: f64 = 0.2 => between(0., 1.), "released code";
+        /// Share of the training set for prototypes.
+        pub share: f64 = 0.1 => above_to(0., 1.), "paper";
+        /// Last epoch with prototypes.
+        pub modulation_ends: usize = 100 => at_least(0), "released code";
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::objective(Prototypical { settings: self, prototypes: Vec::new() }))
+}
+
+impl MethodSettings for Pmr {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::objective(Prototypical { settings: self.clone(), prototypes: Vec::new() }))
     }
 }
 

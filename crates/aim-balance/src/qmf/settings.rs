@@ -1,14 +1,14 @@
 //! The settings of QMF and its card.
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{between, by_type, settings};
+use aim_core::{NetSpec, Result, capability};
 
 use super::{ByConfidence, Ranked};
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Qmf`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "qmf",
     title: "QMF",
     idea: "fuse by confidence, and make confidence follow how well a sample has been learnt",
@@ -21,42 +21,36 @@ pub static ABOUT: About = About {
         "The fused loss and lambda 0.1 are those of the MLA repository's audio-visual path; the text paths have no \
         fused loss (`fused_loss: false`) and rank weight 1.",
     ],
-    settings: &[
-        Setting::new("lambda", "0.1", "0 to 100", "weight of the ranking loss", "third party (MLA repository)"),
-        Setting::new(
-            "fused_loss",
-            "true",
-            "true | false",
-            "train the fused logits too",
-            "third party (MLA repository); released text paths: false",
-        ),
+    requires: Requirements {
+        unimodal: Unimodal::Trained,
+        capabilities: &[capability::DISJOINT_HEADS],
+        ..Requirements::NONE
+    },
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("history", "", "mean loss of the samples so far"),
+        Quantity::modality("confidence", "", "confidence of each sample"),
     ],
-    needs: Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE },
+    revision: 1,
 };
 
-/// Settings of `qmf`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Qmf {
-    /// Weight of the ranking loss.
-    pub lambda: f64,
-    /// Whether the fused logits have a loss.
-    pub fused_loss: bool,
-}
-
-impl Default for Qmf {
-    fn default() -> Self {
-        Self { lambda: 0.1, fused_loss: true }
+settings! {
+    /// Settings of `qmf`.
+    pub struct Qmf {
+        /// Weight of the ranking loss.
+        pub lambda: f64 = 0.1 => between(0., 100.), "third party (MLA repository)";
+        /// Train the fused logits too.
+        pub fused_loss: bool = true => by_type(), "third party (MLA repository); released text paths: false";
     }
 }
 
-impl Settings for Qmf {
-    fn check(&self) -> Result<()> {
-        within("lambda", self.lambda, 0., 100.)
+impl MethodSettings for Qmf {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         let history = vec![Vec::new(); net.modalities.len()];
-        let ranked = Ranked { settings: self, names: net.modalities.clone(), history };
+        let ranked = Ranked { settings: self.clone(), names: net.modalities.clone(), history };
         Ok(Built::fuse(ByConfidence).with_objective(ranked))
     }
 }

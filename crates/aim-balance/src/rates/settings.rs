@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use aim_core::{NetSpec, Result};
-use serde::{Deserialize, Serialize};
+use aim_config::{at_least, between, by_type, choice, settings};
+use aim_core::{NetSpec, Result, capability};
 
 use super::{Rates, Rule};
-use crate::card::{About, Needs, Setting, Settings, known, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::known};
 
-const NEEDS: Needs = Needs { unimodal: true, disjoint_heads: true, ..Needs::NONE };
+const REQUIRES: Requirements =
+    Requirements { unimodal: Unimodal::Trained, capabilities: &[capability::DISJOINT_HEADS], ..Requirements::NONE };
 
 /// Card of [`Mslr`].
-pub static MSLR: About = About {
+pub static MSLR: MethodInfo = MethodInfo {
     name: "mslr",
     title: "MSLR",
     idea: "a learning rate for each modality that follows its validation accuracy",
@@ -26,27 +27,17 @@ pub static MSLR: About = About {
         "The factor multiplies gradients, as in the source, which under Adam and its kin is no learning rate (`factor: \
         learning_rate` is one).",
     ],
-    settings: &[
-        Setting::new(
-            "init",
-            "1 each",
-            "0 to 100",
-            "factor of each modality",
-            "ours; third party (AGM repository): audio 0.9, visual 1.1",
-        ),
-        Setting::new(
-            "factor",
-            "gradient",
-            "gradient | learning_rate",
-            "what is multiplied: gradients, or the learning rate of a modality's parameters",
-            "third party (AGM repository)",
-        ),
+    requires: REQUIRES,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("ratio", "", "validation accuracy over its mean so far"),
+        Quantity::modality("coef", "", "factor on the modality's updates"),
     ],
-    needs: NEEDS,
+    revision: 1,
 };
 
 /// Card of [`Mses`].
-pub static MSES: About = About {
+pub static MSES: MethodInfo = MethodInfo {
     name: "mses",
     title: "MSES",
     idea: "freeze each modality at its own best epoch",
@@ -60,67 +51,59 @@ pub static MSES: About = About {
         "Only its own weights go back to the best epoch; there, the whole model and optimizer do.",
         "The run goes on when all modalities are frozen, so that every row has the same epochs; there, it stops.",
     ],
-    settings: &[Setting::new(
-        "patience",
-        "80",
-        "epochs",
-        "epochs without a new minimum",
-        "third party (AGM repository)",
-    )],
-    needs: NEEDS,
+    requires: REQUIRES,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("ratio", "", "epochs since the best one over the patience"),
+        Quantity::modality("coef", "", "0 where the modality is frozen"),
+    ],
+    revision: 1,
 };
 
-/// What a modality's factor multiplies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Factor {
-    /// Its gradients.
-    #[default]
-    Gradient,
-    /// Its learning rate.
-    LearningRate,
-}
-
-/// Settings of `mslr`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mslr {
-    /// Factor of each modality; 1 where it is not named.
-    pub init: BTreeMap<String, f64>,
-    /// What the factor multiplies.
-    pub factor: Factor,
-}
-
-impl Settings for Mslr {
-    fn check(&self) -> Result<()> {
-        self.init.iter().try_for_each(|(name, init)| within(&format!("init.{name}"), *init, 0., 100.))
+choice! {
+    /// What a modality's factor multiplies.
+    pub enum Factor {
+        /// Its gradients.
+        Gradient = "gradient",
+        /// Its learning rate.
+        LearningRate = "learning_rate",
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+}
+
+settings! {
+    /// Settings of `mslr`.
+    pub struct Mslr {
+        /// Factor of each modality.
+        pub init: BTreeMap<String, f64> = BTreeMap::new() => between(0., 100.).shown("1 each"), "ours; third party (AGM repository): audio 0.9, visual 1.1";
+        /// What is multiplied: gradients, or the learning rate of a modality's parameters.
+        pub factor: Factor = Factor::Gradient => by_type(), "third party (AGM repository)";
+    }
+}
+
+impl MethodSettings for Mslr {
+    fn info(&self) -> &'static MethodInfo {
+        &MSLR
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         known("init", self.init.keys(), net)?;
         let init = net.modalities.iter().map(|name| self.init.get(name).copied().unwrap_or(1.)).collect();
         Ok(Built::op(Rates::new(Rule::Mslr { init, factor: self.factor }, net)))
     }
 }
 
-/// Settings of `mses`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mses {
-    /// Epochs without a new minimum.
-    pub patience: usize,
-}
-
-impl Default for Mses {
-    fn default() -> Self {
-        Self { patience: 80 }
+settings! {
+    /// Settings of `mses`.
+    pub struct Mses {
+        /// Epochs without a new minimum.
+        pub patience: usize = 80 => at_least(0).unit("epochs"), "third party (AGM repository)";
     }
 }
 
-impl Settings for Mses {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl MethodSettings for Mses {
+    fn info(&self) -> &'static MethodInfo {
+        &MSES
     }
-    fn build(self, net: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
         Ok(Built::op(Rates::new(Rule::Mses { patience: self.patience }, net)))
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn by_modality(phi: &[Vec<f64>], settings: &Valuation, rng: &mut Rng)
 
 #[cfg(test)]
 mod tests {
-    use aim_core::{NetSpec, Offers, Output, Params};
+    use aim_core::{Capabilities, Input, NetSpec, Output, Params};
     use candle_core::Device;
 
     use super::*;
@@ -82,8 +82,8 @@ mod tests {
         fn params(&self) -> &Params {
             &self.1
         }
-        fn encode(&self, _: usize, x: &Tensor, _: &mut Pass<'_>) -> Result<Tensor> {
-            Ok(x.clone())
+        fn encode(&self, _: usize, x: &Input, _: &mut Pass<'_>) -> Result<Tensor> {
+            Ok(x.values.clone())
         }
         fn fuse(&self, features: Vec<Tensor>, _: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
             let own = features.iter().enumerate().filter(|(m, _)| pass.includes(*m)).map(|(_, x)| x);
@@ -95,7 +95,7 @@ mod tests {
     fn sum(modalities: usize) -> Sum {
         let ones = vec![2; modalities];
         let (modalities, inputs) = (vec![String::new(); modalities], vec![vec![2]; modalities]);
-        let offers = Offers::default();
+        let capabilities = Capabilities::default();
         Sum(
             NetSpec {
                 modalities,
@@ -104,7 +104,7 @@ mod tests {
                 frames: vec![1; ones.len()],
                 widths: ones,
                 classes: 2,
-                offers,
+                capabilities,
             },
             Params::default(),
         )

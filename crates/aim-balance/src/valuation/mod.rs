@@ -14,15 +14,15 @@
 
 mod copies;
 
+use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{EpochStart, EpochWork, GradOp, Grads, NetSpec, Report, Result, Rng, Seen, Split, State, Stateful};
-use serde::{Deserialize, Serialize};
 
 use self::copies::{by_modality, by_sample, contributions};
-use crate::card::{About, Needs, Setting, Settings, within};
 use crate::stack::Built;
+use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Valuation`].
-pub static ABOUT: About = About {
+pub static ABOUT: MethodInfo = MethodInfo {
     name: "valuation",
     title: "modality valuation",
     idea: "show samples again with the modality alone that contributes least to their prediction",
@@ -36,69 +36,59 @@ pub static ABOUT: About = About {
         "p grows linearly, the released default. That the other released forms bend the difference of the means, before \
         its factors, is inferred.",
     ],
-    settings: &[
-        Setting::new("level", "sample", "sample | modality", "what is valued", "released code"),
-        Setting::new("warmup", "5", "epochs", "epochs without copies", "released code"),
-        Setting::new("share", "0.2", "0 to 1", "samples in the mean, at the modality level", "released code"),
-        Setting::new("alpha", "1", "0 to 10", "amount of copies, at the modality level; 0 is none", "released code"),
-        Setting::new("form", "linear", "linear | tanh | power", "f, at the modality level", "released code"),
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[
+        Quantity::modality("phi", "", "Shapley value on the training split"),
+        Quantity::step("copies", "", "showings added to the epoch"),
     ],
-    needs: Needs::NONE,
+    revision: 1,
 };
 
-/// What is valued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Each modality of each sample.
-    #[default]
-    Sample,
-    /// Each modality over the data set.
-    Modality,
-}
-
-/// How the difference between modalities counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// As it is.
-    #[default]
-    Linear,
-    /// Its hyperbolic tangent.
-    Tanh,
-    /// To the power of 1.5.
-    Power,
-}
-
-/// Settings of `valuation`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Valuation {
+choice! {
     /// What is valued.
-    pub level: Level,
-    /// Epochs without copies.
-    pub warmup: usize,
-    /// Share of the samples in the mean.
-    pub share: f64,
-    /// Amount of copies at the modality level; 0 is none.
-    pub alpha: f64,
-    /// How the difference between modalities counts, at the modality level.
-    pub form: Form,
-}
-
-impl Default for Valuation {
-    fn default() -> Self {
-        Self { level: Level::Sample, warmup: 5, share: 0.2, alpha: 1., form: Form::Linear }
+    pub enum Level {
+        /// Each modality of each sample.
+        Sample = "sample",
+        /// Each modality over the data set.
+        Modality = "modality",
     }
 }
 
-impl Settings for Valuation {
-    fn check(&self) -> Result<()> {
-        within("share", self.share, 0., 1.)?;
-        within("alpha", self.alpha, 0., 10.)
+choice! {
+    /// How the difference between modalities counts.
+    pub enum Form {
+        /// As it is.
+        Linear = "linear",
+        /// Its hyperbolic tangent.
+        Tanh = "tanh",
+        /// To the power of 1.5.
+        Power = "power",
     }
-    fn build(self, _: &NetSpec) -> Result<Built> {
-        Ok(Built::op(Valued { settings: self, phi: vec![], copies: 0. }))
+}
+
+settings! {
+    /// Settings of `valuation`.
+    pub struct Valuation {
+        /// What is valued.
+        pub level: Level = Level::Sample => by_type(), "released code";
+        /// Epochs without copies.
+        pub warmup: usize = 5 => at_least(0).unit("epochs"), "released code";
+        /// Samples in the mean, at the modality level.
+        pub share: f64 = 0.2 => between(0., 1.), "released code";
+        /// Amount of copies, at the modality level; 0 is none.
+        pub alpha: f64 = 1. => between(0., 10.), "released code";
+        /// f, at the modality level.
+        pub form: Form = Form::Linear => by_type(), "released code";
+    }
+}
+
+impl MethodSettings for Valuation {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
+        Ok(Built::op(Valued { settings: self.clone(), phi: vec![], copies: 0. }))
     }
 }
 

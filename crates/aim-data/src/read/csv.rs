@@ -43,7 +43,8 @@ pub(crate) fn modalities<T: PartialEq>(
         common = Some(own);
         arrays.push((String::from(*name), array));
     }
-    let common = common.ok_or_else(|| Error::invalid("data", "has no modality", "report this"))?;
+    let common = common
+        .ok_or_else(|| Error::invalid("data", "has no modality", "report this fault with the command that met it"))?;
     Ok((arrays, common))
 }
 

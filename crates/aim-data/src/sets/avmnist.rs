@@ -8,63 +8,45 @@ mod speech;
 
 use std::path::Path;
 
+use aim_config::{by_type, settings, whole};
 use aim_core::{Result, Rng};
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::{AUDIO_NOISE, Card, SettingCard},
+    Dataset, DatasetInfo, DatasetSettings,
     files::folder,
     pca,
-    settings::{Source, check_as, load_as, within},
+    sets::AUDIO_NOISE,
     table::{Array, Part, Share, Table},
 };
 use digits::{Digits, SIDE};
 use speech::Speech;
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "avmnist",
     about: "MNIST's images paired with recordings of their labels (Free Spoken Digit Dataset, CC BY-SA 4.0). Images in a \
             keyed random order: 6,000 of the training file train, the next 1,000 are validation, 1,000 of the test file test. \
             Recordings: index 0-4 test, 5-9 validation, the rest training",
     modalities: "audio [1, 32, 32], image [1, 28, 28]",
-    settings: &[
-        SettingCard {
-            name: "low",
-            default: "0",
-            range: "0 to 256",
-            meaning: "how many of the training images' top principal components are taken out of every image",
-        },
-        AUDIO_NOISE,
-        SettingCard {
-            name: "full",
-            default: "false",
-            range: "true or false",
-            meaning: "all of MNIST: 55,000 training, 5,000 validation and 10,000 test images",
-        },
-    ],
     needs_root: true,
-    check: check_as::<AvMnist>,
-    load: load_as::<AvMnist>,
 };
 
-/// Settings of the set.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AvMnist {
-    low: usize,
-    noise: f64,
-    full: bool,
+settings! {
+    /// Settings of `avmnist`.
+    pub struct AvMnist {
+        /// Number of the training images' top principal components that are taken out of every image.
+        pub low: usize = 0 => whole(0, 256), "ours";
+        /// Standard deviation of the noise on the standardised audio, the same in every run.
+        pub noise: f64 = 0. => AUDIO_NOISE, "ours";
+        /// All of MNIST: 55,000 training, 5,000 validation and 10,000 test images.
+        pub full: bool = false => by_type(), "ours";
+    }
 }
 
-impl Source for AvMnist {
-    fn check(&self) -> Result<()> {
-        within("low", self.low, 0, 256)?;
-        within("noise", self.noise, 0., 100.)
+impl DatasetSettings for AvMnist {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "avmnist")?;
         let digits = Digits::read(&folder, if self.full { [55_000, 5_000, 10_000] } else { [6_000, 1_000, 1_000] })?;
         let speech = Speech::read(&folder.join("recordings"))?;

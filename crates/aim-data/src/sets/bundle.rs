@@ -3,84 +3,68 @@
 //! Each file holds `x.<modality>` `[N, ...]` for every modality, `y` `[N]` (class indices) and, if wanted, `id` `[N]`
 //! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use aim_config::{Rule, settings, words};
 use aim_core::{Error, Result};
 use safetensors::SafeTensors;
-use serde::Deserialize;
 
 use crate::{
-    Dataset, Subset,
-    card::{Card, SettingCard},
+    Dataset, DatasetInfo, DatasetSettings, Source, Subset,
     dataset::choose,
     files::{broken, bytes, existing},
     hub,
     read::tensors,
-    settings::{Source, check_as, load_as, wrong},
     table::Array,
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+/// A split's file.
+const FILE: Rule = words("path").required();
+
+static INFO: DatasetInfo = DatasetInfo {
     name: "bundle",
     about: "your own data: one safetensors file a split with x.<modality> [N, ...], y [N] and optionally id [N]",
     modalities: "those in the files, in the order of their names or of the setting",
-    settings: &[
-        SettingCard { name: "train", default: "-", range: "path", meaning: "file of the training split" },
-        SettingCard { name: "validation", default: "-", range: "path", meaning: "file of the validation split" },
-        SettingCard {
-            name: "test",
-            default: "-",
-            range: "path",
-            meaning: "file of the test split; relative paths start at the current folder or else at the data folder, \
-                      hf://datasets/OWNER/NAME[@REVISION]/PATH is fetched from the Hugging Face Hub (feature `hub`)",
-        },
-        SettingCard {
-            name: "modalities",
-            default: "all, sorted",
-            range: "list of names",
-            meaning: "which modalities, in which order",
-        },
-        SettingCard {
-            name: "class_names",
-            default: "0, 1, ... up to the largest training label",
-            range: "list of names",
-            meaning: "names of the classes, in the order of the labels",
-        },
-    ],
     needs_root: false,
-    check: check_as::<Bundle>,
-    load: load_as::<Bundle>,
 };
 
-/// Settings of the set.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Bundle {
-    train: PathBuf,
-    validation: PathBuf,
-    test: PathBuf,
-    modalities: Option<Vec<String>>,
-    class_names: Option<Vec<String>>,
+settings! {
+    /// Settings of `bundle`.
+    pub struct Bundle {
+        /// File of the training split.
+        pub train: PathBuf = PathBuf::new() => FILE, "yours";
+        /// File of the validation split.
+        pub validation: PathBuf = PathBuf::new() => FILE, "yours";
+        /// File of the test split; relative paths start at the current folder or else at the data folder,
+        /// hf://datasets/OWNER/NAME[@REVISION]/PATH is fetched from the Hugging Face Hub (feature `hub`).
+        pub test: PathBuf = PathBuf::new() => FILE, "yours";
+        /// Modalities that are read, in this order.
+        pub modalities: Option<Vec<String>> = None => words("names of modalities").shown("all, sorted"), "ours";
+        /// Names of the classes, in the order of the labels.
+        pub class_names: Option<Vec<String>> = None
+            => words("names of classes").shown("0, 1, ... up to the largest training label"), "ours";
+    }
 }
 
-impl Source for Bundle {
-    fn check(&self) -> Result<()> {
-        for (key, path) in [("train", &self.train), ("validation", &self.validation), ("test", &self.test)] {
-            if path.as_os_str().is_empty() {
-                return Err(wrong(key, "is missing", "name the safetensors file of that split"));
-            }
-            hub::check(key, path)?;
-        }
-        Ok(())
+impl DatasetSettings for Bundle {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn check(&self) -> Result<()> {
+        [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
+            .into_iter()
+            .try_for_each(|(key, path)| hub::check(key, path))
+    }
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let (modalities, train) = split(&self.train, root, "train", self.modalities.as_deref())?;
         let (_, validation) = split(&self.validation, root, "validation", Some(&modalities))?;
         let (_, test) = split(&self.test, root, "test", Some(&modalities))?;
-        let largest = train.labels.iter().max().map_or(0, |m| *m as usize + 1);
-        let class_names = self.class_names.unwrap_or_else(|| (0..largest).map(|c| c.to_string()).collect());
+        let largest = train.labels().iter().max().map_or(0, |m| *m as usize + 1);
+        let class_names = self.class_names.clone().unwrap_or_else(|| (0..largest).map(|c| c.to_string()).collect());
+        let [train, validation, test] = [train, validation, test].map(|split| -> Arc<dyn Source> { Arc::new(split) });
         Ok(Dataset { name: "bundle".to_owned(), modalities, class_names, train, validation, test })
     }
 }
@@ -98,7 +82,7 @@ fn split(path: &Path, root: Option<&Path>, name: &str, want: Option<&[String]>) 
     let labels = labels(path, &file)?;
     let inputs = names.iter().map(|m| input(path, &file, m, labels.len())).collect::<Result<_>>()?;
     let ids = ids(path, &file, name, labels.len())?;
-    Ok((names, Subset { inputs, labels, ids }))
+    Ok((names, Subset::new(inputs, labels, ids)?))
 }
 
 fn locate(path: &Path, root: Option<&Path>) -> Result<PathBuf> {

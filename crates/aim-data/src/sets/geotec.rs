@@ -2,41 +2,34 @@
 
 use std::path::Path;
 
+use aim_config::settings;
 use aim_core::Result;
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::Card,
+    Dataset, DatasetInfo, DatasetSettings,
     files::folder,
     read::npz::Npz,
-    settings::{Source, check_as, load_as},
     table::{Part, Share, Table},
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "geotec",
     about: "2,992 windows of 5 activities by 23 subjects (GeoTec sp-sw-har-dataset, CC BY 4.0): accelerometer and gyroscope \
             of a phone and of a watch. Split by subject: the last 6 are test, the 3 before them validation",
     modalities: "phone [6, 100], watch [6, 100]",
-    settings: &[],
     needs_root: true,
-    check: check_as::<Geotec>,
-    load: load_as::<Geotec>,
 };
 
-/// It has no settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Geotec {}
+settings! {
+    /// Settings of `geotec`: none.
+    pub struct Geotec {}
+}
 
-impl Source for Geotec {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl DatasetSettings for Geotec {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let mut file = Npz::open(folder(root, "geotec")?.join("windows.npz"))?;
         let (classes, len) = (file.len("classes")?, file.len("y")?);
         let subjects = file.whole("subject", len)?;

@@ -5,64 +5,58 @@
 
 use std::path::Path;
 
+use aim_config::{by_type, choice, settings};
 use aim_core::{Result, Rng};
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::{AUDIO_NOISE, Card, SettingCard},
+    Dataset, DatasetInfo, DatasetSettings,
     files::folder,
     read::npz::Npz,
-    settings::{Source, check_as, load_as, within},
+    sets::AUDIO_NOISE,
     table::{Part, Share, Table},
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "grid",
     about: "6,000 spoken words (51 classes) of speaker 1 of the GRID corpus (CC BY 4.0): log-mel and mouth crops. Split by \
             sentence: of the sorted sentences every 5th is test, the 2nd of every 10 validation, the rest training",
     modalities: "audio [1, 32, 16], video [6, 26, 52]",
-    settings: &[
-        AUDIO_NOISE,
-        SettingCard {
-            name: "slot",
-            default: "all",
-            range: "command, colour, preposition, letter, digit, adverb",
-            meaning: "only the words of this place in the sentence",
-        },
-    ],
     needs_root: true,
-    check: check_as::<Grid>,
-    load: load_as::<Grid>,
 };
 
-/// Settings of the set.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Grid {
-    noise: f64,
-    slot: Option<Slot>,
-}
-
-/// Places of a word in a sentence, numbered as in the file.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Slot {
-    Command,
-    Colour,
-    Preposition,
-    Letter,
-    Digit,
-    Adverb,
-}
-
-impl Source for Grid {
-    fn check(&self) -> Result<()> {
-        within("noise", self.noise, 0., 100.)
+settings! {
+    /// Settings of `grid`.
+    pub struct Grid {
+        /// Standard deviation of the noise on the standardised audio, the same in every run.
+        pub noise: f64 = 0. => AUDIO_NOISE, "ours";
+        /// Only the words of this place in the sentence.
+        pub slot: Option<Slot> = None => by_type().shown("all"), "ours";
     }
+}
 
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+choice! {
+    /// Place of a word in a sentence, numbered as in the file.
+    pub enum Slot {
+        /// The first word: bin, lay, place, set.
+        Command = "command",
+        /// The second: blue, green, red, white.
+        Colour = "colour",
+        /// The third: at, by, in, with.
+        Preposition = "preposition",
+        /// The fourth: a letter other than w.
+        Letter = "letter",
+        /// The fifth: zero to nine.
+        Digit = "digit",
+        /// The last: again, now, please, soon.
+        Adverb = "adverb",
+    }
+}
+
+impl DatasetSettings for Grid {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
+    }
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let mut file = Npz::open(folder(root, "grid")?.join("grid_words.npz"))?;
         let len = file.len("slot")?;
         let slots = file.whole("slot", len)?;

@@ -2,49 +2,38 @@
 
 use std::path::Path;
 
+use aim_config::{by_type, settings};
 use aim_core::Result;
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::{Card, SettingCard},
+    Dataset, DatasetInfo, DatasetSettings,
     files::folder,
     read::npz::Npz,
-    settings::{Source, check_as, load_as},
     table::{Array, Part, Share, Table},
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "lis",
     about: "780 signs of 26 letters of the Italian sign alphabet (Data in Brief 33, 2020; research and educational use): \
             muscle activity and motion of the forearm. Split by time: of each letter's 30 signs the last 6 are test, the 3 \
             before them validation",
     modalities: "emg [8, 400], gyro [3, 400], acc [3, 400] and, if wanted, ori [4, 400]",
-    settings: &[SettingCard {
-        name: "orientation",
-        default: "false",
-        range: "true or false",
-        meaning: "whether the armband's orientation (quaternions) is a fourth modality, `ori`",
-    }],
     needs_root: true,
-    check: check_as::<Lis>,
-    load: load_as::<Lis>,
 };
 
-/// Settings of the set.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Lis {
-    orientation: bool,
+settings! {
+    /// Settings of `lis`.
+    pub struct Lis {
+        /// Whether the armband's orientation (quaternions) is a fourth modality, `ori`.
+        pub orientation: bool = false => by_type(), "ours";
+    }
 }
 
-impl Source for Lis {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl DatasetSettings for Lis {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let mut file = Npz::open(folder(root, "lis")?.join("lis.npz"))?;
         let len = file.len("y")?;
         let labels = file.labels("y", len, 26)?;

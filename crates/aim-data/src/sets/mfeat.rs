@@ -2,44 +2,37 @@
 
 use std::path::Path;
 
+use aim_config::settings;
 use aim_core::Result;
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::Card,
+    Dataset, DatasetInfo, DatasetSettings,
     files::folder,
     read::csv,
-    settings::{Source, check_as, load_as},
     table::{Part, Share, Table},
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "mfeat",
     about: "2,000 handwritten digits in six views (UCI Multiple Features, CC BY 4.0). Of the rows every 5th is test, the 2nd \
             of every 10 validation, the rest training",
     modalities: "fou [76], fac [216], kar [64], pix [240], zer [47], mor [6]",
-    settings: &[],
     needs_root: true,
-    check: check_as::<Mfeat>,
-    load: load_as::<Mfeat>,
 };
 
 /// Fourier coefficients, profile correlations, Karhunen-Loeve coefficients, pixel averages, Zernike moments, morphology.
 const VIEWS: [&str; 6] = ["fou", "fac", "kar", "pix", "zer", "mor"];
 
-/// It has no settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mfeat {}
+settings! {
+    /// Settings of `mfeat`: none.
+    pub struct Mfeat {}
+}
 
-impl Source for Mfeat {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl DatasetSettings for Mfeat {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "mfeat")?;
         let path = |view: &str| folder.join(format!("mfeat-{view}.csv"));
         let (modalities, labels) = csv::modalities(&VIEWS, path, |view| csv::features(&path(view), true, 10))?;

@@ -5,44 +5,37 @@
 
 use std::path::Path;
 
+use aim_config::settings;
 use aim_core::Result;
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::Card,
+    Dataset, DatasetInfo, DatasetSettings,
     files::{broken, folder},
     read::csv,
-    settings::{Source, check_as, load_as},
     table::{Array, Part, Share, Table},
 };
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "mosi",
     about: "2,199 utterances of CMU-MOSI, 2 classes (utterance features of a public bc-LSTM repository). Test as in the \
             files; every 10th row of the training file is validation",
     modalities: "text [100], audio [73], video [100]",
-    settings: &[],
     needs_root: true,
-    check: check_as::<Mosi>,
-    load: load_as::<Mosi>,
 };
 
 /// Modalities, each a folder of its own.
 const MODALITIES: [&str; 3] = ["text", "audio", "video"];
 
-/// It has no settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mosi {}
+settings! {
+    /// Settings of `mosi`: none.
+    pub struct Mosi {}
+}
 
-impl Source for Mosi {
-    fn check(&self) -> Result<()> {
-        Ok(())
+impl DatasetSettings for Mosi {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, root: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "mosi")?;
         let path = |modality: &str| folder.join(modality);
         let (modalities, (labels, parts)) = csv::modalities(&MODALITIES, path, |name| utterances(&path(name), name))?;

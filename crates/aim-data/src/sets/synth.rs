@@ -18,81 +18,50 @@ mod sound;
 
 use std::path::Path;
 
+use aim_config::{Rule, at_least, between, settings, whole};
 use aim_core::{Result, Rng};
 use rayon::prelude::*;
-use serde::Deserialize;
 
 use crate::{
-    Dataset,
-    card::{Card, SettingCard},
-    settings::{Source, check_as, load_as, within},
+    Dataset, DatasetInfo, DatasetSettings,
     table::{Array, Part, Share, Table},
 };
 
 /// Classes: the digits.
 const CLASSES: usize = 10;
 
-/// Card of the set.
-pub(crate) const CARD: Card = Card {
+static INFO: DatasetInfo = DatasetInfo {
     name: "synth-av",
     about: "generated: ten digits, each drawn as an image and voiced as a sound; needs no files",
     modalities: "sound [1, 32, 24] (log-mel), image [1, 28, 28]",
-    settings: &[
-        SettingCard { name: "train", default: "2000", range: "10 to 1000000", meaning: "training samples" },
-        SettingCard { name: "validation", default: "500", range: "10 to 1000000", meaning: "validation samples" },
-        SettingCard { name: "test", default: "1000", range: "10 to 1000000", meaning: "test samples" },
-        SettingCard {
-            name: "sound_noise",
-            default: "0.05",
-            range: "0 to 100",
-            meaning: "median standard deviation of a recording's noise, where the voice has 1",
-        },
-        SettingCard {
-            name: "image_clutter",
-            default: "1.5",
-            range: "0 to 100",
-            meaning: "stray strokes across a digit, in the mean",
-        },
-        SettingCard {
-            name: "seed",
-            default: "0",
-            range: "whole number",
-            meaning: "which set is drawn; the same for every seed of training",
-        },
-    ],
     needs_root: false,
-    check: check_as::<Synth>,
-    load: load_as::<Synth>,
 };
 
-/// Settings of the set.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Synth {
-    train: usize,
-    validation: usize,
-    test: usize,
-    sound_noise: f64,
-    image_clutter: f64,
-    seed: u64,
-}
+const SAMPLES: Rule = whole(CLASSES as u64, 1_000_000).unit("samples");
 
-impl Default for Synth {
-    fn default() -> Self {
-        Self { train: 2000, validation: 500, test: 1000, sound_noise: 0.05, image_clutter: 1.5, seed: 0 }
+settings! {
+    /// Settings of `synth-av`.
+    pub struct Synth {
+        /// Size of the training split.
+        pub train: usize = 2000 => SAMPLES, "ours";
+        /// Size of the validation split.
+        pub validation: usize = 500 => SAMPLES, "ours";
+        /// Size of the test split.
+        pub test: usize = 1000 => SAMPLES, "ours";
+        /// Median standard deviation of a recording's noise, where the voice has 1.
+        pub sound_noise: f64 = 0.05 => between(0., 100.), "ours";
+        /// Mean number of stray strokes across a digit.
+        pub image_clutter: f64 = 1.5 => between(0., 100.), "ours";
+        /// Which set is drawn; the same for every seed of training.
+        pub seed: u64 = 0 => at_least(0), "ours";
     }
 }
 
-impl Source for Synth {
-    fn check(&self) -> Result<()> {
-        for (key, size) in [("train", self.train), ("validation", self.validation), ("test", self.test)] {
-            within(key, size, CLASSES, 1_000_000)?;
-        }
-        within("sound_noise", self.sound_noise, 0., 100.)?;
-        within("image_clutter", self.image_clutter, 0., 100.)
+impl DatasetSettings for Synth {
+    fn info(&self) -> &'static DatasetInfo {
+        &INFO
     }
-
-    fn read(self, _: Option<&Path>) -> Result<Dataset> {
+    fn load(&self, _: Option<&Path>) -> Result<Dataset> {
         let splits = [
             (Part::Train, "train", self.train),
             (Part::Validation, "validation", self.validation),
@@ -139,14 +108,19 @@ impl Synth {
 
 #[cfg(test)]
 mod tests {
+    use aim_config::yaml::parse;
+
     use super::*;
 
     fn set(settings: &str) -> Dataset {
-        crate::load(&serde_yaml::from_str(&format!("{{name: synth-av, {settings}}}")).unwrap(), None).unwrap()
+        let section = parse(&format!("{{name: synth-av, {settings}}}")).unwrap();
+        crate::load(&crate::builtin().read(&section, "data").unwrap(), None).unwrap()
     }
 
-    fn values(x: &candle_core::Tensor) -> Vec<f32> {
-        x.flatten_all().unwrap().to_vec1().unwrap()
+    fn values(set: &Dataset, modality: usize) -> Vec<f32> {
+        let all: Vec<usize> = (0..set.train.len()).collect();
+        let input = set.train.input(modality, &all, &candle_core::Device::Cpu).unwrap();
+        input.values.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
@@ -154,19 +128,19 @@ mod tests {
         let small = "train: 40, validation: 20, test: 20";
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| set(small));
         let many = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| set(small));
-        for (a, b) in alone.train.inputs.iter().zip(&many.train.inputs) {
-            assert_eq!(values(a), values(b));
+        for m in 0..2 {
+            assert_eq!(values(&alone, m), values(&many, m));
         }
         let other = set(&format!("{small}, seed: 1"));
-        assert_ne!(values(&alone.train.inputs[1]), values(&other.train.inputs[1]));
+        assert_ne!(values(&alone, 1), values(&other, 1));
     }
 
     #[test]
     fn one_modality_is_not_shifted_by_the_other() {
         let quiet = set("train: 40, validation: 20, test: 20, sound_noise: 0");
         let loud = set("train: 40, validation: 20, test: 20, sound_noise: 2");
-        assert_eq!(values(&quiet.train.inputs[1]), values(&loud.train.inputs[1]));
-        assert_ne!(values(&quiet.train.inputs[0]), values(&loud.train.inputs[0]));
+        assert_eq!(values(&quiet, 1), values(&loud, 1));
+        assert_ne!(values(&quiet, 0), values(&loud, 0));
     }
 
     #[test]
@@ -174,14 +148,6 @@ mod tests {
         let set = set("train: 30, validation: 10, test: 20");
         set.check().unwrap();
         assert_eq!(set.shapes(), [vec![1, 32, 24], vec![1, 28, 28]]);
-        assert_eq!(set.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
-    }
-
-    #[test]
-    fn refuses_settings_out_of_range() {
-        let refuse = |text: &str| crate::check_settings(&serde_yaml::from_str(text).unwrap()).unwrap_err().to_string();
-        assert!(refuse("{name: synth-av, train: 3}").contains("train"));
-        assert!(refuse("{name: synth-av, image_clutter: -1}").contains("image_clutter"));
-        assert!(refuse("{name: synth-av, clutter: 1}").contains("unknown field"));
+        assert_eq!(set.train.labels()[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
     }
 }

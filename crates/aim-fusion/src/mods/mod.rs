@@ -15,10 +15,14 @@ mod gdc;
 mod selector;
 
 use aim_backbones::{Build, Linear};
-use aim_core::{Error, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS};
+use aim_config::{at_least, below, by_type, settings};
+use aim_core::{
+    Capabilities, Capability, Error, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS,
+    capability,
+};
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+
+use crate::{Features, FusionInfo, FusionSettings, config::ANY};
 
 use attention::Layer;
 use gdc::Gdc;
@@ -27,53 +31,55 @@ use selector::{Selector, Summary, roles};
 /// Beside the variance in layer norms.
 const EPS: f64 = 1e-5;
 
-/// Settings of the fusion `mods`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModsConfig {
-    /// Width of tokens.
-    pub width: usize,
-    /// Length that every sequence is compressed to.
-    pub tokens: usize,
-    /// Layers of cross attention.
-    pub layers: usize,
-    /// Heads of an attention.
-    pub heads: usize,
-    /// Iterations of the routing.
-    pub iterations: usize,
-    /// Dropout in selector and layers.
-    pub dropout: f64,
-    /// Whether what an auxiliary modality was is added to what it becomes in a layer.
-    pub aux_residual: bool,
-}
+const OFFERS: &[Capability] = &[capability::VIEWS, capability::PRIMARY];
 
-impl Default for ModsConfig {
-    fn default() -> Self {
-        Self { width: 64, tokens: 8, layers: 3, heads: 4, iterations: 3, dropout: 0.1, aux_residual: false }
+settings! {
+    /// Settings of the fusion `mods`.
+    pub struct ModsConfig {
+        /// Width of tokens.
+        pub width: usize = 64 => at_least(1), "ours";
+        /// Length that every sequence is compressed to.
+        pub tokens: usize = 8 => at_least(1), "ours";
+        /// Layers of cross attention.
+        pub layers: usize = 3 => at_least(1), "ours";
+        /// Heads of an attention.
+        pub heads: usize = 4 => at_least(1), "ours";
+        /// Iterations of the routing.
+        pub iterations: usize = 3 => at_least(1), "ours";
+        /// Dropout in selector and layers.
+        pub dropout: f64 = 0.1 => below(0., 1.), "ours";
+        /// Add what an auxiliary modality was to what it becomes in a layer.
+        pub aux_residual: bool = false => by_type(), "ours";
     }
 }
 
-impl ModsConfig {
-    /// Checks the values; `place` names the section in messages.
-    ///
-    /// # Errors
-    /// If one is out of range.
-    pub fn check(&self, place: &str) -> Result<()> {
-        let Self { width, tokens, layers, heads, iterations, dropout, .. } = *self;
-        let counts =
-            [("width", width), ("tokens", tokens), ("layers", layers), ("heads", heads), ("iterations", iterations)];
-        if let Some((key, _)) = counts.iter().find(|(_, n)| *n == 0) {
-            return Err(Error::invalid(format!("{place}.{key}"), "is 0", "use a number of at least 1"));
+static INFO: FusionInfo = FusionInfo {
+    name: "mods",
+    about: "sequences compressed by capsules and a graph, a primary modality chosen for each sample, the others attended; \
+            features that are no sequences (any encoder but `sequence`) count as one frame, an analogue of ours",
+    unimodal: "none; model.uni_heads gives some to methods that train them",
+    modalities: ANY,
+};
+
+impl FusionSettings for ModsConfig {
+    fn info(&self) -> &'static FusionInfo {
+        &INFO
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
+
+    fn build(&self, build: &mut Build, on: &Features<'_>) -> Result<Box<dyn Fusion>> {
+        Ok(Box::new(Mods::new(build, on.names, (on.widths, on.frames), self, on.classes)?))
+    }
+
+    fn check(&self, place: &str) -> Result<()> {
+        if self.width.is_multiple_of(self.heads) {
+            return Ok(());
         }
-        if width % heads != 0 {
-            let problem = format!("does not divide the width {width}");
-            return Err(Error::invalid(format!("{place}.heads"), problem, "use a divisor of the width"));
-        }
-        if !(0. ..1.).contains(&dropout) {
-            let problem = format!("is {dropout}");
-            return Err(Error::invalid(format!("{place}.dropout"), problem, "use a number from 0 to below 1"));
-        }
-        Ok(())
+        let problem = format!("does not divide the width {}", self.width);
+        Err(Error::invalid(format!("{place}.heads"), problem, "use a divisor of the width"))
     }
 }
 
@@ -168,6 +174,9 @@ impl Mods {
 }
 
 impl Fusion for Mods {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(OFFERS)
+    }
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined> {
         let pass = &*pass;
         let own = self.modalities.iter().zip(features);

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
+use crate::Registries;
+
 use super::{Protocol, Scale, Search, Source, TableConfig, run::typed};
 
 /// A file that names sets. Each of them is a table of its own beside it, which becomes one here: its rows, then these.
@@ -44,11 +46,16 @@ fn clean() -> Vec<Protocol> {
 ///
 /// # Errors
 /// Whatever is wrong with a file, with its line.
-pub fn load_tables(path: &Path, scale: Scale, overrides: &[String]) -> Result<Vec<TableConfig>> {
+pub fn load_tables(
+    path: &Path,
+    scale: Scale,
+    overrides: &[String],
+    registries: &Registries,
+) -> Result<Vec<TableConfig>> {
     let mut source = Source::load(path)?;
     if source.value.get("sets").is_none() {
         source.set_all(overrides)?;
-        return Ok(vec![TableConfig::new(source, scale)?]);
+        return Ok(vec![TableConfig::new(source, scale, registries)?]);
     }
     let family: Family = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
     family.check().map_err(|e| source.locate(e, None))?;
@@ -57,7 +64,7 @@ pub fn load_tables(path: &Path, scale: Scale, overrides: &[String]) -> Result<Ve
         let mut base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
         base.set_all(overrides)?;
         for protocol in &family.protocols {
-            tables.push(family.table(set, *protocol, base.clone(), &source, scale)?);
+            tables.push(family.table(set, *protocol, base.clone(), (&source, scale), registries)?);
         }
     }
     Ok(tables)
@@ -83,8 +90,8 @@ impl Family {
         set: &str,
         protocol: Protocol,
         mut base: Source,
-        source: &Source,
-        scale: Scale,
+        (source, scale): (&Source, Scale),
+        registries: &Registries,
     ) -> Result<TableConfig> {
         let mut suffix = String::new();
         if !protocol.is_clean() {
@@ -95,8 +102,8 @@ impl Family {
         let mut both = source.clone();
         both.value = base.value.clone();
         both.value["rows"] = self.rows.iter().map(|row| Value::Mapping(own(row, &base.value))).collect();
-        let rows = TableConfig::rows_of(both, scale, |i| meant_for(&self.rows[i], set))?;
-        let mut table = TableConfig::new(base, scale)?;
+        let rows = TableConfig::rows_of(both, scale, registries, |i| meant_for(&self.rows[i], set))?;
+        let mut table = TableConfig::new(base, scale, registries)?;
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
         table.name = format!("{}-{set}{suffix}", self.name);
         (table.family, table.set) = (Some(self.name.clone()), Some(set.into()));
@@ -133,6 +140,7 @@ fn own(row: &Mapping, base: &Value) -> Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::standard;
 
     fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
         let path = folder.join(name);
@@ -148,7 +156,7 @@ mod tests {
         write(folder.path(), "a.yaml", &SET.replace('A', "a"));
         write(folder.path(), "b.yaml", &SET.replace('A', "b"));
         let file = write(folder.path(), "all.yaml", &format!("name: all\nsets: [a, b]\nseeds: 2\nrows:\n{rows}"));
-        load_tables(&file, Scale::Normal, &[])
+        load_tables(&file, Scale::Normal, &[], standard())
     }
 
     #[test]

@@ -5,16 +5,20 @@
 
 mod diff;
 mod family;
+mod file;
+mod identity;
 mod protocol;
 mod resolved;
 mod run;
 mod schema;
 mod search;
+mod single;
 mod source;
 mod table;
 
 pub use diff::{Difference, differences, text};
 pub use family::load_tables;
+pub use identity::Identity;
 pub use protocol::Protocol;
 pub use resolved::resolve;
 pub use run::{RunConfig, Select, TrainConfig};

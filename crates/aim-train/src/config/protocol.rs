@@ -1,7 +1,9 @@
 //! What the splits are used for.
 
+use std::sync::Arc;
+
 use aim_core::{Error, Result};
-use aim_data::{Dataset, Subset};
+use aim_data::{Dataset, First};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,17 +63,9 @@ impl Protocol {
                 return Err(Error::invalid("train.batch", problem, "this protocol uses whole batches only: lower it"));
             }
         }
-        data.test = first(&data.test, data.test.len() / batch * batch)?;
+        let whole = data.test.len() / batch * batch;
+        data.test = Arc::new(First::new(data.test, whole));
         data.validation = data.test.clone();
         Ok(data)
     }
-}
-
-/// The first samples of a split.
-fn first(split: &Subset, count: usize) -> Result<Subset> {
-    Ok(Subset {
-        inputs: split.inputs.iter().map(|x| x.narrow(0, 0, count)?.contiguous()).collect::<candle_core::Result<_>>()?,
-        labels: split.labels[..count].to_vec(),
-        ids: split.ids[..count].to_vec(),
-    })
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use aim_core::{Error, Result};
 use serde_yaml::{Mapping, Value};
 
-use super::{RunConfig, Scale, Source, TableConfig, load_tables};
-use crate::run::Identity;
+use crate::Registries;
+
+use super::{Identity, RunConfig, Scale, Source, TableConfig, load_tables};
 
 impl RunConfig {
     /// The run with its seed, as it can be read again.
@@ -55,17 +56,17 @@ impl TableConfig {
 ///
 /// # Errors
 /// Whatever is wrong with the file or folder.
-pub fn resolve(path: &Path, row: Option<&str>) -> Result<Value> {
+pub fn resolve(path: &Path, row: Option<&str>, registries: &Registries) -> Result<Value> {
     if path.is_dir() {
-        return mapping(&Identity::load(path)?).map(Value::Mapping);
+        return mapping(&Identity::load(path, registries)?.written()).map(Value::Mapping);
     }
     let source = Source::load(path)?;
     let several = ["rows", "sets"].iter().any(|key| source.value.get(key).is_some());
     if row.is_some() || !several {
-        let (config, seed) = RunConfig::single(&source, row)?;
+        let (config, seed) = RunConfig::single(&source, row, registries)?;
         return config.resolved(seed);
     }
-    let tables = load_tables(path, Scale::Normal, &[])?;
+    let tables = load_tables(path, Scale::Normal, &[], registries)?;
     if let [table] = tables.as_slice() {
         return by_name(table);
     }
@@ -84,7 +85,7 @@ fn by_name(table: &TableConfig) -> Result<Value> {
 fn mapping(value: &impl serde::Serialize) -> Result<Mapping> {
     match serde_yaml::to_value(value) {
         Ok(Value::Mapping(map)) => Ok(map),
-        Ok(_) => Err(Error::invalid("config", "is no mapping", "report this")),
-        Err(e) => Err(Error::invalid("config", e.to_string(), "report this")),
+        Ok(_) => Err(Error::invalid("config", "is no mapping", "report this fault with the command that met it")),
+        Err(e) => Err(Error::invalid("config", e.to_string(), "report this fault with the command that met it")),
     }
 }

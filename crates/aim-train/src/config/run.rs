@@ -1,38 +1,111 @@
 //! The configuration of one run.
 
-use aim_core::{Error, Preparation, Result, plain_words};
-use aim_fusion::{FusionConfig, ModelConfig};
-use aim_optim::{OptimConfig, ScheduleConfig};
+use std::collections::BTreeMap;
+
+use aim_backbones::EncoderSpec;
+use aim_balance::{
+    MethodSpec,
+    joint::{Joint, Unimodal},
+};
+use aim_config::{plain_words, yaml::from_yaml};
+use aim_core::{Error, Preparation, Result};
+use aim_data::DatasetSpec;
+use aim_fusion::{ConcatConfig, ModelConfig, check_modalities, fusion};
+use aim_optim::{OptimizerSpec, ScheduleSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value as Yaml;
 
 use super::Protocol;
+use crate::Registries;
 
 /// Everything that decides a run but its seed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunConfig {
     /// Name of the run in folders and tables.
     pub name: String,
     /// What the splits are used for.
-    #[serde(default, skip_serializing_if = "Protocol::is_clean")]
+    #[serde(skip_serializing_if = "Protocol::is_clean")]
     pub protocol: Protocol,
-    /// The data set and its settings.
-    pub data: Value,
+    /// The data set.
+    pub data: DatasetSpec,
     /// Encoders and fusion.
     pub model: ModelConfig,
     /// The optimizer.
-    #[serde(default)]
-    pub optimizer: OptimConfig,
+    pub optimizer: OptimizerSpec,
     /// The learning-rate schedule.
-    #[serde(default)]
-    pub schedule: ScheduleConfig,
+    pub schedule: ScheduleSpec,
     /// Length of training and choice of the checkpoint.
-    #[serde(default)]
     pub train: TrainConfig,
-    /// The balancing method and its settings.
-    pub method: Value,
+    /// The balancing method.
+    pub method: MethodSpec,
+}
+
+/// The sections of a run, each still to be understood.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sections {
+    name: String,
+    #[serde(default)]
+    protocol: Protocol,
+    data: Yaml,
+    model: Model,
+    #[serde(default = "adam")]
+    optimizer: Yaml,
+    #[serde(default = "constant")]
+    schedule: Yaml,
+    #[serde(default)]
+    train: TrainConfig,
+    method: Yaml,
+}
+
+/// The model section: its keys, with encoders and fusion still to be understood.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    /// Modalities that the network reads; all that have an encoder, if left out.
+    modalities: Option<Vec<String>>,
+    /// An encoder for each modality.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    encoders: BTreeMap<String, Yaml>,
+    /// How the features are joined; `concat` by default.
+    #[serde(default = "concat")]
+    #[schemars(with = "serde_json::Value")]
+    fusion: Yaml,
+    /// Whether each modality has an additional head of its own, whose output are then its unimodal logits.
+    #[serde(default)]
+    uni_heads: bool,
+    /// Whether a layer norm ends each encoder.
+    #[serde(default)]
+    feature_norm: bool,
+}
+
+fn adam() -> Yaml {
+    "adam".into()
+}
+
+fn constant() -> Yaml {
+    "constant".into()
+}
+
+fn concat() -> Yaml {
+    "concat".into()
+}
+
+impl Model {
+    fn read(self, registries: &Registries) -> Result<ModelConfig> {
+        let encoder = |(name, section): (String, Yaml)| {
+            let place = format!("model.encoders.{name}");
+            Ok((name, registries.encoders.read(&from_yaml(&section, &place)?, &place)?))
+        };
+        Ok(ModelConfig {
+            modalities: self.modalities,
+            encoders: self.encoders.into_iter().map(encoder).collect::<Result<_>>()?,
+            fusion: registries.fusions.read(&from_yaml(&self.fusion, "model.fusion")?, "model.fusion")?,
+            uni_heads: self.uni_heads,
+            feature_norm: self.feature_norm,
+        })
+    }
 }
 
 /// Length of training and choice of the checkpoint.
@@ -69,15 +142,34 @@ impl RunConfig {
     ///
     /// # Errors
     /// With the key as place.
-    pub fn from_value(value: Value) -> Result<Self> {
-        let mut config: Self = typed(value, "")?;
-        config.optimizer.check("optimizer")?;
-        config.schedule.check("schedule")?;
-        config.check_train()?;
-        aim_data::check_settings(&config.data)?;
-        config.restrict_to_method()?;
-        config.check_model()?;
+    pub fn read(value: Yaml, registries: &Registries) -> Result<Self> {
+        let Sections { name, protocol, data, model, optimizer, schedule, train, method } = typed(value, "")?;
+        let mut config = Self {
+            name,
+            protocol,
+            optimizer: registries.optimizers.read(&from_yaml(&optimizer, "optimizer")?, "optimizer")?,
+            schedule: registries.schedules.read(&from_yaml(&schedule, "schedule")?, "schedule")?,
+            train: train.checked()?,
+            data: registries.datasets.read(&from_yaml(&data, "data")?, "data")?,
+            method: MethodSpec::read(&registries.methods, &from_yaml(&method, "method")?)?,
+            model: model.read(registries)?,
+        };
+        if let [only] = config.method.methods()
+            && let Some(modality) = only.only()
+        {
+            // A method of one modality makes it the network's only one.
+            config.model.modalities = Some(vec![modality.to_owned()]);
+        }
+        config.check_model(registries)?;
         Ok(config)
+    }
+
+    /// Understands a model section.
+    ///
+    /// # Errors
+    /// With the key as place.
+    pub fn read_model(section: Yaml, registries: &Registries) -> Result<ModelConfig> {
+        typed::<Model>(section, "model")?.read(registries)
     }
 
     /// Names of the modalities that the network reads; their order is the data set's.
@@ -85,97 +177,63 @@ impl RunConfig {
         self.model.modalities.clone().unwrap_or_else(|| self.model.encoders.keys().cloned().collect())
     }
 
-    /// Name of the method; of a stack, those of its parts.
-    pub fn method_name(&self) -> String {
-        name_of(&self.method)
-    }
-
     /// The run that a preparation of this one is: everything the same but the network and the method. Its name does not
     /// depend on this run's, so that all runs that need it share it.
     #[must_use]
     pub fn preparation(&self, which: &Preparation) -> Self {
-        let method = |pairs: &[(&str, &str)]| {
-            let pair = |(key, value): &(&str, &str)| (Value::from(*key), Value::from(*value));
-            Value::Mapping(pairs.iter().map(pair).collect::<Mapping>())
-        };
         let (name, model, method) = match which {
             Preparation::Alone { modality } => {
                 let encoder = self.model.encoders.get_key_value(modality);
+                let encoders = encoder.map(|(name, encoder)| (name.clone(), without_low_rank(encoder)));
+                let concat = fusion(ConcatConfig {});
                 let model = ModelConfig {
                     modalities: Some(vec![modality.clone()]),
-                    encoders: encoder.map(|(k, e)| (k.clone(), e.clone().without_low_rank())).into_iter().collect(),
-                    fusion: FusionConfig::Concat,
-                    uni_heads: false,
                     feature_norm: self.model.feature_norm,
+                    ..ModelConfig::new(encoders, concat)
                 };
                 // Names of runs are those of folders; a modality may be called anything.
                 let fine = |c: char| if c.is_alphanumeric() { c } else { '_' };
                 let name = modality.chars().map(fine).collect::<String>() + "-alone";
-                (name, model, method(&[("name", "unimodal"), ("modality", modality)]))
+                (name, model, Unimodal { modality: modality.clone() }.into())
             }
             Preparation::Joint => {
-                let model = ModelConfig { uni_heads: false, ..self.model.clone() };
-                ("joint".into(), model, method(&[("name", "joint")]))
+                ("joint".into(), ModelConfig { uni_heads: false, ..self.model.clone() }, Joint {}.into())
             }
         };
         Self { name, model, method, ..self.clone() }
     }
 
-    fn check_train(&self) -> Result<()> {
-        let TrainConfig { epochs, batch, .. } = self.train;
-        for (key, value) in [("epochs", epochs), ("batch", batch)] {
+    fn check_model(&self, registries: &Registries) -> Result<()> {
+        let modalities = self.modalities();
+        for name in &modalities {
+            if !self.model.encoders.contains_key(name) {
+                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
+                let problem = format!("there is no encoder for modality `{name}`, only for {}", known.join(", "));
+                return Err(Error::invalid("model.encoders", problem, format!("add `{name}:` there")));
+            }
+        }
+        check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
+        self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
+    }
+}
+
+impl TrainConfig {
+    fn checked(self) -> Result<Self> {
+        for (key, value) in [("epochs", self.epochs), ("batch", self.batch)] {
             if value == 0 {
                 return Err(Error::invalid(format!("train.{key}"), "is 0", "use a number of at least 1"));
             }
         }
-        Ok(())
-    }
-
-    /// A method of one modality makes it the network's only one.
-    fn restrict_to_method(&mut self) -> Result<()> {
-        let Some(name) = self.method.get("name").and_then(Value::as_str) else { return Ok(()) };
-        if aim_balance::card(name)?.about.needs.single {
-            let modality = self.method.get("modality").and_then(Value::as_str);
-            let missing = || Error::invalid("method.modality", "is missing", "name the modality to train");
-            self.model.modalities = Some(vec![modality.ok_or_else(missing)?.to_owned()]);
-        }
-        Ok(())
-    }
-
-    fn check_model(&self) -> Result<()> {
-        let modalities = self.modalities();
-        for name in &modalities {
-            let encoder = self.model.encoders.get(name).ok_or_else(|| {
-                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
-                let problem = format!("there is no encoder for modality `{name}`, only for {}", known.join(", "));
-                Error::invalid("model.encoders", problem, format!("add `{name}:` there"))
-            })?;
-            encoder.check(&format!("model.encoders.{name}"))?;
-        }
-        self.model.fusion.check(modalities.len(), "model.fusion")?;
-        let offers = self.model.offers();
-        aim_balance::check(&self.method, &modalities, offers)
+        Ok(self)
     }
 }
 
-/// `a` of `a` and of `{name: a}`, `a+b` of `[a, b]`, `a(b)` of `{a: {inner: b}}`.
-fn name_of(method: &Value) -> String {
-    match method {
-        Value::String(name) => name.clone(),
-        Value::Sequence(parts) => parts.iter().map(name_of).collect::<Vec<_>>().join("+"),
-        Value::Mapping(map) => match (map.get("name"), map.iter().next()) {
-            (Some(name), _) => name_of(name),
-            (None, Some((outer, settings))) => {
-                format!("{}({})", name_of(outer), settings.get("inner").map(name_of).unwrap_or_default())
-            }
-            _ => String::new(),
-        },
-        _ => String::new(),
-    }
+fn without_low_rank(encoder: &EncoderSpec) -> EncoderSpec {
+    encoder.without_low_rank().map_or_else(|| encoder.clone(), |settings| EncoderSpec::of(encoder.name(), settings))
 }
 
 /// Deserializes a section; the place of an error is the key's path below `prefix`.
-pub(super) fn typed<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T> {
+pub(super) fn typed<T: DeserializeOwned>(value: Yaml, prefix: &str) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
         let problem = plain_words(&e.into_inner().to_string());
@@ -185,7 +243,7 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T
         if let Some(key) = unknown.filter(|key| !place.ends_with(key)) {
             place = if place.is_empty() { key.into() } else { format!("{place}.{key}") };
         }
-        let remedy = if problem.starts_with("missing field") { "add it" } else { "mend or remove it" };
+        let remedy = if problem.starts_with("missing field") { "add it" } else { "correct or remove it" };
         Error::invalid(place, problem, remedy)
     })
 }

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aim_balance::MethodSpec;
+use aim_config::{rounded, yaml::from_yaml};
 use aim_core::{Error, Result, Rng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
+
+use crate::Registries;
 
 use super::{
     RunConfig,
@@ -113,9 +117,10 @@ impl Search {
     ///
     /// # Errors
     /// Names the one that is not.
-    pub fn check_settings(&self, place: &str, rows: &[&RunConfig]) -> Result<()> {
+    pub fn check_settings(&self, place: &str, rows: &[&RunConfig], registries: &Registries) -> Result<()> {
         for setting in &self.random.method {
-            let drawn = |row: &&RunConfig| aim_balance::draw(&row.method, setting, &mut Rng::keyed(0, setting));
+            let methods = &registries.methods;
+            let drawn = |row: &&RunConfig| row.method.draw(methods, setting, &mut Rng::keyed(0, setting));
             let drawn: Vec<_> = rows.iter().map(drawn).collect::<Result<_>>()?;
             if drawn.iter().all(|(_, values)| values.is_empty()) {
                 let problem = format!("no method here has a setting `{setting}` that can be drawn");
@@ -130,7 +135,7 @@ impl Search {
     ///
     /// # Errors
     /// If a trial cannot work, or two are alike, because the row would then have fewer trials than others.
-    pub fn plan(&self, place: &str, row: &RunConfig) -> Result<Vec<Trial>> {
+    pub fn plan(&self, place: &str, row: &RunConfig, registries: &Registries) -> Result<Vec<Trial>> {
         let mut trials = Vec::with_capacity(self.trials());
         let mut seen = BTreeSet::new();
         for point in self.points() {
@@ -139,10 +144,12 @@ impl Search {
                 let wrong = |problem: String, remedy| {
                     Error::invalid(place, format!("trial {number} of `{}` {problem}", row.name), remedy)
                 };
-                let trial = self.trial(row, &point, draw);
-                let trial = trial.map_err(|e| wrong(format!("cannot work: {e}"), "mend what is tried"))?;
+                let trial = self.trial(row, &point, draw, registries);
+                let trial = trial.map_err(|e| wrong(format!("cannot work: {e}"), "correct what is tried"))?;
                 let text = serde_yaml::to_string(&trial.config);
-                if !seen.insert(text.map_err(|e| Error::invalid("config", e.to_string(), "report this"))?) {
+                if !seen.insert(text.map_err(|e| {
+                    Error::invalid("config", e.to_string(), "report this fault with the command that met it")
+                })?) {
                     let remedy = "for as many trials as other rows have, name a key that all have under random.ranges, \
                                   such as optimizer.lr, and put settings of few values into grid";
                     return Err(wrong("is the same as one before".into(), remedy));
@@ -163,9 +170,14 @@ impl Search {
         points
     }
 
-    fn trial(&self, row: &RunConfig, point: &[(&String, &Value)], draw: usize) -> Result<Trial> {
-        let mut value =
-            serde_yaml::to_value(row).map_err(|e| Error::invalid("config", e.to_string(), "report this"))?;
+    fn trial(
+        &self,
+        row: &RunConfig,
+        point: &[(&String, &Value)],
+        draw: usize,
+        registries: &Registries,
+    ) -> Result<Trial> {
+        let mut value = yaml(row)?;
         let mut settings = BTreeMap::new();
         let put = |whole: &mut Value, key: &str, new: &Value| merge(whole, &nested(key, new.clone()));
         for (key, new) in point {
@@ -180,13 +192,22 @@ impl Search {
                 settings.insert(key.clone(), new);
             }
             for setting in &self.random.method {
-                let (method, drawn) = aim_balance::draw(&value["method"], setting, &mut rng(setting))?;
-                value["method"] = method;
-                settings.extend(drawn);
+                let method = from_yaml(&value["method"], "method")?;
+                let method = MethodSpec::read(&registries.methods, &method)?;
+                let (method, drawn) = method.draw(&registries.methods, setting, &mut rng(setting))?;
+                value["method"] = yaml(&method)?;
+                for (key, new) in drawn {
+                    settings.insert(key, yaml(&new)?);
+                }
             }
         }
-        Ok(Trial { settings, config: RunConfig::from_value(value)? })
+        Ok(Trial { settings, config: RunConfig::read(value, registries)? })
     }
+}
+
+fn yaml(value: &impl Serialize) -> Result<Value> {
+    serde_yaml::to_value(value)
+        .map_err(|e| Error::invalid("config", e.to_string(), "report this fault with the command that met it"))
 }
 
 impl Interval {
@@ -194,7 +215,7 @@ impl Interval {
         let Self { low, high, log } = self;
         let share = rng.uniform();
         let value = if log { low * (high / low).powf(share) } else { low + (high - low) * share };
-        aim_balance::rounded(value).clamp(low, high)
+        rounded(value).clamp(low, high)
     }
 }
 
@@ -204,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Scale, Source, TableConfig};
+    use crate::standard;
 
     const TABLE: &str = "name: t\ndata: {name: synth-av}\n\
         model: {encoders: {sound: {name: mlp, widths: [2]}, image: {name: mlp, widths: [2]}}}\n\
@@ -212,7 +234,7 @@ mod tests {
 
     fn row(at: usize) -> RunConfig {
         let source = Source::parse(Path::new("t.yaml"), TABLE).unwrap();
-        TableConfig::new(source, Scale::Normal).unwrap().rows[at].config.clone()
+        TableConfig::new(source, Scale::Normal, standard()).unwrap().rows[at].config.clone()
     }
 
     fn search(text: &str) -> Search {
@@ -223,13 +245,13 @@ mod tests {
 
     fn tried(search: &Search, row: &RunConfig) -> Vec<String> {
         let text = |t: &Trial| serde_json::to_string(&t.settings).unwrap();
-        search.plan("sweep", row).unwrap().iter().map(text).collect()
+        search.plan("sweep", row, standard()).unwrap().iter().map(text).collect()
     }
 
     #[test]
     fn lists_are_crossed() {
         let search = search("grid: {train.batch: [8, 16], optimizer.lr: [0.1, 0.2, 0.3]}");
-        let trials = search.plan("sweep", &row(0)).unwrap();
+        let trials = search.plan("sweep", &row(0), standard()).unwrap();
         let of = |t: &Trial| (t.config.optimizer.lr(), t.config.train.batch);
         let all: Vec<_> = trials.iter().map(of).collect();
         assert_eq!(all, [(0.1, 8), (0.1, 16), (0.2, 8), (0.2, 16), (0.3, 8), (0.3, 16)]);
@@ -244,20 +266,22 @@ mod tests {
         assert_eq!(joint[0], "{}");
         assert_eq!(tried(&more, &row(0)), joint, "joint has no alpha");
         for at in [1, 2] {
-            let with = more.plan("sweep", &row(at)).unwrap();
+            let with = more.plan("sweep", &row(at), standard()).unwrap();
             let rates: Vec<_> = with.iter().map(|t| t.config.optimizer.lr()).collect();
-            let alone: Vec<_> = few.plan("sweep", &row(0)).unwrap().iter().map(|t| t.config.optimizer.lr()).collect();
+            let alone: Vec<_> =
+                few.plan("sweep", &row(0), standard()).unwrap().iter().map(|t| t.config.optimizer.lr()).collect();
             assert_eq!(rates, alone, "all rows try the same rates");
         }
-        let alpha = |at: usize, name: &str| more.plan("sweep", &row(at)).unwrap()[1].settings[name].as_f64();
+        let alpha =
+            |at: usize, name: &str| more.plan("sweep", &row(at), standard()).unwrap()[1].settings[name].as_f64();
         assert!(alpha(1, "ogm.alpha").is_some() && alpha(1, "ogm.alpha") == alpha(2, "ogm-ge.alpha"));
     }
 
     #[test]
     fn a_row_with_fewer_trials_than_others_is_refused() {
         let search = search("random: {trials: 3, method: [alpha]}");
-        assert_eq!(search.plan("sweep", &row(1)).unwrap().len(), 3);
-        let error = search.plan("sweep", &row(0)).unwrap_err().to_string();
+        assert_eq!(search.plan("sweep", &row(1), standard()).unwrap().len(), 3);
+        let error = search.plan("sweep", &row(0), standard()).unwrap_err().to_string();
         assert!(error.contains("sweep: trial 1 of `joint` is the same as one before"), "{error}");
     }
 
@@ -265,7 +289,11 @@ mod tests {
     fn what_cannot_work_is_named() {
         let say = |text: &str| {
             let search: Search = serde_yaml::from_str(text).unwrap();
-            search.check("sweep").and_then(|()| search.plan("sweep", &row(1)).map(drop)).unwrap_err().to_string()
+            search
+                .check("sweep")
+                .and_then(|()| search.plan("sweep", &row(1), standard()).map(drop))
+                .unwrap_err()
+                .to_string()
         };
         assert!(say("{}").contains("there is one trial only"));
         assert!(say("grid: {optimizer.lr: []}").contains("sweep.grid.optimizer.lr: is empty"));

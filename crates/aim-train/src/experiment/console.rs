@@ -193,7 +193,7 @@ impl Watch for RunWatch<'_> {
         let loss = log.train.get("loss").or_else(|| log.train.get("loss.fused")).and_then(|q| q.values().first());
         let loss = loss.map_or(String::new(), |l| format!("loss {l:.3}, "));
         let (v, epoch) = (&log.validation, log.epoch + 1);
-        let scores = format!("{loss}validation loss {:.3}, accuracy {:.3}, {seconds:.1} s", v.loss, v.accuracy);
+        let scores = format!("{loss}validation loss {:.3}, accuracy {:.3}, {seconds:.1} s", v.loss(), v.accuracy());
         self.log(&format!("epoch {epoch}/{epochs}: {scores}"));
         if let Some(bar) = bar {
             bar.set_position(epoch as u64);

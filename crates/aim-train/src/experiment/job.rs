@@ -9,10 +9,11 @@ use aim_core::{Alone, Context, Error, Preparation, Prepared, Result, View};
 use aim_data::Dataset;
 use candle_core::Device;
 
-use super::{Console, console::clock};
+use super::{Console, console::clock, place::place};
 use crate::{
-    config::RunConfig,
-    run::{Control, Folder, Identity, Outcome, Stop, Watch, chosen, train},
+    Registries,
+    config::{Identity, RunConfig},
+    run::{Control, Folder, Outcome, Program, Run, Stop, Watch, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -31,6 +32,10 @@ pub struct Shared<'a> {
     pub stop: &'a Stop,
     /// Shortest time between two checkpoints of a run; zero for one after every epoch.
     pub checkpoint_every: Duration,
+    /// What configurations can name.
+    pub registries: &'a Registries,
+    /// What results say that they were made by.
+    pub program: &'a Program,
 }
 
 /// A run that is to be made.
@@ -56,13 +61,21 @@ impl<'a> Job<'a> {
         Identity::new(self.config, self.seed, self.crc32)
     }
 
-    /// Its folder under another.
+    /// Its folder under another: where the same run lies already, whatever program made it, or where it is to be made.
     ///
     /// # Errors
     /// If the configuration cannot be written.
-    pub fn folder(&self, under: &Path) -> Result<PathBuf> {
-        let name = format!("{}.{}", self.config.name, self.identity().key()?);
-        Ok(under.join(name).join(format!("seed{}", self.seed)))
+    pub fn folder(&self, under: &Path, registries: &Registries) -> Result<PathBuf> {
+        self.folder_named(under, &self.config.name, registries)
+    }
+
+    /// The same under another name.
+    ///
+    /// # Errors
+    /// If the configuration cannot be written.
+    pub fn folder_named(&self, under: &Path, name: &str, registries: &Registries) -> Result<PathBuf> {
+        let place = place(under, name, &self.identity(), registries)?;
+        Ok(place.folder.join(format!("seed{}", self.seed)))
     }
 
     /// Makes its preparations, trains it to its end and scores it. A run that is done is only read.
@@ -76,17 +89,19 @@ impl<'a> Job<'a> {
         let prepared = self.prepare(shared)?;
         let start = Instant::now();
         let watch = shared.console.begin(self.title, self.seed, self.config.train.epochs, folder.path());
-        let control = Control { watch: &watch, stop: shared.stop, checkpoint_every: shared.checkpoint_every };
-        let outcome = train(self.config, self.seed, &self.data, folder, shared.device, &prepared, control)
-            .inspect_err(|error| watch.log(&error.to_string()))?;
+        let Shared { stop, checkpoint_every, program, device, .. } = shared;
+        let control = Control { watch: &watch, stop, checkpoint_every, program };
+        let (config, seed, data, metrics) = (self.config, self.seed, &self.data, &shared.registries.metrics);
+        let run = Run { config, seed, data, device, prepared: &prepared, metrics };
+        let outcome = train(run, folder, control).inspect_err(|error| watch.log(&error.to_string()))?;
         let took = clock(start.elapsed().as_secs_f64());
-        watch.say(&format!("test accuracy {:.3} ({took})", outcome.test.accuracy));
+        watch.say(&format!("test accuracy {:.3} ({took})", outcome.test.accuracy()));
         Ok(outcome)
     }
 
     /// Makes or reads every preparation. Those that another run is making come last.
     fn prepare(&self, shared: Shared<'_>) -> Result<Prepared> {
-        let mut wanted = aim_balance::preparations(&self.config.method, &self.data.modalities)?;
+        let mut wanted = self.config.method.preparations(&self.data.modalities);
         let (mut prepared, mut told) = (Prepared::default(), false);
         while !wanted.is_empty() {
             let mut busy = wanted.clone();
@@ -115,8 +130,8 @@ impl<'a> Job<'a> {
         let config = self.config.preparation(which);
         let title = format!("{}: {which}", self.title);
         let job = Job::new(&title, &config, self.seed, &self.data, self.crc32)?;
-        let path = job.folder(&shared.out.join("prepared"))?;
-        let Some(folder) = Folder::open_if_free(&path, &job.identity())? else { return Ok(None) };
+        let path = job.folder(&shared.out.join("prepared"), shared.registries)?;
+        let Some(folder) = Folder::open_if_free(&path, &job.identity(), shared.registries)? else { return Ok(None) };
         if folder.done(&|line| shared.console.say(line))?.is_none() {
             shared.console.expect(1, config.train.epochs);
             job.run(&folder, shared)?;

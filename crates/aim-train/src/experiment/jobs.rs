@@ -11,19 +11,20 @@ use std::{
 };
 
 use aim_core::{Context, Error, Result};
-use aim_data::Dataset;
+use aim_data::{Dataset, DatasetSpec};
 use candle_core::Device;
-use serde_yaml::Value;
 
 use super::{
     Console, Job, Results, Shared,
     job::restrict,
+    place::place,
     results::{RowResults, RunResults},
     search::{self, Settled},
 };
 use crate::{
-    config::{RunConfig, TableConfig},
-    run::{Folder, Identity, Stop, checksum, lock, network},
+    Registries,
+    config::{Identity, RunConfig, TableConfig},
+    run::{Folder, Program, Stop, checksum, lock, network},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -43,11 +44,13 @@ pub struct Options {
     pub quiet: bool,
     /// Shortest time between two checkpoints of a run; zero for one after every epoch.
     pub checkpoint_every: Duration,
+    /// What results say that they were made by.
+    pub program: Program,
 }
 
 /// A data section that has been loaded.
 struct Loaded {
-    section: Value,
+    section: DatasetSpec,
     data: Dataset,
     crc32: u32,
 }
@@ -74,9 +77,9 @@ pub(super) struct Task<'a> {
 ///
 /// # Errors
 /// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
-pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Results> {
+pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
     let folder = options.out.join(&table.name);
-    let plans = search::plans(table)?;
+    let plans = search::plans(table, registries)?;
     let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
     // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
     let data = load(configs.clone(), options)?;
@@ -85,7 +88,8 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop) -> Result<Result
     let console = Console::new(options.quiet);
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
-    let shared = Shared { out, device, console: &console, stop, checkpoint_every };
+    let program = &options.program;
+    let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program };
     let work = Work { folder: &folder, options, shared, data };
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * table.seeds as usize;
     console.expect(table.rows.len() * table.seeds as usize, epochs);
@@ -123,7 +127,7 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
     for RunConfig { data: section, .. } in configs {
         if !all.iter().any(|l| l.section == *section) {
             let data = aim_data::load(section, options.data_root.as_deref())?;
-            all.push(Loaded { section: section.clone(), crc32: checksum(&data), data });
+            all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data });
         }
     }
     Ok(all)
@@ -185,18 +189,32 @@ impl Work<'_> {
 
     fn loaded(&self, config: &RunConfig) -> Result<&Loaded> {
         let loaded = self.data.iter().find(|l| l.section == config.data);
-        loaded.ok_or_else(|| Error::invalid("data", "has not been loaded", "report this"))
+        loaded.ok_or_else(|| {
+            Error::invalid("data", "has not been loaded", "report this fault with the command that met it")
+        })
     }
 
     /// What stands for a configuration in the names of folders.
     pub fn key(&self, config: &RunConfig) -> Result<String> {
-        Identity::new(config, 0, self.loaded(config)?.crc32).key()
+        let identity = Identity::new(config, 0, self.loaded(config)?.crc32);
+        Ok(place(self.folder, &config.name, &identity, self.shared.registries)?.key)
+    }
+
+    /// Tells of a row whose finished runs are those of an older revision of its method.
+    fn tell_outdated(&self, task: &Task<'_>, identity: &Identity) -> Result<()> {
+        let place = place(self.folder, &task.config.name, identity, self.shared.registries)?;
+        if let Some(outdated) = place.outdated.filter(|_| task.seed == 0) {
+            self.shared.console.say(&format!("{}: its runs are of {outdated}; they are made anew", task.title));
+        }
+        Ok(())
     }
 
     fn one(&self, task: &Task<'_>) -> Result<RunResults> {
         let (loaded, console, epochs) = (self.loaded(task.config)?, self.shared.console, task.config.train.epochs);
         let job = Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)?;
-        let folder = Folder::open(&job.folder(self.folder)?, &job.identity())?;
+        self.tell_outdated(task, &job.identity())?;
+        let registries = self.shared.registries;
+        let folder = Folder::open(&job.folder(self.folder, registries)?, &job.identity(), registries)?;
         let read = || RunResults::read(&folder, epochs);
         match read() {
             Ok(Some(done)) => {
@@ -207,7 +225,13 @@ impl Work<'_> {
             Err(damage) => folder.reopen(&damage, &|line| console.say(line))?,
         }
         pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
-        read()?.ok_or_else(|| Error::invalid(folder.path().display().to_string(), "has no result", "report this"))
+        read()?.ok_or_else(|| {
+            Error::invalid(
+                folder.path().display().to_string(),
+                "has no result",
+                "report this fault with the command that met it",
+            )
+        })
     }
 }
 

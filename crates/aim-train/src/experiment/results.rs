@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use aim_core::{Error, Result};
 
-use super::{Choice, compat::marked};
+use super::Choice;
 use crate::{
     config::{Row, RunConfig, TableConfig},
     metrics::Projection,
@@ -119,7 +119,7 @@ impl RowResults {
     /// A row without runs; its configuration is what its search chose, if it has.
     pub(super) fn new((row, config): (&Row, &Option<RunConfig>)) -> Self {
         let config = config.as_ref().unwrap_or(&row.config).clone();
-        Self { title: marked(&row.title, &config), name: config.name.clone(), config, runs: Vec::new() }
+        Self { title: row.title.clone(), name: config.name.clone(), config, runs: Vec::new() }
     }
 
     /// One number a seed.

@@ -16,6 +16,7 @@ use super::{
     results::RunResults,
 };
 use crate::{
+    Registries,
     config::{Row, RunConfig, TableConfig, Trial, text},
     metrics::statistics,
     run::{Outcome, write_atomically},
@@ -137,8 +138,9 @@ pub(super) struct Settled {
 }
 
 /// The trials of every row; none where there is no search.
-pub(super) fn plans(table: &TableConfig) -> Result<Vec<Vec<Trial>>> {
-    let plan = |row: &Row| row.tune.as_ref().map_or(Ok(Vec::new()), |search| search.plan("tune", &row.config));
+pub(super) fn plans(table: &TableConfig, registries: &Registries) -> Result<Vec<Vec<Trial>>> {
+    let none = || Ok(Vec::new());
+    let plan = |row: &Row| row.tune.as_ref().map_or_else(none, |search| search.plan("tune", &row.config, registries));
     table.rows.iter().map(plan).collect()
 }
 
@@ -238,7 +240,7 @@ impl<'a> Found<'a> {
 
 /// The only number that a choice sees.
 fn accuracy(outcome: &Outcome) -> f64 {
-    outcome.validation.accuracy
+    outcome.validation.accuracy()
 }
 
 fn place(folder: &Path, row: &str) -> PathBuf {
@@ -246,19 +248,5 @@ fn place(folder: &Path, row: &str) -> PathBuf {
 }
 
 fn unwritten(e: &serde_json::Error) -> Error {
-    Error::invalid("search", e.to_string(), "report this")
-}
-
-/// What the text under a table says of its searches; nothing if none is done.
-pub(super) fn note(rows: &[Row], choices: &[Choice]) -> Option<String> {
-    let search = rows.iter().find_map(|row| row.tune.as_ref()).filter(|_| !choices.is_empty())?;
-    let each = rows.iter().all(|row| row.tune == rows[0].tune);
-    let who = if each { "Every row was" } else { "The rows named here were, and no other was," };
-    let seeds = search.seeds;
-    let chosen: Vec<String> = choices.iter().map(Choice::words).collect();
-    Some(format!(
-        "{who} searched before the seeds of the table were run, each trial with {seeds} seed(s); trials count from 0. \
-         Chosen is {RULE}; all trials are in the files `<row>.search.json` beside the runs. {}.",
-        chosen.join("; ")
-    ))
+    Error::invalid("search", e.to_string(), "report this fault with the command that met it")
 }

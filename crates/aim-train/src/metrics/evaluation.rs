@@ -1,12 +1,12 @@
 //! Predictions over a whole split: every sample, in order, none dropped.
 
 use aim_core::{Error, Infer, Net, Result};
-use aim_data::{Loader, Subset};
+use aim_data::{Loader, Source};
 use aim_ops::{Reduction, cross_entropy, softmax};
-use aim_stats::{calibration, classification::Confusion};
+use aim_stats::classification::Confusion;
 use candle_core::{D, Device, Tensor};
 
-use super::{Scores, statistics};
+use super::{Metric, Metrics, Scores, statistics};
 
 /// Samples in a batch of an evaluation; it has no influence on the results beyond rounding.
 const BATCH: usize = 256;
@@ -29,9 +29,9 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// If the split does not fit the network.
-pub fn evaluate(net: &dyn Net, method: &dyn Infer, subset: &Subset, device: &Device) -> Result<Evaluation> {
+pub fn evaluate(net: &dyn Net, method: &dyn Infer, source: &dyn Source, device: &Device) -> Result<Evaluation> {
     let mut all = Evaluation::default();
-    for batch in Loader::new(subset, BATCH, device).in_order() {
+    for batch in Loader::new(source, BATCH, device).in_order() {
         let batch = batch?;
         let out = method.infer(net, &batch)?;
         all.loss += scalar(&cross_entropy(&out.logits, &batch.labels, 0., Reduction::None)?.sum_all()?)?;
@@ -52,11 +52,24 @@ impl Evaluation {
         self.labels.iter().zip(&self.predicted).map(|(y, p)| y == p).collect()
     }
 
-    /// The scores; `modalities` are the network's names.
+    /// Mean cross-entropy of the fused logits, in nats.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.labels.len() as f64
+    }
+
+    /// Counts of true and predicted classes.
+    ///
+    /// # Errors
+    /// If a class is out of range.
+    pub fn confusion(&self, classes: usize) -> Result<Confusion> {
+        Confusion::of(&self.labels, &self.predicted, classes).map_err(statistics)
+    }
+
+    /// The scores by these metrics; `modalities` are the network's names.
     ///
     /// # Errors
     /// If a prediction is not finite.
-    pub fn scores(&self, modalities: &[String], classes: usize) -> Result<Scores> {
+    pub fn scores(&self, modalities: &[String], classes: usize, metrics: &Metrics) -> Result<Scores> {
         if !self.loss.is_finite() {
             let hint = "lower the learning rate, or look for extreme inputs; the last good checkpoint is kept";
             return Err(Error::NonFinite {
@@ -65,18 +78,10 @@ impl Evaluation {
                 hint: hint.into(),
             });
         }
-        let confusion = Confusion::of(&self.labels, &self.predicted, classes).map_err(statistics)?;
         let own = |(name, predicted): (&String, &Vec<usize>)| Ok((name.clone(), share_right(&self.labels, predicted)?));
+        let score = |metric: &Metric| Ok((metric.name.to_owned(), (metric.of)(self, classes)?));
         Ok(Scores {
-            loss: self.loss / self.labels.len() as f64,
-            accuracy: confusion.accuracy(),
-            macro_f1: confusion.macro_f1(),
-            calibration_error: calibration::expected_calibration_error(
-                &self.confidence.iter().map(|c| c.min(1.)).collect::<Vec<_>>(),
-                &self.correct(),
-                calibration::BINS,
-            )
-            .map_err(statistics)?,
+            values: metrics.iter().map(score).collect::<Result<_>>()?,
             modality: modalities.iter().zip(&self.unimodal).map(own).collect::<Result<_>>()?,
         })
     }

@@ -1,7 +1,7 @@
 //! Features of a whole split, and what each modality's feature contributes.
 
 use aim_core::{Net, Pass, Result};
-use aim_data::{Loader, Subset};
+use aim_data::{Loader, Source};
 use aim_stats::shapley;
 use candle_core::{Device, Tensor};
 
@@ -40,15 +40,15 @@ impl Features {
 ///
 /// # Errors
 /// If the split does not fit the network.
-pub fn features(net: &dyn Net, subset: &Subset, device: &Device) -> Result<Features> {
+pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<Features> {
     let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); net.modalities()];
-    for batch in Loader::new(subset, BATCH, device).in_order() {
+    for batch in Loader::new(source, BATCH, device).in_order() {
         for (m, x) in batch?.inputs.iter().enumerate() {
             parts[m].push(net.encode(m, x, &mut Pass::eval())?.detach());
         }
     }
     let of = parts.iter().map(|p| Tensor::cat(p, 0)).collect::<candle_core::Result<_>>()?;
-    Ok(Features { of, labels: subset.labels.iter().map(|y| *y as usize).collect() })
+    Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect() })
 }
 
 /// Shapley values of the modalities for the fused accuracy, a modality being removed by setting its feature to zero.

@@ -22,11 +22,15 @@ use aim_core::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Checkpoint, EpochLog, Identity, Outcome,
+    Checkpoint, EpochLog, Outcome,
     disk::{lock, part, settle, write_atomically, write_part},
-    identity,
+    tensorboard::events,
 };
-use crate::{config::Select, export::events, metrics::Projection};
+use crate::{
+    Registries,
+    config::{Identity, Select},
+    metrics::Projection,
+};
 
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
@@ -38,9 +42,15 @@ const RESULT: &str = "result.json";
 const EVENTS: &str = "events.out.tfevents";
 const PROJECTION: &str = "projection.json";
 
+/// Version of `result.json` that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
 /// The content of `result.json`.
 #[derive(Serialize, Deserialize)]
 struct Done {
+    /// Version of the file; the first had none.
+    #[serde(default)]
+    version: u32,
     #[serde(flatten)]
     outcome: Outcome,
     /// Of `predictions.csv`.
@@ -60,8 +70,8 @@ impl Folder {
     ///
     /// # Errors
     /// If the folder belongs to another configuration, seed or data set, is in use by another process, or cannot be written.
-    pub fn open(path: &Path, identity: &Identity) -> Result<Self> {
-        Self::open_if_free(path, identity)?.ok_or_else(|| {
+    pub fn open(path: &Path, identity: &Identity, registries: &Registries) -> Result<Self> {
+        Self::open_if_free(path, identity, registries)?.ok_or_else(|| {
             let problem = "is in use by another process";
             Error::invalid(path.display().to_string(), problem, "wait until it is done, or choose another folder")
         })
@@ -71,16 +81,15 @@ impl Folder {
     ///
     /// # Errors
     /// If the folder belongs to another configuration, seed or data set, or cannot be written.
-    pub fn open_if_free(path: &Path, identity: &Identity) -> Result<Option<Self>> {
+    pub fn open_if_free(path: &Path, identity: &Identity, registries: &Registries) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let Some(lock) = lock(path)? else { return Ok(None) };
         let folder = Self { path: path.into(), data_crc32: identity.data_crc32, _lock: lock };
-        let wanted = identity.to_yaml()?;
         let Some(found) = folder.read("config.yaml")? else {
-            folder.write("config.yaml", wanted.as_bytes())?;
+            folder.write("config.yaml", identity.to_yaml()?.as_bytes())?;
             return Ok(Some(folder));
         };
-        let Some(difference) = identity::difference(&found, &wanted) else { return Ok(Some(folder)) };
+        let Some(difference) = identity.difference(&found, registries) else { return Ok(Some(folder)) };
         let problem =
             format!("belongs to a run with another configuration, seed or data set (its config.yaml {difference})");
         let remedy = "undo an edit of that file, choose another folder or delete this one";
@@ -103,7 +112,10 @@ impl Folder {
     /// If the file, or one that belongs to it, is damaged.
     pub fn result(&self) -> Result<Option<Outcome>> {
         let Some(text) = self.read(RESULT)? else { return Ok(None) };
-        let Done { outcome, predictions_crc32 } = self.parsed(RESULT, &text)?;
+        let Done { version, outcome, predictions_crc32 } = self.parsed(RESULT, &text)?;
+        if version > VERSION {
+            return Err(self.newer(RESULT, version));
+        }
         if crc32fast::hash(self.predictions()?.as_bytes()) != predictions_crc32 {
             return Err(self.damaged(PREDICTIONS, "wrong checksum"));
         }
@@ -116,7 +128,11 @@ impl Folder {
     /// If they cannot be written.
     pub fn put_result(&self, outcome: &Outcome, predictions: &str) -> Result<()> {
         self.write(PREDICTIONS, predictions.as_bytes())?;
-        let done = Done { outcome: outcome.clone(), predictions_crc32: crc32fast::hash(predictions.as_bytes()) };
+        let done = Done {
+            version: VERSION,
+            outcome: outcome.clone(),
+            predictions_crc32: crc32fast::hash(predictions.as_bytes()),
+        };
         let text = serde_json::to_string_pretty(&done).map_err(|e| self.unwritten(RESULT, &e))?;
         self.write(RESULT, text.as_bytes())
     }
@@ -156,7 +172,10 @@ impl Folder {
     /// # Errors
     /// If a damaged file cannot be renamed.
     pub fn done(&self, tell: &dyn Fn(&str)) -> Result<Option<Outcome>> {
-        self.result().or_else(|damage| self.reopen(&damage, tell).map(|()| None))
+        self.result().or_else(|damage| match damage {
+            Error::Invalid { .. } => self.reopen(&damage, tell).map(|()| None),
+            other => Err(other),
+        })
     }
 
     /// Tells of a damaged result and puts it out of the way, so that the run is no longer taken for done.
@@ -270,13 +289,23 @@ impl Folder {
         Error::invalid(place, format!("is damaged ({how})"), "start the run's command again, which mends its folder")
     }
 
+    fn newer(&self, name: &str, version: u32) -> Error {
+        let place = self.path.join(name).display().to_string();
+        let problem = format!("has version {version}, this program knows versions up to {VERSION}");
+        Error::At { place, source: Box::new(Error::invalid("result", problem, "use the newer program that wrote it")) }
+    }
+
     fn set_aside(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
         fs::rename(&path, self.path.join(aside(name))).map_err(|e| Error::io(path, e))
     }
 
     fn unwritten(&self, name: &str, e: &serde_json::Error) -> Error {
-        Error::invalid(self.path.join(name).display().to_string(), e.to_string(), "report this")
+        Error::invalid(
+            self.path.join(name).display().to_string(),
+            e.to_string(),
+            "report this fault with the command that met it",
+        )
     }
 
     fn read(&self, name: &str) -> Result<Option<String>> {

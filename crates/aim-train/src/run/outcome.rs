@@ -3,11 +3,13 @@
 use std::fmt;
 
 use aim_core::{Infer, Net, Result};
-use aim_data::{Dataset, Subset};
+use aim_data::{Dataset, Source};
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{self, Contributions, Evaluation, Features, Probes, Projection, Scores};
+use crate::metrics::{self, ACCURACY, Contributions, Evaluation, Features, LOSS, Metrics, Probes, Projection, Scores};
+
+use super::Program;
 
 /// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Outcome {
     pub probes: Probes,
     /// Shapley values.
     pub contributions: Contributions,
+    /// Program and processor that made the run.
+    #[serde(default)]
+    pub program: Program,
 }
 
 /// Everything that is measured on a trained network with the test split.
@@ -64,7 +69,9 @@ impl fmt::Display for Judged {
 }
 
 fn print(f: &mut fmt::Formatter<'_>, test: &Scores, probes: &Probes, parts: &Contributions) -> fmt::Result {
-    writeln!(f, "test accuracy {:.4}, macro-F1 {:.4}, loss {:.4}", test.accuracy, test.macro_f1, test.loss)?;
+    writeln!(f, "test accuracy {:.4}, loss {:.4}", test.accuracy(), test.loss())?;
+    let others = test.values.iter().filter(|(name, _)| ![ACCURACY, LOSS].contains(&name.as_str()));
+    others.into_iter().try_for_each(|(name, value)| writeln!(f, "{name} {value:.4}"))?;
     for (name, share) in &parts.share {
         let own = test.modality.get(name).map_or(String::new(), |a| format!("own accuracy {a:.4}, "));
         let probe = probes.modality.get(name).copied().unwrap_or(f64::NAN);
@@ -77,10 +84,10 @@ fn print(f: &mut fmt::Formatter<'_>, test: &Scores, probes: &Probes, parts: &Con
 ///
 /// # Errors
 /// If the data do not fit the network.
-pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device) -> Result<Judged> {
-    let evaluation = metrics::evaluate(net, method, &data.test, device)?;
-    let test = evaluation.scores(&net.spec().modalities, data.classes())?;
-    let (fit, score) = (metrics::features(net, &data.train, device)?, metrics::features(net, &data.test, device)?);
+pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device, metrics: &Metrics) -> Result<Judged> {
+    let evaluation = metrics::evaluate(net, method, &*data.test, device)?;
+    let test = evaluation.scores(&net.spec().modalities, data.classes(), metrics)?;
+    let (fit, score) = (metrics::features(net, &*data.train, device)?, metrics::features(net, &*data.test, device)?);
     let probes = probes(&fit, &score, net)?;
     let contributions = metrics::contributions(net, &score)?;
     let spec = net.spec();
@@ -100,11 +107,11 @@ fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {
 
 /// One line a test sample (commas in ids become semicolons): id, true class, fused prediction with its probability, and
 /// each modality's own prediction.
-pub(super) fn predictions(evaluation: &Evaluation, test: &Subset, modalities: &[String]) -> String {
+pub(super) fn predictions(evaluation: &Evaluation, test: &dyn Source, modalities: &[String]) -> String {
     let own = || modalities.iter().zip(&evaluation.unimodal);
     let heads: String = own().map(|(name, _)| format!(",predicted.{name}")).collect();
     let mut csv = format!("id,label,predicted,confidence{heads}\n");
-    for (i, id) in test.ids.iter().enumerate() {
+    for (i, id) in test.ids().iter().enumerate() {
         let (label, predicted, confidence) = (evaluation.labels[i], evaluation.predicted[i], evaluation.confidence[i]);
         let others: String = own().map(|(_, classes)| format!(",{}", classes[i])).collect();
         csv += &format!("{},{label},{predicted},{confidence:.6}{others}\n", id.replace(',', ";"));

@@ -1,30 +1,32 @@
-//! The training loop.
+//! A run: training with checkpoints in a folder, and scores at the end.
 
 use std::{
+    collections::BTreeMap,
+    ops::ControlFlow::Continue,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use aim_core::{
-    Batch, Clock, Context, EpochStart, Error, Extra, Method, Net, Optim, Prepared, Result, Samples, Split, State,
-    Stateful, Step,
-};
-use aim_data::{Dataset, Loader};
+use aim_core::{Context, Error, Net, Prepared, Result, State, Stateful};
+use aim_data::{Dataset, Splits};
 use aim_fusion::LateFusion;
-use aim_optim::Scheduler;
 use candle_core::{DType, Device};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Outcome, checkpoint::copied, history::Means, judge, outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, history::Means, judge, outcome::predictions,
 };
 use crate::{
+    Learner,
     config::{RunConfig, Select},
-    metrics::{self, Scores},
+    metrics::{self, Metrics, Scores},
 };
 
 /// How many times as long as writing a checkpoint training goes on at least before the next one, so that they cost less
 /// than 2 % of the time.
 const CHECKPOINT_SHARE: u32 = 50;
+
+/// Where a [`Learner`]'s state holds the epoch; a checkpoint's log tells it.
+const EPOCH: &str = "clock.epoch";
 
 /// Sees how a run proceeds.
 pub trait Watch: Sync {
@@ -44,6 +46,8 @@ pub struct Control<'a> {
     /// Shortest time between two checkpoints on the disk; zero for one after every epoch. A killed run repeats what lies
     /// between, bit for bit.
     pub checkpoint_every: Duration,
+    /// What a result says that it was made by.
+    pub program: &'a Program,
 }
 
 /// Asks all runs to stop after the current step.
@@ -70,47 +74,47 @@ impl Stop {
     }
 }
 
+/// A run: what is trained, and on what.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// Everything that decides it but its seed and data.
+    pub config: &'a RunConfig,
+    /// Its seed.
+    pub seed: u64,
+    /// Its data.
+    pub data: &'a Dataset,
+    /// Where its network is trained.
+    pub device: &'a Device,
+    /// The networks that [`MethodSpec::preparations`](aim_balance::MethodSpec::preparations) lists for its method.
+    pub prepared: &'a Prepared,
+    /// Metrics that it is scored by.
+    pub metrics: &'a Metrics,
+}
+
 /// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what is
-/// damaged in its folder is made anew. `prepared` holds what `aim_balance::preparations` lists for its method.
+/// damaged in its folder is made anew.
 ///
 /// # Errors
 /// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was stopped;
 /// the checkpoint of the last whole epoch is then in the folder.
-pub fn train(
-    config: &RunConfig,
-    seed: u64,
-    data: &Dataset,
-    folder: &Folder,
-    device: &Device,
-    prepared: &Prepared,
-    control: Control<'_>,
-) -> Result<Outcome> {
+pub fn train(run: Run<'_>, folder: &Folder, control: Control<'_>) -> Result<Outcome> {
     if let Some(outcome) = folder.done(&|line| control.watch.say(line))? {
         return Ok(outcome);
     }
-    let mut trainer = Trainer::new(config, seed, data, folder, device, prepared)?;
+    let mut trainer = Trainer::new(run, folder)?;
     trainer.resume(control.watch)?;
     let done = trainer.epochs(control);
     trainer.flush()?;
     done?;
-    trainer.finish()
+    trainer.finish(control.program)
 }
 
 struct Trainer<'a> {
-    config: &'a RunConfig,
-    seed: u64,
-    data: &'a Dataset,
+    run: Run<'a>,
     folder: &'a Folder,
-    device: &'a Device,
-    prepared: &'a Prepared,
-    net: LateFusion,
-    method: Box<dyn Method>,
-    opt: Box<dyn Optim>,
-    schedule: Scheduler,
+    learner: Learner,
     log: Vec<EpochLog>,
     seconds: Vec<f64>,
-    /// Steps done; epochs differ in length where a method shows samples more than once.
-    step: usize,
     last: Option<Checkpoint>,
     /// When a checkpoint was written, and how long that took.
     written: (Instant, Duration),
@@ -120,60 +124,42 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(
-        config: &'a RunConfig,
-        seed: u64,
-        data: &'a Dataset,
-        folder: &'a Folder,
-        device: &'a Device,
-        prepared: &'a Prepared,
-    ) -> Result<Self> {
-        let net = network(config, data, seed, device)?;
+    fn new(run: Run<'a>, folder: &'a Folder) -> Result<Self> {
         Ok(Self {
-            method: aim_balance::build(&config.method, net.spec())?,
-            opt: config.optimizer.build(),
-            schedule: Scheduler::new(&config.schedule, config.optimizer.lr(), config.train.epochs),
+            learner: learner(run.config, run.data, run.seed, run.device)?.prepared(run.prepared.clone()),
             log: Vec::new(),
             seconds: Vec::new(),
-            step: 0,
             last: None,
             written: (Instant::now(), Duration::ZERO),
             best_is_new: false,
             last_is_new: false,
-            net,
-            config,
-            seed,
-            data,
+            run,
             folder,
-            device,
-            prepared,
         })
     }
 
     fn resume(&mut self, watch: &dyn Watch) -> Result<()> {
         let Some(last) = self.folder.restore(&|line| watch.say(line))? else { return Ok(()) };
-        self.net.params().load(&last.state.part("net").0)?;
-        self.opt.load(&last.state.part("optimizer"))?;
-        self.schedule.load(&last.state.part("schedule"))?;
-        self.method.load(&last.state.part("method"))?;
-        self.step = last.state.number("clock.step")? as usize;
+        let mut state = last.state.clone();
+        state.put(EPOCH, &[last.epochs() as f64])?;
+        self.learner.load(&state)?;
         self.log = last.log.clone();
         self.seconds = self.folder.seconds(last.epochs())?;
-        watch.say(&format!("goes on after {} of {} epochs", last.epochs(), self.config.train.epochs));
+        watch.say(&format!("goes on after {} of {} epochs", last.epochs(), self.run.config.train.epochs));
         self.last = Some(last);
         Ok(())
     }
 
     fn epochs(&mut self, control: Control<'_>) -> Result<()> {
-        for epoch in self.log.len()..self.config.train.epochs {
+        for epoch in self.log.len()..self.run.config.train.epochs {
             let start = Instant::now();
             let train = self.steps(epoch, control.stop)?;
             let validation = self.validate()?;
             let seconds = start.elapsed().as_secs_f64();
-            self.log.push(EpochLog { epoch, lr: self.opt.lr(), train, validation });
+            self.log.push(EpochLog { epoch, lr: self.learner.lr(), train, validation });
             self.seconds.push(seconds);
             self.snapshot(epoch)?;
-            control.watch.epoch(&self.log[epoch], self.config.train.epochs, seconds);
+            control.watch.epoch(&self.log[epoch], self.run.config.train.epochs, seconds);
             if self.due(control.checkpoint_every) {
                 self.flush()?;
             }
@@ -187,54 +173,29 @@ impl<'a> Trainer<'a> {
         every.is_zero() || when.elapsed() >= every.max(took * CHECKPOINT_SHARE)
     }
 
-    fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<std::collections::BTreeMap<String, super::Quantity>> {
-        let loader = Loader::new(&self.data.train, self.config.train.batch, self.device)
-            .dropping_last(self.config.protocol.drops_last());
-        let steps_per_epoch = loader.batches();
-        let mut clock = Clock { epoch, epochs: self.config.train.epochs, step: self.step, batch: 0, steps_per_epoch };
-        self.schedule.before_epoch(epoch, self.opt.as_mut());
-        let batches = loader.epoch_with(self.seed, epoch, self.before_epoch(clock)?);
-        clock.steps_per_epoch = batches.len();
+    fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<BTreeMap<String, Quantity>> {
+        let splits = Splits::new(self.run.data, self.run.config.train.batch, self.run.device)
+            .dropping_last(self.run.config.protocol.drops_last());
         let mut means = Means::default();
-        for batch in batches {
-            let batch = batch?;
-            let mut step =
-                Step { net: &self.net, opt: self.opt.as_mut(), batch: &batch, clock, seed: self.seed, trace: false };
-            let report = self.method.step(&mut step)?;
-            means.add(&report, &format!("epoch {epoch}, step {}", clock.step))?;
-            (clock.step, clock.batch) = (clock.step + 1, clock.batch + 1);
+        self.learner.epoch(&splits, |clock, report| {
+            means.add(report, &format!("epoch {epoch}, step {}", clock.step))?;
             stop.check()?;
-        }
-        self.step = clock.step;
+            Ok(Continue(()))
+        })?;
         Ok(means.finish())
-    }
-
-    /// The method's work before an epoch; what it wants shown beside every sample once.
-    fn before_epoch(&mut self, clock: Clock) -> Result<Vec<Extra>> {
-        let samples = Whole { data: self.data, batch: self.config.train.batch, device: self.device };
-        let mut start = EpochStart {
-            net: &self.net,
-            opt: self.opt.as_mut(),
-            samples: &samples,
-            prepared: self.prepared,
-            clock,
-            seed: self.seed,
-            extra: vec![],
-        };
-        self.method.before_epoch(&mut start)?;
-        Ok(start.extra)
     }
 
     fn validate(&self) -> Result<Scores> {
         self.check_weights()?;
-        let evaluation = metrics::evaluate(&self.net, self.method.as_ref(), &self.data.validation, self.device)?;
-        let scores = evaluation.scores(&self.net.spec().modalities, self.data.classes());
+        let (net, method) = (self.learner.net(), self.learner.method());
+        let evaluation = metrics::evaluate(net, method, &*self.run.data.validation, self.run.device)?;
+        let scores = evaluation.scores(&net.spec().modalities, self.run.data.classes(), self.run.metrics);
         scores.at(|| format!("validation after epoch {}", self.log.len()))
     }
 
     /// The last step's update shows only in the weights.
     fn check_weights(&self) -> Result<()> {
-        for (name, tensor) in self.net.params().tensors() {
+        for (name, tensor) in self.learner.net().params().tensors() {
             let sum = tensor.to_dtype(DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()?;
             if !sum.is_finite() {
                 let hint = "lower the learning rate; the last good checkpoint is kept";
@@ -247,24 +208,19 @@ impl<'a> Trainer<'a> {
 
     /// Keeps the state between this epoch and the next.
     fn snapshot(&mut self, epoch: usize) -> Result<()> {
-        let accuracy = self.log[epoch].validation.accuracy;
+        let accuracy = self.log[epoch].validation.accuracy();
         let held = self.last.as_ref().and_then(|c| c.best);
         let better = held.is_none_or(|b| accuracy > b.accuracy);
         let best = if better { Some(Best { epoch, accuracy }) } else { held };
-        let mut state = State::default();
-        state.nest("net", State(self.net.params().tensors()));
-        state.nest("method", self.method.state()?);
-        let mut state = copied(state)?;
+        self.learner.after_epoch(accuracy);
+        let mut state = self.learner.state()?;
+        state.0.remove(EPOCH);
         let of_best = if better {
-            state.clone()
+            answering(&state)
         } else {
             self.last.as_ref().map_or_else(State::default, |c| c.state.part("best"))
         };
-        self.schedule.after_epoch(accuracy);
-        state.nest("schedule", copied(self.schedule.state()?)?);
-        state.nest("optimizer", copied(self.opt.state()?)?);
         state.nest("best", of_best);
-        state.put("clock.step", &[self.step as f64])?;
         self.last = Some(Checkpoint { log: self.log.clone(), best, state });
         (self.best_is_new, self.last_is_new) = (self.best_is_new | better, true);
         Ok(())
@@ -279,31 +235,53 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Outcome> {
-        let epoch = match (self.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
-            (Select::Best, Some(best)) => best.put(self.net.params(), self.method.as_mut())?,
-            _ => self.config.train.epochs - 1,
+    fn finish(mut self, program: &Program) -> Result<Outcome> {
+        let epoch = match (self.run.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
+            (Select::Best, Some(best)) => {
+                self.learner.adopt(&best.state)?;
+                best.epochs().saturating_sub(1)
+            }
+            _ => self.run.config.train.epochs - 1,
         };
-        let judged = judge(&self.net, self.method.as_ref(), self.data, self.device)?;
-        let spec = self.net.spec();
+        let net = self.learner.net();
+        let judged = judge(net, self.learner.method(), self.run.data, self.run.device, self.run.metrics)?;
+        let spec = net.spec();
         let outcome = Outcome {
-            name: self.config.name.clone(),
-            method: self.config.method_name(),
-            seed: self.seed,
-            data: self.data.name.clone(),
+            name: self.run.config.name.clone(),
+            method: self.run.config.method.name(),
+            seed: self.run.seed,
+            data: self.run.data.name.clone(),
             modalities: spec.modalities.clone(),
-            parameters: self.net.params().count(),
+            parameters: net.params().count(),
             epoch,
             validation: self.log[epoch].validation.clone(),
             test: judged.test,
             probes: judged.probes,
             contributions: judged.contributions,
+            program: program.clone(),
         };
-        let predictions = predictions(&judged.evaluation, &self.data.test, &spec.modalities);
+        let predictions = predictions(&judged.evaluation, &*self.run.data.test, &spec.modalities);
         self.folder.put_views(&judged.projection, &self.log, &self.seconds, &outcome)?;
         self.folder.put_result(&outcome, &predictions)?;
         Ok(outcome)
     }
+}
+
+/// The part of a learner's state that answers: weights, buffers and the method's state.
+fn answering(state: &State) -> State {
+    let mut part = State::default();
+    ["net", "method"].iter().for_each(|name| part.nest(name, state.part(name)));
+    part
+}
+
+/// A configuration's network with its method, optimizer and schedule, before the first epoch.
+///
+/// # Errors
+/// If they do not fit each other or the data.
+pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -> Result<Learner> {
+    let net = network(config, data, seed, device)?;
+    let (method, opt) = (config.method.build(net.spec())?, config.optimizer.build());
+    Ok(Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule))
 }
 
 /// The network of a configuration for a data set.
@@ -313,30 +291,4 @@ impl<'a> Trainer<'a> {
 pub fn network(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -> Result<LateFusion> {
     let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
     LateFusion::new(&config.model, &modalities, data.classes(), seed, device)
-}
-
-/// Whole splits for the work between epochs.
-struct Whole<'a> {
-    data: &'a Dataset,
-    batch: usize,
-    device: &'a Device,
-}
-
-impl Whole<'_> {
-    fn loader(&self, split: Split) -> Loader<'_> {
-        let subset = match split {
-            Split::Train => &self.data.train,
-            Split::Validation => &self.data.validation,
-        };
-        Loader::new(subset, self.batch, self.device)
-    }
-}
-
-impl Samples for Whole<'_> {
-    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.loader(split).in_order().try_for_each(|batch| visit(&batch?))
-    }
-    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
-        self.loader(split).epoch(seed, 0).try_for_each(|batch| visit(&batch?))
-    }
 }

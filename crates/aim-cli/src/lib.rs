@@ -1,0 +1,172 @@
+//! The command line as a library: flags and wiring only. [`main`] is the whole program; [`main_with`] is the same for
+//! an [`Application`] with entries of your own.
+#![deny(missing_docs)]
+
+mod aa_test;
+mod application;
+mod bench;
+mod config;
+mod eval;
+mod list;
+mod methods;
+mod reproduce;
+mod sweep;
+mod train;
+
+pub use application::Application;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use aim_core::{Error, Result};
+use candle_core::Device;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Balanced multimodal learning: train, compare, reproduce.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a table: train every row with every seed, print the comparison, write a report page.
+    ///
+    /// Runs that are done are not repeated, and runs that were stopped go on where they were.
+    Reproduce(reproduce::Reproduce),
+    /// Search every row of a table with the same number of trials, choose on the validation split, make the table with
+    /// what was chosen.
+    ///
+    /// The table's `sweep` section crosses lists (`grid: {optimizer.lr: [0.001, 0.01]}`) and draws (`random: {trials:
+    /// 20, method: [alpha], ranges: {optimizer.lr: {low: 0.0001, high: 0.01, log: true}}}`). Settings under `method`
+    /// are drawn as the methods' cards say: words evenly; numbers evenly where the range is no wider than 1, else
+    /// evenly in their logarithm from a tenth of the default to ten times it, as far as the range goes; around a
+    /// default of 0 from 0 to 1. The first trial is the row as it is written, and trial k is the same in every row.
+    /// `seeds` is the number of seeds of a trial. All trials and the choice are in `<row>.search.json` beside the runs.
+    /// Runs that are done are not repeated, and runs that were stopped go on where they were.
+    Sweep(sweep::Sweep),
+    /// Train one run of a configuration.
+    Train(train::Train),
+    /// Score a finished or unfinished run's chosen weights on the test split again.
+    Eval(eval::Eval),
+    /// Test the tests: joint training against joint training with other seeds, where every rejection is a false one.
+    ///
+    /// Trains pairs of arms of a tiny network and counts how often each paired test of the tables rejects at .05. The
+    /// exit status says whether the tests over seeds reject as often as they should.
+    AaTest(aa_test::AaTest),
+    /// Measure training steps or operations; nothing else should run meanwhile.
+    Bench(bench::Bench),
+    /// Compare configurations.
+    Config(config::Config),
+    /// Print the JSON Schema of configuration files, for editors; docs/schema.json is made with it.
+    Schema,
+    /// List what there is, with settings, defaults and sources.
+    List(list::List),
+    /// Run a golden step and compare every expected value; the exit status says whether all agree.
+    Step {
+        /// Folder of the case.
+        #[arg(long, value_name = "DIR")]
+        case: PathBuf,
+        /// Where to train.
+        #[arg(long, value_enum, default_value = "cpu")]
+        device: DeviceName,
+    },
+}
+
+/// Exit status of a command that was stopped, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Where the real data lie and where results go.
+#[derive(Args, Clone)]
+struct Places {
+    /// Folder of the real data sets [default: $AIM_DATA].
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Folder for run folders.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Where networks are trained.
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+    /// Shortest time between two checkpoints of a run; 0 for one after every epoch.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    checkpoint_every: u64,
+}
+
+/// A kind of device.
+#[derive(Clone, Copy, ValueEnum)]
+enum DeviceName {
+    Cpu,
+    Cuda,
+    Metal,
+}
+
+impl DeviceName {
+    fn open(self) -> Result<Device> {
+        let missing = |name: &str, e: candle_core::Error| {
+            Error::invalid(
+                "--device",
+                Error::from(e).to_string(),
+                format!("build with --features {name} on a machine that has one"),
+            )
+        };
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda => Device::new_cuda(0).map_err(|e| missing("cuda", e)),
+            Self::Metal => Device::new_metal(0).map_err(|e| missing("metal", e)),
+        }
+    }
+}
+
+/// Processors of this machine.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Runs the command that the arguments of the process name; the exit status says how it went. A failure is told on
+/// standard error.
+pub fn main() -> ExitCode {
+    main_with(&Application::default())
+}
+
+/// The same for a program with entries of its own.
+pub fn main_with(application: &Application) -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Reproduce(command) => command.run(application),
+        Command::Sweep(command) => command.run(application),
+        Command::Train(command) => command.run(application),
+        Command::Eval(command) => command.run(application),
+        Command::AaTest(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Config(command) => command.run(application),
+        Command::Schema => config::schema(application),
+        Command::List(command) => command.run(application),
+        Command::Step { case, device } => step(&case, device),
+    };
+    outcome.unwrap_or_else(|error| {
+        if error.is_stop() {
+            eprintln!("{error}");
+            return ExitCode::from(INTERRUPTED);
+        }
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints to standard output; whoever closed it wants no more.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output", e)),
+        _ => Ok(()),
+    }
+}
+
+fn step(case: &std::path::Path, device: DeviceName) -> Result<ExitCode> {
+    let verdict = aim_golden::check(case, &device.open()?)?;
+    print(&format!("{verdict}\n"))?;
+    Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

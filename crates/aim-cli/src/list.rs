@@ -1,0 +1,153 @@
+//! `list`.
+
+use std::process::ExitCode;
+
+use aim_backbones::EncoderCard;
+use aim_config::{Kind, Setting};
+use aim_core::{Error, Result};
+use aim_data::DatasetCard;
+use aim_fusion::FusionCard;
+use aim_optim::{OptimizerCard, ScheduleCard};
+use clap::{Args, ValueEnum};
+
+use crate::{Application, methods, print};
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// What to list.
+    #[arg(value_enum)]
+    what: What,
+    /// One entry alone.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// All methods as the page docs/methods.md.
+    #[arg(long, conflicts_with = "name")]
+    markdown: bool,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// Balancing methods and baselines.
+    Methods,
+    /// Encoders.
+    Backbones,
+    /// Ways to join features.
+    Fusions,
+    /// Optimizers and schedules.
+    Optimizers,
+    /// Data sets.
+    Datasets,
+    /// Metrics that runs are scored by.
+    Metrics,
+    /// Sections of report pages.
+    Sections,
+}
+
+/// An entry's name and text.
+type Entry = (String, String);
+
+impl List {
+    pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
+        let (name, Application { registries, sections, .. }) = (self.name.as_deref(), application);
+        let text = match self.what {
+            What::Methods if self.markdown => methods::markdown(registries),
+            What::Methods => methods::terminal(name, registries)?,
+            _ if self.markdown => {
+                return Err(Error::invalid("--markdown", "belongs to `list methods`", "leave it out"));
+            }
+            What::Backbones => chosen(name, registries.encoders.iter().map(backbone))?,
+            What::Fusions => chosen(name, registries.fusions.iter().map(fusion))?,
+            What::Optimizers => {
+                let schedules = registries.schedules.iter().map(schedule);
+                chosen(name, registries.optimizers.iter().map(optimizer).chain(schedules))?
+            }
+            What::Datasets => chosen(name, registries.datasets.iter().map(dataset))?,
+            What::Metrics => chosen(name, registries.metrics.iter().map(|m| entry(m.name, m.about, &[], vec![])))?,
+            What::Sections => chosen(name, sections.iter().map(|s| entry(s.name, s.title, &[], vec![])))?,
+        };
+        print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The texts of all entries, or that of the one with this name.
+fn chosen(name: Option<&str>, entries: impl Iterator<Item = Entry>) -> Result<String> {
+    let entries: Vec<Entry> = entries.collect();
+    let Some(name) = name else { return Ok(entries.into_iter().map(|(_, text)| text).collect()) };
+    let names = || entries.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = entries.iter().find(|(own, _)| own == name).map(|(_, text)| text.clone());
+    found.ok_or_else(|| Error::invalid("list", format!("there is no `{name}`"), format!("use one of {}", names())))
+}
+
+/// An entry: its name and description, facts, and its settings with their defaults.
+fn entry(name: &str, about: &str, facts: &[String], settings: Vec<(&Setting, String)>) -> Entry {
+    let facts: String = facts.iter().map(|fact| format!("    {fact}\n")).collect();
+    let setting = |(s, default): (&Setting, String)| {
+        let range = s.range();
+        let range = if range.is_empty() { range } else { format!(" ({range})") };
+        format!("    {} = {default}{range}: {}\n{}", s.name, s.meaning, below(s))
+    };
+    let settings: String = settings.into_iter().map(setting).collect();
+    (name.into(), format!("{name}: {about}\n{facts}{settings}\n"))
+}
+
+/// The settings of a section below a setting.
+fn below(setting: &Setting) -> String {
+    let Kind::Section(settings) = setting.kind else { return String::new() };
+    let one = |s: &Setting| format!("        {} ({}): {}\n", s.name, s.range(), s.meaning);
+    settings.iter().map(one).collect()
+}
+
+fn backbone(card: &EncoderCard) -> Entry {
+    let info = card.defaults().info();
+    entry(info.name, info.about, &[format!("input: {}", info.input)], card.rows())
+}
+
+fn fusion(card: &FusionCard) -> Entry {
+    let info = card.defaults().info();
+    let number = match info.modalities {
+        (least, most) if least == most => format!("modalities: {least}"),
+        _ => "modalities: any number".into(),
+    };
+    let given: Vec<&str> = card.defaults().capabilities().iter().map(|c| c.name()).collect();
+    let facts = [number, format!("unimodal logits: {}", info.unimodal), format!("gives: {}", given.join(", "))];
+    entry(info.name, info.about, &facts, card.rows())
+}
+
+fn optimizer(card: &OptimizerCard) -> Entry {
+    let info = card.defaults().info();
+    entry(info.name, info.about, &[], card.rows())
+}
+
+fn schedule(card: &ScheduleCard) -> Entry {
+    let info = card.defaults().info();
+    let (name, text) = entry(info.name, info.about, &[], card.rows());
+    (name, format!("schedule {text}"))
+}
+
+fn dataset(card: &DatasetCard) -> Entry {
+    let info = card.defaults().info();
+    entry(info.name, info.about, &[info.modalities.into()], card.rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_train::standard;
+
+    use super::*;
+
+    #[test]
+    fn one_entry_or_an_error() {
+        let one = |name| chosen(Some(name), standard().fusions.iter().map(fusion));
+        assert!(one("deep").unwrap().starts_with("deep: a head of three layers"));
+        assert!(one("deeep").unwrap_err().to_string().contains("use one of concat, sum, mean"));
+        assert!(chosen(Some("bundle"), standard().datasets.iter().map(dataset)).is_ok());
+    }
+
+    #[test]
+    fn settings_below_a_setting_are_shown_too() {
+        let (_, mlp) = backbone(standard().encoders.find("mlp").unwrap());
+        assert!(mlp.contains("lora = none") && mlp.contains("rank (1 or more)"), "{mlp}");
+    }
+}

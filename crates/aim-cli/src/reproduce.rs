@@ -1,0 +1,173 @@
+//! `reproduce`.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use aim_core::{Error, Result};
+use aim_train::{
+    Registries,
+    config::{Scale, TableConfig, load_tables},
+    experiment::{self, Options},
+    run::Stop,
+};
+use clap::Args;
+
+use crate::{Application, INTERRUPTED, Places, config::yaml, cores, print};
+
+/// Folder of the tables.
+const CONFIGS: &str = "configs";
+
+#[derive(Args)]
+pub(crate) struct Reproduce {
+    /// Name of a table in configs/, or a path to a table of your own.
+    #[arg(default_value = "synth-av")]
+    table: String,
+    #[command(flatten)]
+    making: Making,
+}
+
+/// How much of a table is made, and how.
+#[derive(Args)]
+pub(crate) struct Making {
+    /// Make only this set's table of a file that names several sets.
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
+    /// Number of seeds in place of the table's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// Lay the table's `quick` section over it: a short look whether everything works.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Lay the table's `full` section over it: more seeds or the whole data set.
+    #[arg(long)]
+    full: bool,
+    /// Settings laid over what all rows share, for instance `train.epochs=20` or `protocol=balancebench`.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print the table's resolved configuration, which runs again as it is, and train nothing.
+    #[arg(long)]
+    print_config: bool,
+    /// Runs at a time [default: one a processor, one on a GPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Reproduce {
+    pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
+        let tables = self.making.tables(&self.table, &application.registries)?;
+        self.making.make(&tables, application)
+    }
+}
+
+impl Making {
+    /// All tables of a file: its name in the folder of the tables, or its path.
+    pub(crate) fn tables(&self, name: &str, registries: &Registries) -> Result<Vec<TableConfig>> {
+        let scale = match (self.quick, self.full) {
+            (true, _) => Scale::Quick,
+            (_, true) => Scale::Full,
+            _ => Scale::Normal,
+        };
+        let mut tables = load_tables(&path(name)?, scale, &self.overrides, registries)?;
+        if let Some(set) = self.set.as_ref().filter(|_| tables.iter().all(|table| table.set != self.set)) {
+            return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
+        }
+        if let Some(seeds) = self.seeds {
+            tables.iter_mut().for_each(|table| table.seeds = seeds);
+        }
+        Ok(tables)
+    }
+
+    /// Makes the tables that are wanted, one after the other, and says what they say together with those made before.
+    pub(crate) fn make(self, tables: &[TableConfig], application: &Application) -> Result<ExitCode> {
+        let wanted: Vec<&TableConfig> =
+            tables.iter().filter(|table| self.set.is_none() || table.set == self.set).collect();
+        if self.print_config {
+            return print_config(&wanted);
+        }
+        let device = self.places.device.open()?;
+        let jobs = self.jobs.map_or(if device.is_cpu() { cores() } else { 1 }, usize::from);
+        let options = Options {
+            data_root: aim_data::root(self.places.data_root),
+            out: self.places.out,
+            jobs,
+            threads: (cores() / jobs).max(1),
+            device,
+            quiet: self.places.quiet,
+            checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
+            program: application.program.clone(),
+        };
+        let stop = stop_on_interrupt()?;
+        let mut whole = true;
+        for table in wanted {
+            whole &= make(table, &options, &stop, application)?;
+        }
+        if let Some((text, report)) = aim_report::write_family(tables, &options.out)? {
+            print(&format!("{text}\nreport: {}\n", report.display()))?;
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// A path as it is; a name in the folder of the tables.
+pub(crate) fn path(table: &str) -> Result<PathBuf> {
+    let given = PathBuf::from(table);
+    if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+        return Ok(given);
+    }
+    let path = PathBuf::from(CONFIGS).join(format!("{table}.yaml"));
+    if path.exists() {
+        return Ok(path);
+    }
+    let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
+    let mut names: Vec<_> = names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    let remedy = match &names[..] {
+        [] => "give a path ending in .yaml, or go to a folder with tables in configs/".into(),
+        _ => format!("use one of {}, or a path ending in .yaml", names.join(", ")),
+    };
+    Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
+}
+
+/// Prints the one table's resolved configuration.
+fn print_config(tables: &[&TableConfig]) -> Result<ExitCode> {
+    let [table] = tables else {
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        let problem = format!("the file makes several tables: {}", names.join(", "));
+        return Err(Error::invalid(
+            "--print-config",
+            problem,
+            "choose one with --set, and a protocol with `protocols`",
+        ));
+    };
+    print(&yaml(&table.resolved()?)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a table; whether no run of it failed.
+fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Application) -> Result<bool> {
+    let Application { registries, sections, .. } = application;
+    let results = experiment::run(table, options, stop, registries)?;
+    let written = aim_report::write(&results, &options.out, registries, sections)?;
+    let report = written.report.display();
+    print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
+    if stop.asked() {
+        return Err(Error::Stopped);
+    }
+    Ok(results.failures.is_empty())
+}
+
+/// Ctrl-C stops runs after their current step; a second one ends the process at once.
+pub(crate) fn stop_on_interrupt() -> Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::default());
+    let asked = Arc::clone(&stop);
+    let handler = move || {
+        if asked.asked() {
+            std::process::exit(INTERRUPTED.into());
+        }
+        asked.ask();
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| Error::invalid("Ctrl-C", e.to_string(), "report this fault with the command that met it"))?;
+    Ok(stop)
+}

@@ -1,0 +1,83 @@
+//! The law of sites: encoders hand over each block's output and go on with what comes back.
+
+use std::{cell::RefCell, rc::Rc};
+
+use candle_core::Tensor;
+
+use super::{Subject, in_a_round, moved, same};
+use crate::{Error, FeatureOp, Pass, Result, Rng, Site};
+
+/// Notes where it was applied.
+struct Trace(Rc<RefCell<Vec<Site>>>);
+
+impl FeatureOp for Trace {
+    fn apply(&mut self, site: Site, x: Tensor, _: &mut Rng) -> Result<Tensor> {
+        self.0.borrow_mut().push(site);
+        Ok(x)
+    }
+}
+
+/// Moves the activation at one site.
+struct Move {
+    at: Site,
+    round: u64,
+}
+
+impl FeatureOp for Move {
+    fn apply(&mut self, site: Site, x: Tensor, _: &mut Rng) -> Result<Tensor> {
+        if site == self.at { moved(&x, "activation", self.round) } else { Ok(x) }
+    }
+}
+
+impl Subject<'_> {
+    /// Each block's output and the feature are handed over, in order, and what comes back goes on.
+    pub(super) fn sites(&self) -> Result<()> {
+        for m in self.modalities() {
+            let visited = self.visited(m)?;
+            let stages: Vec<_> = visited.iter().filter(|site| matches!(site, Site::Stage { .. })).copied().collect();
+            let depth = self.net.spec().depths[m];
+            let expected: Vec<_> = (0..depth).map(|depth| Site::Stage { modality: m, depth }).collect();
+            if stages != expected && (depth > 1 || !stages.is_empty()) {
+                return Err(self.wrong_stages(m, &stages, &expected));
+            }
+            let feature = Site::Feature { modality: m };
+            if visited.iter().filter(|site| **site == feature).count() != 1 {
+                let remedy = "end `Net::encode` with one visit of `Site::Feature`";
+                return Err(Error::invalid(self.name(m), "does not hand over its feature once", remedy));
+            }
+            stages.into_iter().chain([feature]).try_for_each(|site| self.goes_on(m, site))?;
+        }
+        Ok(())
+    }
+
+    fn visited(&self, m: usize) -> Result<Vec<Site>> {
+        let sites = Rc::new(RefCell::new(vec![]));
+        let mut ops: [Box<dyn FeatureOp>; 1] = [Box::new(Trace(sites.clone()))];
+        self.feature(m, &mut Pass::eval().ops(&mut ops))?;
+        Ok(sites.take())
+    }
+
+    fn wrong_stages(&self, m: usize, stages: &[Site], expected: &[Site]) -> Error {
+        let problem = match expected.iter().position(|site| !stages.contains(site)) {
+            Some(depth) => format!("block {depth} of {} is not visited", expected.len()),
+            None => format!("visits {stages:?}, where each of {} blocks is due once, in order", expected.len()),
+        };
+        let remedy = "call `Pass::visit` with `Site::Stage` behind each block; in a `Functional`, `ctx.block`";
+        Error::invalid(self.name(m), problem, remedy)
+    }
+
+    /// An operation at a site changes the feature.
+    fn goes_on(&self, m: usize, at: Site) -> Result<()> {
+        let changed = in_a_round(|round| {
+            let view = self.somewhere(m, round)?;
+            let before = self.feature(m, &mut Pass::eval().view(&view))?;
+            let mut ops: [Box<dyn FeatureOp>; 1] = [Box::new(Move { at, round })];
+            Ok(!same(&before, &self.feature(m, &mut Pass::eval().view(&view).ops(&mut ops))?)?)
+        })?;
+        if changed {
+            return Ok(());
+        }
+        let problem = format!("an operation at {at:?} does not change the feature");
+        Err(Error::invalid(self.name(m), problem, "go on with the tensor that `Pass::visit` or `ctx.block` gives back"))
+    }
+}

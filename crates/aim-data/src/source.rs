@@ -1,0 +1,113 @@
+//! A split: samples that are read by their indices, from memory or from anywhere else.
+
+use std::fmt;
+
+use aim_core::{Batch, Error, Input, Result};
+use candle_core::{Device, Tensor};
+use safetensors::View;
+
+/// Samples that are read at a time where a whole split is looked at.
+const PIECE: usize = 256;
+
+/// One split. Labels and names are at hand; inputs are read when they are asked for, one modality at a time, so that nobody
+/// reads a modality that no network looks at.
+pub trait Source: Send + Sync {
+    /// Class index of each sample.
+    fn labels(&self) -> &[u32];
+
+    /// Name of each sample, the same in every run; no other split has it.
+    fn ids(&self) -> &[String];
+
+    /// Shape of one sample of each modality.
+    fn shapes(&self) -> &[Vec<usize>];
+
+    /// One modality of the samples at `index`, in that order: f32 and contiguous on `device`, with the valid positions where
+    /// sequences differ in length.
+    ///
+    /// # Errors
+    /// If an index is out of range, or a sample cannot be read; the message names the sample.
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input>;
+
+    /// Whether a sample has a modality. What is read of one that it lacks is never looked at, but must have the shape.
+    fn has(&self, _sample: usize, _modality: usize) -> bool {
+        true
+    }
+
+    /// Number of samples.
+    fn len(&self) -> usize {
+        self.labels().len()
+    }
+
+    /// Whether there are no samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples at `index` as a batch on `device`; its ids are these indices.
+    ///
+    /// # Errors
+    /// If an index is out of range, a sample cannot be read, or the copy to the device fails.
+    fn batch(&self, index: &[usize], device: &Device) -> Result<Batch> {
+        let labels: Option<Vec<u32>> = index.iter().map(|&i| self.labels().get(i).copied()).collect();
+        let labels = labels.ok_or_else(|| Error::shape("batch", index, format!("indices below {}", self.len())))?;
+        let inputs = (0..self.shapes().len()).map(|m| self.input(m, index, device)).collect::<Result<_>>()?;
+        let mut batch = Batch::of(inputs, Tensor::new(labels, device)?)?;
+        batch.ids = index.to_vec();
+        batch.present = present(&index.iter().map(|&i| possession(self, i)).collect::<Vec<_>>(), device)?;
+        Ok(batch)
+    }
+
+    /// Feeds everything that makes the split what it is to a checksum: what a run was trained on is told by it. Where reading
+    /// all inputs is too much, a source may feed what stands for them (an index with the checksums of its files).
+    ///
+    /// # Errors
+    /// Those of [`input`](Self::input).
+    fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+        for modality in 0..self.shapes().len() {
+            digest_input(self, modality, feed)?;
+        }
+        self.labels().iter().for_each(|label| feed(&label.to_le_bytes()));
+        self.ids().iter().for_each(|id| feed(id.as_bytes()));
+        let all = (0..self.len()).flat_map(|sample| (0..self.shapes().len()).map(move |m| (sample, m)));
+        all.filter(|(sample, m)| !self.has(*sample, *m)).for_each(|lack| feed(format!("{lack:?}").as_bytes()));
+        Ok(())
+    }
+}
+
+/// Shape, values and valid positions of a modality, the same bytes whatever the pieces.
+fn digest_input<S: Source + ?Sized>(source: &S, modality: usize, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+    feed(format!("{:?}", [&[source.len()], &source.shapes()[modality][..]].concat()).as_bytes());
+    let mut valid: Vec<u8> = Vec::new();
+    for index in pieces(source.len()) {
+        let input = source.input(modality, &index, &Device::Cpu)?;
+        feed(&View::data(&input.values));
+        input.valid.iter().for_each(|v| valid.extend_from_slice(&View::data(v)));
+    }
+    feed(&valid);
+    Ok(())
+}
+
+/// Indices of all samples, a piece at a time.
+pub(crate) fn pieces(samples: usize) -> impl Iterator<Item = Vec<usize>> {
+    (0..samples).step_by(PIECE).map(move |start| (start..samples.min(start + PIECE)).collect())
+}
+
+/// Which modalities a sample has.
+pub(crate) fn possession<S: Source + ?Sized>(source: &S, sample: usize) -> Vec<bool> {
+    (0..source.shapes().len()).map(|m| source.has(sample, m)).collect()
+}
+
+/// 1 where a row has a modality, `[B, M]`; `None` where every row has all.
+pub(crate) fn present(rows: &[Vec<bool>], device: &Device) -> Result<Option<Tensor>> {
+    if rows.iter().flatten().all(|has| *has) {
+        return Ok(None);
+    }
+    let values: Vec<f32> = rows.iter().flatten().map(|has| f32::from(u8::from(*has))).collect();
+    Ok(Some(Tensor::from_vec(values, (rows.len(), rows[0].len()), device)?))
+}
+
+impl fmt::Debug for dyn Source + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} samples of shapes {:?}", self.len(), self.shapes())
+    }
+}

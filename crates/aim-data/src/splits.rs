@@ -1,0 +1,50 @@
+//! The training and the validation split in batches: what training reads, and what methods look at between epochs.
+
+use aim_core::{Batch, Result, Samples, Split};
+use candle_core::Device;
+
+use crate::{Dataset, Loader};
+
+/// A set's training and validation split in batches on a device.
+#[derive(Clone, Debug)]
+pub struct Splits<'a> {
+    data: &'a Dataset,
+    batch: usize,
+    device: Device,
+    drops_last: bool,
+}
+
+impl<'a> Splits<'a> {
+    /// Batches of `batch` samples; the last one of a split may be smaller.
+    pub fn new(data: &'a Dataset, batch: usize, device: &Device) -> Self {
+        Self { data, batch, device: device.clone(), drops_last: false }
+    }
+
+    /// Whether epochs of training leave out a last batch that is smaller; what methods look at is whole.
+    #[must_use]
+    pub fn dropping_last(self, drops_last: bool) -> Self {
+        Self { drops_last, ..self }
+    }
+
+    /// Epochs of training.
+    pub fn training(&self) -> Loader<'a> {
+        self.loader(Split::Train).dropping_last(self.drops_last)
+    }
+
+    fn loader(&self, split: Split) -> Loader<'a> {
+        let source = match split {
+            Split::Train => &self.data.train,
+            Split::Validation => &self.data.validation,
+        };
+        Loader::new(source.as_ref(), self.batch, &self.device)
+    }
+}
+
+impl Samples for Splits<'_> {
+    fn each(&self, split: Split, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).in_order().try_for_each(|batch| visit(&batch?))
+    }
+    fn shuffled(&self, split: Split, seed: u64, visit: &mut dyn FnMut(&Batch) -> Result<()>) -> Result<()> {
+        self.loader(split).epoch(seed, 0).try_for_each(|batch| visit(&batch?))
+    }
+}

@@ -1,0 +1,63 @@
+//! A split in memory.
+
+use aim_core::{Error, Input, Result};
+use candle_core::{Device, Tensor};
+
+use crate::Source;
+
+/// One split in memory.
+#[derive(Clone, Debug)]
+pub struct Subset {
+    inputs: Vec<Input>,
+    shapes: Vec<Vec<usize>>,
+    labels: Vec<u32>,
+    ids: Vec<String>,
+}
+
+impl Subset {
+    /// A split of one tensor a modality: `[N, ...]`, f32, contiguous, on the CPU. `labels` and `ids` are those of the N samples.
+    ///
+    /// # Errors
+    /// If their numbers differ.
+    pub fn new(inputs: Vec<Tensor>, labels: Vec<u32>, ids: Vec<String>) -> Result<Self> {
+        Self::of(inputs.into_iter().map(Input::from).collect(), labels, ids)
+    }
+
+    /// The same of inputs that may say which positions are real.
+    ///
+    /// # Errors
+    /// If the numbers of samples differ.
+    pub fn of(inputs: Vec<Input>, labels: Vec<u32>, ids: Vec<String>) -> Result<Self> {
+        let len = labels.len();
+        if ids.len() != len {
+            return Err(Error::shape("ids of a split", &[ids.len()], format!("[{len}], as there are labels")));
+        }
+        let shape = |(m, x): (usize, &Input)| match x.values.dims().split_first() {
+            Some((n, shape)) if *n == len => Ok(shape.to_vec()),
+            _ => Err(Error::shape(format!("input of modality {m}"), x.values.dims(), format!("[{len}, ...]"))),
+        };
+        let shapes = inputs.iter().enumerate().map(shape).collect::<Result<_>>()?;
+        Ok(Self { inputs, shapes, labels, ids })
+    }
+}
+
+impl Source for Subset {
+    fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    fn shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        let picks = Tensor::new(index.iter().map(|&i| i as u32).collect::<Vec<_>>(), &Device::Cpu)?;
+        let Input { values, valid } = self.inputs[modality].rows(&picks)?;
+        let valid = valid.map(|v| v.to_device(device)).transpose()?;
+        Ok(Input { values: values.to_device(device)?, valid })
+    }
+}

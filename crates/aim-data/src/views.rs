@@ -1,0 +1,158 @@
+//! Parts of a split, which read nothing until they are asked.
+
+use std::sync::Arc;
+
+use aim_core::{Input, Result};
+use candle_core::Device;
+
+use crate::Source;
+
+/// Some modalities of a split.
+pub struct Projected {
+    of: Arc<dyn Source>,
+    modalities: Vec<usize>,
+    shapes: Vec<Vec<usize>>,
+}
+
+impl Projected {
+    /// These modalities (indices in the split's order), in this order.
+    pub fn new(of: Arc<dyn Source>, modalities: Vec<usize>) -> Self {
+        let shapes = modalities.iter().filter_map(|&m| of.shapes().get(m).cloned()).collect();
+        Self { of, modalities, shapes }
+    }
+}
+
+impl Source for Projected {
+    fn labels(&self) -> &[u32] {
+        self.of.labels()
+    }
+    fn ids(&self) -> &[String] {
+        self.of.ids()
+    }
+    fn shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        self.of.input(self.modalities[modality], index, device)
+    }
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        self.of.has(sample, self.modalities[modality])
+    }
+}
+
+/// The first samples of a split.
+pub struct First {
+    of: Arc<dyn Source>,
+    count: usize,
+}
+
+impl First {
+    /// The first `count` samples, or all where there are fewer.
+    pub fn new(of: Arc<dyn Source>, count: usize) -> Self {
+        let count = count.min(of.len());
+        Self { of, count }
+    }
+}
+
+impl Source for First {
+    fn labels(&self) -> &[u32] {
+        &self.of.labels()[..self.count]
+    }
+    fn ids(&self) -> &[String] {
+        &self.of.ids()[..self.count]
+    }
+    fn shapes(&self) -> &[Vec<usize>] {
+        self.of.shapes()
+    }
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        self.of.input(modality, index, device)
+    }
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        self.of.has(sample, modality)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Tensor};
+
+    use super::*;
+    use crate::Subset;
+
+    /// Three samples of three modalities, the last of which is a padded sequence; the second sample lacks the first modality.
+    struct Lacking(Subset);
+
+    impl Source for Lacking {
+        fn labels(&self) -> &[u32] {
+            self.0.labels()
+        }
+        fn ids(&self) -> &[String] {
+            self.0.ids()
+        }
+        fn shapes(&self) -> &[Vec<usize>] {
+            self.0.shapes()
+        }
+        fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+            self.0.input(modality, index, device)
+        }
+        fn has(&self, sample: usize, modality: usize) -> bool {
+            (sample, modality) != (1, 0)
+        }
+    }
+
+    fn input(from: f32, width: usize) -> Tensor {
+        Tensor::arange(from, from + 3. * width as f32, &Device::Cpu).unwrap().reshape((3, width)).unwrap()
+    }
+
+    fn split(order: &[usize]) -> Subset {
+        let valid = Tensor::new(&[[1u8, 1], [1, 0], [1, 1]], &Device::Cpu).unwrap();
+        let all = [input(0., 1).into(), input(10., 1).into(), Input::padded(input(20., 2), valid).unwrap()];
+        let ids = (0..3).map(|i| format!("s{i}")).collect();
+        Subset::of(order.iter().map(|&m| all[m].clone()).collect(), vec![0, 1, 0], ids).unwrap()
+    }
+
+    fn digest(source: &dyn Source) -> Vec<u8> {
+        let mut all = vec![];
+        source.digest(&mut |bytes| all.extend_from_slice(bytes)).unwrap();
+        all
+    }
+
+    #[test]
+    fn some_modalities_of_a_split_are_the_split_of_those_modalities() {
+        let view = Projected::new(Arc::new(split(&[0, 1, 2])), vec![2, 0]);
+        let own = split(&[2, 0]);
+        assert_eq!((view.shapes(), view.ids(), view.labels()), (own.shapes(), own.ids(), own.labels()));
+        assert_eq!(digest(&view), digest(&own));
+        assert_ne!(digest(&view), digest(&split(&[0, 2])));
+        let batch = view.batch(&[2, 1], &Device::Cpu).unwrap();
+        assert_eq!(batch.inputs[0].values.to_vec2::<f32>().unwrap(), [[24., 25.], [22., 23.]]);
+        assert_eq!(batch.inputs[0].valid.as_ref().unwrap().to_vec2::<u8>().unwrap(), [[1, 1], [1, 0]]);
+        assert_eq!(batch.inputs[1].values.to_vec2::<f32>().unwrap(), [[2.], [1.]]);
+        assert_eq!((batch.ids, batch.labels.to_vec1::<u32>().unwrap()), (vec![2, 1], vec![0, 1]));
+    }
+
+    #[test]
+    fn the_first_samples_of_a_split_are_a_split() {
+        let view = First::new(Arc::new(split(&[0, 1])), 2);
+        assert_eq!((view.len(), view.ids(), view.labels()), (2, &["s0".to_owned(), "s1".to_owned()][..], &[0, 1][..]));
+        let refused = view.batch(&[2], &Device::Cpu).unwrap_err().to_string();
+        assert!(refused.contains("indices below 2"), "{refused}");
+        let whole = First::new(Arc::new(split(&[0, 1])), 9);
+        assert_eq!((whole.len(), digest(&whole)), (3, digest(&split(&[0, 1]))));
+    }
+
+    #[test]
+    fn what_a_sample_lacks_is_said_in_its_batch_by_views_and_in_the_checksum() {
+        let source: Arc<dyn Source> = Arc::new(Lacking(split(&[0, 1, 2])));
+        let present = |source: &dyn Source, index: &[usize]| {
+            let batch = source.batch(index, &Device::Cpu).unwrap();
+            batch.present.map(|p| p.to_dtype(DType::U8).unwrap().to_vec2::<u8>().unwrap())
+        };
+        assert_eq!(present(&*source, &[0, 1]), Some(vec![vec![1, 1, 1], vec![0, 1, 1]]));
+        assert_eq!(present(&*source, &[0, 2]), None);
+        assert_eq!(present(&Projected::new(Arc::clone(&source), vec![2, 0]), &[1]), Some(vec![vec![1, 0]]));
+        assert_eq!(present(&Projected::new(Arc::clone(&source), vec![1, 2]), &[1]), None);
+        assert_eq!(present(&First::new(Arc::clone(&source), 2), &[1]), Some(vec![vec![0, 1, 1]]));
+        assert_ne!(digest(&*source), digest(&split(&[0, 1, 2])));
+    }
+}

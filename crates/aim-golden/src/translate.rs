@@ -1,0 +1,159 @@
+//! What a case's `hyper` says in a method's own words: settings, the state it starts from, and where training stands.
+
+use aim_core::{Clock, Result, State};
+use candle_core::Tensor;
+use serde_json::{Map, Value, json};
+
+use crate::case::Case;
+
+/// A case as the method sees it.
+pub(crate) struct Translated {
+    /// The config section.
+    pub section: Value,
+    /// State to start from, laid over the method's own.
+    pub state: State,
+    /// Draws and decisions supplied in every step.
+    pub given: Vec<(String, Tensor)>,
+    /// Batches of the epoch before the first step, and all of them.
+    pub batches: Option<(usize, usize)>,
+    /// The epoch, where it is not the case's.
+    pub epoch: Option<usize>,
+    /// Keys of `hyper` that are neither settings nor state.
+    pub unused: Vec<String>,
+}
+
+impl Translated {
+    /// Where training stands in step `t` of the case, counted from 0.
+    pub fn clock(&self, case: &Case, t: usize) -> Clock {
+        let epoch = self.epoch.unwrap_or(case.spec.epoch);
+        let (before, steps_per_epoch) = self.batches.unwrap_or((0, case.spec.steps));
+        let batch = before + t;
+        Clock { epoch, epochs: epoch + 1, step: epoch * steps_per_epoch + batch, batch, steps_per_epoch }
+    }
+}
+
+pub(crate) fn translate(case: &Case) -> Result<Translated> {
+    let mut settings: Map<String, Value> = case.spec.hyper.clone().into_iter().collect();
+    let mut out = Translated {
+        section: Value::Null,
+        state: State::default(),
+        given: vec![],
+        batches: None,
+        epoch: None,
+        unused: vec![],
+    };
+    match case.spec.method.as_str() {
+        "opm" => {
+            settings.insert("warmup".into(), json!(0));
+            supply(&mut settings, "executed", &mut out)?;
+        }
+        "mslr" | "mses" => {
+            for (name, history) in object(settings.remove("accuracy").or_else(|| settings.remove("val_loss"))) {
+                out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
+            }
+        }
+        "pmr" => always(&mut settings),
+        "agm" => {
+            always(&mut settings);
+            let steps = settings.remove("iteration").and_then(|v| v.as_f64()).unwrap_or(1.) - 1.;
+            out.state.put("steps", &[steps])?;
+            for (name, mean) in object(settings.remove("running_mean")) {
+                out.state.put(format!("mean.{name}"), &numbers(&mean))?;
+            }
+        }
+        "qmf" => {
+            nest(case, "history.", "objective.history.", &mut out.state);
+        }
+        "inforeg" => {
+            for (name, trace) in object(settings.remove("trace")) {
+                out.state.put(format!("op0.trace.{name}"), &numbers(&trace))?;
+            }
+            nest(case, "prev.", "op0.prev.", &mut out.state);
+        }
+        "mla" => {
+            let mut count = |key: &str| settings.remove(key).and_then(|v| v.as_u64()).map(|v| v as usize);
+            out.batches = count("batch_index").zip(count("num_batches"));
+        }
+        "mbcd" => nest(case, "ema.", "ema.", &mut out.state),
+        "lora" => {
+            let mut number = |key: &str| settings.remove(key).and_then(|v| v.as_f64());
+            let said = number("rank").zip(number("alpha"));
+            // FORMAT.md: the first pass of a step trains norm layers.
+            settings.insert("statistics".into(), json!("train"));
+            for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
+                let of = |key: &str| encoder.get("lora").and_then(|lora| lora.get(key)).and_then(Value::as_f64);
+                let built = of("rank").zip(of("scale"));
+                let apart = |a: f64, b: f64| (a - b).abs() > 1e-6 * a.abs();
+                if said
+                    .zip(built)
+                    .is_some_and(|((rank, alpha), (own, scale))| rank != own || apart(alpha, scale * rank))
+                {
+                    return Err(case.invalid("hyper.rank and alpha are not those of the encoders' lora"));
+                }
+            }
+        }
+        "igm" => {
+            let modality = settings.remove("modality");
+            settings.insert("order".into(), json!([modality]));
+            nest(case, "T.", "T.", &mut out.state);
+        }
+        "reconboost" => {
+            let [modality, previous] =
+                ["modality", "previous"].map(|key| settings.remove(key).filter(|v| !v.is_null()));
+            let phase = settings.remove("phase").and_then(|v| v.as_u64()).unwrap_or(1) as usize;
+            // The order puts the case's modality first and the previous one last; only the second round has a previous one.
+            let names = case.spec.model.as_ref().map(|m| m.modalities.clone()).unwrap_or_default();
+            let ends = [&modality, &previous].map(|v| v.as_ref().and_then(Value::as_str).unwrap_or_default());
+            let between = names.iter().filter(|n| !ends.contains(&n.as_str())).map(|n| json!(n));
+            let order: Vec<Value> = modality.clone().into_iter().chain(between).chain(previous.clone()).collect();
+            let round = if previous.is_some() { 2 * order.len() } else { 0 };
+            out.epoch = Some(round + phase - 1);
+            settings.insert("order".into(), json!(order));
+            settings.insert("boost_epochs".into(), json!(1));
+            settings.insert("correct_epochs".into(), json!(1));
+        }
+        _ => {}
+    }
+    // A case may describe itself in words that are no settings; the verdict names them.
+    let known = aim_balance::builtin().get(&case.spec.method, "method.name")?.settings();
+    let (known, unknown) = settings.into_iter().partition(|(key, _)| known.iter().any(|s| s.name == key));
+    out.unused = Map::into_iter(unknown).map(|(key, _)| format!("hyper.{key}")).collect();
+    let mut settings: Map<String, Value> = known;
+    settings.insert("name".into(), json!(case.spec.method));
+    out.section = Value::Object(settings);
+    Ok(out)
+}
+
+/// Modulation in every epoch, unless the case says otherwise: it knows no default.
+fn always(settings: &mut Map<String, Value>) {
+    settings.entry("modulation_ends").or_insert(json!(1_000_000));
+}
+
+/// Moves a decision from the settings to what is supplied.
+fn supply(settings: &mut Map<String, Value>, key: &str, out: &mut Translated) -> Result<()> {
+    if let Some(value) = settings.remove(key) {
+        let value = value.as_f64().unwrap_or(f64::from(u8::from(value == Value::Bool(true))));
+        out.given.push((key.into(), Tensor::new(value, &candle_core::Device::Cpu)?));
+    }
+    Ok(())
+}
+
+fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(list) => list.iter().filter_map(Value::as_f64).collect(),
+        one => one.as_f64().into_iter().collect(),
+    }
+}
+
+/// Tensors of the init file under another prefix.
+fn nest(case: &Case, prefix: &str, own: &str, state: &mut State) {
+    let renamed = |(k, v): (&String, &Tensor)| Some((format!("{own}{}", k.strip_prefix(prefix)?), v.clone()));
+    state.0.extend(case.init.iter().filter_map(renamed));
+}

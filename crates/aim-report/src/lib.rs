@@ -1,0 +1,22 @@
+//! Reports of runs: the tables of an experiment, summaries of families of tables, records for other programs, and
+//! pages.
+//!
+//! Pages are made of a registry of [`Sections`]; a section of your own is a value with a function from the rows of a
+//! table to HTML.
+#![deny(missing_docs)]
+
+mod compat;
+pub mod export;
+pub mod page;
+mod protocols;
+mod report;
+mod searches;
+mod summary;
+mod tables;
+
+pub use compat::title;
+pub use page::{Section, Sections, View};
+pub use protocols::protocols;
+pub use report::{Written, write, write_family, write_run};
+pub use summary::summary;
+pub use tables::{combined, comparison, diagnosis, sign_flips};

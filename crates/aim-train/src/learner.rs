@@ -1,0 +1,247 @@
+//! The training loop: epochs of steps, and everything that a restart needs. It knows no folder and no configuration.
+
+use std::ops::ControlFlow;
+
+use aim_core::{
+    Batch, Clock, EpochStart, Extra, Method, Net, Optim, Prepared, Report, Result, Samples, State, Stateful, Step,
+};
+use aim_data::Splits;
+use aim_optim::{Constant, ScheduleSpec, Scheduler, schedule};
+use candle_core::Tensor;
+
+/// A network in training by a method. It can be stopped behind any step and goes on from its [`state`](Self::state) with the
+/// same bits.
+///
+/// ```no_run
+/// # use std::ops::ControlFlow::Continue;
+/// # fn main() -> aim_core::Result<()> {
+/// # let data: aim_data::Dataset = todo!();
+/// # let (net, method, opt): (Box<dyn aim_core::Net>, Box<dyn aim_core::Method>, Box<dyn aim_core::Optim>) = todo!();
+/// let splits = aim_data::Splits::new(&data, 64, &candle_core::Device::Cpu);
+/// let mut learner = aim_train::Learner::new(net, method, opt, 0, 10);
+/// while !learner.is_done() {
+///     learner.epoch(&splits, |clock, report| {
+///         println!("step {}: {:?}", clock.step, report.values("loss")?);
+///         Ok(Continue(()))
+///     })?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Learner {
+    net: Box<dyn Net>,
+    method: Box<dyn Method>,
+    opt: Box<dyn Optim>,
+    schedule: Scheduler,
+    prepared: Prepared,
+    seed: u64,
+    epochs: usize,
+    trace: bool,
+    at: Position,
+}
+
+/// Where training stands.
+#[derive(Clone, Debug, Default)]
+struct Position {
+    epoch: usize,
+    /// Steps done; epochs differ in length where a method shows samples more than once.
+    step: usize,
+    /// Batches done of the current epoch; 0 before its work.
+    batch: usize,
+    /// What the current epoch shows beside every sample once.
+    extra: Vec<Extra>,
+}
+
+impl Learner {
+    /// Training of `net` over `epochs` epochs at the optimizer's learning rate. Every draw is keyed by `seed`.
+    pub fn new(net: Box<dyn Net>, method: Box<dyn Method>, opt: Box<dyn Optim>, seed: u64, epochs: usize) -> Self {
+        let schedule = Scheduler::new(&schedule(Constant {}), opt.lr(), epochs);
+        let (prepared, at) = (Prepared::default(), Position::default());
+        Self { net, method, opt, schedule, prepared, seed, epochs, trace: false, at }
+    }
+
+    /// Another schedule of the learning rate, around the one that the optimizer begins with.
+    #[must_use]
+    pub fn schedule(mut self, schedule: &ScheduleSpec) -> Self {
+        self.schedule = Scheduler::new(schedule, self.opt.lr(), self.epochs);
+        self
+    }
+
+    /// Networks that were trained before, for methods that need them.
+    #[must_use]
+    pub fn prepared(self, prepared: Prepared) -> Self {
+        Self { prepared, ..self }
+    }
+
+    /// Reports hold tensors that cost memory, too.
+    #[must_use]
+    pub fn tracing(self) -> Self {
+        Self { trace: true, ..self }
+    }
+
+    /// The network.
+    pub fn net(&self) -> &dyn Net {
+        self.net.as_ref()
+    }
+
+    /// The method.
+    pub fn method(&self) -> &dyn Method {
+        self.method.as_ref()
+    }
+
+    /// Learning rate of the last step.
+    pub fn lr(&self) -> f64 {
+        self.opt.lr()
+    }
+
+    /// Number of steps done.
+    pub fn steps(&self) -> usize {
+        self.at.step
+    }
+
+    /// Whether all epochs are done.
+    pub fn is_done(&self) -> bool {
+        self.at.epoch >= self.epochs
+    }
+
+    /// Goes on to the end of the last epoch, or until `observe` breaks off. See [`epoch`](Self::epoch).
+    ///
+    /// # Errors
+    /// Those of [`epoch`](Self::epoch).
+    pub fn run(
+        &mut self,
+        data: &Splits<'_>,
+        mut observe: impl FnMut(Clock, &Report) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut stopped = false;
+        while !stopped && !self.is_done() {
+            self.epoch(data, |clock, report| {
+                let flow = observe(clock, report)?;
+                stopped = flow.is_break();
+                Ok(flow)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One epoch, or what is left of it. `observe` is told of every step that is done, and breaks off or fails to stop behind it.
+    ///
+    /// # Errors
+    /// Those of the data, the method and `observe`.
+    pub fn epoch(
+        &mut self,
+        data: &Splits<'_>,
+        mut observe: impl FnMut(Clock, &Report) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let loader = data.training();
+        if self.at.batch == 0 {
+            self.schedule.before_epoch(self.at.epoch, self.opt.as_mut());
+            self.at.extra = self.begin(data, self.clock(loader.batches()))?;
+        }
+        let Position { epoch, batch, extra, .. } = self.at.clone();
+        let batches = loader.epoch_from(batch, self.seed, epoch, extra);
+        let total = batch + batches.len();
+        for batch in batches {
+            let clock = self.clock(total);
+            let report = self.step(&batch?, clock)?;
+            (self.at.step, self.at.batch) = (self.at.step + 1, self.at.batch + 1);
+            if observe(clock, &report)?.is_break() {
+                break;
+            }
+        }
+        if self.at.batch >= total {
+            self.at = Position { epoch: epoch + 1, step: self.at.step, ..Position::default() };
+        }
+        Ok(())
+    }
+
+    /// Tells the schedule how the epoch went that is done.
+    pub fn after_epoch(&mut self, validation_accuracy: f64) {
+        self.schedule.after_epoch(validation_accuracy);
+    }
+
+    fn clock(&self, steps_per_epoch: usize) -> Clock {
+        let Position { epoch, step, batch, .. } = self.at;
+        Clock { epoch, epochs: self.epochs, step, batch, steps_per_epoch }
+    }
+
+    /// The method's work before the epoch of `clock`, and the showings that it adds. [`epoch`](Self::epoch) does this by itself.
+    ///
+    /// # Errors
+    /// Those of the method and the samples.
+    pub fn begin(&mut self, samples: &dyn Samples, clock: Clock) -> Result<Vec<Extra>> {
+        let (net, opt, prepared, seed) = (self.net.as_ref(), self.opt.as_mut(), &self.prepared, self.seed);
+        let mut start = EpochStart { net, opt, samples, prepared, clock, seed, extra: vec![] };
+        self.method.before_epoch(&mut start)?;
+        Ok(start.extra)
+    }
+
+    /// One step on a batch as at `clock`; where training stands is left alone. [`epoch`](Self::epoch) does this by itself.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn step(&mut self, batch: &Batch, clock: Clock) -> Result<Report> {
+        let Self { net, method, opt, seed, trace, .. } = self;
+        method.step(&mut Step { net: net.as_ref(), opt: opt.as_mut(), batch, clock, seed: *seed, trace: *trace })
+    }
+
+    /// Takes over the weights, buffers and the method's state of a [`state`](Self::state), to answer by them.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub fn adopt(&mut self, state: &State) -> Result<()> {
+        self.net.params().load(&state.part("net").0)?;
+        self.method.load(&state.part("method"))
+    }
+}
+
+impl Stateful for Learner {
+    /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`, `optimizer.` and
+    /// `schedule.`, and where training stands under `clock.`.
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.nest("net", State(self.net.params().tensors()));
+        state.nest("method", self.method.state()?);
+        state.nest("optimizer", self.opt.state()?);
+        state.nest("schedule", self.schedule.state()?);
+        state.nest("clock", self.at.state()?);
+        let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.copy()?));
+        Ok(State(state.0.into_iter().map(copy).collect::<Result<_>>()?))
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.adopt(state)?;
+        self.opt.load(&state.part("optimizer"))?;
+        self.schedule.load(&state.part("schedule"))?;
+        self.at = Position::of(&state.part("clock"), self.net.modalities())?;
+        Ok(())
+    }
+}
+
+impl Position {
+    /// Between epochs that is the epoch and the number of steps alone.
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put("epoch", &[self.epoch as f64])?;
+        state.put("step", &[self.step as f64])?;
+        if self.batch > 0 {
+            state.put("batch", &[self.batch as f64])?;
+            let number = |present: &bool| f64::from(u8::from(*present));
+            let rows = self.extra.iter().map(|e| (e.sample as f64, e.present.iter().map(number)));
+            let numbers: Vec<f64> = rows.flat_map(|(sample, present)| [sample].into_iter().chain(present)).collect();
+            state.put("extra", &numbers)?;
+        }
+        Ok(state)
+    }
+
+    fn of(state: &State, modalities: usize) -> Result<Self> {
+        let (epoch, step) = (state.number("epoch")? as usize, state.number("step")? as usize);
+        if !state.0.contains_key("batch") {
+            return Ok(Self { epoch, step, ..Self::default() });
+        }
+        let extra =
+            |row: &[f64]| Extra { sample: row[0] as usize, present: row[1..].iter().map(|p| *p > 0.).collect() };
+        let extra = state.numbers("extra")?.chunks(1 + modalities).map(extra).collect();
+        Ok(Self { epoch, step, batch: state.number("batch")? as usize, extra })
+    }
+}
