@@ -1,0 +1,13 @@
+//! The command line of the workspace with our own entries.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match outside::application() {
+        Ok(application) => aim_cli::main_with(&application),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! A metric: how well the class is found that is found worst.
+
+use aim_core::Result;
+use aim_train::metrics::{Evaluation, Metric};
+
+/// Smallest share of a class that is found.
+pub const LEAST_RECALL: Metric = Metric {
+    name: "least_recall",
+    column: Some("least recall"),
+    about: "smallest recall of a class that occurs, 0 to 1",
+    of: least_recall,
+};
+
+fn least_recall(answers: &Evaluation, classes: usize) -> Result<f64> {
+    let confusion = answers.confusion(classes)?;
+    let rows = confusion.rows().enumerate().filter(|(_, row)| row.iter().sum::<u64>() > 0);
+    let recalls = rows.map(|(class, row)| row[class] as f64 / row.iter().sum::<u64>() as f64);
+    Ok(recalls.fold(1., f64::min))
+}
