@@ -139,8 +139,7 @@ fn stopped_in_mid_epoch_and_restored_into_fresh_objects_training_goes_on_with_th
 fn declared(modality: &Modality) -> BTreeSet<String> {
     let map = VarMap::new();
     (modality.declare)(VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
-    let names = map.data().lock().unwrap().keys().cloned().collect();
-    names
+    map.data().lock().unwrap().keys().cloned().collect()
 }
 
 #[test]
