@@ -1,6 +1,6 @@
 //! Training by hand: steps without folders, schedules and probes, so that a test can stop, save and go on anywhere.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 
 use aim_core::{Batch, Clock, Prepared, Result, State, Stateful};
 use aim_data::{Dataset, Splits};
@@ -83,6 +83,20 @@ impl<'a> Course<'a> {
     /// Those of the method.
     pub fn finish(&mut self) -> Result<()> {
         self.train(usize::MAX)
+    }
+
+    /// Trains through the whole run and gives the keys of all numbers and lists of numbers that its steps report.
+    ///
+    /// # Errors
+    /// Those of the method.
+    pub fn reported(&mut self) -> Result<BTreeSet<String>> {
+        let splits = Splits::new(&self.data, self.config.train.batch, &Device::Cpu);
+        let mut keys = BTreeSet::new();
+        self.learner.run(&splits, |_, report| {
+            keys.extend(report.iter().filter(|(_, value)| value.rank() <= 1).map(|(key, _)| key.clone()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(keys)
     }
 
     /// Mean loss of the method's answers on the training split.

@@ -126,7 +126,7 @@ pub fn run_options(folder: &Path) -> Options {
         device: Device::Cpu,
         quiet: true,
         checkpoint_every: Duration::from_secs(5),
-        program: Program::here(None),
+        program: Program::here("cargo xtask", None),
     }
 }
 
@@ -141,7 +141,7 @@ pub fn train_run(
     (watch, stop): (&dyn Watch, &Stop),
     every: Duration,
 ) -> Result<Outcome> {
-    let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here(None));
+    let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here("cargo xtask", None));
     let run = Run { config, seed, data, device, prepared, metrics: &standard().metrics };
     train(run, folder, Control { watch, stop, checkpoint_every: every, program })
 }

@@ -1,7 +1,9 @@
 //! What holds for every method in the table: its neutral setting, three modalities, a loss that falls, bits that repeat, a
 //! state that survives a stop in mid-epoch.
 
-use aim_balance::{MethodCard, Requirements, Unimodal, builtin};
+use std::collections::BTreeSet;
+
+use aim_balance::{MethodCard, Quantity, Requirements, Unimodal, builtin};
 use aim_config::{Kind, Setting, Values};
 use aim_core::{Batch, capability};
 use aim_tests::{
@@ -180,6 +182,30 @@ fn every_choice_is_trained_and_survives_a_stop() {
             }
         }
         Ok(())
+    });
+}
+
+/// Whether a key is one that any method may report, which no card declares.
+fn common(key: &str) -> bool {
+    ["loss", "logits", "logits_aux", "unimodal"].contains(&key.split('.').next().unwrap_or_default())
+}
+
+#[test]
+fn what_steps_report_is_what_the_card_declares() {
+    let world = World::two(60, CNN, "{epochs: 8, batch: 20}");
+    every(|card| {
+        let declared = card.defaults().info().reports;
+        let mut reported = BTreeSet::new();
+        for section in std::iter::once(active(card.name())).chain(chosen(card)) {
+            let config = config(&world, requires(card), &section)?;
+            reported.extend(course(&config, &world, 0)?.reported().map_err(|e| format!("{section}: {e}"))?);
+        }
+        let unknown = |key: &&String| !common(key) && !declared.iter().any(|quantity| quantity.has(key));
+        let unseen = |quantity: &&Quantity| !reported.iter().any(|key| quantity.has(key));
+        let unknown: Vec<_> = reported.iter().filter(unknown).collect();
+        let unseen: Vec<_> = declared.iter().filter(unseen).map(|quantity| quantity.name).collect();
+        let fits = unknown.is_empty() && unseen.is_empty();
+        if fits { Ok(()) } else { Err(format!("reports {unknown:?} undeclared, declares {unseen:?} for nothing")) }
     });
 }
 

@@ -4,9 +4,11 @@
 //! out = Linear(sum over m of mask_m logit_m);   L = CE(out) + sum over m of CE(logit_m)
 //! mask_m: int(p C) of the C classes, drawn in each step, are 0 where m is dependent; no mask otherwise
 //! p = sin(pi / 2 min(epsilon, l) / epsilon),   l = sum of e / 10 over the epochs e = 0, 1, ... until now
-//! dependent_m, for the next step: share_m > sigma,  share_m = batch mean of softmax([logit_1 .. logit_M]) summed over m's
+//! dependent_m, for the next step: share_m > sigma;
+//!     share_m = batch mean of softmax([logit_1 .. logit_M]) summed over m's
 //! ```
-//! Shares are those of all modalities' classes together, so any number of modalities can be compared. No masks in evaluation.
+//! Shares are those of all modalities' classes together, so any number of modalities can be compared. No masks in
+//! evaluation.
 
 use std::f64::consts::FRAC_PI_2;
 
@@ -16,10 +18,10 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::Built;
-use crate::util::number;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    util::number,
+};
 
 /// Card of [`Amco`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -29,7 +31,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     paper: "ICASSP 2023",
     cost: "1 forward and 1 backward pass",
     departs: &[
-        "`l` grows once an epoch by a tenth of its number, our reading of the benchmark's code, which is not the authors'.",
+        "`l` grows once an epoch by a tenth of its number, our reading of the benchmark's code, which is not the \
+        authors'.",
         "No modality is dependent in the first step, because no batch has shown any yet.",
     ],
     requires: Requirements {
@@ -39,9 +42,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
     },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::step("masked", "", "share of the logits that is masked"),
-        Quantity::modality("dependent", "", "1 where the prediction depends on the modality"),
-        Quantity::modality("share", "", "part in the prediction"),
+        Quantity::step("masked", "", "share of the classes that is masked"),
+        Quantity::modality("dependent", "", "1 where its logits are masked, else 0"),
+        Quantity::modality("share", "", "share in a softmax over the classes of all modalities"),
     ],
     revision: 1,
 };

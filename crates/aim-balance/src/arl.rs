@@ -1,24 +1,25 @@
-//! ARL: Asymmetric Representation Learning (ICCV 2025, arXiv 2507.10203): encoders learn faster the less their modality's
-//! predictions vary and the more the network depends on the others.
+//! ARL: Asymmetric Representation Learning (ICCV 2025, arXiv 2507.10203): encoders learn faster the less their
+//! modality's predictions vary and the more the network depends on the others.
 //!
 //! ```text
-//! H_m = mean entropy of modality m's prediction, as a share of their sum, at least 0.6 / M;   v_m = (1/H_m) / sum of 1/H
+//! H_m = mean entropy of modality m's prediction, as a share of their sum, at least 0.6 / M; v_m = (1/H_m) / sum of 1/H
 //! q_m = mean over the batch of the sum over classes of |logit_m|, as a share of their sum
 //! w   = softmax over m of T v_m (1 - q_m) / (M - 1)
 //! every gradient of encoder m times 1 + w_m;   L = CE(fused) + gamma sum of CE(m)
 //! ```
 //! In the first `warmup` epochs nothing is scaled and gamma is 1. Unimodal logits are the fused head's own, so that the
-//! method adds no parameter. Entropy stands for the paper's variance, as in the released code, which computes w and never
-//! uses it: `weights: constant` is what it does, 1 + 1/M. gamma 4, T 8 and the warm-up are those of its CREMA-D run.
+//! method adds no parameter. Entropy stands for the paper's variance, as in the released code, which computes w and
+//! never uses it: `weights: constant` is what it does, 1 + 1/M. gamma 4, T 8 and the warm-up are those of its CREMA-D
+//! run.
 
 use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{GradOp, Grads, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use candle_core::{D, Tensor};
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::Built;
-use crate::util::number;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    util::number,
+};
 
 /// Card of [`Arl`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -40,7 +41,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 };
 
 choice! {
-    /// What scales the encoders.
+    /// Scale of the encoders.
     pub enum Weights {
         /// Shares by entropy and dependence.
         Variance = "variance",
@@ -58,7 +59,7 @@ settings! {
         pub temperature as "T": f64 = 8. => between(0., 1000.), "released code";
         /// Epochs of joint training with unimodal losses before.
         pub warmup: usize = 6 => at_least(0).unit("epochs"), "released code";
-        /// What scales the encoders: w, or the released 1/M.
+        /// Scale of the encoders: w | the released 1/M.
         pub weights: Weights = Weights::Variance => by_type(), "paper";
     }
 }

@@ -1,22 +1,23 @@
-//! CML: Calibrating Multimodal Learning (Ma et al., ICML 2023, arXiv 2306.01265): confidence must not grow when a modality
-//! is taken away.
+//! CML: Calibrating Multimodal Learning (Ma et al., ICML 2023, arXiv 2306.01265): confidence must not grow when a
+//! modality is taken away.
 //!
 //! ```text
 //! conf(S) = largest class probability with only the modalities of S (the others' features zero, head bias once)
 //! L = mean over the sets used of CE(S) + lambda * sum over pairs of mean over the batch of relu(conf(S - m) - conf(S))
 //! ```
-//! `all` uses every non-empty set and every pair that differs by one modality; `chain` one order of removal, drawn for each
-//! epoch unless it is given. `exempt_justified` leaves out samples where the smaller set is right and the larger wrong, as
-//! the official code does. The hinge is taken a sample; lambda 0.1 is BalanceBenchmark's.
+//! `all` uses every non-empty set and every pair that differs by one modality; `chain` one order of removal, drawn for
+//! each epoch unless it is given. `exempt_justified` leaves out samples where the smaller set is right and the larger
+//! wrong, as the official code does. The hinge is taken a sample; lambda 0.1 is BalanceBenchmark's.
 
 use aim_config::{between, by_type, choice, settings, words};
 use aim_core::{Error, Idle, Loss, NetSpec, Norm, Objective, Pass, Report, Result, Rng, Seen, Stateless};
 use candle_core::{D, DType, Tensor};
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::util::{members, set_name};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements,
+    joint::cross_entropy,
+    util::{members, set_name},
+};
 
 /// Card of [`Cml`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -58,8 +59,9 @@ settings! {
         pub mode: Mode = Mode::Chain => by_type(), "released code";
         /// No penalty where the smaller set is right and the larger wrong.
         pub exempt_justified: bool = true => by_type(), "released code";
-        /// Chain: which goes first.
-        pub removal_order: Option<Vec<String>> = None => words("modalities").shown("drawn for each epoch"), "third party (BalanceBenchmark)";
+        /// Order in which a chain removes modalities.
+        pub removal_order: Option<Vec<String>> = None => words("modalities").shown("drawn for each epoch"),
+            "third party (BalanceBenchmark)";
     }
 }
 

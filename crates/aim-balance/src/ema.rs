@@ -3,8 +3,8 @@
 //! ```text
 //! after each step:  average <- decay average + (1 - decay) theta        the first step's weights start it
 //! ```
-//! Training is the inner method's, bit for bit; only answers differ. The average is a view of the network: evaluation sees it
-//! in place of the weights. Running statistics of normalisation layers are averaged like weights.
+//! Training is the inner method's, bit for bit; only answers differ. The average is a view of the network: evaluation
+//! sees it in place of the weights. Running statistics of normalisation layers are averaged like weights.
 
 use std::sync::Arc;
 
@@ -15,8 +15,7 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::stack::Built;
-use crate::{Inner, MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{Built, Inner, MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Card of [`Ema`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -37,8 +36,8 @@ settings! {
     pub struct Ema {
         /// Share of the old average; 0 is the inner method.
         pub decay: f64 = 0.99 => between(0., 1.), "ours";
-        /// The method that is wrapped.
-        pub inner: Inner = crate::joint::Joint::default().into() => words("a method"), "ours";
+        /// Method that is wrapped.
+        pub inner: Inner = Inner::default() => words("a method").shown("joint"), "ours";
     }
 }
 

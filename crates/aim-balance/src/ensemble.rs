@@ -1,7 +1,8 @@
-//! Ensemble of unimodal networks: each modality is trained on its own loss, predictions are averaged at inference: logits as
-//! the fusion joins them, or probabilities.
+//! Ensemble of unimodal networks: each modality is trained on its own loss, predictions are averaged at inference:
+//! logits as the fusion joins them, or probabilities.
 //!
-//! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as alone.
+//! The parameters of the members are disjoint, so one step on the sum of the losses trains each member exactly as
+//! alone.
 
 use aim_config::{by_type, choice, settings};
 use aim_core::{
@@ -9,10 +10,10 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::util::log_mean_probability;
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements, Unimodal, joint::cross_entropy,
+    util::log_mean_probability,
+};
 
 /// Card of [`Ensemble`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -38,7 +39,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 };
 
 choice! {
-    /// What is averaged.
+    /// Outputs that are averaged.
     pub enum Average {
         /// Logits, as the fusion joins them.
         Logits = "logits",
@@ -50,7 +51,7 @@ choice! {
 settings! {
     /// Settings of `ensemble`.
     pub struct Ensemble {
-        /// What is averaged: logits as the fusion joins them, or each modality's probabilities.
+        /// Outputs that are averaged: logits as the fusion joins them | probabilities of a sample's modalities.
         pub average: Average = Average::Logits => by_type(), "ours; paper: one or the other";
     }
 }

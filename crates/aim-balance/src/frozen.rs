@@ -1,17 +1,14 @@
 //! Frozen unimodal encoders and a head: what fusion can reach when no encoder is held back.
 //!
-//! Each encoder is trained alone before the run; then the encoders are frozen (evaluation mode, no gradient) and only fusion
-//! and head are trained, from their ordinary start.
+//! Each encoder is trained alone before the run; then the encoders are frozen (evaluation mode, no gradient) and only
+//! fusion and head are trained, from their ordinary start.
 
 use aim_config::settings;
 use aim_core::{
     EpochStart, EpochWork, GradFn, Grads, NetSpec, Pass, Plain, Preparation, Report, Result, Stateless, Step,
 };
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::teacher::adopt;
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Requirements, joint::cross_entropy, teacher::adopt};
 
 /// Card of [`Frozen`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -19,8 +16,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     title: "frozen unimodal encoders + head",
     idea: "train each encoder alone, then only fusion and head on the frozen encoders",
     paper: "baseline",
-    cost: "forward passes of the encoders without gradient, forward and backward of fusion and head alone; each modality \
-    trained alone before",
+    cost: "forward passes of the encoders without gradient, forward and backward of fusion and head alone; each \
+    modality trained alone before",
     departs: &[],
     requires: Requirements::NONE,
     provenance: Provenance::Faithful,

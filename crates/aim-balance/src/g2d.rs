@@ -1,5 +1,6 @@
-//! G2D: Gradient-Guided Distillation (arXiv 2506.21514): joint training that learns from the logits and features of modalities
-//! trained alone, and at first trains only the encoder whose teacher is least sure (sequential modality prioritization).
+//! G2D: Gradient-Guided Distillation (arXiv 2506.21514): joint training that learns from the logits and features of
+//! modalities trained alone, and at first trains only the encoder whose teacher is least sure (sequential modality
+//! prioritization).
 //!
 //! ```text
 //! L = CE(fused) + logits T^2 sum_m KL(softmax(s_m / T) || softmax(fused / T)) + features sum_m mean of (z_m - t_m)^2
@@ -14,19 +15,21 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::joint::cross_entropy;
-use crate::ogm::scores;
-use crate::stack::Built;
-use crate::teacher::{self, Teacher};
-use crate::umt::distance;
-use crate::util::divergence;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements,
+    joint::cross_entropy,
+    ogm::scores,
+    teacher::{self, Teacher},
+    umt::distance,
+    util::divergence,
+};
 
 /// Card of [`G2d`].
 pub static ABOUT: MethodInfo = MethodInfo {
     name: "g2d",
     title: "G2D",
-    idea: "distil logits and features of modalities trained alone; at first train only the encoder with the weakest teacher",
+    idea: "distil logits and features of modalities trained alone; at first train only the encoder with the weakest \
+    teacher",
     paper: "arXiv 2506.21514",
     cost: "1 forward and 1 backward pass; 1 more forward pass of the encoders without gradient; each modality trained \
     alone before",
@@ -39,8 +42,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("confidence", "", "confidence of the teacher"),
-        Quantity::modality("coef", "", "0 where the modality does not move"),
+        Quantity::modality("confidence", "", "sum over the batch of its teacher's probability of the true class"),
+        Quantity::modality("coef", "", "factor on the gradients of the encoder's weights"),
     ],
     revision: 1,
 };
@@ -52,7 +55,7 @@ settings! {
         pub logits: f64 = 1. => between(0., 100.), "released code";
         /// Weight of the teachers' features.
         pub features: f64 = 1. => between(0., 100.), "released code";
-        /// T.
+        /// Temperature T of the logits.
         pub temperature: f64 = 1. => between(0.01, 100.), "released code";
         /// Share of the epochs in which only the weakest encoder is trained; with both weights 0 too it is
         /// joint training.

@@ -9,7 +9,7 @@ pub enum Provenance {
     Faithful,
     /// Its idea in another setting than the source's.
     Analogue,
-    /// Rebuilt from a description, because the source's formulas are not public in full.
+    /// Rebuilt from descriptions, because the source's formulas could not be read in full.
     Reconstruction,
 }
 
@@ -19,7 +19,7 @@ impl Provenance {
         match self {
             Self::Faithful => None,
             Self::Analogue => Some("an analogue: its idea in another setting than the source's"),
-            Self::Reconstruction => Some("a reconstruction: the source's formulas are not public in full"),
+            Self::Reconstruction => Some("a reconstruction: the source's formulas could not be read in full"),
         }
     }
 }

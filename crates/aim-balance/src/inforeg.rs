@@ -5,7 +5,7 @@
 //! Delta_m = mean over modalities with a lower score of s_m - s_j; 0 for the weakest
 //! Tr_m(t) = mean over the batches of epoch t of |gradient of encoder m|^2
 //! window: (Tr(t-1) - Tr(t-2)) / Tr(t-1) > K
-//! in the window and Delta_m > 0:  g += exp(beta tanh(Delta_m)) (w - w at the end of the last epoch)    all of encoder m
+//! in the window and Delta_m > 0:  g += exp(beta tanh(Delta_m)) (w - w at the end of the last epoch)  all of encoder m
 //! ```
 //! This is the paper's rule; the released script uses other constants for each modality, sums of probabilities and one
 //! modality's trace for both. `unimodal_losses` adds the unimodal losses (InfoReg*). beta and K are the paper's.
@@ -16,10 +16,11 @@ use aim_config::{between, by_type, settings};
 use aim_core::{EpochStart, EpochWork, GradOp, Grads, Net, NetSpec, Report, Result, Seen, State, Stateful};
 use candle_core::Tensor;
 
-use crate::joint::{FusedAndUnimodal, cross_entropy};
-use crate::stack::Built;
-use crate::util::number;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    joint::{FusedAndUnimodal, cross_entropy},
+    util::number,
+};
 
 /// Card of [`InfoReg`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -37,11 +38,11 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { unimodal: Unimodal::Trained, ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("trace", "", "trace of the Fisher information"),
-        Quantity::modality("score", "", "mean probability of the true class"),
-        Quantity::modality("delta", "", "lead over the others"),
-        Quantity::modality("window", "", "1 while the modality is in its prime learning window"),
-        Quantity::modality("coef", "", "weight of the regulation"),
+        Quantity::modality("trace", "", "squared norm of the encoder's gradient"),
+        Quantity::modality("score", "nats", "minus its loss"),
+        Quantity::modality("delta", "nats", "lead of its score over lower ones"),
+        Quantity::modality("window", "", "1 where information grows fastest, else 0"),
+        Quantity::modality("coef", "", "factor on the pull towards the last epoch's weights"),
     ],
     revision: 1,
 };

@@ -9,8 +9,7 @@ use aim_config::{between, settings, words};
 use aim_core::{Batch, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless, capability};
 use candle_core::Tensor;
 
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// Mean cross-entropy of logits against a batch's labels.
 pub(crate) fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
@@ -34,7 +33,7 @@ pub static UNIMODAL: MethodInfo = MethodInfo {
 settings! {
     /// Settings of `unimodal`.
     pub struct Unimodal {
-        /// The one that is trained.
+        /// Modality that is trained.
         pub modality: String = String::new() => words("a modality").required(), "ours";
     }
 }

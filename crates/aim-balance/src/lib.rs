@@ -6,17 +6,27 @@
 //! registry by [`card`]. To add one to this crate, write its file and one line below.
 //!
 //! ```
-//! use aim_balance::{MethodSpec, agm::Agm, builtin, ogm::OgmGe, opm::Opm, sam::Sam};
+//! use aim_balance::{MethodSpec, aim::AimSettings, method, ogm::OgmGe, opm::Opm};
+//! use aim_core::{Capabilities, NetSpec, capability};
 //!
+//! let net = NetSpec {
+//!     modalities: vec!["audio".into(), "video".into()],
+//!     inputs: vec![vec![40], vec![64]],
+//!     depths: vec![2, 2],
+//!     widths: vec![16, 16],
+//!     frames: vec![1, 1],
+//!     classes: 4,
+//!     capabilities: Capabilities::of(&[capability::UNIMODAL]),
+//! };
+//! let ogm = OgmGe { alpha: 0.5, ..OgmGe::default() };
+//! assert!(method(ogm.clone(), &net).is_ok());
 //! // Methods that change different parts of a step stack, and some wrap others.
-//! let stack = MethodSpec::of(Opm::default()).and(OgmGe { alpha: 0.5, ..OgmGe::default() }.into());
-//! assert_eq!(stack.name(), "opm+ogm-ge");
-//! let wrapped = MethodSpec::of(Sam { inner: Agm::default().into(), ..Sam::default() });
-//! assert_eq!(wrapped.name(), "sam(agm)");
-//!
-//! // The section of a configuration is the same method.
-//! let section = wrapped.section();
-//! assert_eq!(MethodSpec::read(builtin(), &section)?, wrapped);
+//! let stack = MethodSpec::of(Opm::default()).and(MethodSpec::of(ogm.clone()));
+//! assert!(method(stack, &net).is_ok());
+//! // A value out of range, and a method of which this network would make nothing, are refused.
+//! assert!(method(OgmGe { alpha: -1., ..ogm }, &net).is_err());
+//! let refused = method(AimSettings::default(), &net).map(drop).unwrap_err();
+//! assert!(refused.to_string().contains("`aim` needs passes that see other weights"));
 //! # Ok::<(), aim_core::Error>(())
 //! ```
 #![deny(missing_docs)]
@@ -49,6 +59,9 @@ macro_rules! methods {
             $($(drop(methods.add(card::<$module::$settings>()));)+)+
             methods
         });
+
+        #[cfg(test)]
+        const DECLARED: &[&str] = &[$($(stringify!($settings)),+),+];
     };
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! before: each modality alone: W, and a head
-//! then:   W + scale B A with W frozen (biases and norm layers too, their statistics unless they are to follow the joint
-//!         part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the
+//! then:   W + scale B A with W frozen (biases and norm layers too, their statistics unless they are to follow the
+//!         joint part); A, B, fusion and head learn from CE(fused). B starts at 0 and a linear head at the heads of the
 //!         modalities alone, so that the run begins at their ensemble
 //! ```
 //! Rank, scale and the layers that have additions are the encoder's settings.
@@ -14,10 +14,11 @@ use aim_core::{
     Stateless, Step, capability,
 };
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::teacher::{adopt, is_adapter};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements,
+    joint::cross_entropy,
+    teacher::{adopt, is_adapter},
+};
 
 /// Card of [`Lora`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -29,8 +30,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
     alone before",
     departs: &[
         "Abstract and reviews alone were readable: ranks, layers, learning rates and whether heads learn are open \
-        there; here rank, scale and layers belong to the encoder (`lora: {rank: 4, scale: 1, targets: all, first_block: 0}`; \
-        `targets: attention` are queries and values), every layer of which has an addition by default, and the head learns.",
+        there; here rank, scale and layers belong to the encoder (`lora: {rank: 4, scale: 1, targets: all, \
+        first_block: 0}`; `targets: attention` are queries and values), every layer of which has an addition by \
+        default, and the head learns.",
         "Additions decay with the optimizer's other parameters; usual practice for them is no decay (`decay: false`).",
         "Encoders are trained from scratch before the run; the paper fine-tunes pre-trained models.",
         "Biases, norm layers and their statistics are frozen with the weights, because the joint part must begin at \
@@ -39,7 +41,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         their mean (mean, separate), since the paper's start is an ensemble; any other head starts as usual.",
     ],
     requires: Requirements { capabilities: &[capability::ADAPTERS], ..Requirements::NONE },
-    provenance: Provenance::Faithful,
+    provenance: Provenance::Reconstruction,
     reports: &[],
     revision: 1,
 };
@@ -57,9 +59,9 @@ choice! {
 settings! {
     /// Settings of `lora`.
     pub struct Lora {
-        /// Those of norm layers in the joint part.
+        /// Statistics of norm layers in the joint part.
         pub statistics: Statistics = Statistics::Frozen => by_type(), "ours";
-        /// The optimizer's weight decay acts on the additions.
+        /// Whether the optimizer's weight decay acts on the additions.
         pub decay: bool = true => by_type(), "ours";
     }
 }

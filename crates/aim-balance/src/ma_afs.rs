@@ -1,12 +1,14 @@
-//! MA-AFS-like: a reconstruction of Modality-Aware Adaptive Fusion Scheduling (Bennett et al. 2025, arXiv 2506.12733). Only the
-//! abstract is public: fusion weights are predicted for each sample from entropies and agreement. Everything else is ours.
+//! MA-AFS-like: a reconstruction of Modality-Aware Adaptive Fusion Scheduling (Bennett et al. 2025, arXiv 2506.12733).
+//! Only the abstract is public: fusion weights are predicted for each sample from entropies and agreement. Everything
+//! else is ours.
 //!
 //! ```text
 //! L = CE(fused) + mu * sum_m CE(m) + entropy * KL(w || uniform) + consistency * KL(p(x) || p(x'))
 //! ```
 //! The fusion `scheduled` makes the weights w. With probability `corrupt` a sample is trained with one modality, drawn
-//! uniformly, replaced by standard normal noise (inputs are standardised), so that the scheduler meets inputs that say nothing.
-//! x' is the batch with one modality of every sample replaced in that way; p(x) is the target and carries no gradient.
+//! uniformly, replaced by standard normal noise (inputs are standardised), so that the scheduler meets inputs that say
+//! nothing. x' is the batch with one modality of every sample replaced in that way; p(x) is the target and carries no
+//! gradient.
 
 use aim_config::{between, settings};
 use aim_core::{
@@ -15,24 +17,25 @@ use aim_core::{
 };
 use candle_core::{D, Tensor};
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::Built;
-use crate::util::divergence;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    util::divergence,
+};
 
 /// Card of [`MaAfs`].
 pub static ABOUT: MethodInfo = MethodInfo {
     name: "ma-afs",
     title: "MA-AFS-like (reconstruction)",
-    idea: "weight each sample's modalities by a scheduler that sees entropies and agreement, trained with corrupted inputs",
+    idea: "weight each sample's modalities by a scheduler that sees entropies and agreement, trained with corrupted \
+    inputs",
     paper: "after the abstract of Bennett et al. 2025 (arXiv 2506.12733); formulas and settings are ours",
     cost: "1 forward and backward; another forward and backward with consistency",
     departs: &[
         "A reconstruction: the paper's formulas could not be had, so scheduler, losses and all defaults are inferred.",
-        "The scheduler must be better than weights by entropy alone, learnt weights that know nothing of the sample, and \
-        equal ones: `model.fusion: {scheduled: {hidden: 32, weights: entropy}}`, `static`, `equal`.",
-        "Agreement is the mean cosine of features and they are summed; a divergence of predictions, or weighted features side \
-        by side, would serve as well.",
+        "The scheduler must be better than weights by entropy alone, learnt weights that know nothing of the sample, \
+        and equal ones: `model.fusion: {scheduled: {hidden: 32, weights: entropy}}`, `static`, `equal`.",
+        "Agreement is the mean cosine of features and they are summed; a divergence of predictions, or weighted \
+        features side by side, would serve as well.",
         "Tasks are classifications in place of retrieval, captioning and question answering.",
     ],
     requires: Requirements {
@@ -50,9 +53,9 @@ settings! {
     pub struct MaAfs {
         /// Weight of each modality's own loss.
         pub mu: f64 = 0.5 => between(0., 100.), "ours";
-        /// Weight of KL(w || uniform).
+        /// Weight of KL(w || uniform), the distance of the weights from equal ones.
         pub entropy: f64 = 0.01 => between(0., 100.), "ours";
-        /// Share of samples of which one modality becomes noise.
+        /// Share of samples that are trained with one modality replaced by noise.
         pub corrupt: f64 = 0.2 => between(0., 1.), "ours";
         /// Weight of the agreement with a corrupted copy.
         pub consistency: f64 = 0. => between(0., 100.), "ours";

@@ -13,10 +13,11 @@ use aim_config::{between, settings};
 use aim_core::{Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use candle_core::{D, Tensor};
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::Built;
-use crate::util::{true_probability, weighted_mean};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements, Unimodal,
+    joint::FusedAndUnimodal,
+    util::{true_probability, weighted_mean},
+};
 
 /// Card of [`Mbsd`].
 pub static ABOUT: MethodInfo = MethodInfo {

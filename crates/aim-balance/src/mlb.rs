@@ -7,16 +7,16 @@
 //!       1 + (beta - 1) tanh(alpha (r_m - 1))               r_m > 1: speed up, to at most beta
 //! every gradient of encoder m and of its own head's weight times k_m
 //! ```
-//! The bias of a modality's own head and the fused head keep their gradients, as in the official code. Defaults: alpha 1 and
-//! beta 2, the range of the paper's plain form; alpha 0 is `joint-unimodal`.
+//! The bias of a modality's own head and the fused head keep their gradients, as in the official code. Defaults: alpha
+//! 1 and beta 2, the range of the paper's plain form; alpha 0 is `joint-unimodal`.
 
 use aim_config::{between, settings};
 use aim_core::{GradOp, Grads, Idle, NetSpec, Part, Report, Result, Role, Seen, Stateless, capability};
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::Built;
-use crate::util::mean_true_probability;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    util::mean_true_probability,
+};
 
 /// Card of [`Mlb`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -37,8 +37,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("score", "", "mean probability of the true class"),
-        Quantity::modality("ratio", "", "mean score of the others over the own"),
-        Quantity::modality("coef", "", "weight of the unimodal loss"),
+        Quantity::modality("ratio", "", "mean of the others' scores over its own"),
+        Quantity::modality("coef", "", "factor on the encoder's gradients"),
     ],
     revision: 1,
 };

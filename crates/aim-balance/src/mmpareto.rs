@@ -1,4 +1,5 @@
-//! MMPareto (Wei & Hu, ICML 2024, arXiv 2405.17730): each encoder follows a direction that serves the fused loss and its own.
+//! MMPareto (Wei & Hu, ICML 2024, arXiv 2405.17730): each encoder follows a direction that serves the fused loss and
+//! its own.
 //!
 //! ```text
 //! for encoder m, with G the gradient of the fused loss and g that of the modality's own:
@@ -13,9 +14,9 @@ use aim_config::{between, settings};
 use aim_core::{Combine, Grads, Idle, Net, NetSpec, Report, Result, Stateless, capability};
 use candle_core::{DType, Tensor};
 
-use crate::joint::FusedAndUnimodal;
-use crate::stack::{Built, Parts};
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Parts, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+};
 
 /// Card of [`MmPareto`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -37,8 +38,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("cos", "", "cosine of the fused and the unimodal gradient"),
-        Quantity::part("weight", "", "weight of the fused (`fused`) and unimodal (`uni`) gradient of each modality"),
+        Quantity::modality("cos", "", "cosine of the fused and the own loss's gradients in the encoder"),
+        Quantity::part("weight", "", "weight of the gradient of the fused (`fused`) or own loss (`uni`) by encoder"),
     ],
     revision: 1,
 };

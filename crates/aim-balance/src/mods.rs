@@ -1,4 +1,5 @@
-//! MODS (Yang et al., AAAI 2026, arXiv 2511.06328): the primary modality of each sample must tell what every modality says.
+//! MODS (Yang et al., AAAI 2026, arXiv 2511.06328): the primary modality of each sample must tell what every modality
+//! says.
 //!
 //! ```text
 //! L = CE(fused) + alpha * sum_m NCE_m,   s_ij = cos(F_m(h_p of sample i), h_m of sample j)
@@ -13,10 +14,9 @@ use aim_core::{
 };
 use candle_core::{D, DType, Tensor};
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::util::unit_rows;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::cross_entropy, util::unit_rows,
+};
 
 /// Card of [`Mods`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -27,17 +27,18 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "1 forward and backward of a larger network; capsules of M * batch * frames * tokens * width numbers",
     departs: &[
         "Tasks are classifications, so that cross-entropy stands for the mean absolute error.",
-        "No modality is text: every sequence is compressed to a set number of tokens, or projected where it has that length.",
-        "Capsules share their weights over frames, iterations, graph layers, dropout and heads are a third party's, for the \
-        paper does not give them or prints a form that needs fixed lengths.",
+        "No modality is text: every sequence is compressed to a set number of tokens, or projected where it has that \
+        length.",
+        "Capsules share their weights over frames, iterations, graph layers, dropout and heads are a third party's, \
+        for the paper does not give them or prints a form that needs fixed lengths.",
         "Vectors count as sequences of one frame: an analogue of ours for encoders that keep no time axis.",
         "The auxiliary roles are the other modalities in the network's order, which the paper leaves open.",
     ],
     requires: Requirements { capabilities: &[capability::PRIMARY], ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("weight", "", "mean weight of the modality"),
-        Quantity::modality("primary", "", "share of samples whose primary modality it is"),
+        Quantity::modality("weight", "", "mean weight as primary modality"),
+        Quantity::modality("primary", "", "share of the samples of which it is the primary modality"),
     ],
     revision: 1,
 };
@@ -47,7 +48,7 @@ settings! {
     pub struct Mods {
         /// Weight of the predictions' loss.
         pub alpha: f64 = 0.1 => between(0., 100.), "paper, for MOSI and MOSEI";
-        /// The loss as printed, with a second exponential.
+        /// Loss as printed, with a second exponential: similarities are exponentials themselves.
         pub double_exp: bool = false => by_type(), "ours";
     }
 }

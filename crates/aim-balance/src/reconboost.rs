@@ -1,5 +1,5 @@
-//! ReconBoost (Hua et al., ICML 2024, arXiv 2405.09321): modalities are trained in turn, each on what the others have not yet
-//! fitted, with a shared head of two layers and a learnt rate.
+//! ReconBoost (Hua et al., ICML 2024, arXiv 2405.09321): modalities are trained in turn, each on what the others have
+//! not yet fitted, with a shared head of two layers and a learnt rate.
 //!
 //! ```text
 //! F = beta0 * sum of out_m,  out_m = head(phi_m)
@@ -7,10 +7,11 @@
 //!   L = mean of -(w1 - w2 p_o) log softmax(out_m)[y] / C + alpha MSE(softmax(out_m), softmax(out_previous))
 //! then correction (everything learns):  CE(F)
 //! ```
-//! p_o and the previous modality's prediction carry no gradient. The alignment has a gradient here, as intended; the released
-//! code cuts both sides, and has 1 for p_o in the first stage (`compat: true`). In the first stage there is no previous modality. Boosting and correction take turns
-//! of 4 epochs, w1 5, w2 1, alpha 0.5, as released for CREMA-D; the optimizer is made new there with each stage, here the
-//! parameters that rest have no gradient and keep their moments.
+//! p_o and the previous modality's prediction carry no gradient. The alignment has a gradient here, as intended; the
+//! released code cuts both sides, and has 1 for p_o in the first stage (`compat: true`). In the first stage there is no
+//! previous modality. Boosting and correction take turns of 4 epochs, w1 5, w2 1, alpha 0.5, as released for CREMA-D;
+//! the optimizer is made new there with each stage, here the parameters that rest have no gradient and keep their
+//! moments.
 
 use aim_config::{at_least, between, by_type, settings, words};
 use aim_core::{
@@ -18,10 +19,11 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::util::{sample_losses, true_probability, weighted_mean};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements, Unimodal};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    joint::cross_entropy,
+    util::{sample_losses, true_probability, weighted_mean},
+};
 
 /// Card of [`ReconBoost`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -32,7 +34,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "boosting: 1 forward pass, 1 backward pass through one encoder and the head, one more pass of the head \
     without gradient; correction: as joint training",
     departs: &[
-        "The alignment has a gradient, as the paper intends; the released code cuts both of its sides (`compat: true`).",
+        "The alignment has a gradient, as the paper intends; the released code cuts both of its sides \
+        (`compat: true`).",
         "Moments of resting parameters are kept, since a method does not make optimizers; the released code makes a \
         new one each stage.",
         "In the first stage the others count as they are; in the released code their probability is then 1 for every \
@@ -40,18 +43,18 @@ pub static ABOUT: MethodInfo = MethodInfo {
     ],
     requires: Requirements { unimodal: Unimodal::Trained, capabilities: &[capability::BOOSTED], ..Requirements::NONE },
     provenance: Provenance::Faithful,
-    reports: &[],
+    reports: &[Quantity::step("p_other", "", "probability of the true class by the others, of each sample")],
     revision: 1,
 };
 
 settings! {
     /// Settings of `reconboost`.
     pub struct ReconBoost {
-        /// Who is boosted in turn.
+        /// Modalities that are boosted in turn.
         pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "released code";
         /// Weight of the own loss.
         pub w1: f64 = 5. => between(0., 100.), "released code (CREMA-D)";
-        /// How much less what others fit counts.
+        /// Discount of what the others fit.
         pub w2: f64 = 1. => between(0., 100.), "released code (CREMA-D)";
         /// Weight of the alignment.
         pub alpha: f64 = 0.5 => between(0., 100.), "released code (CREMA-D)";

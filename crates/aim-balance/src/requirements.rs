@@ -38,3 +38,83 @@ pub(crate) fn heads_learn<'a>(
     let problem = format!("`{}` would read additional heads that no method of this stack trains", reader.name);
     Err(Error::invalid("model.uni_heads", problem, "leave it out, or stack the method with `joint-unimodal`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use aim_config::Value;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{MethodSpec, builtin};
+
+    /// The message with which a network of two modalities with these capabilities is refused.
+    fn refused(section: &Value, capabilities: &[Capability]) -> Option<String> {
+        let spec = MethodSpec::read(builtin(), section).unwrap();
+        let offers = |capability: Capability| format!("offer {}", capability.name());
+        let names = ["a".to_owned(), "b".to_owned()];
+        spec.check(&names, &Capabilities::of(capabilities), &offers).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn methods_that_show_other_weights_are_refused_where_nobody_looks() {
+        use capability::{MEMORY, SITES, UNI_HEADS, UNIMODAL, VIEWS};
+        let heads = [UNIMODAL, UNI_HEADS];
+        for (section, rest) in [
+            (json!("aim"), &[SITES][..]),
+            (json!("ema"), &[]),
+            (json!({"ema": {"inner": {"umt": {}}}}), &[]),
+            (json!({"sam": {"inner": "aim"}}), &[SITES]),
+            (json!("umt"), &[]),
+            (json!("g2d"), &[]),
+            (json!("mbcd"), &heads),
+            (json!("equilibrium"), &[MEMORY]),
+            (json!({"lfm": {"weights": "learnt"}}), &heads[..1]),
+            (json!({"gblend": {"estimate": "offline"}}), &heads),
+        ] {
+            let message = refused(&section, rest).unwrap_or_else(|| panic!("{section} is not refused"));
+            assert!(message.contains("needs passes that see other weights"), "{section}: {message}");
+            let seeing: Vec<Capability> = rest.iter().copied().chain([VIEWS]).collect();
+            assert_eq!(refused(&section, &seeing), None, "{section}");
+        }
+        let message = refused(&json!("aim"), &[VIEWS]).unwrap();
+        assert!(message.contains("needs a site after each block of the encoders"), "{message}");
+        assert!(message.ends_with("offer sites"), "{message}");
+    }
+
+    #[test]
+    fn settings_that_show_no_other_weights_need_no_views() {
+        let heads = [capability::UNIMODAL, capability::UNI_HEADS];
+        let given = json!({"gblend": {"estimate": "offline", "weights": {"a": 1, "b": 1, "fused": 1}}});
+        for section in [json!("lfm"), json!("gblend"), given] {
+            assert_eq!(refused(&section, &heads), None, "{section}");
+        }
+    }
+
+    #[test]
+    fn heads_that_nobody_trains_are_not_read() {
+        let heads = [capability::UNIMODAL, capability::UNI_HEADS];
+        for section in [json!("ogm-ge"), json!(["opm", "ogm-ge"]), json!({"sam": {"inner": "ogm-ge"}})] {
+            let message = refused(&section, &heads);
+            assert!(message.is_some_and(|m| m.starts_with("model.uni_heads: ")), "{section}");
+        }
+        assert_eq!(refused(&json!(["ogm-ge", "joint-unimodal"]), &heads), None);
+        assert_eq!(refused(&json!({"sam": {"inner": ["ogm-ge", "joint-unimodal"]}}), &heads), None);
+        assert_eq!(refused(&json!("ogm-ge"), &heads[..1]), None);
+    }
+
+    #[test]
+    fn the_number_of_modalities_is_that_of_the_definition() {
+        let all = Capabilities::of(&[capability::UNIMODAL, capability::SHARED_HEAD, capability::DEEP_HEADS]);
+        let check = |name: &str, modalities: usize| {
+            let names: Vec<String> = (0..modalities).map(|m| m.to_string()).collect();
+            MethodSpec::read(builtin(), &name.into()).unwrap().check(&names, &all, &|_| String::new())
+        };
+        let fit = |name| (1..5).filter(|n| check(name, *n).is_ok()).collect::<Vec<_>>();
+        assert_eq!(fit("joint"), [2, 3, 4]);
+        assert_eq!(fit("arm"), [2]);
+        assert_eq!(fit("pmr"), [2]);
+        assert_eq!(fit("igm"), [1, 2, 3, 4]);
+        let message = check("pmr", 3).unwrap_err().to_string();
+        assert_eq!(message, "method.name: `pmr` works on 2 modalities, the network has 3; change model.modalities");
+    }
+}

@@ -6,9 +6,10 @@
 //! e  = rho theta^2 g / (| |theta| g | + 1e-12)      adaptive
 //! the gradient of the inner method at theta + e, on the same batch, is descended from theta
 //! ```
-//! `group` names what is perturbed and enters the norm: everything, encoders alone, or what comes after them alone; the gradient
-//! at the neighbour is that of all parameters. The second pass uses the same draws, leaves running statistics of normalisation layers alone, and what the inner method
-//! remembers of a step it remembers of the first pass. Default rho 0.05, that of the paper (adaptive forms use ten times more).
+//! `group` names what is perturbed and enters the norm: everything, encoders alone, or what comes after them alone; the
+//! gradient at the neighbour is that of all parameters. The second pass uses the same draws, leaves running statistics
+//! of normalisation layers alone, and what the inner method remembers of a step it remembers of the first pass. Default
+//! rho 0.05, that of the paper (adaptive forms use ten times more).
 
 use std::sync::Arc;
 
@@ -18,9 +19,10 @@ use aim_core::{
     Step,
 };
 
-use crate::stack::Built;
-use crate::util::{Still, adaptive_ascent, ascent};
-use crate::{Inner, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{
+    Built, Inner, MethodInfo, MethodSettings, Provenance, Quantity, Requirements,
+    util::{Still, adaptive_ascent, ascent},
+};
 
 /// Card of [`Sam`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -40,7 +42,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 };
 
 choice! {
-    /// Which parameters are perturbed.
+    /// Parameters that are perturbed.
     pub enum Group {
         /// All.
         All = "all",
@@ -66,12 +68,12 @@ settings! {
     pub struct Sam {
         /// Radius; 0 is the inner method.
         pub rho: f64 = 0.05 => between(0., 100.), "paper";
-        /// Radius in units of weights.
+        /// Whether the radius is in units of each weight.
         pub adaptive: bool = false => by_type(), "paper";
-        /// What is perturbed; heads with the fusion.
+        /// Parameters that are perturbed; heads with the fusion.
         pub group: Group = Group::All => by_type(), "ours";
-        /// The method that is wrapped.
-        pub inner: Inner = crate::joint::Joint::default().into() => words("a method"), "ours";
+        /// Method that is wrapped.
+        pub inner: Inner = Inner::default() => words("a method").shown("joint"), "ours";
     }
 }
 
@@ -144,5 +146,17 @@ impl Stateful for Wrapped {
     }
     fn load(&mut self, state: &State) -> Result<()> {
         self.inner.load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_paper_around_joint_training() {
+        let Sam { rho, adaptive, group, inner } = Sam::default();
+        assert_eq!((rho, adaptive, group), (0.05, false, Group::All));
+        assert_eq!(inner.understood().map(|inner| inner.name()).as_deref(), Some("joint"));
     }
 }

@@ -8,11 +8,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     MethodSettings, Methods, Provenance, builtin,
+    joint::Joint,
     requirements::{fits, heads_learn},
     stack::{Built, stack},
 };
 
 /// One method or several that stack, each with all its settings.
+///
+/// ```
+/// use aim_balance::{MethodSpec, builtin, ogm::Ogm, sam::Sam};
+/// use aim_config::Value;
+///
+/// // What a configuration calls `ogm`, or `{ogm: {alpha: 0.3}}` and so on, is the same value as that made in Rust.
+/// let ogm = MethodSpec::read(builtin(), &Value::from("ogm"))?;
+/// assert_eq!(ogm, MethodSpec::of(Ogm::default()));
+/// assert_eq!(ogm.section()["alpha"], 0.3);
+/// let flat = MethodSpec::of(Sam { inner: ogm.into(), ..Sam::default() });
+/// assert_eq!(flat.name(), "sam(ogm)");
+/// # Ok::<(), aim_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodSpec(Vec<Spec<dyn MethodSettings>>);
 
@@ -29,8 +43,8 @@ impl MethodSpec {
         self
     }
 
-    /// Understands a method section: a name, `{name: ..., settings...}`, `{<name>: {settings...}}`, or a list of those (a
-    /// stack).
+    /// Understands a method section: a name, `{name: ..., settings...}`, `{<name>: {settings...}}`, or a list of those
+    /// (a stack).
     ///
     /// # Errors
     /// If it names something unknown, or settings are wrong; the place is below `method`.
@@ -64,9 +78,10 @@ impl MethodSpec {
         all
     }
 
-    /// The name: `a`, `a+b` of a stack, `a(b)` of a method that wraps another.
+    /// The name: `a`, `a+b` of a stack, `a(b)` of a method that wraps another than joint training.
     pub fn name(&self) -> String {
-        let one = |spec: &Spec<dyn MethodSettings>| match spec.inner().and_then(Inner::understood) {
+        let wrapped = |inner: &&Inner| **inner != Inner::default();
+        let one = |spec: &Spec<dyn MethodSettings>| match spec.inner().filter(wrapped).and_then(Inner::understood) {
             Some(inner) => format!("{}({})", spec.name(), inner.name()),
             None => spec.name().to_owned(),
         };
@@ -95,12 +110,19 @@ impl MethodSpec {
         for method in self.all() {
             fits(method.info(), modalities.len(), capabilities, offers)?;
         }
-        heads_learn(self.0.iter().map(|spec| spec.info()), capabilities)?;
+        self.heads_learn(capabilities)?;
         // Sizes do not decide whether methods stack or know a modality's name: the smallest network shows it.
         let ones = vec![1; modalities.len()];
         let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());
         let (modalities, capabilities) = (modalities.to_vec(), capabilities.clone());
         self.built(&NetSpec { modalities, inputs, depths: ones, widths, frames, classes: 2, capabilities }).map(drop)
+    }
+
+    /// Checks that additional heads are trained by methods that stand side by side, here and in those that are wrapped.
+    fn heads_learn(&self, capabilities: &Capabilities) -> Result<()> {
+        heads_learn(self.0.iter().map(|spec| spec.info()), capabilities)?;
+        let mut wrapped = self.0.iter().filter_map(|spec| spec.inner()?.understood());
+        wrapped.try_for_each(|inner| inner.heads_learn(capabilities))
     }
 
     /// Makes the method for a network.
@@ -223,6 +245,13 @@ impl Inner {
     }
 }
 
+/// Joint training.
+impl Default for Inner {
+    fn default() -> Self {
+        Joint::default().into()
+    }
+}
+
 impl<M: Into<MethodSpec>> From<M> for Inner {
     fn from(method: M) -> Self {
         Self::Method(method.into())
@@ -271,4 +300,158 @@ impl Field for Inner {
 /// If a value is out of range, or the network does not give what the method requires.
 pub fn method(method: impl Into<MethodSpec>, net: &NetSpec) -> Result<Box<dyn Method>> {
     method.into().build(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{MethodCard, aim::AimSettings, ogm::Ogm, sam::Sam};
+
+    fn read(section: Value) -> MethodSpec {
+        MethodSpec::read(builtin(), &section).unwrap_or_else(|error| panic!("{section}: {error}"))
+    }
+
+    /// A section that names the card's method and gives what it requires.
+    fn least(card: &MethodCard) -> Value {
+        let mut section = json!({ "name": card.name() });
+        card.settings().iter().filter(|s| s.rule.required).for_each(|s| section[s.name] = json!("a"));
+        section
+    }
+
+    #[test]
+    fn a_section_and_its_method_are_the_same() {
+        for card in builtin() {
+            let spec = read(least(card));
+            assert_eq!(read(spec.section()), spec, "{}", card.name());
+            let Value::Object(section) = spec.section() else { panic!("{}: no section", card.name()) };
+            assert!(card.settings().iter().all(|s| section.contains_key(s.name)), "{}: {section:?}", card.name());
+            assert_eq!(section.len(), card.settings().len() + 1, "{}: {section:?}", card.name());
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_section_is_one_method() {
+        let ogm = MethodSpec::of(Ogm { alpha: 0.25, ..Ogm::default() });
+        assert_eq!(read(json!({"name": "ogm", "alpha": 0.25})), ogm);
+        assert_eq!(read(json!({"ogm": {"alpha": 0.25}})), ogm);
+        assert_eq!(read(json!([{"ogm": {"alpha": 0.25}}])), ogm);
+        let plain = MethodSpec::of(Ogm::default());
+        for section in [json!("ogm"), json!({"ogm": null}), json!({"ogm": {}})] {
+            assert_eq!(read(section), plain);
+        }
+        let sam = MethodSpec::of(Sam { inner: Ogm::default().into(), ..Sam::default() });
+        assert_eq!(read(json!({"sam": {"inner": "ogm"}})), sam);
+        assert_eq!(read(json!(["opm", "ogm"])), read(json!("opm")).and(plain));
+    }
+
+    #[test]
+    fn a_name_is_that_of_the_methods_whatever_the_form() {
+        for (section, name) in [
+            (json!("aim"), "aim"),
+            (json!({"aim": {"scope": "each"}}), "aim"),
+            (json!({"ema": {"inner": "aim"}}), "ema(aim)"),
+            (json!({"name": "ema", "inner": {"aim": {"scope": "each"}}}), "ema(aim)"),
+            (json!({"name": "sam", "inner": "agm"}), "sam(agm)"),
+            (json!({"sam": {"inner": ["opm", {"ogm-ge": {"alpha": 0.1}}]}}), "sam(opm+ogm-ge)"),
+            (json!(["opm", {"ogm-ge": {"alpha": 0.3}}]), "opm+ogm-ge"),
+            // Joint training is what a method wraps if nothing is said.
+            (json!("sam"), "sam"),
+            (json!({"sam": {"rho": 0.1, "inner": "joint"}}), "sam"),
+            (json!({"sam": {"inner": "sam"}}), "sam(sam)"),
+        ] {
+            assert_eq!(read(section.clone()).name(), name, "{section}");
+        }
+        assert_eq!(MethodSpec::of(Sam { inner: AimSettings::default().into(), ..Sam::default() }).name(), "sam(aim)");
+    }
+
+    #[test]
+    fn provenance_is_seen_through_wrappers() {
+        let titles = |section| read(section).provenance().into_iter().map(|(title, _)| title).collect::<Vec<_>>();
+        assert_eq!(titles(json!({"aim": {"scope": "each"}})), ["AIM (reconstruction)"]);
+        assert_eq!(titles(json!({"name": "sam", "inner": "aim"})), ["AIM (reconstruction)"]);
+        assert!(titles(json!(["opm", "ogm-ge"])).is_empty());
+    }
+
+    #[test]
+    fn errors_name_the_place_below_the_method() {
+        for (section, message) in [
+            (json!("ogn"), "method.name: unknown method `ogn`; use one of "),
+            (json!(["opm", {"ogm": {"alfa": 1}}]), "method[1].alfa: unknown field `alfa`"),
+            (
+                json!({"sam": {"inner": {"ogm": {"alpha": -1}}}}),
+                "method.inner.alpha: is -1; use a number from 0 to 100",
+            ),
+            (json!({"sam": {"inner": null}}), "method.inner: is missing; name a method"),
+            (json!({"ogm": {"alpha": "much"}}), "method.alpha: invalid type: string \"much\", expected a number"),
+            (json!([]), "method: names no method"),
+            (json!({"ogm": {}, "opm": {}}), "method: names no method"),
+        ] {
+            let error = MethodSpec::read(builtin(), &section).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{section}: {error}");
+        }
+    }
+
+    /// The method with a setting drawn anew, and what was drawn.
+    fn draw(section: Value, setting: &str, k: u64) -> (MethodSpec, Vec<(String, Value)>) {
+        let drawn = read(section).draw(builtin(), setting, &mut Rng::keyed(k, "draw"));
+        drawn.unwrap_or_else(|error| panic!("{setting}: {error}"))
+    }
+
+    #[test]
+    fn what_is_drawn_is_valid() {
+        for card in builtin() {
+            for (setting, k) in card.settings().iter().flat_map(|s| (0..30).map(move |k| (s, k))) {
+                draw(least(card), setting.name, k);
+            }
+        }
+    }
+
+    #[test]
+    fn all_but_methods_names_and_numbers_without_a_default_can_be_drawn() {
+        let mut not = Vec::new();
+        for (card, setting) in builtin().iter().flat_map(|card| card.settings().iter().map(move |s| (card, s))) {
+            if draw(least(card), setting.name, 0).1.is_empty() {
+                not.push(format!("{}.{}", card.name(), setting.name));
+            }
+        }
+        not.sort();
+        let known = [
+            "agm.cap",
+            "cml.removal_order",
+            "ema.inner",
+            "gblend.weights",
+            "igm.order",
+            "igm.stages",
+            "mla.fusion_weights",
+            "mla.order",
+            "mslr.init",
+            "pmr.entropy_epochs",
+            "reconboost.order",
+            "sam.inner",
+            "umt.ends",
+            "unimodal.modality",
+        ];
+        assert_eq!(not, known);
+    }
+
+    #[test]
+    fn parts_of_stacks_and_inner_methods_are_drawn_as_well() {
+        let drawn = |section: Value, setting| {
+            let (spec, values) = draw(section.clone(), setting, 0);
+            (spec == read(section), values.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+        };
+        assert_eq!(drawn(json!(["opm", {"ogm-ge": {"noise": true}}]), "alpha"), (false, vec!["ogm-ge.alpha".into()]));
+        assert_eq!(drawn(json!({"sam": {"inner": {"name": "sam", "rho": 1}}}), "rho").1, ["sam.rho", "sam.rho"]);
+        assert_eq!(drawn(json!("joint"), "alpha"), (true, vec![]));
+        assert_eq!(drawn(json!({"name": "sam", "inner": "agm"}), "inner"), (true, vec![]));
+    }
+
+    #[test]
+    fn a_draw_leaves_other_settings_alone() {
+        let (spec, values) = draw(json!({"ogm": {"scale": "conv4d", "modulation_ends": 7}}), "alpha", 1);
+        let [(_, alpha)] = &values[..] else { panic!("{values:?}") };
+        assert_eq!(spec, read(json!({"ogm": {"scale": "conv4d", "modulation_ends": 7, "alpha": alpha}})));
+    }
 }

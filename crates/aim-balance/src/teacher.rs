@@ -67,9 +67,9 @@ fn alone<'a>(cx: &EpochStart<'a>) -> Result<Vec<&'a Alone>> {
     cx.net.spec().modalities.iter().map(|name| cx.prepared.alone(name)).collect()
 }
 
-/// Puts the encoders that were trained alone into the network, each head into the modality's own additional head if there
-/// is one, and, if `fused`, the heads into a fused head that is linear: its columns, or its head for each modality. The
-/// bias of one head over all is the sum of theirs.
+/// Puts the encoders that were trained alone into the network, each head into the modality's own additional head if
+/// there is one, and, if `fused`, the heads into a fused head that is linear: its columns, or its head for each
+/// modality. The bias of one head over all is the sum of theirs.
 pub(crate) fn adopt(cx: &EpochStart<'_>, fused: bool) -> Result<()> {
     let (alone, params) = (alone(cx)?, cx.net.params());
     let mut values = params.snapshot()?;

@@ -1,10 +1,11 @@
-//! UMT: Uni-Modal Teacher (Du et al., ICML 2023, arXiv 2305.01233): joint training that keeps each encoder's feature near that
-//! of the encoder trained alone.
+//! UMT: Uni-Modal Teacher (Du et al., ICML 2023, arXiv 2305.01233): joint training that keeps each encoder's feature
+//! near that of the encoder trained alone.
 //!
 //! ```text
 //! L = CE(fused) + lambda sum_m mean over batch and width of (z_m - t_m)^2
 //! ```
-//! `z_m` is the feature of modality m, `t_m` that of its teacher: the same architecture, trained on m alone before the run.
+//! `z_m` is the feature of modality m, `t_m` that of its teacher: the same architecture, trained on m alone before the
+//! run.
 
 use aim_config::{at_least, between, settings};
 use aim_core::{
@@ -12,10 +13,12 @@ use aim_core::{
 };
 use candle_core::Tensor;
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::teacher::{self, Teacher};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements, card::in_order};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements,
+    card::in_order,
+    joint::cross_entropy,
+    teacher::{self, Teacher},
+};
 
 /// Card of [`Umt`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -36,10 +39,11 @@ settings! {
     /// Settings of `umt`.
     pub struct Umt {
         /// Weight of the distance between features; 0 is joint training.
-        pub lambda: f64 = 10. => between(0., 1000.), "third party (BalanceBenchmark); the paper's is not known for sure";
+        pub lambda: f64 = 10. => between(0., 1000.),
+            "third party (BalanceBenchmark); the paper's is not known for sure";
         /// First epoch with teachers.
         pub starts: usize = 0 => at_least(0), "third party (BalanceBenchmark)";
-        /// Last epoch with teachers.
+        /// Last epoch with teachers; the run's by default.
         pub ends: Option<usize> = None => at_least(0).shown("none"), "ours";
     }
 }

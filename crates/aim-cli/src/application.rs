@@ -23,6 +23,7 @@ use aim_train::{Registries, run::Program};
 /// # }
 /// fn main() -> std::process::ExitCode {
 ///     let mut application = aim_cli::Application::default();
+///     application.program = aim_train::run::Program::here("halving", None);
 ///     application.registries.schedules.add(schedule_card::<Halving>()).expect("the name is free");
 ///     aim_cli::main_with(&application)
 /// }
@@ -33,7 +34,7 @@ pub struct Application {
     pub registries: Registries,
     /// Sections of the pages, in their order.
     pub sections: Sections,
-    /// What results say that they were made by.
+    /// What results say that they were made by; its command and version stand in the help, too.
     pub program: Program,
 }
 
@@ -43,7 +44,7 @@ impl Default for Application {
         Self {
             registries: Registries::default(),
             sections: page::builtin(),
-            program: Program::here(option_env!("AIM_COMMIT")),
+            program: Program::here("cargo xtask", option_env!("AIM_COMMIT")),
         }
     }
 }

@@ -18,12 +18,13 @@ pub use application::Application;
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use aim_core::{Error, Result};
+use aim_train::run::Program;
 use candle_core::Device;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Balanced multimodal learning: train, compare, reproduce.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+#[command(arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -133,9 +134,16 @@ pub fn main() -> ExitCode {
     main_with(&Application::default())
 }
 
+/// The arguments of the process, understood under the program's own name and version; help and mistakes end the process.
+fn parsed(application: &Application) -> Cli {
+    let Program { command, version, .. } = &application.program;
+    let matches = Cli::command().name(command).bin_name(command).version(version).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 /// The same for a program with entries of its own.
 pub fn main_with(application: &Application) -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match parsed(application).command {
         Command::Reproduce(command) => command.run(application),
         Command::Sweep(command) => command.run(application),
         Command::Train(command) => command.run(application),

@@ -44,8 +44,8 @@ pub struct Card<D: ?Sized> {
 }
 
 impl<D: ?Sized> Card<D> {
-    /// The card of an entry whose settings with their defaults are `defaults`, read by `read`: for the functions that make
-    /// cards of one kind, with [`Card::read_as`].
+    /// The card of an entry whose settings with their defaults are `defaults`, read by `read`: for the functions that
+    /// make cards of one kind, with [`Card::read_as`].
     pub fn new(name: &'static str, defaults: Arc<D>, read: Read<D>) -> Self {
         Self { name, defaults, read }
     }

@@ -26,6 +26,10 @@
 //! ```
 #![deny(missing_docs)]
 
+// The macros name this crate as others do.
+#[cfg(test)]
+extern crate self as aim_config;
+
 mod card;
 mod draw;
 mod field;

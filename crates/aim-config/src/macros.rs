@@ -1,7 +1,7 @@
 //! Declarations of settings and of choices.
 
-/// Declares settings: for each one its documentation (which is its meaning on the card), name, type, default, values and the
-/// source of the default.
+/// Declares settings: for each one its documentation (which is its meaning on the card), name, type, default, values
+/// and the source of the default.
 ///
 /// ```text
 /// settings! {
@@ -93,7 +93,8 @@ macro_rules! choice {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, $crate::serde::Serialize, $crate::serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive($crate::serde::Serialize, $crate::serde::Deserialize)]
         #[serde(crate = "aim_config::serde")]
         $vis enum $name {
             $($(#[doc = $doc])+ #[serde(rename = $word)] $variant),+

@@ -172,3 +172,43 @@ pub const fn one_of(words: &'static [&'static str]) -> Rule {
 pub const fn words(words: &'static str) -> Rule {
     Rule::new(Values::Words(words))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_said_in_words() {
+        for (rule, text) in [
+            (between(0., 100.), "0 to 100"),
+            (between(-100., 0.5), "-100 to 0.5"),
+            (above(0.), "above 0"),
+            (above_to(0., 1.), "above 0, to 1"),
+            (at_least(1).unit("epochs"), "1 or more epochs"),
+            (whole(2, 30), "2 to 30"),
+            (between(0.5, f64::MAX), "0.5 or more"),
+            (below(0., 1.), "0 to below 1"),
+            (free(), "any number"),
+            (one_of(&["0", "1"]), "0 | 1"),
+            (words("a method"), "a method"),
+            (by_type(), "this | that"),
+        ] {
+            assert_eq!(rule.text(&["this", "that"]), text);
+        }
+    }
+
+    #[test]
+    fn numbers_outside_are_refused_with_the_values() {
+        let message = |rule: Rule, value: f64| rule.check_number(value, "a.b").map_err(|error| error.to_string());
+        assert_eq!(message(between(0., 1.), 0.), Ok(()));
+        assert_eq!(message(above_to(0., 1.), 1.), Ok(()));
+        assert_eq!(message(above_to(0., 1.), 0.), Err("a.b: is 0; use a number above 0, to 1".into()));
+        assert_eq!(message(between(0., 1.), f64::NAN), Err("a.b: is NaN; use a number from 0 to 1".into()));
+        assert_eq!(message(above(0.), f64::INFINITY), Err("a.b: is inf; use a number above 0".into()));
+        assert_eq!(message(at_least(1), 0.), Err("a.b: is 0; use a whole number, 1 or more".into()));
+        assert_eq!(message(below(0., 1.), 1.), Err("a.b: is 1; use a number from 0 to below 1".into()));
+        assert_eq!(message(whole(2, 9), 1.), Err("a.b: is 1; use a whole number from 2 to 9".into()));
+        assert_eq!(message(one_of(&["0", "2"]), 1.), Err("a.b: is 1; use 0 | 2".into()));
+        assert!(message(free(), f64::INFINITY).is_err() && message(free(), -1e300).is_ok());
+    }
+}

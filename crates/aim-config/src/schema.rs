@@ -61,7 +61,8 @@ fn number_schema(whole: bool, setting: &Setting) -> Value {
     schema
 }
 
-/// The schemas of a section that names this entry: its name alone, `{name: ..., settings...}`, `{<name>: {settings...}}`.
+/// The schemas of a section that names this entry: its name alone, `{name: ..., settings...}` and
+/// `{<name>: {settings...}}`.
 pub fn entry_schema<D: AnySettings + ?Sized>(card: &Card<D>, about: &str, method: &Value) -> Vec<Value> {
     let name = card.name();
     let required: Vec<&str> = card.settings().iter().filter(|s| s.rule.required).map(|s| s.name).collect();

@@ -104,3 +104,101 @@ pub(crate) fn to_value(settings: &impl Serialize) -> Value {
 pub fn missing(place: &str, name: &str) -> Error {
     Error::invalid(format!("{place}.{name}"), "is missing", "add it")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{above, at_least, between, by_type, choice, settings, words};
+
+    choice! {
+        /// Order of something.
+        enum Order {
+            /// As it comes.
+            Given = "given",
+            /// Drawn anew.
+            Random = "random",
+        }
+    }
+
+    settings! {
+        /// Settings of a part.
+        struct Part {
+            /// Rate.
+            rate: f64 = 0.5 => above(0.), "ours";
+        }
+    }
+
+    settings! {
+        /// Settings of every kind.
+        struct All {
+            /// Share of something, said in
+            /// two lines.
+            share: f64 = 0.25 => between(0., 1.), "paper";
+            /// Key that is no Rust name in use.
+            upper as "K": Option<usize> = None => at_least(1).shown("all"), "ours";
+            /// Order.
+            order: Order = Order::Given => by_type(), "ours";
+            /// Weights by name.
+            weights: BTreeMap<String, f64> = BTreeMap::new() => between(0., 1.).shown("equal ones"), "ours";
+            /// Stages.
+            stages: Vec<usize> = vec![1, 2] => at_least(1), "ours";
+            /// Section below.
+            part: Part = Part::default() => by_type(), "ours";
+            /// File.
+            file: String = "x".into() => words("a file").required(), "ours";
+        }
+    }
+
+    fn read(section: &Value) -> Result<All, String> {
+        let read = parse::<All>(section, "here").and_then(|all| Settings::check(&all, "here").map(|()| all));
+        read.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_declaration_gives_defaults_rows_and_checks() {
+        assert_eq!(read(&json!({})), Ok(All::default()));
+        let names: Vec<&str> = All::SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(names, ["share", "K", "order", "weights", "stages", "part", "file"]);
+        assert_eq!(All::SETTINGS[0].meaning, "Share of something, said in two lines.");
+        let values = to_value(&All::default());
+        let told: Vec<String> =
+            All::SETTINGS.iter().map(|setting| setting.default_text(&values[setting.name])).collect();
+        assert_eq!(told[..5], ["0.25", "all", "given", "equal ones", "[1, 2]"]);
+        assert_eq!(All::SETTINGS[2].range(), "given | random");
+        let all = All { upper: Some(7), order: Order::Random, ..All::default() };
+        assert_eq!(read(&json!({"K": 7, "order": "random"})), Ok(all.clone()));
+        assert_eq!(read(&to_value(&all)), Ok(all));
+    }
+
+    #[test]
+    fn each_wrong_value_is_one_message_with_its_place() {
+        for (section, message) in [
+            (json!({"share": 2}), "here.share: is 2; use a number from 0 to 1"),
+            (json!({"share": "a"}), "here.share: invalid type: string \"a\", expected a number; use 0 to 1"),
+            (json!({"K": 0}), "here.K: is 0; use a whole number, 1 or more"),
+            (
+                json!({"K": -1}),
+                "here.K: invalid value: the number `-1`, expected a whole number, 0 or more; use 1 or more",
+            ),
+            (
+                json!({"order": "back"}),
+                "here.order: unknown variant `back`, expected `given` or `random`; use given | random",
+            ),
+            (json!({"weights": {"a": 2}}), "here.weights.a: is 2; use a number from 0 to 1"),
+            (json!({"stages": [1, 0]}), "here.stages[1]: is 0; use a whole number, 1 or more"),
+            (json!({"part": {"rate": 0}}), "here.part.rate: is 0; use a number above 0"),
+            (json!({"file": ""}), "here.file: is missing; add it"),
+        ] {
+            assert_eq!(read(&section).unwrap_err(), message);
+        }
+        let unknown = read(&json!({"shares": 1})).unwrap_err();
+        assert!(unknown.starts_with("here.shares: unknown field `shares`, expected one of `share`, `K`"), "{unknown}");
+        assert!(unknown.ends_with("; remove it, or correct its name"), "{unknown}");
+        let unknown = read(&json!({"part": {"rat": 1}})).unwrap_err();
+        assert!(unknown.starts_with("here.part.rat: unknown field `rat`"), "{unknown}");
+    }
+}

@@ -73,7 +73,7 @@ pub(crate) fn pair<'a, T>(what: &str, items: &'a [T]) -> Result<(&'a T, &'a T)> 
         _ => Err(Error::invalid(
             format!("fusion `{what}`"),
             format!("joins two modalities, not {}", items.len()),
-            "use concat, sum, mean or shared",
+            "choose a fusion for any number of modalities; `list fusions` says which those are",
         )),
     }
 }

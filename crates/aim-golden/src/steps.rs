@@ -76,10 +76,15 @@ pub(crate) fn run(case: &Case, encoders: &Encoders) -> Result<(BTreeMap<String, 
     Ok((got, translated.unused.into_iter().chain(others).collect()))
 }
 
+/// A report's key as cases write it: there, units of an encoder are named below `encoders`.
+fn reference(key: &str) -> String {
+    key.replacen("units.encoders.", "units.", 1)
+}
+
 /// Files a step's report and gradients. In the first step the updates are also filed one by one, for methods with several.
 fn collect(got: &mut BTreeMap<String, Tensor>, t: usize, report: &Report, seen: &[Update]) {
     let prefix = if t == 0 { String::new() } else { format!("step{}.", t + 1) };
-    got.extend(report.iter().map(|(k, v)| (format!("{prefix}{k}"), v.clone())));
+    got.extend(report.iter().map(|(k, v)| (format!("{prefix}{}", reference(k)), v.clone())));
     if t > 0 {
         return;
     }

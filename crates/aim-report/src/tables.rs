@@ -137,7 +137,7 @@ fn programs(results: &Results) -> Option<String> {
 /// What the test over samples does not tell.
 const NETWORKS: &str = "A test over samples compares the trained networks at hand. Two trainings of one method are different networks, \
      too, so that such a test tells joint training from joint training with other seeds far more often than its level says; \
-     how often is measured by `cargo xtask aa-test`. No row is better or worse than the baseline for a small p over samples \
+     how often is measured by the command `aa-test`. No row is better or worse than the baseline for a small p over samples \
      alone; only the test over seeds speaks of methods.";
 
 /// Whether the test over seeds can find anything, and with how many seeds it could.

@@ -72,17 +72,27 @@ impl Default for Registries {
 }
 
 impl Registries {
-    /// What to do in a configuration to have a capability: the setting that gives it, or the fusions that do.
+    /// What to do in a configuration to have a capability: the setting that gives it, or the fusions and encoders that
+    /// do.
     pub fn offers(&self, capability: Capability) -> String {
         if !capability.setting().is_empty() {
             return capability.setting().into();
         }
         let fusions = self.fusions.iter().filter(|card| card.defaults().capabilities().has(capability));
-        match fusions.map(|card| card.name()).collect::<Vec<_>>().as_slice() {
-            [] => "register a fusion that gives it".into(),
-            [one] => format!("set model.fusion to {one}"),
-            [most @ .., last] => format!("set model.fusion to {} or {last}", most.join(", ")),
-        }
+        let encoders = self.encoders.iter().filter(|card| card.defaults().capabilities().has(capability));
+        let fusions = one_of(fusions.map(|card| card.name())).map(|names| format!("set model.fusion to {names}"));
+        let encoders = one_of(encoders.map(|card| card.name())).map(|names| format!("use the encoder {names}"));
+        let ways: Vec<String> = fusions.into_iter().chain(encoders).collect();
+        if ways.is_empty() { "register a fusion or an encoder that gives it".into() } else { ways.join(", or ") }
+    }
+}
+
+/// Names joined as alternatives; nothing if there are none.
+fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    match names.collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [one] => Some((*one).into()),
+        [most @ .., last] => Some(format!("{} or {last}", most.join(", "))),
     }
 }
 

@@ -18,8 +18,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// PCGrad (Yu et al., NeurIPS 2020): each gradient loses its part against every gradient that it conflicts with; the sum of
-/// what is left. `order[i]` are the others in the order in which gradient i meets them.
+/// PCGrad (Yu et al., NeurIPS 2020): each gradient loses its part against every gradient that it conflicts with; the
+/// sum of what is left. `order[i]` are the others in the order in which gradient i meets them.
 pub fn pcgrad(gram: &Gram, order: &[Vec<usize>]) -> Vec<f64> {
     let mut sum = vec![0.; gram.len()];
     for (i, others) in order.iter().enumerate() {
@@ -41,8 +41,8 @@ pub fn mgda(gram: &Gram) -> Vec<f64> {
     minimize(gram.len(), |w| times(gram, w))
 }
 
-/// CAGrad (Liu et al., NeurIPS 2021): the direction within `c |g0|` of the mean gradient g0 that improves the worst loss
-/// most. Returns the factors and the dual weights `w`:
+/// CAGrad (Liu et al., NeurIPS 2021): the direction within `c |g0|` of the mean gradient g0 that improves the worst
+/// loss most. Returns the factors and the dual weights `w`:
 ///
 /// `w = argmin over the simplex of g_w g0 + c |g0| |g_w|`, direction `g0 + c |g0| / |g_w| g_w`, divided by `1 + c^2`
 /// (rescale 1), `1 + c` (2) or nothing (0). The small constants are those of LibMTL.
@@ -65,8 +65,8 @@ pub fn cagrad(gram: &Gram, c: f64, rescale: u8) -> (Vec<f64>, Vec<f64>) {
     (dual.iter().map(|w| (1. / m as f64 + pull * w) / shrink).collect(), dual)
 }
 
-/// IMTL-G (Liu et al., ICLR 2021): the combination, with factors of sum 1, whose projections on all gradients' directions
-/// are equal.
+/// IMTL-G (Liu et al., ICLR 2021): the combination, with factors of sum 1, whose projections on all gradients'
+/// directions are equal.
 ///
 /// # Errors
 /// If there is no gradient.
@@ -89,12 +89,13 @@ pub fn imtl(gram: &Gram) -> Result<Vec<f64>> {
     Ok(std::iter::once(1. - rest.iter().sum::<f64>()).chain(rest).collect())
 }
 
-/// FairGrad (Ban & Ji, ICML 2024): factors w > 0 with `G w = w^(-1/fairness)`, whose direction lets the losses fall as fairly
-/// as `fairness` asks for. At 1 it is the bargaining solution of Nash-MTL (Navon et al., ICML 2022). G is divided by its
-/// Frobenius norm first, as the code of Nash-MTL does: the direction then grows in proportion to the gradients.
+/// FairGrad (Ban & Ji, ICML 2024): factors w > 0 with `G w = w^(-1/fairness)`, whose direction lets the losses fall as
+/// fairly as `fairness` asks for. At 1 it is the bargaining solution of Nash-MTL (Navon et al., ICML 2022). G is
+/// divided by its Frobenius norm first, as the code of Nash-MTL does: the direction then grows in proportion to the
+/// gradients.
 ///
-/// Coordinate by coordinate: with the others fixed, the left side grows with `w_i` and the right side falls, so bisection
-/// finds where they meet. Opposite gradients have no solution; factors stay within 1e-6 and 1e6.
+/// Coordinate by coordinate: with the others fixed, the left side grows with `w_i` and the right side falls, so
+/// bisection finds where they meet. Opposite gradients have no solution; factors stay within 1e-6 and 1e6.
 pub fn fair(gram: &Gram, fairness: f64) -> Vec<f64> {
     let norm = gram.iter().flatten().map(|g| g * g).sum::<f64>().sqrt();
     let mut w = vec![1.; gram.len()];

@@ -23,8 +23,8 @@ pub(super) fn solve(rows: &mut [Vec<f64>]) -> Vec<f64> {
     x
 }
 
-/// Minimizes a convex function over the simplex, given its gradient: moves weight between pairs, each to its exact optimum
-/// by bisection, until nothing moves. Exact in one sweep for two gradients.
+/// Minimizes a convex function over the simplex, given its gradient: moves weight between pairs, each to its exact
+/// optimum by bisection, until nothing moves. Exact in one sweep for two gradients.
 pub(super) fn minimize(m: usize, gradient: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let mut w = vec![1. / m as f64; m];
     for _ in 0..500 {

@@ -9,8 +9,9 @@
 //! k_m   = exp(alpha min(tau_m - r_m, cap));   dL/dphi_m is multiplied by k_m
 //! if the largest entry of the head's gradient exceeds clip_threshold, all gradients are clipped to norm 1
 //! ```
-//! The full pass trains normalisation layers; padded passes use their running statistics, with gradient. With all k at 1 the
-//! padded passes get no gradient and the step is joint training's, clipping aside. Defaults are the official CREMA-D ones.
+//! The full pass trains normalisation layers; padded passes use their running statistics, with gradient. With all k at
+//! 1 the padded passes get no gradient and the step is joint training's, clipping aside. Defaults are the official
+//! CREMA-D ones.
 
 mod settings;
 
@@ -18,8 +19,10 @@ use aim_core::{GradFn, Grads, Idle, Input, Output, Part, Pass, Plain, Report, Re
 use candle_core::{DType, Tensor};
 
 pub use self::settings::{ABOUT, Agm};
-use crate::joint::cross_entropy;
-use crate::util::{number, sample_losses, shapley};
+use crate::{
+    joint::cross_entropy,
+    util::{number, sample_losses, shapley},
+};
 
 struct Running {
     settings: Agm,

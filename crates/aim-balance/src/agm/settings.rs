@@ -4,8 +4,7 @@ use aim_config::{above, at_least, between, settings};
 use aim_core::{NetSpec, Result};
 
 use super::Running;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Agm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -22,14 +21,14 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements::NONE,
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("score", "", "cross-entropy of the own contribution"),
-        Quantity::modality("ratio", "", "score over that of the others"),
-        Quantity::modality("tau", "", "reference of the ratio"),
-        Quantity::modality("coef", "", "factor on the contribution's gradient"),
-        Quantity::modality("running_mean", "", "mean score so far"),
+        Quantity::modality("score", "nats", "loss of its Shapley-style output"),
+        Quantity::modality("ratio", "", "exponential of how much its loss is below the mean of the others"),
+        Quantity::modality("tau", "", "the same of the running means of the losses"),
+        Quantity::modality("coef", "", "factor on the gradient into its output"),
+        Quantity::modality("running_mean", "nats", "running mean of its loss"),
         Quantity::step("head_grad_max", "", "largest entry of the head's gradient"),
         Quantity::step("grad_norm", "", "norm of the gradient before clipping"),
-        Quantity::step("clipped", "", "1 where the gradient was clipped"),
+        Quantity::step("clipped", "", "1 where the gradient is clipped, else 0"),
     ],
     revision: 1,
 };
@@ -39,13 +38,13 @@ settings! {
     pub struct Agm {
         /// Strength; 0 modulates nothing.
         pub alpha: f64 = 1. => between(0., 100.), "released code (CREMA-D)";
-        /// Largest tau - r.
+        /// Largest `tau - r`.
         pub cap: Option<f64> = None => above(0.).shown("10, or 7 from three modalities on"), "released code";
         /// Largest entry of the head's gradient without clipping.
         pub clip_threshold: f64 = 1. => above(0.), "released code (CREMA-D)";
-        /// First epoch with modulation, from 1.
+        /// First epoch with modulation, counted from 1.
         pub modulation_starts: usize = 0 => at_least(0), "released code (CREMA-D)";
-        /// Last epoch with modulation, from 1.
+        /// Last epoch with modulation, counted from 1.
         pub modulation_ends: usize = 20 => at_least(0), "released code (CREMA-D)";
     }
 }

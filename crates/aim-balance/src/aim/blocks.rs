@@ -77,7 +77,7 @@ pub(super) fn view(
         let kept = lowest(saliency, dose.keep);
         if let Some(report) = report.as_deref_mut() {
             let units = Tensor::new(kept.as_slice(), weight.device())?.to_dtype(DType::I64)?;
-            report.note(format!("units.{}", name.strip_prefix("encoders.").unwrap_or(name)), &units);
+            report.note(format!("units.{name}"), &units);
         }
         let per_unit = kept.len() == weight.dims()[0];
         view.insert(name.clone(), reduce(weight, &kept, dose.strength)?);

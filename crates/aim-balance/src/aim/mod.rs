@@ -1,10 +1,11 @@
 //! AIM (reconstruction): Adaptive Intra-Network Modulation (Shen, Chen & Zhang 2025, arXiv 2508.19769).
 //!
-//! The paper's equations are not public in full. What stands here is a **reconstruction**: it keeps every property known
-//! from the abstracts of versions 1 to 3 and fills the rest with the simplest rule that showed the claimed effect; each
-//! filled-in choice is a setting with an ablation.
+//! The paper's equations are not public in full. What stands here is a **reconstruction**: it keeps every property
+//! known from the abstracts of versions 1 to 3 and fills the rest with the simplest rule that showed the claimed
+//! effect; each filled-in choice is a setting with an ablation.
 //!
-//! Depth-adaptive prototypes `P_d^m` (one a class, modality and depth) measure how well modality m is optimized at depth d:
+//! Depth-adaptive prototypes `P_d^m` (one a class, modality and depth) measure how well modality m is optimized at
+//! depth d:
 //! ```text
 //! q = softmax_k( tau cos(z - mean_k P, P_k - mean_k P) ),  z = pooled output of block d
 //! s_d^m   = mean_i q_i[y_i]
@@ -17,9 +18,9 @@
 //! `W' = W U + (1 - lam) stopgrad(W) (1 - U)`. Auxiliary passes replace the features of degraded modalities:
 //! `L = CE(plain) + beta * sum CE(auxiliary)`.
 //!
-//! Scope `each` (default) follows version 3: every modality is decoupled, one auxiliary pass each. Scope `dominant` follows
-//! versions 1 and 2: only modalities that lead at some depth, in one joint pass. Where no lam exceeds 1e-3 or beta is 0 the
-//! step is joint training bit for bit. Inference uses the encoders alone.
+//! Scope `each` (default) follows version 3: every modality is decoupled, one auxiliary pass each. Scope `dominant`
+//! follows versions 1 and 2: only modalities that lead at some depth, in one joint pass. Where no lam exceeds 1e-3 or
+//! beta is 0 the step is joint training bit for bit. Inference uses the encoders alone.
 
 mod blocks;
 mod measure;

@@ -6,8 +6,8 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
 use super::measure::Grid;
 
-/// Depth-adaptive prototypes: inputs `P0 ~ N(0, 1)`, one a class, trained by Adam so that the frozen network (norm layers
-/// in evaluation mode) names their class; the prototypes are what they become at each depth.
+/// Depth-adaptive prototypes: inputs `P0 ~ N(0, 1)`, one a class, trained by Adam so that the frozen network (norm
+/// layers in evaluation mode) names their class; the prototypes are what they become at each depth.
 pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng) -> Result<Grid<Tensor>> {
     let spec = net.spec();
     let frozen: View = net.params().iter().map(|(k, p)| (k.clone(), p.var.as_detached_tensor())).collect();

@@ -4,14 +4,14 @@ use aim_config::{above, above_to, at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result, capability};
 
 use super::Aim;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of AIM.
 pub static ABOUT: MethodInfo = MethodInfo {
     name: "aim",
     title: "AIM (reconstruction)",
-    idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the imbalance at each depth asks for",
+    idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the \
+    imbalance at each depth asks for",
     paper: "Shen, Chen & Zhang 2025 (arXiv 2508.19769); reconstruction, equations not public in full",
     cost: "step with every modality degraded: 2 forward passes of each encoder, M + 1 of the fusion, 2 backward passes \
     that go through each encoder 3 times; every `refresh` epochs `dap_steps` forward and backward passes of one sample \
@@ -28,16 +28,16 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { capabilities: &[capability::VIEWS, capability::SITES], ..Requirements::NONE },
     provenance: Provenance::Reconstruction,
     reports: &[
-        Quantity::depth("s", "", "score of the prototype classifier"),
-        Quantity::depth("rho", "", "imbalance"),
-        Quantity::depth("lambda", "", "strength of the auxiliary block"),
-        Quantity::depth("keep", "", "share of units kept"),
+        Quantity::depth("s", "", "performance: mean probability of the true class by the prototypes"),
+        Quantity::depth("rho", "", "imbalance: moving average of the ratio of its performance to that of the others"),
+        Quantity::depth("lambda", "", "strength with which the well-optimized part is taken away"),
+        Quantity::depth("keep", "", "share of units in the auxiliary block"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// Which modalities are degraded.
+    /// Modalities that are degraded.
     pub enum Scope {
         /// Every modality (version 3).
         Each = "each",
@@ -47,7 +47,7 @@ choice! {
 }
 
 choice! {
-    /// How auxiliary passes are arranged.
+    /// Arrangement of auxiliary passes.
     pub enum Passes {
         /// One a degraded modality, the others plain.
         Separate = "separate",
@@ -59,7 +59,7 @@ choice! {
 }
 
 choice! {
-    /// Where prototypes come from.
+    /// Source of prototypes.
     pub enum Prototypes {
         /// Inputs learnt under the frozen network.
         Dap = "dap",
@@ -69,7 +69,7 @@ choice! {
 }
 
 choice! {
-    /// Which units count as under-optimized.
+    /// Units that count as under-optimized.
     pub enum Criterion {
         /// Lowest first-order effect on the prototype loss.
         TaylorLow = "taylor-low",
@@ -81,7 +81,7 @@ choice! {
 }
 
 choice! {
-    /// What is kept or taken away.
+    /// Parts that are kept or taken away.
     pub enum Granularity {
         /// Output units.
         Unit = "unit",
@@ -91,7 +91,7 @@ choice! {
 }
 
 choice! {
-    /// Whether a quantity follows the imbalance.
+    /// Dependence of a quantity on the imbalance.
     pub enum Mode {
         /// Follows it.
         Adaptive = "adaptive",
@@ -113,7 +113,7 @@ choice! {
 }
 
 choice! {
-    /// What the loss relies on.
+    /// Passes that the loss relies on.
     pub enum Reliance {
         /// Plain and auxiliary passes.
         Dual = "dual",
@@ -127,11 +127,11 @@ choice! {
 settings! {
     /// Settings of `aim`. Those left out take the preset of the scope.
     pub struct AimSettings {
-        /// Preset: version 3 | versions 1 and 2.
+        /// Preset: version 3, which degrades every modality | versions 1 and 2, which degrade those that lead.
         pub scope: Scope = Scope::Each => by_type(), "ours: the version described last";
-        /// How fast strength grows with imbalance.
+        /// Growth of the strength with imbalance.
         pub alpha: f64 = 3. => between(0., 100.), "ours";
-        /// How fast the auxiliary block shrinks with imbalance.
+        /// Shrinkage of the auxiliary block with imbalance.
         pub gamma: Option<f64> = None => between(0., 100.).shown("1 (dominant: 2)"), "ours";
         /// Share of units kept at balance.
         pub k_0: Option<f64> = None => between(0., 1.).shown("0.1 (dominant: 1)"), "ours";
@@ -145,33 +145,33 @@ settings! {
         pub tau: f64 = 10. => above(0.), "ours";
         /// Share of the old imbalance in its moving average.
         pub ema: f64 = 0.9 => between(0., 1.), "ours";
-        /// An auxiliary pass a modality, one for all, or one random modality a step.
+        /// Auxiliary passes: one a modality | one for all | one of a random modality a step.
         pub passes: Option<Passes> = None => by_type().shown("separate (dominant: joint)"), "ours";
-        /// T0: joint training before the first prototypes.
+        /// Epochs T0 of joint training before the first prototypes.
         pub warmup: usize = 1 => at_least(0).unit("epochs"), "ours";
-        /// R: epochs between prototypes.
+        /// Epochs R between prototypes.
         pub refresh: usize = 3 => at_least(1).unit("epochs"), "ours";
-        /// S: Adam steps that make the prototypes.
+        /// Adam steps S that make the prototypes.
         pub dap_steps: usize = 60 => at_least(1), "ours";
-        /// Their learning rate.
+        /// Learning rate of the prototypes.
         pub dap_lr: f64 = 0.05 => above(0.), "ours";
-        /// r: steps between saliency updates.
+        /// Steps r between saliency updates.
         pub saliency_every: usize = 1 => at_least(1).unit("steps"), "ours";
         /// Share of the batch in auxiliary passes.
         pub aux_fraction: f64 = 1. => above_to(0., 1.), "ours";
-        /// Learnt inputs or class means of training activations.
+        /// Source of the prototypes: learnt inputs | class means of training activations.
         pub prototypes: Prototypes = Prototypes::Dap => by_type(), "paper";
-        /// Which units count as under-optimized.
+        /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | random ones.
         pub criterion: Criterion = Criterion::TaylorLow => by_type(), "ours";
-        /// Whole output units or single weights.
+        /// Parts that are kept or taken away: whole output units | single weights.
         pub granularity: Granularity = Granularity::Unit => by_type(), "ours";
-        /// Constant: strength 1 wherever a modality is degraded.
+        /// Strength: that of the imbalance | constant, 1 wherever a modality is degraded.
         pub strength: Mode = Mode::Adaptive => by_type(), "ours";
-        /// Constant: always k_0.
+        /// Share of units kept: that of the imbalance | constant, always `k_0`.
         pub keep: Mode = Mode::Adaptive => by_type(), "ours";
         /// Depths that are modulated.
         pub depths: Depths = Depths::All => by_type(), "ours";
-        /// Plain and auxiliary loss; a random half of the samples auxiliary; auxiliary alone.
+        /// Losses: plain and auxiliary | a random half of the samples auxiliary | auxiliary alone.
         pub reliance: Reliance = Reliance::Dual => by_type(), "ours";
     }
 }
@@ -218,5 +218,41 @@ impl MethodSettings for AimSettings {
 
     fn build(&self, net: &NetSpec) -> Result<Built> {
         Ok(Built::grads(Aim::new(self.clone(), net)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_that_results_were_made_with() {
+        let aim = AimSettings::default();
+        assert_eq!((aim.alpha, aim.k_min, aim.beta, aim.tau, aim.ema), (3., 0.02, 1., 10., 0.9));
+        assert_eq!((aim.warmup, aim.refresh, aim.dap_steps, aim.dap_lr), (1, 3, 60, 0.05));
+        assert_eq!((aim.saliency_every, aim.aux_fraction), (1, 1.));
+        assert_eq!(
+            (aim.prototypes, aim.criterion, aim.granularity),
+            (Prototypes::Dap, Criterion::TaylorLow, Granularity::Unit)
+        );
+        assert_eq!(
+            (aim.strength, aim.keep, aim.depths, aim.reliance),
+            (Mode::Adaptive, Mode::Adaptive, Depths::All, Reliance::Dual)
+        );
+        assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes), (None, None, None, None));
+    }
+
+    #[test]
+    fn the_scope_is_a_preset_for_what_is_left_out() {
+        let preset = |aim: AimSettings| {
+            let Rule { gamma, k_0, lambda_min, passes, .. } = aim.rule();
+            (gamma, k_0, lambda_min, passes)
+        };
+        let (each, dominant) =
+            (AimSettings::default(), AimSettings { scope: Scope::Dominant, ..AimSettings::default() });
+        assert_eq!(preset(each), (1., 0.1, 1., Passes::Separate));
+        assert_eq!(preset(dominant.clone()), (2., 1., 0., Passes::Joint));
+        let own = AimSettings { gamma: Some(0.), passes: Some(Passes::One), ..dominant };
+        assert_eq!(preset(own), (0., 1., 0., Passes::One));
     }
 }

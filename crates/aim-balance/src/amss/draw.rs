@@ -4,7 +4,7 @@ use aim_config::choice;
 use aim_core::Rng;
 
 choice! {
-    /// How units are drawn.
+    /// Draw of units.
     pub enum Mode {
         /// `n` without replacement, with chances `p`.
         Adaptive = "adaptive",
@@ -98,8 +98,8 @@ fn possible(p: &[f64]) -> Vec<f64> {
     p.iter().map(|p| if drawable(*p) { *p } else { 0. }).collect()
 }
 
-/// At most `n` draws without replacement with chances `p`: the largest of `log p` plus Gumbel noise. Those whose chance is 0,
-/// or rounding, are not drawn.
+/// At most `n` draws without replacement with chances `p`: the largest of `log p` plus Gumbel noise. Those whose chance
+/// is 0, or rounding, are not drawn.
 fn without_replacement(p: &[f64], n: usize, rng: &mut Rng) -> Vec<f32> {
     let key = |p: &f64| p.max(1e-300).ln() - (-rng.uniform().max(1e-300).ln()).ln();
     let keys: Vec<f64> = p.iter().map(key).collect();

@@ -1,5 +1,5 @@
-//! AMSS and AMSS+: adaptively masked subnetworks (Yang et al., TPAMI 2025, arXiv 2404.08347): the modality that says more
-//! about the label has fewer of its units updated.
+//! AMSS and AMSS+: adaptively masked subnetworks (Yang et al., TPAMI 2025, arXiv 2404.08347): the modality that says
+//! more about the label has fewer of its units updated.
 //!
 //! ```text
 //! I_m   = -CE(unimodal_m) + H(Y) + offset          H(Y): entropy of the batch's label frequencies
@@ -8,11 +8,12 @@
 //! drawn units: gradient times 1 (amss), 1 / min(1, n p_o) (amss+), 1 / (p_o + 1/units) (amss+official);   others: 0
 //! head: the same in each class row over the columns of each modality
 //! ```
-//! Units are output units of linear layers and channels of block convolutions (not stems, shortcuts, biases, norm layers).
-//! The official audio-visual script never applies the head's mask (`mask_head: false`), takes another quantity for H(Y) and
-//! its AMSS+ weight is no inverse of a chance; the clean forms are the defaults. temperature 0.2 and offset 0.5 are official.
-//! `gn_mode` takes |g_o| or |g_o|^2 / |w_o|^2 in place of |g_o|^2, `sample_mode` the n largest, n alike, or each unit by itself
-//! with chance p_o. Units without a gradient are never drawn, so that fewer than n may be.
+//! Units are output units of linear layers and channels of block convolutions (not stems, shortcuts, biases, norm
+//! layers). The official audio-visual script never applies the head's mask (`mask_head: false`), takes another quantity
+//! for H(Y) and its AMSS+ weight is no inverse of a chance; the clean forms are the defaults. temperature 0.2 and
+//! offset 0.5 are official. `gn_mode` takes |g_o| or |g_o|^2 / |w_o|^2 in place of |g_o|^2, `sample_mode` the n
+//! largest, n alike, or each unit by itself with chance p_o. Units without a gradient are never drawn, so that fewer
+//! than n may be.
 
 mod draw;
 mod settings;
@@ -51,7 +52,8 @@ impl GradOp for Amss {
     }
 }
 
-/// Every linear layer, and convolutions that neither read the encoder's input (stems) nor have a kernel of one (shortcuts).
+/// Every linear layer, and convolutions that neither read the encoder's input (stems) nor have a kernel of one
+/// (shortcuts).
 fn is_unit_layer(role: Role, grad: &Tensor, depth: usize, input: &[usize]) -> bool {
     let dims = grad.dims();
     match role.kind {

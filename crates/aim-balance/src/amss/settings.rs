@@ -4,8 +4,7 @@ use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
 
 pub use super::draw::{Mode, Weights};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Amss`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -17,12 +16,12 @@ pub static ABOUT: MethodInfo = MethodInfo {
     departs: &[
         "H(Y) is the entropy of the labels; the released code takes a cross-entropy of the frequencies with their own \
         softmax (`compat: true`, which also leaves the head unmasked and has the released weight in AMSS+).",
-        "The head is masked too where its columns belong to one modality each, as in the released text-image and three-modality scripts; the audio-visual script \
-        makes the mask and does not apply it (`mask_head: false`).",
-        "AMSS+ divides by the chance of a unit to be drawn, in each `sample_mode`; the released weight is no such inverse (`weights: \
-        amss+official`).",
-        "Units whose share of the squared gradient is below what f32 tells from 0 are never drawn, because 1 over their \
-        chance has no bound; the released code stops with an error where fewer than n units have a gradient.",
+        "The head is masked too where its columns belong to one modality each, as in the released text-image and \
+        three-modality scripts; the audio-visual script makes the mask and does not apply it (`mask_head: false`).",
+        "AMSS+ divides by the chance of a unit to be drawn, in each `sample_mode`; the released weight is no such \
+        inverse (`weights: amss+official`).",
+        "Units whose share of the squared gradient is below what f32 tells from 0 are never drawn, because 1 over \
+        their chance has no bound; the released code stops with an error where fewer than n units have a gradient.",
         "Output units of every linear layer are masked, so that MLPs and transformers work; the released text encoder \
         masks attention heads.",
         "The audio-visual form serves any number of modalities; the released three-modality script has other \
@@ -31,23 +30,16 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { unimodal: Unimodal::Read, ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::step("label_entropy", "", "entropy of the labels"),
-        Quantity::modality("information", "", "information that the modality has of the label"),
-        Quantity::modality("feature_entropy", "", "entropy of the modality's prediction"),
-        Quantity::modality("rho", "", "share of units that are updated"),
-        Quantity::part("score", "", "importance of each unit of a layer"),
-        Quantity::part("p", "", "chance of each unit of a layer"),
-        Quantity::part("n", "", "units of a layer that are updated"),
-        Quantity::part("weight", "", "factor on each unit's gradient"),
-        Quantity::part("head_p", "", "chance of each of the head's units"),
-        Quantity::part("head_n", "", "units of the head that are updated"),
-        Quantity::part("head_weight", "", "factor on each of the head's units"),
+        Quantity::step("label_entropy", "nats", "entropy of the labels of the batch"),
+        Quantity::modality("information", "nats", "entropy of the labels and the offset, less its loss"),
+        Quantity::modality("feature_entropy", "nats", "mean entropy of the softmax of its feature"),
+        Quantity::modality("rho", "", "share of its units that is updated"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// What units are drawn by.
+    /// Measure by which units are drawn.
     pub enum Importance {
         /// The squared gradient.
         Gn = "gn",
@@ -65,11 +57,12 @@ settings! {
         pub temperature: f64 = 0.2 => above(0.), "released code";
         /// Added to the information.
         pub offset: f64 = 0.5 => between(0., 100.), "released code";
-        /// Of drawn units.
+        /// Weights of drawn units.
         pub weights: Weights = Weights::Plain => by_type(), "paper (AMSS)";
-        /// n without replacement with chances p | the n largest | n alike | each by itself with chance p.
+        /// Draw of units: n without replacement with chances p | the n largest | n alike | each by itself with chance
+        /// p.
         pub sample_mode: Mode = Mode::Adaptive => by_type(), "released code (its runs)";
-        /// p in proportion to the squared gradient | its root | the same over the squared weight.
+        /// Chances p, in proportion to the squared gradient | its root | the same over the squared weight.
         pub gn_mode: Importance = Importance::Gn => by_type(), "released code";
         /// As the released audio-visual code does it.
         pub compat: bool = false => by_type(), "ours; released (audio-visual): true";

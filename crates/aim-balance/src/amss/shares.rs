@@ -4,8 +4,7 @@ use aim_core::{Report, Result, Seen};
 use candle_core::{D, Tensor};
 
 use super::Amss;
-use crate::joint::cross_entropy;
-use crate::util::number;
+use crate::{joint::cross_entropy, util::number};
 
 impl Amss {
     /// Share of each modality's units that is updated.
@@ -35,8 +34,8 @@ impl Amss {
     }
 }
 
-/// Entropy of the frequencies of the labels, in nats; with the number of classes, the released code's cross-entropy of the
-/// frequencies with their own softmax over all classes.
+/// Entropy of the frequencies of the labels, in nats; with the number of classes, the released code's cross-entropy of
+/// the frequencies with their own softmax over all classes.
 fn label_entropy(labels: &Tensor, released: Option<usize>) -> Result<f64> {
     let labels = labels.to_vec1::<u32>()?;
     if let Some(classes) = released {

@@ -56,8 +56,8 @@ impl Information {
         }
     }
 
-    /// The same as if the draws were normal: from correlations, and as the share that one variable determines of the other,
-    /// `sqrt(1 - exp(-2 I))`, which is the size of the (partial) correlation.
+    /// The same as if the draws were normal: from correlations, and as the share that one variable determines of the
+    /// other, `sqrt(1 - exp(-2 I))`, which is the size of the (partial) correlation.
     pub fn gaussian(own: &[f64], other: &[f64], fused: &[f64]) -> Self {
         let (own, other, fused) = (centred(own), centred(other), centred(fused));
         let r = |a: &[f64], b: &[f64]| correlation(dot(a, b), dot(a, a), dot(b, b));
@@ -106,8 +106,9 @@ fn correlation(covariance: f64, a: f64, b: f64) -> f64 {
     if a <= 1e-12 || b <= 1e-12 { 0. } else { (covariance / (a * b).sqrt()).clamp(-1., 1.) }
 }
 
-/// Contribution of each modality from draws of both features and of the fused one, and from the probability that the fused
-/// and the unimodal logits give the true class. `estimate` takes draws of a feature, of the other and of the fused one.
+/// Contribution of each modality from draws of both features and of the fused one, and from the probability that the
+/// fused and the unimodal logits give the true class. `estimate` takes draws of a feature, of the other and of the
+/// fused one.
 pub fn contributions(
     z: [&[f64]; 2],
     fused: &[f64],
@@ -134,7 +135,8 @@ mod tests {
 
     #[test]
     fn information_of_normal_draws_by_hand() {
-        // Orthogonal and of the same size: f = own + other correlates 1/sqrt 2 with each, and given the other it is own.
+        // Orthogonal and of the same size: f = own + other correlates 1/sqrt 2 with each, and given the other it is
+        // own.
         let (own, other) = ([1., 1., -1., -1.], [1., -1., 1., -1.]);
         let fused = [2., 0., 0., -2.];
         let found = Information::gaussian(&own, &other, &fused);

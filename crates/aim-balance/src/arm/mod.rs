@@ -1,5 +1,5 @@
-//! ARM: Asymmetric Reinforcing against Multimodal representation bias (Gao et al., AAAI 2025, arXiv 2501.01240): features are
-//! weighted against the contribution of their modality. Two modalities with one shared head.
+//! ARM: Asymmetric Reinforcing against Multimodal representation bias (Gao et al., AAAI 2025, arXiv 2501.01240):
+//! features are weighted against the contribution of their modality. Two modalities with one shared head.
 //!
 //! ```text
 //! I, H: mutual information and entropy of histograms (30 equal bins) of all feature entries of a batch
@@ -8,15 +8,17 @@
 //! C_m    = P_f nmi_m + P_o (nmi_m - ncmi_m)                            P: mean true-class probability of the head
 //! scale_m = clamp(max(C_o, 1e-3) / max(C_m, 1e-3), 1/4, 4);  logits = mean of head(scale_m z_m)
 //! ```
-//! `estimator: gaussian` takes draws as normal: nmi_m and ncmi_m are the sizes of the correlation of z_m with f and of the partial
-//! one given z_o. The conditional information is the true one (the released code normalises the joint distribution along a wrong axis), and
-//! in evaluation the scales are running means of training (there, labels of the test batch decide). The released network has
-//! projections of its own for f and the scaled features; here f is the mean of the features and the head reads the scaled ones
-//! directly. Two options are off by default, as in the last state of the released code:
+//! `estimator: gaussian` takes draws as normal: nmi_m and ncmi_m are the sizes of the correlation of z_m with f and of
+//! the partial one given z_o. The conditional information is the true one (the released code normalises the joint
+//! distribution along a wrong axis), and in evaluation the scales are running means of training (there, labels of the
+//! test batch decide). The released network has projections of its own for f and the scaled features; here f is the
+//! mean of the features and the head reads the scaled ones directly. Two options are off by default, as in the last
+//! state of the released code:
 //!
 //! ```text
-//! resample  from epoch `warmup` on each sample is shown once and again by its worth (C_1 + C_2) / 2, whose draws are the
-//!           sample's entries and whose P are 0 where the prediction is wrong: 3 times if < 0.5, twice if < 0.9, else once
+//! resample  from epoch `warmup` on each sample is shown once and again by its worth (C_1 + C_2) / 2, whose draws are
+//!           the sample's entries and whose P are 0 where the prediction is wrong: 3 times if < 0.5, twice if < 0.9,
+//!           else once
 //! min_max   L = CE + min_max (largest CE_m - smallest CE_m)       a stand-in of ours: the paper's loss has no source
 //! ```
 

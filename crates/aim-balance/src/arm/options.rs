@@ -8,8 +8,10 @@ use aim_core::{
 use candle_core::{D, DType, Tensor};
 
 use super::{Arm, Reinforced, contributions, mean};
-use crate::joint::{FusedLoss, cross_entropy};
-use crate::util::{number, true_probability};
+use crate::{
+    joint::{FusedLoss, cross_entropy},
+    util::{number, true_probability},
+};
 
 impl EpochWork for Reinforced {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {

@@ -4,8 +4,7 @@ use aim_config::{at_least, between, by_type, choice, settings, whole};
 use aim_core::{NetSpec, Result, capability};
 
 use super::{Information, Reinforced, options::MinMax};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Arm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -24,10 +23,10 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "Contributions have a floor and scales lie between 1/4 and 4, because contributions can be negative.",
         "Re-sampling, of an older state of the released code, computes contributions as the fusion does, because that \
         state pairs probabilities and information otherwise and does not run.",
-        "Two modalities: a sample's contribution pairs a modality with the other one, and nothing readable says with what \
-        it is paired among more.",
-        "The Gaussian estimator is normalised as the share that one variable determines of the other, sqrt(1 - exp(-2 I)), \
-        because the entropies of the released form can be negative there.",
+        "Two modalities: a sample's contribution pairs a modality with the other one, and nothing readable says with \
+        what it is paired among more.",
+        "The Gaussian estimator is normalised as the share that one variable determines of the other, sqrt(1 - exp(-2 \
+        I)), because the entropies of the released form can be negative there.",
         "`min_max` is ours and off, because the paper's min-max loss is in neither code nor readable text.",
     ],
     requires: Requirements {
@@ -37,14 +36,14 @@ pub static ABOUT: MethodInfo = MethodInfo {
     },
     provenance: Provenance::Analogue,
     reports: &[
-        Quantity::modality("contribution", "", "contribution to the prediction"),
-        Quantity::modality("scale", "", "factor on the modality's loss"),
+        Quantity::modality("contribution", "", "contribution of its information to the prediction"),
+        Quantity::modality("scale", "", "factor on its feature"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// How information is estimated.
+    /// Estimate of the information.
     pub enum Estimator {
         /// By histograms.
         Histogram = "histogram",
@@ -56,7 +55,7 @@ choice! {
 settings! {
     /// Settings of `arm`.
     pub struct Arm {
-        /// Of the information: histograms, or correlations as if features were normal.
+        /// Estimate of the information: by histograms | by correlations, as if features were normal.
         pub estimator: Estimator = Estimator::Histogram => by_type(), "released code";
         /// Bins of the information.
         pub bins: usize = 30 => whole(2, 1000), "released code";
@@ -68,7 +67,7 @@ settings! {
         pub resample: bool = false => by_type(), "released code";
         /// Epochs without copies.
         pub warmup: usize = 5 => at_least(0).unit("epochs"), "released code (older)";
-        /// Weight of the stand-in for the min-max loss.
+        /// Weight of the difference of the modalities' losses, a stand-in for the min-max loss.
         pub min_max: f64 = 0. => between(0., 100.), "ours";
     }
 }

@@ -1,5 +1,5 @@
-//! D&R: Diagnosing & Re-learning (Wei et al., ECCV 2024, arXiv 2407.09705): encoders whose features separate the training
-//! split better than the validation split are pulled back towards their start.
+//! D&R: Diagnosing & Re-learning (Wei et al., ECCV 2024, arXiv 2407.09705): encoders whose features separate the
+//! training split better than the validation split are pulled back towards their start.
 //!
 //! ```text
 //! every `reinit_epochs` epochs, at most `reinit_count` times, for modality m and each of the two splits:
@@ -7,8 +7,9 @@
 //!   purity = share of samples whose label is the majority label of their cluster
 //! w_m = tanh(lambda |purity_train - purity_validation|);   theta <- w_m theta_start + (1 - w_m) theta      encoder m
 //! ```
-//! Head, running statistics and the optimizer's moments are left alone. Training is joint in between. k-means starts from
-//! k-means++ and runs at most 50 rounds, its draws keyed by the run's seed. Defaults: those of the official script.
+//! Head, running statistics and the optimizer's moments are left alone. Training is joint in between. k-means starts
+//! from k-means++ and runs at most 50 rounds, its draws keyed by the run's seed. Defaults: those of the official
+//! script.
 
 mod clusters;
 
@@ -22,9 +23,7 @@ use candle_core::Tensor;
 
 use self::clusters::clusters;
 pub use self::clusters::{purity, scaled};
-use crate::joint::FusedLoss;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Requirements, joint::FusedLoss};
 
 /// Card of [`Dnr`].
 pub static ABOUT: MethodInfo = MethodInfo {

@@ -2,13 +2,13 @@
 //! 2506.00030) after its abstract and a digest of its formulas.
 //!
 //! ```text
-//! for m at place k of the order:  CE(logits after reading the first k) -> encoder m, gates and head;  one optimizer step
+//! for m at place k of the order: CE(logits after reading the first k) -> encoder m, gates and head; one optimizer step
 //! before every epoch but the first:  V(S) = validation accuracy with the features outside of S set to zero
 //!   psi = shares of the Shapley values of V;  order: smallest psi first;  EDM = sum_m |1/M - psi_m|
 //! ```
-//! The fusion `memory` holds gates, order and the memory that an epoch hands to the next; inference reads in the order of the
-//! last epoch and answers as after the last modality. Features are encoded once a step; when a modality is learnt, those of the
-//! others are constants. The gates learn through the whole chain of hand-overs.
+//! The fusion `memory` holds gates, order and the memory that an epoch hands to the next; inference reads in the order
+//! of the last epoch and answers as after the last modality. Features are encoded once a step; when a modality is
+//! learnt, those of the others are constants. The gates learn through the whole chain of hand-overs.
 
 mod order;
 
@@ -22,10 +22,9 @@ use candle_core::Tensor;
 
 pub use self::order::Order;
 use self::order::{accuracies, ranked};
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::util::number;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::cross_entropy, util::number,
+};
 
 /// Card of [`Equilibrium`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -33,20 +32,20 @@ pub static ABOUT: MethodInfo = MethodInfo {
     title: "Modality Equilibrium (reconstruction)",
     idea: "train one modality after the other, the weakest first, and hand a memory from each to the next",
     paper: "Shi et al. 2025 (arXiv 2506.00030, v2), from its abstract and a digest",
-    cost: "1 forward of the encoders, M of the memory, M backward each through one encoder; 2^M validation sweeps of the \
-           fusion an epoch",
+    cost: "1 forward of the encoders, M of the memory, M backward each through one encoder; 2^M validation sweeps of \
+    the fusion an epoch",
     departs: &[
-        "A reconstruction: inputs of the gates, losses and what an epoch inherits are inferred, for the paper's text could \
-        not be had.",
+        "A reconstruction: inputs of the gates, losses and what an epoch inherits are inferred, for the paper's text \
+        could not be had.",
         "Gradients of the gates are not cut between modalities; the encoders' are.",
         "In evaluation no sample is aligned with another, so that answers do not depend on the batch.",
         "The answer is that after the last modality; choosing between it and the mean on validation is left out.",
     ],
-    requires: Requirements { capabilities: &[capability::VIEWS, capability::MEMORY], ..Requirements::NONE },
+    requires: Requirements { capabilities: &[capability::MEMORY, capability::VIEWS], ..Requirements::NONE },
     provenance: Provenance::Reconstruction,
     reports: &[
-        Quantity::modality("share", "", "Shapley share"),
-        Quantity::step("edm", "", "distance of the shares from balance"),
+        Quantity::modality("share", "", "share of its Shapley value in the validation accuracy"),
+        Quantity::step("edm", "", "imbalance of the shares: 0 where all are equal"),
     ],
     revision: 1,
 };
@@ -54,7 +53,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 settings! {
     /// Settings of `equilibrium`.
     pub struct Equilibrium {
-        /// Who is read and trained first; drawn each epoch, or the network's order.
+        /// Modality that is read and trained first: the weakest | the strongest | drawn each epoch | the network's.
         pub order: Order = Order::WeakFirst => by_type(), "paper";
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Tensor};
 use crate::util::{members, number};
 
 choice! {
-    /// Who is read and trained first.
+    /// Modality that is read and trained first.
     pub enum Order {
         /// The modality with the smallest share.
         WeakFirst = "weak-first",

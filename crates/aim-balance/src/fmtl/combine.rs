@@ -52,8 +52,8 @@ mod tests {
         // g1 = (2, 0), g2 = (0, 1); losses 4 and 1/2.
         let gram = || vec![vec![4., 0.], vec![0., 1.]];
         let factors = |n: Normalise| aggregate::mgda(&n.gram(gram(), [4., 0.5]));
-        // Weights of the point of least norm go as 1 / |g|^2: 1/4 : 1, 1 : 1, 4 : 1/4 of (1/2, 0) and (0, 2), 16 : 1/4 of
-        // (1/4, 0) and (0, 2).
+        // Weights of the point of least norm go as 1 / |g|^2: 1/4 : 1, 1 : 1, 4 : 1/4 of (1/2, 0) and (0, 2), 16 : 1/4
+        // of (1/4, 0) and (0, 2).
         for (normalise, [a, b]) in [
             (Normalise::None, [0.25, 1.]),
             (Normalise::L2, [1., 1.]),

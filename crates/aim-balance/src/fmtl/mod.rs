@@ -1,17 +1,18 @@
-//! F-MTL: aggregated gradients plus aggregated flat directions (Phan et al., ICCV 2025, arXiv 2211.13723), with the fused
-//! loss and each modality's own as tasks.
+//! F-MTL: aggregated gradients plus aggregated flat directions (Phan et al., ICCV 2025, arXiv 2211.13723), with the
+//! fused loss and each modality's own as tasks.
 //!
 //! ```text
-//! g_i = grad L_i(theta);   s_i = grad L_i(theta + e_i),   e_i = rho g_i / |g_i|, one norm over what encoders of the task
+//! g_i = grad L_i(theta); s_i = grad L_i(theta + e_i),   e_i = rho g_i / |g_i|, one norm over what encoders of the task
 //!                                                         share (rho_shared) and one over its head (rho_head)
 //! encoder m:  AGG(G, g_m) + AGG(S - G, s_m - g_m)         G, S of the fused loss, g_m, s_m of the modality's own
 //! heads, fusion: s_i
 //! ```
-//! The fused task perturbs all encoders, task m encoder m; as encoders are disjoint, one perturbed pass serves all modalities.
-//! AGG: `mgda` (exact, of gradients divided by 1, |g_i|, L_i or L_i |g_i|; not multiplied by the number of tasks), `pcgrad`
-//! (sum), `cagrad`, `imtl`, `nash`, `fairgrad`. `adaptive`: e_i = rho theta^2 g_i / | |theta| g_i |. `imtl_l`: task i has the
-//! loss exp(s_i) L_i - s_i, where s_i starts at 0 and descends with the weights. What the tasks share in a multimodal network is our reading; the paper treats tasks of one input. Defaults: rho
-//! 0.05 and c 0.4 of the official code's plain runs. `rho_*: 0` leaves the aggregation of the losses' gradients alone.
+//! The fused task perturbs all encoders, task m encoder m; as encoders are disjoint, one perturbed pass serves all
+//! modalities. AGG: `mgda` (exact, of gradients divided by 1, |g_i|, L_i or L_i |g_i|; not multiplied by the number of
+//! tasks), `pcgrad` (sum), `cagrad`, `imtl`, `nash`, `fairgrad`. `adaptive`: e_i = rho theta^2 g_i / | |theta| g_i |.
+//! `imtl_l`: task i has the loss exp(s_i) L_i - s_i, where s_i starts at 0 and descends with the weights. What the
+//! tasks share in a multimodal network is our reading; the paper treats tasks of one input. Defaults: rho 0.05 and c
+//! 0.4 of the official code's plain runs. `rho_*: 0` leaves the aggregation of the losses' gradients alone.
 
 mod combine;
 mod settings;
@@ -20,8 +21,10 @@ use aim_core::{GradFn, Grads, Idle, Net, Output, Part, Pass, Plain, Report, Resu
 use candle_core::Tensor;
 
 pub use self::settings::{ABOUT, Aggregation, Fmtl, Normalise};
-use crate::joint::cross_entropy;
-use crate::util::{Still, adaptive_ascent, ascent, number};
+use crate::{
+    joint::cross_entropy,
+    util::{Still, adaptive_ascent, ascent, number},
+};
 
 struct Tasks {
     settings: Fmtl,

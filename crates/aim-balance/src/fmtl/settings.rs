@@ -4,8 +4,7 @@ use aim_config::{above_to, between, by_type, choice, one_of, settings};
 use aim_core::{NetSpec, Result, capability};
 
 use super::Tasks;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Fmtl`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -22,9 +21,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
         task.",
         "The perturbation of the fused loss has one norm over all encoders, which the paper leaves open for several of \
         them.",
-        "MGDA is exact and takes gradients as they are; one released script divides them by their \
-        norms first (`normalise: l2`, whose weights count for the gradients as they are) and multiplies the result by the \
-        number of tasks.",
+        "MGDA is exact and takes gradients as they are; one released script divides them by their norms first \
+        (`normalise: l2`, whose weights count for the gradients as they are) and multiplies the result by the number \
+        of tasks.",
         "NashMTL and FairGrad keep the length of their direction in proportion to the gradients (as the code of \
         NashMTL does, without its clipping to norm 1), so that a vanishing flat part is not blown up.",
         "Perturbations are plain as in the paper's equations; the released runs take the adaptive form with rho 2 \
@@ -39,14 +38,16 @@ pub static ABOUT: MethodInfo = MethodInfo {
     },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::part("scale", "", "learnt scale of each loss"),
-        Quantity::part("cos", "", "cosine of two gradients"),
+        Quantity::modality("cos_loss", "", "cosine of the fused and the own loss's gradients in the encoder"),
+        Quantity::modality("cos_flat", "", "cosine of the fused and the own flat directions in the encoder"),
+        Quantity::part("loss_perturbed", "nats", "loss of the perturbed network: of `fused` and of each modality"),
+        Quantity::step("scale", "", "logarithms of the scales of the losses, fused first (IMTL-L)"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// How gradients become one.
+    /// Rule by which gradients become one.
     pub enum Aggregation {
         /// Point of least norm.
         Mgda = "mgda",
@@ -64,7 +65,7 @@ choice! {
 }
 
 choice! {
-    /// What MGDA divides each gradient by.
+    /// Divisor of each gradient in MGDA.
     pub enum Normalise {
         /// 1.
         None = "none",
@@ -80,7 +81,7 @@ choice! {
 settings! {
     /// Settings of `fmtl`.
     pub struct Fmtl {
-        /// How two gradients become one.
+        /// Rule by which two gradients become one.
         pub aggregation: Aggregation = Aggregation::CaGrad => by_type(), "ours";
         /// Radius in the encoders.
         pub rho_shared: f64 = 0.05 => between(0., 100.), "released code (plain form)";
@@ -94,7 +95,7 @@ settings! {
         pub rescale: u8 = 1 => one_of(&["0", "1", "2"]), "third party (LibMTL)";
         /// Radius in units of weights.
         pub adaptive: bool = false => by_type(), "paper; released runs: true";
-        /// What MGDA divides each gradient by: its norm, its loss, or both.
+        /// Divisor of each gradient in MGDA: none | its norm | its loss | both.
         pub normalise: Normalise = Normalise::None => by_type(), "third party (LibMTL)";
         /// Learnt scales of the losses.
         pub imtl_l: bool = false => by_type(), "third party (LibMTL)";

@@ -3,9 +3,7 @@
 use aim_core::{Batch, Draws, EpochStart, Grads, Net, Pass, Result, Rng, Split};
 use candle_core::Tensor;
 
-use crate::joint::cross_entropy;
-use crate::teacher::Teacher;
-use crate::util::number;
+use crate::{joint::cross_entropy, teacher::Teacher, util::number};
 
 /// What the weights are made of.
 #[derive(Clone, Debug, PartialEq)]

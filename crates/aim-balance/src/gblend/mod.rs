@@ -1,14 +1,14 @@
-//! G-Blend: Gradient Blending (Wang et al., CVPR 2020, arXiv 1905.12681): branches are weighted by how much they generalise
-//! against how much they overfit.
+//! G-Blend: Gradient Blending (Wang et al., CVPR 2020, arXiv 1905.12681): branches are weighted by how much they
+//! generalise against how much they overfit.
 //!
 //! ```text
 //! L = sum of w_k CE_k,   k: each modality's own head, and the fused one
-//! dG_k = V_k(before) - V_k(after),  O_k = V_k - T_k,  dO_k = O_k(after) - O_k(before)     V, T: validation, training loss
+//! dG_k = V_k(before) - V_k(after),  O_k = V_k - T_k,  dO_k = O_k(after) - O_k(before)  V, T: validation, training loss
 //! w_k  = max(dG_k, 0) / max(dO_k^2, 1e-8), normalised to sum 1; uniform if all are 0
 //! ```
-//! Weights are given, or estimated. Offline: each k is trained alone before the run, from scratch and as long as the run, and
-//! compared with the untrained network. Online: before every super-epoch a copy of the current network is trained for each k
-//! on loss k alone, its losses are measured before and after, and everything is put back.
+//! Weights are given, or estimated. Offline: each k is trained alone before the run, from scratch and as long as the
+//! run, and compared with the untrained network. Online: before every super-epoch a copy of the current network is
+//! trained for each k on loss k alone, its losses are measured before and after, and everything is put back.
 
 mod estimate;
 
@@ -21,11 +21,10 @@ use aim_core::{
 };
 
 pub use self::estimate::{Estimate, LEAST, Losses, estimate};
-use crate::joint::cross_entropy;
-use crate::stack::Built;
 use crate::{
-    MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
     card::{known, only_with},
+    joint::cross_entropy,
 };
 
 /// Card of [`GBlend`].
@@ -34,8 +33,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     title: "G-Blend",
     idea: "weight the fused and unimodal losses by generalisation against overfitting",
     paper: "Wang et al., CVPR 2020 (arXiv 1905.12681)",
-    cost: "step: 1 forward and 1 backward pass; online: M + 1 times as much again, and M + 2 evaluations of both splits \
-    a super-epoch; offline: each modality alone and the joint network trained before",
+    cost: "step: 1 forward and 1 backward pass; online: M + 1 times as much again, and M + 2 evaluations of both \
+    splits a super-epoch; offline: each modality alone and the joint network trained before",
     departs: &[
         "The formula is read from BalanceBenchmark and reports, because the official code was not available.",
         "Losses are means measured with fixed weights before and after; BalanceBenchmark sums them while it trains, so \
@@ -51,12 +50,12 @@ pub static ABOUT: MethodInfo = MethodInfo {
         ..Requirements::NONE
     },
     provenance: Provenance::Faithful,
-    reports: &[Quantity::part("weight", "", "weight of each modality's and of the fused (`fused`) loss")],
+    reports: &[Quantity::part("weight", "", "weight of the loss of `fused` and of each modality")],
     revision: 1,
 };
 
 choice! {
-    /// How weights are estimated.
+    /// Estimate of the weights.
     pub enum Mode {
         /// From copies of the network, trained during the run.
         Online = "online",
@@ -68,9 +67,9 @@ choice! {
 settings! {
     /// Settings of `gblend`.
     pub struct GBlend {
-        /// Fixed weights in place of an estimate.
+        /// Fixed weights in place of an estimate: one for each modality and one for `fused`.
         pub weights: Option<BTreeMap<String, f64>> = None => between(0., 100.).shown("estimated"), "ours";
-        /// When weights are estimated.
+        /// Time of the estimate, if weights are not given: during the run | before it.
         pub estimate: Mode = Mode::Online => by_type(), "third party (BalanceBenchmark)";
         /// Epochs between online estimates.
         pub super_epoch: usize = 10 => at_least(1), "third party (BalanceBenchmark)";

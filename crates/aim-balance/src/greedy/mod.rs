@@ -1,13 +1,14 @@
-//! Greedy (Wu et al., ICML 2022, arXiv 2202.05306): the modality that learns fastest through what the others tell it is for a
-//! while told only what they told it on average. Here the exchange takes place between the features.
+//! Greedy (Wu et al., ICML 2022, arXiv 2202.05306): the modality that learns fastest through what the others tell it is
+//! for a while told only what they told it on average. Here the exchange takes place between the features.
 //!
 //! ```text
 //! bypass_m: the layer that sets m's gate from all features;   main_m: encoder and head of m
 //! s_m = log10( (|g|^2 / |w|^2 over bypass_m) / (|g|^2 / |w|^2 over main_m) )     conditional learning speed in a step
-//! if max s - min s > alpha: for the next `window` steps the gate of the modality with the largest s is its running mean
+//! if max s - min s > alpha: for the next `window` steps, the gate of the modality with the largest s
+//! is its running mean
 //! ```
-//! A gate that is held has no gradient, so its layer is left alone. The running mean is over all steps and samples so far
-//! in which the gate was free. Evaluation uses free gates.
+//! A gate that is held has no gradient, so its layer is left alone. The running mean is over all steps and samples so
+//! far in which the gate was free. Evaluation uses free gates.
 
 mod gate;
 mod speed;
@@ -18,9 +19,7 @@ use aim_core::{
     capability,
 };
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::cross_entropy};
 
 use gate::{Gate, Hold};
 use speed::{fastest, speed};
@@ -35,8 +34,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     departs: &[
         "Gates stand between the features at the fusion; the paper's stand between blocks inside the encoders, which \
         here run one after the other and see no other modality.",
-        "Held is the gate of the modality with the largest speed, our reading: the sources at hand say that signals are \
-        frozen, not whose.",
+        "Held is the gate of the modality with the largest speed, our reading: the sources at hand say that signals \
+        are frozen, not whose.",
         "Speeds are those of one step over all parameters of a part together, because the sources at hand leave open \
         whether ratios are summed over layers or steps.",
         "With more than two modalities the largest speed is compared with the smallest, because the paper's difference \
@@ -45,8 +44,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { capabilities: &[capability::GATES], ..Requirements::NONE },
     provenance: Provenance::Analogue,
     reports: &[
-        Quantity::modality("held", "", "1 while the modality's gate is held"),
-        Quantity::modality("speed", "", "conditional learning speed"),
+        Quantity::modality("held", "", "1 where its gate is held, else 0"),
+        Quantity::modality("speed", "", "conditional learning speed, a logarithm to base 10"),
     ],
     revision: 1,
 };
@@ -56,7 +55,7 @@ settings! {
     pub struct Greedy {
         /// Difference of speeds that starts a window.
         pub alpha: f64 = 0.001 => between(0., 1000.), "third party";
-        /// How long a gate is held; 0 is joint.
+        /// Steps for which a gate is held; 0 is joint training.
         pub window: usize = 5 => at_least(0).unit("steps"), "third party";
     }
 }

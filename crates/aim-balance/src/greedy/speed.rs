@@ -4,7 +4,8 @@ use aim_core::{Grads, Params, Part, Result, Role};
 
 use crate::util::number;
 
-/// Conditional learning speed of a modality. Squares have a floor, so that a layer without gradient is slow, not infinite.
+/// Conditional learning speed of a modality. Squares have a floor, so that a layer without gradient is slow, not
+/// infinite.
 pub(super) fn speed(params: &Params, grads: &Grads, m: usize) -> Result<f64> {
     let bypass = relative(params, grads, |role| role.part == Part::Gate { modality: m })?;
     let main = |role: Role| role.encoder() == Some(m) || role.part == Part::Head { modality: Some(m) };

@@ -5,7 +5,7 @@ use aim_core::{EpochStart, Pass, Result, Site, Split};
 use candle_core::{DType, Device, Tensor};
 
 choice! {
-    /// Which inputs enter the covariance.
+    /// Inputs that enter the covariance.
     pub enum Covariance {
         /// Means of batches.
         BatchMean = "batch_mean",

@@ -4,8 +4,10 @@ use aim_core::{Batch, Input, Result, Rng, Step};
 use candle_core::{DType, Tensor};
 
 use super::Igm;
-use crate::joint::cross_entropy;
-use crate::util::{number, sample_losses};
+use crate::{
+    joint::cross_entropy,
+    util::{number, sample_losses},
+};
 
 /// Pairs of samples and the share of the first of each.
 pub(super) struct Mix {

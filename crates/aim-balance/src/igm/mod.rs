@@ -9,10 +9,11 @@
 //!   Cov = sum over batches of mean(x)^T mean(x)   or   sum of x^T x;   Cov = V diag(s) V^T
 //!   T   = V diag(exp(-tau (s - s_min) / (s_max - s_min))) V^T;   T = 1 where all s are equal
 //! ```
-//! Layer k of one head belongs to layer k of the next; where their widths differ the gradient is left alone. The perturbation
-//! is undone and reaches encoder and head (in the released code it is never undone, reaches the head alone and, at 1e-10, has
-//! no effect). rho 0.05 is ours, tau and lambda are released. Predictions are the mean of the probabilities. Samples that lack
-//! the modality take no part in its stage, and a modality that is missing none in the prediction.
+//! Layer k of one head belongs to layer k of the next; where their widths differ the gradient is left alone. The
+//! perturbation is undone and reaches encoder and head (in the released code it is never undone, reaches the head alone
+//! and, at 1e-10, has no effect). rho 0.05 is ours, tau and lambda are released. Predictions are the mean of the
+//! probabilities. Samples that lack the modality take no part in its stage, and a modality that is missing none in the
+//! prediction.
 
 mod flat;
 mod mix;
@@ -29,8 +30,10 @@ pub use self::{
     flat::{Covariance, accumulate, matrix},
     settings::{ABOUT, Igm},
 };
-use crate::joint::cross_entropy;
-use crate::util::{Still, ascent, log_mean_probability};
+use crate::{
+    joint::cross_entropy,
+    util::{Still, ascent, log_mean_probability},
+};
 
 struct Turns {
     settings: Igm,

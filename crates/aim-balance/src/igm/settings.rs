@@ -4,8 +4,7 @@ use aim_config::{above_to, at_least, between, by_type, settings, words};
 use aim_core::{NetSpec, Result, capability};
 
 use super::{Covariance, Turns};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::order};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::order};
 
 /// Card of [`Igm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -31,14 +30,14 @@ pub static ABOUT: MethodInfo = MethodInfo {
         capabilities: &[capability::DEEP_HEADS],
     },
     provenance: Provenance::Faithful,
-    reports: &[Quantity::step("grad_norm", "", "norm of the plain gradient")],
+    reports: &[Quantity::step("grad_norm", "", "norm of the gradient before perturbation and projection")],
     revision: 1,
 };
 
 settings! {
     /// Settings of `igm`.
     pub struct Igm {
-        /// Who is trained in turn.
+        /// Modalities that are trained in turn.
         pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "ours";
         /// Epochs of a stage.
         pub stage_epochs: usize = 1 => at_least(1), "ours";
@@ -48,16 +47,17 @@ settings! {
         pub lambda: f64 = 0.3 => between(0., 1.), "released code";
         /// Suppression; 0 changes no gradient.
         pub tau: f64 = 0.4 => between(0., 100.), "released code";
-        /// Epochs of each stage in turn, a list that begins anew at its end, for instance [25, 50]; `stage_epochs` each if it
-        /// is empty.
-        pub stages: Vec<usize> = Vec::new() => at_least(1).unit("epochs of each stage in turn").shown("stage_epochs each"), "ours; released code: 25, 50 (CREMA-D), 2, 30 (Sarcasm) and others";
+        /// Epochs of each stage in turn, a list that begins anew at its end, for instance [25, 50]; `stage_epochs` each
+        /// if it is empty.
+        pub stages: Vec<usize> = Vec::new() => at_least(1).unit("epochs").shown("stage_epochs each"),
+            "ours; released code: 25, 50 (CREMA-D), 2, 30 (Sarcasm) and others";
         /// Mix pairs of samples.
         pub mixup: bool = true => by_type(), "released code";
-        /// Shares come from Beta(alpha, alpha).
+        /// Parameter alpha of the distribution Beta(alpha, alpha) that shares come from.
         pub mixup_alpha: f64 = 1. => above_to(0., 100.), "released code";
         /// No perturbation, and unmixed labels in its place, as the released code does it.
         pub compat: bool = false => by_type(), "ours; released code: true";
-        /// Inputs of a layer: their batch means, or all.
+        /// Inputs of a layer that enter the covariance: their batch means | all of them.
         pub covariance: Covariance = Covariance::BatchMean => by_type(), "released code";
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Tensor};
 use crate::util::unit_rows;
 
 choice! {
-    /// What is aligned, and how.
+    /// Alignment of modalities.
     pub enum Align {
         /// Predictions by `KL(m || p)`, as released.
         Reversed = "reversed",

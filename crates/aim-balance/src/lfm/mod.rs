@@ -1,19 +1,20 @@
-//! LFM: Learning to close the modality gap (Yang et al., NeurIPS 2024): classification and an alignment of the modalities,
-//! weighted by a schedule or by learnt weights.
+//! LFM: Learning to close the modality gap (Yang et al., NeurIPS 2024): classification and an alignment of the
+//! modalities, weighted by a schedule or by learnt weights.
 //!
 //! ```text
 //! L = 2 (a0 CE(fused) + a1 ALIGN),  a1 = 1 - a0
 //! weights: schedule   a0(e) = a polynomial of degree 5 in the epoch, or a constant
 //!          learnt     before each epoch but the first:  theta' = theta - lr grad L(theta),
-//!                     a0 <- a0 + weight_lr <grad CE(theta'), grad CE(theta) - grad ALIGN(theta)>,  within 0.05 and 0.95
+//!                     a0 <- a0 + weight_lr <grad CE(theta'), grad CE(theta) - grad ALIGN(theta)>, within 0.05 and 0.95
 //! p_u = softmax(unimodal_u),  m = mean of p_u
 //! ALIGN = 1/M sum of KL(m || p_u)    align: reversed, as released
 //!         1/M sum of KL(p_u || m)    align: js (Jensen-Shannon)
 //!         mean over pairs of CE(cosines of features / temperature, own sample)    align: contrastive
 //! ```
-//! The polynomial is the released code's: a fit to one learned run. It covers 200 epochs: runs much shorter stay at its start,
-//! 0.2. The learnt weight follows the gradient of the loss one step ahead, with respect to the weight; what the step's rate
-//! would multiply it by is part of `weight_lr`, which is halved every 20 epochs. The gradient flows through both sides of KL.
+//! The polynomial is the released code's: a fit to one learned run. It covers 200 epochs: runs much shorter stay at its
+//! start, 0.2. The learnt weight follows the gradient of the loss one step ahead, with respect to the weight; what the
+//! step's rate would multiply it by is part of `weight_lr`, which is halved every 20 epochs. The gradient flows through
+//! both sides of KL.
 
 mod align;
 
@@ -26,9 +27,10 @@ use candle_core::Tensor;
 
 pub use align::Align;
 
-use crate::joint::cross_entropy;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::only_with};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::only_with,
+    joint::cross_entropy,
+};
 
 /// Card of [`Lfm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -39,13 +41,13 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "1 forward and 1 backward pass, as joint training; learnt weights: 3 forward and backward passes over the \
     validation split an epoch",
     departs: &[
-        "Predictions are aligned, as released, by the Jensen-Shannon divergence; the released code has its arguments the \
-        other way round (`align: reversed`). The paper's alignment is a contrastive loss on features, whose form we \
-        could not read: `align: contrastive` is the usual one between pairs of modalities of equal width.",
-        "The weights follow the released polynomial of the epoch, kept within 0 and 1; `weights: learnt` learns them on \
-        two levels, as the paper is said to.",
-        "The learnt weight follows the whole gradient on the validation split; the released code takes the mean over one \
-        tensor of a product of second derivatives on 8 samples, by which it hardly moves.",
+        "Predictions are aligned, as released, by the Jensen-Shannon divergence; the released code has its arguments \
+        the other way round (`align: reversed`). The paper's alignment is a contrastive loss on features, whose form \
+        we could not read: `align: contrastive` is the usual one between pairs of modalities of equal width.",
+        "The weights follow the released polynomial of the epoch, kept within 0 and 1; `weights: learnt` learns them \
+        on two levels, as the paper is said to.",
+        "The learnt weight follows the whole gradient on the validation split; the released code takes the mean over \
+        one tensor of a product of second derivatives on 8 samples, by which it hardly moves.",
         "Fused logits are those of the network's fusion; the released network averages two heads, which is `fusion: \
         mean`.",
     ],
@@ -56,7 +58,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 };
 
 choice! {
-    /// How the weights change.
+    /// Change of the weights.
     pub enum Weights {
         /// By the epoch, or not at all.
         Schedule = "schedule",
@@ -68,15 +70,15 @@ choice! {
 settings! {
     /// Settings of `lfm`.
     pub struct Lfm {
-        /// How they change.
+        /// Weights of classification and alignment: by a schedule, or constant | learnt.
         pub weights: Weights = Weights::Schedule => by_type(), "released code";
         /// Weight of the classification: constant, or where learning starts.
         pub a0: Option<f64> = None => between(0., 1.).shown("the schedule, or 0.05"), "released code";
         /// Rate of the learnt weight; 0 keeps it.
         pub weight_lr: f64 = 0.1 => between(0., 100.), "ours";
-        /// Predictions by KL from their mean, as released, or to it | features.
+        /// Alignment: of predictions by KL from their mean, as released | by KL to it | of features.
         pub align: Align = Align::Js => by_type(), "ours: the usual direction; released: reversed";
-        /// Of contrastive alignment.
+        /// Temperature of contrastive alignment.
         pub temperature: f64 = 0.1 => above(0.), "ours";
     }
 }

@@ -8,9 +8,9 @@
 //! after the update: ema <- beta ema + (1 - beta) theta        encoders, fusion and fused head
 //! ```
 //! The gradient of the fused terms is taken at theta' and applied to theta (first order); the exact form needs second
-//! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm is
-//! the network's (`model.feature_norm`) or has no weights. No code was public: alpha, beta and lambda are ours. Masks are drawn
-//! for the batch or for each sample.
+//! derivatives. The teacher p_ema sees every modality and answers in evaluation, which the paper implies. The LayerNorm
+//! is the network's (`model.feature_norm`) or has no weights. No code was public: alpha, beta and lambda are ours.
+//! Masks are drawn for the batch or for each sample.
 
 mod settings;
 
@@ -23,9 +23,11 @@ use aim_core::{
 use candle_core::{D, DType, Tensor};
 
 pub use self::settings::{ABOUT, Mask, Mbcd};
-use crate::joint::cross_entropy;
-use crate::ogm::ratios;
-use crate::util::{Still, divergence, number};
+use crate::{
+    joint::cross_entropy,
+    ogm::ratios,
+    util::{Still, divergence, number},
+};
 
 struct Collaborative {
     settings: Mbcd,

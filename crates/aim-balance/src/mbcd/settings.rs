@@ -4,14 +4,14 @@ use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result, View, capability};
 
 use super::Collaborative;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Mbcd`].
 pub static ABOUT: MethodInfo = MethodInfo {
     name: "mbcd",
     title: "MBCD",
-    idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged teacher",
+    idea: "drop the confident modality from the fusion, agree gradients by an inner step, distil from an averaged \
+    teacher",
     paper: "Wang et al., AAAI 2026 (arXiv 2511.20258); first order",
     cost: "3 forward passes, one of them without gradient; 2 M + 1 backward passes that go through each encoder 3 \
     times; an average of the weights",
@@ -26,20 +26,20 @@ pub static ABOUT: MethodInfo = MethodInfo {
     ],
     requires: Requirements {
         unimodal: Unimodal::Trained,
-        capabilities: &[capability::VIEWS, capability::UNI_HEADS],
+        capabilities: &[capability::UNI_HEADS, capability::VIEWS],
         ..Requirements::NONE
     },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("confidence", "", "probability of the true class"),
-        Quantity::modality("ratio", "", "confidence over the mean of the others'"),
-        Quantity::modality("drop_p", "", "chance of the modality to be left out"),
+        Quantity::modality("confidence", "", "sum over the batch of the largest probability"),
+        Quantity::modality("ratio", "", "mean ratio of its confidence to those of the others"),
+        Quantity::modality("drop_p", "", "chance to be left out of the fusion"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// What a draw drops.
+    /// Part that a draw drops.
     pub enum Mask {
         /// A modality of the whole batch.
         PerBatch = "per_batch",
@@ -59,7 +59,7 @@ settings! {
         pub lambda: f64 = 0.5 => between(0., 100.), "ours";
         /// Steps before the teacher teaches and lags behind.
         pub warmup: usize = 0 => at_least(0).unit("steps"), "ours";
-        /// What a draw drops.
+        /// Part that a draw drops: a modality of the whole batch | of a sample.
         pub mask: Mask = Mask::PerBatch => by_type(), "paper, in one reading";
     }
 }

@@ -42,8 +42,8 @@ fn certainties(unimodal: &[Tensor]) -> Result<Tensor> {
     Ok(Tensor::stack(&unimodal.iter().map(certainty).collect::<candle_core::Result<Vec<_>>>()?, 1)?)
 }
 
-/// The same of the softmax over the batch, summed over samples and classes, `[1, M]`. A sample without the modality has no
-/// part in it.
+/// The same of the softmax over the batch, summed over samples and classes, `[1, M]`. A sample without the modality has
+/// no part in it.
 fn over_batch(unimodal: &[Tensor], present: Option<&Tensor>) -> Result<Tensor> {
     let certainty = |(m, logits): (usize, &Tensor)| -> Result<Tensor> {
         let mut columns = logits.detach().t()?.contiguous()?;
@@ -90,8 +90,8 @@ mod tests {
         let (bit, less) = (2f64.ln(), -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln()));
         // First sample: entropies ln 2 and that of (3/4, 1/4); second: ln 2 both.
         close(&Weighting::Entropy, None, [share(bit - less), share(less - bit), 0.5, 0.5]);
-        // Over the batch the columns are (1/2, 1/2) twice, and (3/4, 1/4) and (1/2, 1/2): 2 ln 2 and less + ln 2, so that both
-        // samples have the same weights.
+        // Over the batch the columns are (1/2, 1/2) twice, and (3/4, 1/4) and (1/2, 1/2): 2 ln 2 and less + ln 2, so
+        // that both samples have the same weights.
         let batch = [share(bit - less), share(less - bit)];
         close(&Weighting::BatchEntropy, None, [batch[0], batch[1], batch[0], batch[1]]);
     }
@@ -101,7 +101,8 @@ mod tests {
         let fixed = Weighting::Fixed(vec![0.55, 0.45]);
         close(&fixed, None, [0.55, 0.45, 0.55, 0.45]);
         close(&Weighting::Fixed(vec![3., 1.]), None, [0.75, 0.25, 0.75, 0.25]);
-        // The second sample lacks the second modality, of whose columns (ln 3) and (0) alone are left: entropy 0 to 2 ln 2.
+        // The second sample lacks the second modality, of whose columns (ln 3) and (0) alone are left: entropy 0 to 2
+        // ln 2.
         let present = Tensor::new(&[[1f32, 1.], [1., 0.]], &Device::Cpu).unwrap();
         close(&fixed, Some(&present), [0.55, 0.45, 1., 0.]);
         let first = share(2. * 2f64.ln());

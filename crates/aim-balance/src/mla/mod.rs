@@ -4,14 +4,14 @@
 //! f_u = encoder u's features, all before any update;   for u in order:
 //!   L_u = CE(head(f_u)) with the head as it is now; gradient of encoder u and the head
 //!   gradient of the head's weight <- gradient P^T;      one optimizer step
-//!   r = batch mean of f_u, k = P r,  P <- P - k k^T / (alpha + r k),  alpha = 0.1^(batch / batches + 1);  P = I at first
+//!   r = batch mean of f_u, k = P r, P <- P - k k^T / (alpha + r k), alpha = 0.1^(batch / batches + 1);  P = I at first
 //! evaluation: sum over u of lambda_u head(f_u),  lambda = softmax over modalities of minus the entropy, a sample
 //! ```
 //! `projection: previous` projects before f_u enters P, as the paper intends (out of the span of the other modalities);
-//! `current` updates P first, as the official code is written. There the projection never takes place, because the name it
-//! looks for does not exist, and entropies run over the batch, so that each modality has one weight in a batch (`compat: true`).
-//! `fusion_weights` are the same for all samples. Missing modalities: a sample without u
-//! takes no part in step u nor, in evaluation, u in its fusion. `skip_first` leaves the run's first sub-step alone.
+//! `current` updates P first, as the official code is written. There the projection never takes place, because the name
+//! it looks for does not exist, and entropies run over the batch, so that each modality has one weight in a batch
+//! (`compat: true`). `fusion_weights` are the same for all samples. Missing modalities: a sample without u takes no
+//! part in step u nor, in evaluation, u in its fusion. `skip_first` leaves the run's first sub-step alone.
 
 mod fusion;
 mod settings;

@@ -7,9 +7,8 @@ use aim_core::{Error, NetSpec, Result, capability};
 use candle_core::{DType, Device, Tensor};
 
 use super::{Alternating, fusion::Weighting};
-use crate::stack::Built;
 use crate::{
-    MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
     card::{known, order},
 };
 
@@ -38,15 +37,12 @@ pub static ABOUT: MethodInfo = MethodInfo {
         ..Requirements::NONE
     },
     provenance: Provenance::Faithful,
-    reports: &[
-        Quantity::part("fusion_weight", "", "weight of each modality in the prediction"),
-        Quantity::step("alpha", "", "regularisation of the projector"),
-    ],
+    reports: &[Quantity::step("alpha", "", "regulariser of the projector's update")],
     revision: 1,
 };
 
 choice! {
-    /// When features enter the projector.
+    /// Time at which features enter the projector.
     pub enum Projection {
         /// After the projection.
         Previous = "previous",
@@ -60,12 +56,13 @@ choice! {
 settings! {
     /// Settings of `mla`.
     pub struct Mla {
-        /// Who goes first.
+        /// Order of the modalities, the first to be updated first.
         pub order: Option<Vec<String>> = None => words("modalities").shown("the network's"), "released code";
-        /// Project with the features before, or also with the own, or not at all (so always with compat).
+        /// Features that the head's gradient avoids: those before | also the own | none (so always with compat).
         pub projection: Projection = Projection::Previous => by_type(), "paper";
-        /// Relative weights in the prediction, the same for all samples.
-        pub fusion_weights: BTreeMap<String, f64> = BTreeMap::new() => above(0.).shown("by entropy"), "paper; released code without its flag: 0.55 and 0.45, or 0.35, 0.25, 0.4";
+        /// Relative weights in the prediction, the same for all samples: one for each modality.
+        pub fusion_weights: BTreeMap<String, f64> = BTreeMap::new() => above(0.).shown("by entropy"),
+            "paper; released code without its flag: 0.55 and 0.45, or 0.35, 0.25, 0.4";
         /// No projection and entropies over the batch, as the released code does it.
         pub compat: bool = false => by_type(), "ours; released code: true";
         /// First sub-step unprojected.

@@ -5,13 +5,15 @@
 //! ```text
 //! logit_m = s  phi_m/|phi_m| (W_m/|W_m|)^T     rows of W_m normalised, no bias;   logits = sum over m of logit_m
 //! ```
-//! `W_m` is the part of the linear head that reads modality m; where modalities condition each other before it (`symmetric-film`,
-//! `symmetric-gated`), `phi_m` is what becomes of m there. The head's bias takes no part and is left alone. The same
-//! logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). A modality that a sample lacks adds
-//! nothing. `nce` adds a contrast of the encoders' features z (off, as in the official code), for each ordered pair of modalities:
+//! `W_m` is the part of the linear head that reads modality m; where modalities condition each other before it
+//! (`symmetric-film`, `symmetric-gated`), `phi_m` is what becomes of m there. The head's bias takes no part and is left
+//! alone. The same logits are used in evaluation; the official code evaluates the head as it is (`compat: true`). A
+//! modality that a sample lacks adds nothing. `nce` adds a contrast of the encoders' features z (off, as in the
+//! official code), for each ordered pair of modalities:
 //!
 //! ```text
-//! p_ij = softmax over j of cos(z_a of sample i, z_b of sample j) / 0.1;   L += nce mean of - ln sum over j with y_j = y_i of p_ij
+//! p_ij = softmax over j of cos(z_a of sample i, z_b of sample j) / 0.1;
+//! L += nce mean of - ln sum over j with y_j = y_i of p_ij
 //! ```
 //! `s` is 10 as in the official example.
 
@@ -25,9 +27,10 @@ use aim_core::{
 use candle_core::Tensor;
 
 use self::nce::Nce;
-use crate::stack::Built;
-use crate::util::{columns, head_weights, unit_rows};
-use crate::{MethodInfo, MethodSettings, Provenance, Requirements};
+use crate::{
+    Built, MethodInfo, MethodSettings, Provenance, Requirements,
+    util::{columns, head_weights, unit_rows},
+};
 
 /// Card of [`MmCosine`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -39,9 +42,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
     departs: &[
         "Evaluation uses the cosine logits of training; the released code evaluates the plain head, norms and bias \
         included (`compat: true`).",
-        "Film and gated are refused, because the network is a choice of its own; the forms with which the released code \
-        replaces them, each modality conditioning the other before a linear head, are the fusions symmetric-film and \
-        symmetric-gated; a modality's own cosines have then seen the other.",
+        "Film and gated are refused, because the network is a choice of its own; the forms with which the released \
+        code replaces them, each modality conditioning the other before a linear head, are the fusions symmetric-film \
+        and symmetric-gated; a modality's own cosines have then seen the other.",
         "The contrastive loss of the supplement is off, as in the released code; that samples of one class share one \
         probability and that both directions of every pair of modalities count is inferred.",
     ],
@@ -54,7 +57,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
 settings! {
     /// Settings of `mmcosine`.
     pub struct MmCosine {
-        /// s: factor on the cosines.
+        /// Factor s on the cosines.
         pub scale: f64 = 10. => above(0.), "released code (its example run)";
         /// Weight of the contrast of features.
         pub nce: f64 = 0. => between(0., 100.), "released code";

@@ -3,8 +3,7 @@
 use aim_core::{Idle, Loss, Objective, Report, Result, Seen, Stateless};
 use candle_core::{D, DType, Tensor};
 
-use crate::joint::FusedLoss;
-use crate::util::unit_rows;
+use crate::{joint::FusedLoss, util::unit_rows};
 
 /// The fused loss, and a contrast of features.
 pub(super) struct Nce {
@@ -28,8 +27,8 @@ impl Objective for Nce {
 /// Temperature of the contrast.
 const TEMPERATURE: f64 = 0.1;
 
-/// Mean over ordered pairs of modalities and over samples of minus the logarithm of the probability of the own class. Samples that
-/// lack a modality are neither compared nor compared with there.
+/// Mean over ordered pairs of modalities and over samples of minus the logarithm of the probability of the own class.
+/// Samples that lack a modality are neither compared nor compared with there.
 fn nce(features: &[Tensor], labels: &Tensor, present: Option<&Tensor>) -> Result<Tensor> {
     let units = features.iter().map(unit_rows).collect::<candle_core::Result<Vec<_>>>()?;
     let same = labels.unsqueeze(1)?.broadcast_eq(&labels.unsqueeze(0)?)?.to_dtype(DType::F32)?;

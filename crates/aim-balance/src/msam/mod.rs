@@ -1,5 +1,5 @@
-//! M-SAM, Modality-Aware SAM (Nowdeh et al., NeurIPS 2025, arXiv 2510.24919): a flat gradient for the dominant modality's
-//! share of the loss, the plain one for the rest.
+//! M-SAM, Modality-Aware SAM (Nowdeh et al., NeurIPS 2025, arXiv 2510.24919): a flat gradient for the dominant
+//! modality's share of the loss, the plain one for the rest.
 //!
 //! ```text
 //! V(S)  = probability of the true class with only the features of S (the others zero), or 1 where it is predicted;
@@ -9,8 +9,8 @@
 //! g   = grad L_d(theta + rho grad L_d / |grad L_d|) + grad L_s(theta)        perturbation sign: rho sign(grad L_d)
 //! ```
 //! `literal` takes v of the batch and perturbs everything, so that the method mixes SAM and SGD; `per_sample` and
-//! `dominant_encoder` (perturbs that modality's encoder alone) make the modality's identity matter. Only digests of the paper
-//! were available: the value function and rho (0.05) are ours.
+//! `dominant_encoder` (perturbs that modality's encoder alone) make the modality's identity matter. Only digests of the
+//! paper were available: the value function and rho (0.05) are ours.
 
 mod settings;
 

@@ -4,8 +4,7 @@ use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{Error, NetSpec, Result};
 
 use super::Aware;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`MSam`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -25,18 +24,18 @@ pub static ABOUT: MethodInfo = MethodInfo {
         whichever modality is dominant. The dominant one is that of the whole batch in either.",
     ],
     requires: Requirements::NONE,
-    provenance: Provenance::Faithful,
+    provenance: Provenance::Reconstruction,
     reports: &[
-        Quantity::step("perturbed_norm", "", "norm of the gradient at the neighbour"),
-        Quantity::part("share", "", "part of each modality in the value of all"),
+        Quantity::step("perturbed_norm", "", "norm of the gradient that is followed to the neighbour"),
         Quantity::step("dominant", "", "index of the dominant modality"),
-        Quantity::part("value", "", "value of each set of modalities"),
+        Quantity::modality("share", "", "share of its Shapley value: of the batch, or of each sample"),
+        Quantity::part("value", "", "value of each set of modalities: of the batch, or of each sample"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// How shares enter.
+    /// Shares that enter.
     pub enum Variant {
         /// Shares of the batch.
         Literal = "literal",
@@ -48,7 +47,7 @@ choice! {
 }
 
 choice! {
-    /// Which neighbour is ascended to.
+    /// Neighbour that is ascended to.
     pub enum Perturbation {
         /// Along the gradient.
         L2 = "l2",
@@ -62,7 +61,7 @@ choice! {
     pub enum Value {
         /// Probability of the true class.
         Probability = "probability",
-        /// Whether the prediction is right.
+        /// 1 for a right prediction, else 0.
         Accuracy = "accuracy",
     }
 }
@@ -72,11 +71,12 @@ settings! {
     pub struct MSam {
         /// Radius; 0 is joint training.
         pub rho: f64 = 0.05 => between(0., 100.), "ours";
-        /// Shares of the batch | of each sample | of the batch, perturbing the dominant encoder alone.
+        /// Shares that enter: those of the batch | of each sample | of the batch, perturbing the dominant encoder
+        /// alone.
         pub variant: Variant = Variant::Literal => by_type(), "third party (digests of the paper)";
-        /// Gradient of length rho | rho times its signs.
+        /// Perturbation: the gradient at length rho | rho times its signs.
         pub perturbation: Perturbation = Perturbation::L2 => by_type(), "third party (digests)";
-        /// Of a set of modalities: mean probability of the true class, or share of right predictions.
+        /// Value of a set of modalities: mean probability of the true class | share of right predictions.
         pub value: Value = Value::Probability => by_type(), "ours";
         /// Steps between two measurements of the shares.
         pub every: usize = 1 => at_least(1), "third party (digests)";

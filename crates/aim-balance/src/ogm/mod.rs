@@ -1,5 +1,5 @@
-//! OGM and OGM-GE: On-the-fly Gradient Modulation (Peng et al., CVPR 2022, arXiv 2203.15332) with the coefficient of the
-//! paper or of the journal version (OPM/OGM, TPAMI 2024), and Generalization Enhancement by noise.
+//! OGM and OGM-GE: On-the-fly Gradient Modulation (Peng et al., CVPR 2022, arXiv 2203.15332) with the coefficient of
+//! the paper or of the journal version (OPM/OGM, TPAMI 2024), and Generalization Enhancement by noise.
 //!
 //! ```text
 //! S_m   = sum over the batch of softmax(unimodal_m)[y]          score of a modality
@@ -10,9 +10,9 @@
 //! g    <- k_m g [+ N(0, std(g))]                                weights of encoder m; noise for every modality (GE)
 //! ```
 //! Biases, norm layers and heads are never scaled. The official code scales 4-D (convolution) weights only, which is
-//! `scale: conv4d`; the default also takes linear weights, so that the method acts on an MLP or transformer. The noise's
-//! standard deviation is that of the gradient before scaling (n - 1), as in the official code. Defaults: alpha 0.3 of the
-//! official script for its example run, modulation in epochs 0 to 50.
+//! `scale: conv4d`; the default also takes linear weights, so that the method acts on an MLP or transformer. The
+//! noise's standard deviation is that of the gradient before scaling (n - 1), as in the official code. Defaults: alpha
+//! 0.3 of the official script for its example run, modulation in epochs 0 to 50.
 
 mod ratios;
 mod settings;

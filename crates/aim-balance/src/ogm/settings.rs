@@ -3,13 +3,19 @@
 use aim_config::{at_least, between, by_type, choice, one_of, settings};
 use aim_core::{NetSpec, Result};
 
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::in_order};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::in_order};
 
 const REQUIRES: Requirements = Requirements { unimodal: Unimodal::Read, ..Requirements::NONE };
 const PAPER: &str = "Peng et al., CVPR 2022 (arXiv 2203.15332); tpami form: Wei et al., TPAMI 2024";
 
-/// What both do otherwise than their sources.
+/// Quantities that both report.
+const REPORTS: [Quantity; 3] = [
+    Quantity::modality("score", "", "sum over the batch of the probability of the true class"),
+    Quantity::modality("ratio", "", "mean ratio of its score to those of the others"),
+    Quantity::modality("coef", "", "factor on the encoder's gradients"),
+];
+
+/// Departures of both from their sources.
 const DEPARTS: [&str; 4] = [
     "Linear and embedding weights are scaled too, so that the method acts on an MLP or transformer; the released \
     code scales convolutions alone (`scale: conv4d`).",
@@ -29,11 +35,7 @@ pub static OGM: MethodInfo = MethodInfo {
     departs: &DEPARTS,
     requires: REQUIRES,
     provenance: Provenance::Faithful,
-    reports: &[
-        Quantity::modality("score", "", "summed probability of the true class"),
-        Quantity::modality("ratio", "", "score over the mean of the others'"),
-        Quantity::modality("coef", "", "factor on the encoder's gradients"),
-    ],
+    reports: &REPORTS,
     revision: 1,
 };
 
@@ -54,11 +56,7 @@ pub static OGM_GE: MethodInfo = MethodInfo {
     ],
     requires: REQUIRES,
     provenance: Provenance::Faithful,
-    reports: &[
-        Quantity::modality("score", "", "summed probability of the true class"),
-        Quantity::modality("ratio", "", "score over the mean of the others'"),
-        Quantity::modality("coef", "", "factor on the encoder's gradients"),
-    ],
+    reports: &REPORTS,
     revision: 1,
 };
 
@@ -77,7 +75,7 @@ choice! {
 }
 
 choice! {
-    /// Which encoder weights are scaled.
+    /// Encoder weights that are scaled.
     pub enum Scale {
         /// Every weight with more than one dimension.
         Matrices = "ndim>1",
@@ -111,9 +109,9 @@ macro_rules! ogm {
 }
 
 ogm!(/// Settings of `ogm`.
-    Ogm, false, by_type(), "Add noise (GE).");
+    Ogm, false, by_type(), "Addition of noise (GE).");
 ogm!(/// Settings of `ogm-ge`: those of [`Ogm`] with noise.
-    OgmGe, true, one_of(&["true"]), "GE, without which this is `ogm`.");
+    OgmGe, true, one_of(&["true"]), "Addition of noise (GE), without which this is `ogm`.");
 
 impl MethodSettings for Ogm {
     fn info(&self) -> &'static MethodInfo {
@@ -137,5 +135,20 @@ impl MethodSettings for OgmGe {
     fn build(&self, net: &NetSpec) -> Result<Built> {
         let Self { alpha, coefficient, scale, noise, modulation_starts, modulation_ends } = *self;
         Ogm { alpha, coefficient, scale, noise, modulation_starts, modulation_ends }.build(net)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_sources() {
+        let Ogm { alpha, coefficient, scale, noise, modulation_starts, modulation_ends } = Ogm::default();
+        assert_eq!((alpha, coefficient, scale), (0.3, Coefficient::Cvpr, Scale::Matrices));
+        assert_eq!((noise, modulation_starts, modulation_ends), (false, 0, 50));
+        let OgmGe { alpha, coefficient, scale, noise, modulation_starts, modulation_ends } = OgmGe::default();
+        assert_eq!((alpha, coefficient, scale), (0.3, Coefficient::Cvpr, Scale::Matrices));
+        assert_eq!((noise, modulation_starts, modulation_ends), (true, 0, 50));
     }
 }

@@ -1,5 +1,5 @@
-//! OPM: On-the-fly Prediction Modulation (Wei et al., TPAMI 2024, arXiv 2410.11582): features of the modality that is ahead
-//! are dropped at random.
+//! OPM: On-the-fly Prediction Modulation (Wei et al., TPAMI 2024, arXiv 2410.11582): features of the modality that is
+//! ahead are dropped at random.
 //!
 //! ```text
 //! S_m, rho_m as in OGM;   q_m = q_base (1 + lambda tanh(rho_m - 1)) if rho_m > 1 else 0, clipped to [0, 1]
@@ -7,10 +7,10 @@
 //!                                 phi_m <- mask_m phi_m / (1 - theta),  mask_m ~ Bernoulli(1 - q_m) a sample
 //!                                 samples without any modality take no part
 //! ```
-//! `q` comes from the same batch, as in the official code; the paper's algorithm takes that of the batch before (`ratio:
-//! previous`; the first batch after warm-up then drops nothing). Unimodal logits are those of the undropped features, so that
-//! `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of the official script (0.5, 0.5, 0.7, six epochs
-//! of warm-up). No dropping in evaluation.
+//! `q` comes from the same batch, as in the official code; the paper's algorithm takes that of the batch before
+//! (`ratio: previous`; the first batch after warm-up then drops nothing). Unimodal logits are those of the undropped
+//! features, so that `[opm, ogm-ge]` computes its coefficients before dropping. Defaults: those of the official script
+//! (0.5, 0.5, 0.7, six epochs of warm-up). No dropping in evaluation.
 
 mod settings;
 
@@ -105,8 +105,8 @@ fn mask(m: usize, q: f64, cx: &Step<'_>) -> Result<Tensor> {
     Ok(Tensor::new(keep, cx.batch.labels.device())?)
 }
 
-/// Rows with at least one modality that was there and was not dropped; `None` if that is all, or none at all (the step is then
-/// taken undivided).
+/// Rows with at least one modality that was there and was not dropped; `None` if that is all, or none at all (the step
+/// is then taken undivided).
 fn kept_rows(masks: &[Tensor], present: Option<&Tensor>) -> Result<Option<Tensor>> {
     let masks = Tensor::stack(masks, 1)?.to_dtype(DType::F32)?;
     let masks = present.map_or(Ok(masks.clone()), |present| masks * present.to_dtype(DType::F32)?)?;

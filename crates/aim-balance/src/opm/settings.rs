@@ -4,8 +4,7 @@ use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
 
 use super::Dropping;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Opm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -23,10 +22,10 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { unimodal: Unimodal::Read, ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::step("theta", "", "mean ratio so far"),
-        Quantity::modality("score", "", "summed probability of the true class"),
-        Quantity::modality("ratio", "", "score over the mean of the others'"),
-        Quantity::modality("q", "", "chance of the feature to be left out"),
+        Quantity::step("theta", "", "mean drop probability of a feature's entry"),
+        Quantity::modality("score", "", "sum over the batch of the probability of the true class"),
+        Quantity::modality("ratio", "", "mean ratio of its score to those of the others"),
+        Quantity::modality("q", "", "drop probability"),
     ],
     revision: 1,
 };
@@ -42,7 +41,7 @@ choice! {
 }
 
 choice! {
-    /// How the discrepancy counts.
+    /// Function of the discrepancy.
     pub enum Lead {
         /// `tanh(rho - 1)`.
         Tanh = "tanh",
@@ -62,9 +61,9 @@ settings! {
         pub p_exe: f64 = 0.7 => between(0., 1.), "released code";
         /// Epochs of joint training before.
         pub warmup: usize = 6 => at_least(0).unit("epochs"), "released code";
-        /// Batch whose scores set the drop probability.
+        /// Batch whose scores set the drop probability: the one that is dropped from | the one before.
         pub ratio: Ratio = Ratio::Same => by_type(), "released code";
-        /// How the discrepancy counts: tanh(rho - 1) | sigmoid(rho).
+        /// Function of the discrepancy: tanh(rho - 1) | sigmoid(rho).
         pub z: Lead = Lead::Tanh => by_type(), "paper";
     }
 }

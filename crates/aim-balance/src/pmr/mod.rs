@@ -1,16 +1,17 @@
-//! PMR: Prototypical Modal Rebalance (Fan et al., CVPR 2023, arXiv 2211.07089): the modality that is behind also learns from
-//! the distance of its features to class prototypes. Two modalities.
+//! PMR: Prototypical Modal Rebalance (Fan et al., CVPR 2023, arXiv 2211.07089): the modality that is behind also learns
+//! from the distance of its features to class prototypes. Two modalities.
 //!
 //! ```text
-//! c_mk  = momentum c_mk + (1 - momentum) mean feature of class k          once an epoch, over a share of the training set
+//! c_mk  = momentum c_mk + (1 - momentum) mean feature of class k     once an epoch, over a share of the training set
 //! p_m   = softmax over k of -|z_m - c_mk|;   rho = sum p_0(y) / sum p_1(y) over the batch
 //! beta  = clip(1/rho - 1, 0, 1) if rho < 1 else 0;   gamma = clip(rho - 1, 0, 1) if rho >= 1 else 0     (paper)
 //! beta  = [rho < 1], gamma = [rho > 1]                                                                  (binary)
 //! L = CE + alpha (beta PCE_0 + gamma PCE_1) - mu (gamma H_0 + beta H_1)
 //! ```
-//! PCE_m is the cross-entropy and H_m the entropy of p_m; H raises the entropy of the modality that is ahead. `binary` is
-//! the official code's rule. Distances are `sqrt(d^2 + 1e-12)`, so that the gradient at a prototype is finite. A class without
-//! samples in the share keeps its prototype. Defaults: alpha 1 of the paper; mu 0 and momentum 0.2 of the official code.
+//! PCE_m is the cross-entropy and H_m the entropy of p_m; H raises the entropy of the modality that is ahead. `binary`
+//! is the official code's rule. Distances are `sqrt(d^2 + 1e-12)`, so that the gradient at a prototype is finite. A
+//! class without samples in the share keeps its prototype. Defaults: alpha 1 of the paper; mu 0 and momentum 0.2 of the
+//! official code.
 
 mod prototypes;
 mod settings;
@@ -25,8 +26,10 @@ pub use self::{
     prototypes::{class_means, moved},
     settings::{ABOUT, Coefficient, Pmr},
 };
-use crate::joint::cross_entropy;
-use crate::util::{number, true_probability};
+use crate::{
+    joint::cross_entropy,
+    util::{number, true_probability},
+};
 
 struct Prototypical {
     settings: Pmr,

@@ -4,8 +4,7 @@ use aim_config::{above_to, at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
 
 use super::Prototypical;
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Pmr`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -17,8 +16,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     of the training split",
     departs: &[
         "The size of the coefficients is the paper's; the released code has 0 or 1 (`coefficient: binary`).",
-        "The entropy term is off by default, as it is absent from the released script; the paper has it, with 0.01 or 0.001, in its \
-        first `entropy_epochs`, whose number it does not give.",
+        "The entropy term is off by default, as it is absent from the released script; the paper has it, with 0.01 or \
+        0.001, in its first `entropy_epochs`, whose number it does not give.",
         "Prototypes come from samples of the training split drawn anew each epoch; the released code takes the first \
         batches, for some sets of the validation or test split.",
         "A class without samples keeps its prototype and distances have a floor, because the released code divides by \
@@ -27,10 +26,10 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements { modalities: (2, 2), ..Requirements::NONE },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("dist", "", "distance of each sample from the prototypes"),
-        Quantity::step("rho", "", "ratio of the modalities' scores"),
+        Quantity::step("rho", "", "ratio of the first modality's score to the second's, by distances to prototypes"),
         Quantity::step("beta", "", "weight of the first modality's prototype loss"),
         Quantity::step("gamma", "", "weight of the second modality's prototype loss"),
+        Quantity::modality("entropy", "nats", "entropy of its prediction by prototypes"),
     ],
     revision: 1,
 };
@@ -54,7 +53,7 @@ settings! {
         pub mu: f64 = 0. => between(0., 100.), "released code, which has no such term";
         /// First epochs in which the entropy counts.
         pub entropy_epochs: Option<usize> = None => at_least(0).unit("epochs").shown("all"), "ours";
-        /// Form of beta and gamma.
+        /// Form of the coefficients beta and gamma: clipped discrepancy | 0 or 1.
         pub coefficient: Coefficient = Coefficient::Paper => by_type(), "paper";
         /// Share of the old prototypes.
         pub momentum: f64 = 0.2 => between(0., 1.), "released code";

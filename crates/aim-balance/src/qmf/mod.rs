@@ -1,5 +1,5 @@
-//! QMF: Quality-aware Multimodal Fusion (Zhang et al., ICML 2023, arXiv 2306.02050): fusion by each sample's confidence,
-//! and a ranking loss that ties confidence to how well a sample has been learnt so far.
+//! QMF: Quality-aware Multimodal Fusion (Zhang et al., ICML 2023, arXiv 2306.02050): fusion by each sample's
+//! confidence, and a ranking loss that ties confidence to how well a sample has been learnt so far.
 //!
 //! ```text
 //! conf_m = logsumexp(logit_m) / 10;   fused = sum of conf_m logit_m        conf without gradient
@@ -20,8 +20,7 @@ use aim_core::{
 use candle_core::{D, DType, Tensor};
 
 pub use self::settings::{ABOUT, Qmf};
-use crate::joint::cross_entropy;
-use crate::util::sample_losses;
+use crate::{joint::cross_entropy, util::sample_losses};
 
 /// `logsumexp / 10` of each sample.
 fn confidence(logits: &Tensor) -> Result<Tensor> {

@@ -4,8 +4,7 @@ use aim_config::{between, by_type, settings};
 use aim_core::{NetSpec, Result, capability};
 
 use super::{ByConfidence, Ranked};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
 
 /// Card of [`Qmf`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -28,8 +27,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
     },
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("history", "", "mean loss of the samples so far"),
-        Quantity::modality("confidence", "", "confidence of each sample"),
+        Quantity::modality("confidence", "", "logsumexp of its logits over 10, of each sample"),
+        Quantity::modality("history", "nats", "sum of its losses so far, of each training sample"),
     ],
     revision: 1,
 };
@@ -39,7 +38,7 @@ settings! {
     pub struct Qmf {
         /// Weight of the ranking loss.
         pub lambda: f64 = 0.1 => between(0., 100.), "third party (MLA repository)";
-        /// Train the fused logits too.
+        /// Whether the fused logits have a loss too.
         pub fused_loss: bool = true => by_type(), "third party (MLA repository); released text paths: false";
     }
 }

@@ -1,16 +1,16 @@
-//! MSLR and MSES: a learning rate for each modality, from how its own validation score develops (Yao & Mihalcea, ACL 2022;
-//! Fujimori et al. 2019). Networks whose logits are a sum of each modality's head.
+//! MSLR and MSES: a learning rate for each modality, from how its own validation score develops (Yao & Mihalcea, ACL
+//! 2022; Fujimori et al. 2019). Networks whose logits are a sum of each modality's head.
 //!
 //! ```text
-//! MSLR:  factor_m = init_m ratio_m;  ratio_m = 1 in the first five evaluations, then accuracy_m / mean of the five before
-//! MSES:  factor_m = 1 until the smoothed validation loss has no new minimum for more than `patience` epochs; then modality
-//!        m goes back to its best epoch and is frozen.   smoothed = 0.6 last loss + 0.4 this loss
+//! MSLR:  factor_m = init_m ratio_m; ratio_m = 1 in the first five evaluations, then accuracy_m / mean of 5 before
+//! MSES:  factor_m = 1 until the smoothed validation loss has no new minimum for more than `patience` epochs; then
+//!        modality m goes back to its best epoch and is frozen.   smoothed = 0.6 last loss + 0.4 this loss
 //! ```
-//! The factor multiplies every gradient of encoder m and its head, which for SGD is a learning rate of its own, or (`factor:
-//! learning_rate`) the optimizer's rate there. Both were
-//! read in the AGM repository, which watches the test split; here it is the validation split. A frozen modality gets no
-//! gradient at all (there, weight decay and momentum still move it), and only its own weights go back to the best epoch
-//! (there, the whole model and optimizer). `init` of that repository: audio 0.9, visual 1.1; the default is 1.
+//! The factor multiplies every gradient of encoder m and its head, which for SGD is a learning rate of its own, or
+//! (`factor: learning_rate`) the optimizer's rate there. Both were read in the AGM repository, which watches the test
+//! split; here it is the validation split. A frozen modality gets no gradient at all (there, weight decay and momentum
+//! still move it), and only its own weights go back to the best epoch (there, the whole model and optimizer). `init` of
+//! that repository: audio 0.9, visual 1.1; the default is 1.
 
 mod history;
 mod settings;
@@ -23,8 +23,7 @@ use candle_core::{D, DType, Tensor};
 
 use self::history::{best_epoch, ratio};
 pub use self::settings::{Factor, MSES, MSLR, Mses, Mslr};
-use crate::joint::cross_entropy;
-use crate::util::number;
+use crate::{joint::cross_entropy, util::number};
 
 enum Rule {
     Mslr { init: Vec<f64>, factor: Factor },

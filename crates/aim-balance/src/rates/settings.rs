@@ -6,8 +6,7 @@ use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{NetSpec, Result, capability};
 
 use super::{Rates, Rule};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::known};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::known};
 
 const REQUIRES: Requirements =
     Requirements { unimodal: Unimodal::Trained, capabilities: &[capability::DISJOINT_HEADS], ..Requirements::NONE };
@@ -30,8 +29,8 @@ pub static MSLR: MethodInfo = MethodInfo {
     requires: REQUIRES,
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("ratio", "", "validation accuracy over its mean so far"),
-        Quantity::modality("coef", "", "factor on the modality's updates"),
+        Quantity::modality("ratio", "", "validation accuracy over the mean of those before"),
+        Quantity::modality("coef", "", "factor on the gradients or the learning rate"),
     ],
     revision: 1,
 };
@@ -46,22 +45,22 @@ pub static MSES: MethodInfo = MethodInfo {
     departs: &[
         "The rule is read from the AGM repository, because the original was not available.",
         "Losses are those of the validation split; the AGM repository watches the test split.",
-        "The parameters of a frozen modality have no gradient and stand still, its norm layers' running statistics do not; \
-        there, decay and momentum move the parameters, too.",
+        "The parameters of a frozen modality have no gradient and stand still, its norm layers' running statistics do \
+        not; there, decay and momentum move the parameters, too.",
         "Only its own weights go back to the best epoch; there, the whole model and optimizer do.",
         "The run goes on when all modalities are frozen, so that every row has the same epochs; there, it stops.",
     ],
     requires: REQUIRES,
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("ratio", "", "epochs since the best one over the patience"),
-        Quantity::modality("coef", "", "0 where the modality is frozen"),
+        Quantity::modality("ratio", "", "0 where it is frozen, else 1"),
+        Quantity::modality("coef", "", "0 where it is frozen, else 1"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// What a modality's factor multiplies.
+    /// Quantity that a modality's factor multiplies.
     pub enum Factor {
         /// Its gradients.
         Gradient = "gradient",
@@ -73,9 +72,10 @@ choice! {
 settings! {
     /// Settings of `mslr`.
     pub struct Mslr {
-        /// Factor of each modality.
-        pub init: BTreeMap<String, f64> = BTreeMap::new() => between(0., 100.).shown("1 each"), "ours; third party (AGM repository): audio 0.9, visual 1.1";
-        /// What is multiplied: gradients, or the learning rate of a modality's parameters.
+        /// Factor of each modality; 1 where it is not named.
+        pub init: BTreeMap<String, f64> = BTreeMap::new() => between(0., 100.).shown("1 each"),
+            "ours; third party (AGM repository): audio 0.9, visual 1.1";
+        /// Quantity that is multiplied: the gradients | the learning rate of a modality's parameters.
         pub factor: Factor = Factor::Gradient => by_type(), "third party (AGM repository)";
     }
 }

@@ -1,5 +1,5 @@
-//! Modality valuation (Wei et al., CVPR 2024, arXiv 2309.06255): what a modality contributes to each sample's prediction
-//! decides how often the sample is shown once more with that modality alone.
+//! Modality valuation (Wei et al., CVPR 2024, arXiv 2309.06255): what a modality contributes to each sample's
+//! prediction decides how often the sample is shown once more with that modality alone.
 //!
 //! ```text
 //! v(S)  = |S| if the prediction from the modalities S is right, else 0;  v(nothing) = 0        S: the others zeroed
@@ -9,8 +9,8 @@
 //!                  f(x) = x (linear), tanh x (tanh), x^1.5 (power)
 //!                  p N random samples with the modality of the smallest mean alone
 //! ```
-//! Every sample is also shown once, whole. The loss is that of the method it is stacked with, joint training's by default.
-//! Values and defaults are those of the official code.
+//! Every sample is also shown once, whole. The loss is that of the method it is stacked with, joint training's by
+//! default. Values and defaults are those of the official code.
 
 mod copies;
 
@@ -18,8 +18,7 @@ use aim_config::{at_least, between, by_type, choice, settings};
 use aim_core::{EpochStart, EpochWork, GradOp, Grads, NetSpec, Report, Result, Rng, Seen, Split, State, Stateful};
 
 use self::copies::{by_modality, by_sample, contributions};
-use crate::stack::Built;
-use crate::{MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Valuation`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -33,20 +32,20 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "The bins of phi are the released ones for any number of modalities, because they are given for two alone.",
         "With more than two modalities the modality level compares the largest mean with the smallest, because the \
          paper's difference has two sides.",
-        "p grows linearly, the released default. That the other released forms bend the difference of the means, before \
-        its factors, is inferred.",
+        "p grows linearly, the released default. That the other released forms bend the difference of the means, \
+        before its factors, is inferred.",
     ],
     requires: Requirements::NONE,
     provenance: Provenance::Faithful,
     reports: &[
-        Quantity::modality("phi", "", "Shapley value on the training split"),
-        Quantity::step("copies", "", "showings added to the epoch"),
+        Quantity::modality("phi", "", "mean Shapley value over the training samples"),
+        Quantity::step("copies", "samples", "samples that the epoch shows again"),
     ],
     revision: 1,
 };
 
 choice! {
-    /// What is valued.
+    /// Object of valuation.
     pub enum Level {
         /// Each modality of each sample.
         Sample = "sample",
@@ -56,7 +55,7 @@ choice! {
 }
 
 choice! {
-    /// How the difference between modalities counts.
+    /// Function of the difference between modalities.
     pub enum Form {
         /// As it is.
         Linear = "linear",
@@ -70,15 +69,15 @@ choice! {
 settings! {
     /// Settings of `valuation`.
     pub struct Valuation {
-        /// What is valued.
+        /// Object of valuation: each modality of each sample | over the data set.
         pub level: Level = Level::Sample => by_type(), "released code";
         /// Epochs without copies.
         pub warmup: usize = 5 => at_least(0).unit("epochs"), "released code";
-        /// Samples in the mean, at the modality level.
+        /// Share of the samples in the mean, at the modality level.
         pub share: f64 = 0.2 => between(0., 1.), "released code";
         /// Amount of copies, at the modality level; 0 is none.
         pub alpha: f64 = 1. => between(0., 10.), "released code";
-        /// f, at the modality level.
+        /// Function f of the difference between modalities, at the modality level.
         pub form: Form = Form::Linear => by_type(), "released code";
     }
 }

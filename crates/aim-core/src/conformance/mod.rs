@@ -26,7 +26,7 @@ pub use gradients::slopes;
 ///    its feature is 0.
 /// 7. Encoders visit [`Site::Stage`](crate::Site::Stage) behind each block, in order, then
 ///    [`Site::Feature`](crate::Site::Feature), and go on with what the visit gives back. An encoder of one block may
-///    leave the stage out; methods that work on activations have no use for it then.
+///    leave the stage out where the network does not claim [`capability::SITES`](crate::capability::SITES).
 ///
 /// # Errors
 /// The first law that does not hold, with the modality or parameter and the remedy; or a batch that tells nothing.

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use candle_core::Tensor;
 
 use super::{Subject, in_a_round, moved, same};
-use crate::{Error, FeatureOp, Pass, Result, Rng, Site};
+use crate::{Error, FeatureOp, Pass, Result, Rng, Site, capability};
 
 /// Notes where it was applied.
 struct Trace(Rc<RefCell<Vec<Site>>>);
@@ -32,12 +32,13 @@ impl FeatureOp for Move {
 impl Subject<'_> {
     /// Each block's output and the feature are handed over, in order, and what comes back goes on.
     pub(super) fn sites(&self) -> Result<()> {
+        let claimed = self.net.spec().capabilities.has(capability::SITES);
         for m in self.modalities() {
             let visited = self.visited(m)?;
             let stages: Vec<_> = visited.iter().filter(|site| matches!(site, Site::Stage { .. })).copied().collect();
             let depth = self.net.spec().depths[m];
             let expected: Vec<_> = (0..depth).map(|depth| Site::Stage { modality: m, depth }).collect();
-            if stages != expected && (depth > 1 || !stages.is_empty()) {
+            if stages != expected && (claimed || depth > 1 || !stages.is_empty()) {
                 return Err(self.wrong_stages(m, &stages, &expected));
             }
             let feature = Site::Feature { modality: m };

@@ -244,7 +244,8 @@ fn settings(view: &View<'_>) -> String {
     let yaml = serde_yaml::to_string(view.config).unwrap_or_default();
     let command = |run: &&RunResults| {
         let folder = run.folder.display();
-        format!("cargo xtask train --config {folder}/config.yaml\ncargo xtask eval --run {folder}\n")
+        let program = &run.outcome.program.command;
+        format!("{program} train --config {folder}/config.yaml\n{program} eval --run {folder}\n")
     };
     let commands: String = view.runs.iter().map(command).collect();
     format!("<pre>{}</pre>\n<pre>{}</pre>\n", escape(&commands), escape(&yaml))

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Program and processor that a result comes from. Results of one configuration have the same bits only where these agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Program {
+    /// Command that starts the program; pages and messages name it.
+    #[serde(default = "workspace")]
+    pub command: String,
     /// Version of the program; empty for results of programs before this was noted.
     pub version: String,
     /// Commit that it was built from, if that was known.
@@ -15,10 +18,17 @@ pub struct Program {
     pub instructions: String,
 }
 
+/// The command of every program before it was noted.
+fn workspace() -> String {
+    "cargo xtask".into()
+}
+
 impl Program {
-    /// The program of this library on this processor, built from a commit if that is known.
-    pub fn here(commit: Option<&str>) -> Self {
+    /// A program of this library's version on this processor: the command that starts it, and the commit that it was
+    /// built from, if that is known.
+    pub fn here(command: &str, commit: Option<&str>) -> Self {
         Self {
+            command: command.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: commit.map(Into::into),
             instructions: aim_ops::instruction_set().into(),
@@ -28,7 +38,7 @@ impl Program {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, commit, instructions } = self;
+        let Self { command: _, version, commit, instructions } = self;
         if version.is_empty() {
             return write!(f, "an older program");
         }
