@@ -1,5 +1,6 @@
-//! Golden cases, through the ordinary methods, fusions and optimizers: those of `tests/golden` on every clone, and those
-//! of the folder that `AIM_GOLDEN` names where it is set. Every method has some, or a test that computes numbers by hand.
+//! Golden cases, through the ordinary methods, fusions and optimizers: those of `tests/golden` on every clone, and
+//! those of the folder that `AIM_GOLDEN` names where it is set. Every method has some, or a test that computes numbers
+//! by hand.
 #![allow(
     clippy::unwrap_used,
     clippy::explicit_write,

@@ -1,4 +1,5 @@
-//! Golden cases with other settings: every expected quantity is still there, under its name, and nothing else is refused.
+//! Golden cases with other settings: every expected quantity is still there, under its name, and nothing else is
+//! refused.
 //!
 //! The values are others, so only their presence is looked at, except where a variation must not change them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
