@@ -11,7 +11,8 @@ use aim_benches::{Preset, Training};
 use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Variants of methods that cost less than their defaults; prototypes, which are learnt before an epoch, are kept short.
+/// Variants of methods that cost less than their defaults; prototypes, which are learnt before an epoch, are kept
+/// short.
 const VARIANTS: [(&str, &str); 3] = [
     ("aim", "{name: aim, dap_steps: 1}"),
     ("aim, scope dominant", "{name: aim, scope: dominant, dap_steps: 1}"),

@@ -1,4 +1,5 @@
-//! Forward and backward of each operation; `cargo xtask bench ops` sets the same operations against the machine's limits.
+//! Forward and backward of each operation; `cargo xtask bench ops` sets the same operations against the machine's
+//! limits.
 //!
 //! ```text
 //! cargo bench -p aim-benches --bench ops

@@ -30,8 +30,7 @@ fn main() -> Result<()> {
     let cnn = || encoder(CnnConfig { widths: vec![16, 32, 64], lora: None });
     let encoders = data.modalities.iter().map(|name| (name.clone(), cnn()));
     let model = ModelConfig::new(encoders, fusion(ConcatConfig {}));
-    let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
-    let net = LateFusion::new(&model, &modalities, data.classes(), SEED, &Device::Cpu)?;
+    let net = LateFusion::new(&model, &data.named_shapes(), data.classes(), SEED, &Device::Cpu)?;
 
     // Method, optimizer and schedule.
     let method = method(AimSettings { scope: Scope::Each, ..AimSettings::default() }, net.spec())?;

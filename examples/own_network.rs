@@ -6,16 +6,11 @@
 
 use std::ops::ControlFlow::Continue;
 
-use aim_backbones::Build;
-use aim_balance::{aim::AimSettings, method};
-use aim_core::{Encoder, Net, Result, conformance};
-use aim_data::{Loader, Splits, Synth, dataset, load};
-use aim_functional::{Functional, Roles};
-use aim_fusion::{Branch, Concat, LateFusion, NetParts};
-use aim_optim::{Adam, OptimizerSettings};
-use aim_train::Learner;
-use candle_core::Device;
-use candle_nn::{Module, ModuleT, batch_norm, conv2d};
+use aim_learn::{
+    balance::aim::AimSettings,
+    candle_nn::{Conv2dConfig, Module, ModuleT, batch_norm, conv2d},
+    prelude::*,
+};
 
 const EPOCHS: usize = 5;
 const SEED: u64 = 0;
@@ -56,7 +51,7 @@ fn encoder(build: &mut Build, name: &str, modality: usize, shape: &[usize]) -> R
     let channels = shape[0];
     let builder = Functional::builder(
         move |vb| {
-            let config = candle_nn::Conv2dConfig { padding: 1, stride: 2, ..Default::default() };
+            let config = Conv2dConfig { padding: 1, stride: 2, ..Default::default() };
             let first = (conv2d(channels, 16, 3, config, vb.pp("conv1"))?, batch_norm(16, 1e-5, vb.pp("bn1"))?);
             Ok([first, (conv2d(16, 32, 3, config, vb.pp("conv2"))?, batch_norm(32, 1e-5, vb.pp("bn2"))?)])
         },

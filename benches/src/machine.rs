@@ -81,7 +81,8 @@ fn avx2() -> usize {
     chains(|x| _mm256_set1_ps(x), |x, a, b| _mm256_fmadd_ps(x, a, b))
 }
 
-/// Twelve sums of vectors that do not wait for each other: enough to hide an addition's latency, few enough for the registers.
+/// Twelve sums of vectors that do not wait for each other: enough to hide an addition's latency, few enough for the
+/// registers.
 #[inline(always)]
 fn chains<V: Copy>(splat: impl Fn(f32) -> V, step: impl Fn(V, V, V) -> V) -> usize {
     const ROUNDS: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! Bit for bit: neutral settings equal joint training, the same seed gives the same run, a resumed run equals one left alone.
+//! Bit for bit: neutral settings equal joint training, the same seed gives the same run, a resumed run equals one left
+//! alone.
 
 use std::{path::Path, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Configurations: what is printed runs again as it is, overrides are typed, and the schema knows what the program knows.
+//! Configurations: what is printed runs again as it is, overrides are typed, and the schema knows what the program
+//! knows.
 
 use std::path::{Path, PathBuf};
 

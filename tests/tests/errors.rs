@@ -24,73 +24,60 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
     error.expect("must be refused").to_string()
 }
 
+/// Rows that must be refused, and what the message says.
+const REFUSED: [(&str, &str); 23] = [
+    ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
+    ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
+    ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
+    ("  - {name: a, metod: {name: aim}}", "test.yaml:12: metod: unknown field `metod`"),
+    ("  - {name: a, method: {name: joint}, model: {fusion: film}}", "joins exactly 2 modalities, the network has 3"),
+    ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}", "unknown field `tua`"),
+    ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
+    ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
+    ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
+    (
+        "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
+        "and leave model.uni_heads out",
+    ),
+    ("  - {name: a, method: {name: mla}, model: {fusion: shared, uni_heads: true}}", "and leave model.uni_heads out"),
+    (
+        "  - {name: a, method: [opm, ogm], model: {uni_heads: true}}",
+        "model.uni_heads: `opm` would read additional heads that no method of this stack trains",
+    ),
+    (
+        "  - {name: a, method: {name: mslr, init: {smell: 2}}, model: {fusion: sum}}",
+        "method.init: there is no modality `smell`",
+    ),
+    (
+        "  - {name: a, method: {name: gblend, weights: {fused: 1, heart: 1, breath: 1, motion: 1, smell: 1}}, \
+         model: {uni_heads: true}}",
+        "method.weights: there is no modality `smell`",
+    ),
+    (
+        "  - {name: a, method: {name: cml, removal_order: [smell]}}",
+        "method.removal_order: there is no modality `smell`",
+    ),
+    (
+        "  - {name: a, method: {name: cml, removal_order: [heart, heart]}}",
+        "method.removal_order: names a modality twice",
+    ),
+    ("  - {name: a, method: {name: ensemble}}", "test.yaml:12: method.name: `ensemble` needs a head for each modality"),
+    ("  - {name: a, method: {name: joint-unimodal}}", "set model.uni_heads: true"),
+    ("  - {name: a, method: {name: unimodal}}", "test.yaml:12: method.modality: is missing"),
+    ("  - {name: a/b, method: {name: joint}}", "`a/b` cannot name a folder"),
+    (
+        "  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}",
+        "optimizer.lr: is -1; use a number, 0 or more",
+    ),
+    ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
+    ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
+];
+
 #[test]
 fn configurations() {
     let folder = folder();
-    let cases = [
-        ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
-        (
-            "  - {name: a, method: {name: aim, alpha: -1}}",
-            "test.yaml:12: method.alpha: is -1; use a number from 0 to 100",
-        ),
-        ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
-        ("  - {name: a, metod: {name: aim}}", "test.yaml:12: metod: unknown field `metod`"),
-        (
-            "  - {name: a, method: {name: joint}, model: {fusion: film}}",
-            "joins exactly 2 modalities, the network has 3",
-        ),
-        (
-            "  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}",
-            "unknown field `tua`",
-        ),
-        ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
-        ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
-        ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
-        (
-            "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
-            "and leave model.uni_heads out",
-        ),
-        (
-            "  - {name: a, method: {name: mla}, model: {fusion: shared, uni_heads: true}}",
-            "and leave model.uni_heads out",
-        ),
-        (
-            "  - {name: a, method: [opm, ogm], model: {uni_heads: true}}",
-            "model.uni_heads: `opm` would read additional heads that no method of this stack trains",
-        ),
-        (
-            "  - {name: a, method: {name: mslr, init: {smell: 2}}, model: {fusion: sum}}",
-            "method.init: there is no modality `smell`",
-        ),
-        (
-            "  - {name: a, method: {name: gblend, weights: {fused: 1, heart: 1, breath: 1, motion: 1, smell: 1}}, \
-             model: {uni_heads: true}}",
-            "method.weights: there is no modality `smell`",
-        ),
-        (
-            "  - {name: a, method: {name: cml, removal_order: [smell]}}",
-            "method.removal_order: there is no modality `smell`",
-        ),
-        (
-            "  - {name: a, method: {name: cml, removal_order: [heart, heart]}}",
-            "method.removal_order: names a modality twice",
-        ),
-        (
-            "  - {name: a, method: {name: ensemble}}",
-            "test.yaml:12: method.name: `ensemble` needs a head for each modality",
-        ),
-        ("  - {name: a, method: {name: joint-unimodal}}", "set model.uni_heads: true"),
-        ("  - {name: a, method: {name: unimodal}}", "test.yaml:12: method.modality: is missing"),
-        ("  - {name: a/b, method: {name: joint}}", "`a/b` cannot name a folder"),
-        (
-            "  - {name: a, method: {name: joint}, optimizer: {name: adam, lr: -1}}",
-            "optimizer.lr: is -1; use a number, 0 or more",
-        ),
-        ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
-        ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
-    ];
     let mut wrong = String::new();
-    for (rows, expected) in cases {
+    for (rows, expected) in REFUSED {
         let text = refusal(rows, &[], folder.path());
         if !text.contains(expected) {
             wrong += &format!("{rows}\n{text}\nshould contain\n{expected}\n\n");

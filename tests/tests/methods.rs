@@ -1,5 +1,5 @@
-//! What holds for every method in the table: its neutral setting, three modalities, a loss that falls, bits that repeat, a
-//! state that survives a stop in mid-epoch.
+//! What holds for every method in the table: its neutral setting, three modalities, a loss that falls, bits that
+//! repeat, a state that survives a stop in mid-epoch.
 
 use std::collections::BTreeSet;
 
@@ -209,7 +209,8 @@ fn what_steps_report_is_what_the_card_declares() {
     });
 }
 
-/// A batch in which the first sample lacks the first modality and nobody has the last; `noise` stands where nothing is known.
+/// A batch in which the first sample lacks the first modality and nobody has the last; `noise` stands where nothing is
+/// known.
 fn incomplete(world: &World, modalities: usize, noise: f64) -> aim_core::Result<Batch> {
     let mut batch = world.data.train.batch(&(0..8).collect::<Vec<_>>(), &Device::Cpu)?;
     let known = |i: usize, m: usize| !(i == 0 && m == 0) && m + 1 < modalities;

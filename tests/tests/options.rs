@@ -1,4 +1,5 @@
-//! Options that change a part of a method: the gradient or the answers that they stand for, computed without the method.
+//! Options that change a part of a method: the gradient or the answers that they stand for, computed without the
+//! method.
 
 use aim_balance::MethodSpec;
 use aim_config::yaml::parse;

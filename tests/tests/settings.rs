@@ -41,7 +41,8 @@ fn the_learnt_weight_of_lfm_follows_the_loss_one_step_ahead() {
     lfm.before_epoch(&mut start).unwrap();
     let moved = reports(lfm.as_mut(), &net, &samples, 1, "a0")[0] - a0;
 
-    // The classification loss after a step with weight a0, and its slope in a0 by differences, which are exact for a parabola.
+    // The classification loss after a step with weight a0, and its slope in a0 by differences, which are exact for a
+    // parabola.
     let (ce, align) = losses(&net, &samples.0, &View::new());
     let [ce, align] = [ce, align].map(|loss| Grads::of(&loss, net.params()).unwrap());
     let ahead = |a0: f64| {

@@ -1,29 +1,30 @@
-//! The command line of the workspace, with what a process decides: the allocator and the environment.
+//! The command line of the workspace: the program's own commands, and the checks of the workspace.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-/// A training step allocates every activation anew; the system's allocator gives such memory back to the kernel each time,
-/// and faulting it in again takes a sixth of a small network's step.
+use aim_cli::{Application, OwnCommand, clap};
+use aim_core::{Error, Result};
+
+/// The system's allocator gives the memory of each activation back to the kernel, and faulting it in again takes a
+/// sixth of a small network's step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What `.cargo/config.toml` sets for `cargo xtask` and says why.
-const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("MIMALLOC_PURGE_DELAY", "-1")];
-
-/// Starts a binary that was called by itself once more with [`ENVIRONMENT`], which candle and the allocator read only as they start.
-/// Where that cannot be done everything is as right, but slower.
-fn with_environment() {
-    let missing = ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
-    let (missing, program) = (missing.collect::<Vec<_>>(), std::env::current_exe());
-    if let (false, Ok(program)) = (missing.is_empty(), program) {
-        let mut again = std::process::Command::new(program);
-        again.args(std::env::args_os().skip(1)).envs(missing);
-        #[cfg(unix)]
-        let _refused = std::os::unix::process::CommandExt::exec(&mut again);
-    }
+fn main() -> ExitCode {
+    let about = "Check the workspace: format, lints, documentation, tidiness, spelling, licences, packages";
+    let long = clap::Arg::new("long").long("long").action(clap::ArgAction::SetTrue);
+    let long = long.help("Run the tests that take longer than a change should wait for instead");
+    let fix = clap::Arg::new("fix").long("fix").action(clap::ArgAction::SetTrue).conflicts_with("long");
+    let fix = fix.help("Mend format and READMEs instead");
+    let check = OwnCommand { command: clap::Command::new("check").about(about).args([long, fix]), run: check };
+    aim_cli::start(&Application { commands: vec![check], ..Application::default() })
 }
 
-fn main() -> ExitCode {
-    with_environment();
-    aim_cli::main()
+/// The checks are a program of their own, whose dependencies the first command of a new user does not build.
+fn check(arguments: &clap::ArgMatches) -> Result<ExitCode> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--release", "--package", "aim-checks", "--"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["long", "fix"].into_iter().filter(|name| arguments.get_flag(name)).map(|name| format!("--{name}")));
+    let status = cargo.status().map_err(|e| Error::io("cargo", e))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -187,8 +187,8 @@ const FULL: &str = r#"
     "$@" && cp -r full/runs runs
 "#;
 
-/// A command that finds the disk full and then goes on with room, its run folders being `full/runs` and in the end `runs`;
-/// none where no such disk can be made.
+/// A command that finds the disk full and then goes on with room, its run folders being `full/runs` and in the end
+/// `runs`; none where no such disk can be made.
 fn on_a_full_disk(folder: &Path, command: &Command) -> Option<Output> {
     fs::create_dir(folder.join("full")).unwrap();
     let mut unshare = Command::new("unshare");

@@ -1,4 +1,5 @@
-//! A sweep that is killed again and again ends with the bits of one left alone; a run that fails does not stop the rest.
+//! A sweep that is killed again and again ends with the bits of one left alone; a run that fails does not stop the
+//! rest.
 //!
 //! `AIM_SWEEP_RUNS` says how many runs the sweep has; the test suite's own number is small.
 #![cfg(unix)]

@@ -5,7 +5,8 @@ use candle_core::Tensor;
 
 use crate::{Build, Init, LayerNorm, Linear};
 
-/// The reference's initialisation: normal with standard deviation 0.02 (its cut at 2 is a hundred deviations away), biases 0.
+/// The reference's initialisation: normal with standard deviation 0.02 (its cut at 2 is a hundred deviations away),
+/// biases 0.
 pub(crate) const INIT: Init = Init::Normal(0.02);
 const ZERO: Init = Init::Constant(0.);
 
@@ -129,8 +130,8 @@ impl Attention {
     }
 }
 
-/// A layer: attention, then two linear maps that widen four times in between, each added to its input. Names are those of
-/// Hugging Face's checkpoints.
+/// A layer: attention, then two linear maps that widen four times in between, each added to its input. Names are those
+/// of Hugging Face's checkpoints.
 pub(crate) struct Layer {
     prefix: String,
     style: Style,

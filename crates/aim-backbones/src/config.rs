@@ -23,8 +23,8 @@ pub trait EncoderSettings: AnySettings {
     /// The encoder's description.
     fn info(&self) -> &'static EncoderInfo;
 
-    /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<name>.…`, and `modality` is the
-    /// index in their roles. Low-rank additions have been asked for already.
+    /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<name>.…`, and `modality` is
+    /// the index in their roles. Low-rank additions have been asked for already.
     ///
     /// # Errors
     /// If the input does not fit the encoder.
@@ -44,7 +44,8 @@ pub trait EncoderSettings: AnySettings {
         if self.low_rank().is_some() { own.with(&[capability::ADAPTERS]) } else { own }
     }
 
-    /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time axis.
+    /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time
+    /// axis.
     fn frames(&self, _input: &[usize]) -> usize {
         1
     }

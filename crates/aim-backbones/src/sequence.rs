@@ -1,5 +1,5 @@
-//! An encoder that keeps the time axis: the same linear layers on each frame of a sequence, each followed by ReLU; a block is
-//! one layer.
+//! An encoder that keeps the time axis: the same linear layers on each frame of a sequence, each followed by ReLU; a
+//! block is one layer.
 
 use aim_config::{at_least, by_type, settings};
 use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
@@ -50,9 +50,9 @@ impl EncoderSettings for SequenceConfig {
     with_lora!(SequenceConfig);
 }
 
-/// Frames of a sequence `[C, L]`, each through an MLP of its own. The feature holds them side by side, `[B, L * width]`: a
-/// vector to whatever reads vectors, and a sequence to a fusion that knows the number of frames. Frames that are not valid are
-/// zeros behind every block. Parameters:
+/// Frames of a sequence `[C, L]`, each through an MLP of its own. The feature holds them side by side,
+/// `[B, L * width]`: a vector to whatever reads vectors, and a sequence to a fusion that knows the number of frames.
+/// Frames that are not valid are zeros behind every block. Parameters:
 /// `<prefix>.blocks.<d>.weight` and `.bias`.
 pub struct Sequence {
     modality: usize,

@@ -1,5 +1,5 @@
-//! Transformer over sequences (Devlin et al. 2019) with the names of Hugging Face's BERT. Its layers form blocks of depth of
-//! equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
+//! Transformer over sequences (Devlin et al. 2019) with the names of Hugging Face's BERT. Its layers form blocks of
+//! depth of equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
 
 use aim_config::{at_least, below, by_type, settings};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
@@ -265,7 +265,8 @@ mod tests {
         let both = feature(2, of(ids(&[3., 0.]), Tensor::ones((1, 2), DType::U8, &Device::Cpu).unwrap()));
         assert!(same(&both, &feature(4, of(ids(&[3., 0., 4., 1.]), valid()))));
         assert!(!same(&both, &feature(2, ids(&[3., 0.]).into())), "without a mask the word 0 is left out");
-        // Vectors: the second real one is zeros. The table of positions is as long as the input, so its first rows are copied.
+        // Vectors: the second real one is zeros. The table of positions is as long as the input, so its first rows are
+        // copied.
         let vectors = |rows: &[[f32; 3]]| Tensor::from_vec(rows.concat(), (1, rows.len(), 3), &Device::Cpu).unwrap();
         let (short, few) = encoder(&[2, 3], None);
         let (long, many) = encoder(&[4, 3], None);

@@ -1,5 +1,5 @@
-//! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of depth
-//! of equal size; the embeddings belong to the first block, the last norm to the last.
+//! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of
+//! depth of equal size; the embeddings belong to the first block, the last norm to the last.
 
 use aim_config::{at_least, below, by_type, settings};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};

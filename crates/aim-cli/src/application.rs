@@ -1,10 +1,13 @@
 //! A program: what its configurations can name, and what its pages show.
 
+use std::process::ExitCode;
+
+use aim_core::Result;
 use aim_report::{Sections, page};
 use aim_train::{Registries, run::Program};
 
 /// What a command line works with. A program of your own adds its entries to the registries and hands it to
-/// [`main_with`](crate::main_with):
+/// [`start`](crate::start):
 ///
 /// ```no_run
 /// # use aim_config::settings;
@@ -22,10 +25,9 @@ use aim_train::{Registries, run::Program};
 /// #     }
 /// # }
 /// fn main() -> std::process::ExitCode {
-///     let mut application = aim_cli::Application::default();
-///     application.program = aim_train::run::Program::here("halving", None);
+///     let mut application = aim_cli::Application::named("halving");
 ///     application.registries.schedules.add(schedule_card::<Halving>()).expect("the name is free");
-///     aim_cli::main_with(&application)
+///     aim_cli::start(&application)
 /// }
 /// ```
 #[derive(Clone)]
@@ -36,15 +38,34 @@ pub struct Application {
     pub sections: Sections,
     /// What results say that they were made by; its command and version stand in the help, too.
     pub program: Program,
+    /// Further commands of the program.
+    pub commands: Vec<OwnCommand>,
 }
 
-impl Default for Application {
-    /// What this workspace brings.
-    fn default() -> Self {
+/// A command beside those of the workspace.
+#[derive(Clone)]
+pub struct OwnCommand {
+    /// Its name, help and arguments.
+    pub command: clap::Command,
+    /// Does it; the exit status says how it went.
+    pub run: fn(&clap::ArgMatches) -> Result<ExitCode>,
+}
+
+impl Application {
+    /// What this workspace brings, in a program that is started by `command`.
+    pub fn named(command: &str) -> Self {
         Self {
             registries: Registries::default(),
             sections: page::builtin(),
-            program: Program::here("cargo xtask", option_env!("AIM_COMMIT")),
+            program: Program::here(command, option_env!("AIM_COMMIT")),
+            commands: vec![],
         }
+    }
+}
+
+impl Default for Application {
+    /// What this workspace brings, in its own program.
+    fn default() -> Self {
+        Self::named("cargo xtask")
     }
 }

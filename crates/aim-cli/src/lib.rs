@@ -1,5 +1,5 @@
-//! The command line as a library: flags and wiring only. [`main`] is the whole program; [`main_with`] is the same for
-//! an [`Application`] with entries of your own.
+//! The command line as a library: flags and wiring only. [`start`] is a whole program, with what this workspace brings
+//! and with entries of your own.
 #![deny(missing_docs)]
 
 mod aa_test;
@@ -13,7 +13,8 @@ mod reproduce;
 mod sweep;
 mod train;
 
-pub use application::Application;
+pub use application::{Application, OwnCommand};
+pub use clap;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -128,22 +129,47 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
+/// What candle and the allocator read as they start; `.cargo/config.toml` sets the same and says why.
+const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("MIMALLOC_PURGE_DELAY", "-1")];
+
 /// Runs the command that the arguments of the process name; the exit status says how it went. A failure is told on
 /// standard error.
-pub fn main() -> ExitCode {
-    main_with(&Application::default())
+pub fn start(application: &Application) -> ExitCode {
+    with_environment();
+    run(application).unwrap_or_else(|error| {
+        if error.is_stop() {
+            eprintln!("{error}");
+            return ExitCode::from(INTERRUPTED);
+        }
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-/// The arguments of the process, understood under the program's own name and version; help and mistakes end the process.
-fn parsed(application: &Application) -> Cli {
+/// Starts a binary that was called by itself once more with [`ENVIRONMENT`]. Where that cannot be done everything is as
+/// right, but slower.
+fn with_environment() {
+    let missing = ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    let (missing, program) = (missing.collect::<Vec<_>>(), std::env::current_exe());
+    if let (false, Ok(program)) = (missing.is_empty(), program) {
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1)).envs(missing);
+        #[cfg(unix)]
+        let _refused = std::os::unix::process::CommandExt::exec(&mut again);
+    }
+}
+
+/// Understands the arguments under the program's own name and version; help and mistakes end the process.
+fn run(application: &Application) -> Result<ExitCode> {
     let Program { command, version, .. } = &application.program;
-    let matches = Cli::command().name(command).bin_name(command).version(version).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// The same for a program with entries of its own.
-pub fn main_with(application: &Application) -> ExitCode {
-    let outcome = match parsed(application).command {
+    let line = Cli::command().name(command).bin_name(command).version(version);
+    let matches = line.subcommands(application.commands.iter().map(|own| own.command.clone())).get_matches();
+    if let Some((name, arguments)) = matches.subcommand()
+        && let Some(own) = application.commands.iter().find(|own| own.command.get_name() == name)
+    {
+        return (own.run)(arguments);
+    }
+    match Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command {
         Command::Reproduce(command) => command.run(application),
         Command::Sweep(command) => command.run(application),
         Command::Train(command) => command.run(application),
@@ -154,15 +180,7 @@ pub fn main_with(application: &Application) -> ExitCode {
         Command::Schema => config::schema(application),
         Command::List(command) => command.run(application),
         Command::Step { case, device } => step(&case, device),
-    };
-    outcome.unwrap_or_else(|error| {
-        if error.is_stop() {
-            eprintln!("{error}");
-            return ExitCode::from(INTERRUPTED);
-        }
-        eprintln!("error: {error}");
-        ExitCode::FAILURE
-    })
+    }
 }
 
 /// Prints to standard output; whoever closed it wants no more.

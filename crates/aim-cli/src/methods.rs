@@ -40,7 +40,8 @@ pub(crate) fn markdown(registries: &Registries) -> String {
 /// What a card says beside its settings, by name; departures come last, one a line.
 fn facts(info: &MethodInfo, registries: &Registries) -> [(&'static str, Vec<String>); 6] {
     let demand = |c: aim_core::Capability| format!("{} ({})", c.meaning(), registries.offers(c));
-    // Every network of this workspace has views and sites, and unimodal logits if its fusion or additional heads give them.
+    // Every network of this workspace has views and sites, and unimodal logits if its fusion or additional heads give
+    // them.
     let needs = std::iter::once(info.requires.number()).chain(info.requires.all().map(demand));
     let by = |by: By| match by {
         By::Step => "",

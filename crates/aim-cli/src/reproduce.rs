@@ -1,20 +1,17 @@
 //! `reproduce`.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use aim_core::{Error, Result};
 use aim_train::{
     Registries,
-    config::{Scale, TableConfig, load_tables},
+    config::{Scale, TableConfig, builtin, load_tables},
     experiment::{self, Options},
     run::Stop,
 };
 use clap::Args;
 
 use crate::{Application, INTERRUPTED, Places, config::yaml, cores, print};
-
-/// Folder of the tables.
-const CONFIGS: &str = "configs";
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
@@ -115,17 +112,15 @@ pub(crate) fn path(table: &str) -> Result<PathBuf> {
     if given.extension().is_some_and(|e| e == "yaml" || e == "yml") {
         return Ok(given);
     }
-    let path = PathBuf::from(CONFIGS).join(format!("{table}.yaml"));
-    if path.exists() {
+    let path = PathBuf::from(builtin::FOLDER).join(format!("{table}.yaml"));
+    if path.exists() || builtin::names().any(|name| name == table) {
         return Ok(path);
     }
-    let names = std::fs::read_dir(CONFIGS).into_iter().flatten().flatten();
-    let mut names: Vec<_> = names.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned())).collect();
-    names.sort();
-    let remedy = match &names[..] {
-        [] => "give a path ending in .yaml, or go to a folder with tables in configs/".into(),
-        _ => format!("use one of {}, or a path ending in .yaml", names.join(", ")),
-    };
+    let files = std::fs::read_dir(builtin::FOLDER).into_iter().flatten().flatten();
+    let own = files.filter_map(|f| Some(f.path().file_stem()?.to_string_lossy().into_owned()));
+    let names: BTreeSet<String> = own.chain(builtin::names().map(Into::into)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let remedy = format!("use one of {}, or a path ending in .yaml", names.join(", "));
     Err(Error::invalid(path.display().to_string(), "does not exist", remedy))
 }
 

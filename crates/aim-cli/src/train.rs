@@ -41,7 +41,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
-        let Application { registries, sections, program } = application;
+        let Application { registries, sections, program, .. } = application;
         let mut source = Source::load(&path(&self.config)?)?;
         source.set_all(&self.overrides)?;
         let (config, stored) = RunConfig::single(&source, self.row.as_deref(), registries)?;

@@ -17,13 +17,14 @@ pub struct Batch {
     pub ids: Vec<usize>,
     /// 1 where a sample has a modality, `[B, M]`; `None` where every sample has every modality.
     pub present: Option<Tensor>,
-    /// Draws or constants supplied from outside in place of a method's own (masks, mixing factors, prototypes), by name.
+    /// Draws or constants supplied from outside in place of a method's own (masks, mixing factors, prototypes), by
+    /// name.
     pub given: BTreeMap<String, Tensor>,
 }
 
 impl Batch {
-    /// A batch of one tensor a modality, in which every modality is present and no position is padding that is told of; ids
-    /// count from 0.
+    /// A batch of one tensor a modality, in which every modality is present and no position is padding that is told of;
+    /// ids count from 0.
     ///
     /// # Errors
     /// If a modality has another number of samples than the labels.

@@ -30,7 +30,8 @@ impl Default for Factors {
 }
 
 impl Grads {
-    /// Gradients of a scalar loss, by the backward pass of the parameters' network; parameters that the loss does not reach are absent.
+    /// Gradients of a scalar loss, by the backward pass of the parameters' network; parameters that the loss does not
+    /// reach are absent.
     ///
     /// # Errors
     /// If the backward pass fails.
@@ -44,7 +45,8 @@ impl Grads {
         Self { tensors, factors: BTreeMap::new() }
     }
 
-    /// The gradients as candle's store, for optimizers written against candle, which know no [`Factors`]: those are left out.
+    /// The gradients as candle's store, for optimizers written against candle, which know no [`Factors`]: those are
+    /// left out.
     pub fn store(&self, params: &Params) -> GradStore {
         let mut store = GradStore::default();
         for (name, grad) in &self.tensors {
@@ -97,8 +99,8 @@ impl Grads {
         Ok(self.dot(self)?.sqrt())
     }
 
-    /// Adds `c` times another gradient; entries that only the other has are taken over, and so are factors of parameters that
-    /// have none here.
+    /// Adds `c` times another gradient; entries that only the other has are taken over, and so are factors of
+    /// parameters that have none here.
     ///
     /// # Errors
     /// If shapes differ.

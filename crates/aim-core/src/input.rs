@@ -9,8 +9,8 @@ use crate::{Error, Result};
 pub struct Input {
     /// The values `[B, ...]`.
     pub values: Tensor,
-    /// 1 where a position of a sequence is real and 0 where it is padding, `[B, T]`, f32 or u8; `None` where all are real, or
-    /// where the values themselves tell.
+    /// 1 where a position of a sequence is real and 0 where it is padding, `[B, T]`, f32 or u8; `None` where all are
+    /// real, or where the values themselves tell.
     pub valid: Option<Tensor>,
 }
 

@@ -41,8 +41,8 @@ pub struct Output {
 /// What a fusion says beside its logits, by name; one row a sample.
 pub type Extras = BTreeMap<&'static str, Tensor>;
 
-/// Buffer of a fusion that reads one modality after the other: their indices (u32) in order. A view may show it a part of the
-/// order; the fused logits are then those after that part.
+/// Buffer of a fusion that reads one modality after the other: their indices (u32) in order. A view may show it a part
+/// of the order; the fused logits are then those after that part.
 pub const ORDER: &str = "memory.order";
 
 /// Extra `[B, M]`: the weight of each modality in each sample's fusion.
@@ -76,8 +76,8 @@ impl From<(Tensor, Vec<Tensor>)> for Joined {
 
 /// An encoder: from one modality's input to its feature, block by block.
 pub trait Encoder {
-    /// The feature `[B, width]`; visits [`Site::Stage`](crate::Site::Stage) after each block. An encoder of sequences leaves out
-    /// the positions that are not valid; one whose input has no sequences need not look.
+    /// The feature `[B, width]`; visits [`Site::Stage`](crate::Site::Stage) after each block. An encoder of sequences
+    /// leaves out the positions that are not valid; one whose input has no sequences need not look.
     ///
     /// # Errors
     /// If the input does not fit.

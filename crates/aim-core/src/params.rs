@@ -103,7 +103,8 @@ pub struct Handle {
 /// A backward pass: the gradients of a scalar loss.
 pub type Backward = fn(&Tensor) -> candle_core::Result<GradStore>;
 
-/// All trainable parameters and all buffers of a network, in the order of their names, and how its layers are differentiated.
+/// All trainable parameters and all buffers of a network, in the order of their names, and how its layers are
+/// differentiated.
 #[derive(Clone, Debug)]
 pub struct Params {
     params: BTreeMap<Arc<str>, Param>,

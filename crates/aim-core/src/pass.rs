@@ -199,8 +199,8 @@ impl<'a> Pass<'a> {
         self.kept.unwrap_or_default()
     }
 
-    /// Runs `f` with this pass, seeing `view`'s weights where it does not show others itself: for networks that are views
-    /// of another.
+    /// Runs `f` with this pass, seeing `view`'s weights where it does not show others itself: for networks that are
+    /// views of another.
     pub fn seeing<T>(&mut self, view: &View, f: impl FnOnce(&mut Pass<'_>) -> T) -> T {
         let both = self.view.map(|own| view.iter().chain(own).map(|(k, t)| (k.clone(), t.clone())).collect::<View>());
         let (train, norm, subset, draws) = (self.train, self.norm, self.subset, self.draws);

@@ -6,8 +6,8 @@ use candle_core::Tensor;
 
 use crate::{Error, Result, View};
 
-/// A training that a method needs before its run begins: on the same data, with the same optimizer, schedule, length and
-/// seed.
+/// A training that a method needs before its run begins: on the same data, with the same optimizer, schedule, length
+/// and seed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preparation {
     /// One modality alone: its encoder, without low-rank additions, and a linear head.

@@ -73,7 +73,8 @@ impl Loss {
         Self { name: name.into(), value, weight: Some(1.) }
     }
 
-    /// The same with another weight; at 0 it is only reported, so that parameters which no other loss reaches have no gradient.
+    /// The same with another weight; at 0 it is only reported, so that parameters which no other loss reaches have no
+    /// gradient.
     #[must_use]
     pub fn times(self, weight: f64) -> Self {
         Self { weight: (weight != 0.).then_some(weight), ..self }

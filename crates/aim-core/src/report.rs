@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::Result;
 
-/// Named quantities of a step (losses, scores, coefficients, logits). They stay tensors, so noting one costs nothing and
-/// never waits for a device.
+/// Named quantities of a step (losses, scores, coefficients, logits). They stay tensors, so noting one costs nothing
+/// and never waits for a device.
 #[derive(Clone, Debug, Default)]
 pub struct Report(BTreeMap<String, Tensor>);
 

@@ -86,8 +86,8 @@ impl RngCore for Rng {
     }
 }
 
-/// The generators of one training step: fresh for every (seed, epoch, step, name), so that there is no generator state to
-/// save and a resumed run draws what the uninterrupted one would have drawn.
+/// The generators of one training step: fresh for every (seed, epoch, step, name), so that there is no generator state
+/// to save and a resumed run draws what the uninterrupted one would have drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Draws {
     /// Seed of the run.

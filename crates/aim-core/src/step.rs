@@ -62,8 +62,8 @@ impl<'a> Step<'a> {
         self.opt.apply(self.net.params(), grads)
     }
 
-    /// Runs `f` with the parameters moved by `shift`, then puts them back bit for bit, also after an error of `f` or of the shift
-    /// itself.
+    /// Runs `f` with the parameters moved by `shift`, then puts them back bit for bit, also after an error of `f` or of
+    /// the shift itself.
     ///
     /// # Errors
     /// Those of `f`, and a shift that does not fit.

@@ -1,4 +1,5 @@
-//! A network for unit tests: one weight a modality; the feature is the input times it, the logits are the sum of features.
+//! A network for unit tests: one weight a modality; the feature is the input times it, the logits are the sum of
+//! features.
 
 use candle_core::{Device, Tensor};
 

@@ -53,6 +53,11 @@ impl Dataset {
         self.train.shapes().to_vec()
     }
 
+    /// Name and shape of one sample of each modality, as networks are built for them.
+    pub fn named_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.modalities.iter().cloned().zip(self.shapes()).collect()
+    }
+
     /// Only these modalities, in this order.
     ///
     /// # Errors
@@ -67,8 +72,8 @@ impl Dataset {
         Ok(Self { modalities: modalities.to_vec(), train, validation, test, ..self })
     }
 
-    /// Checks what every loader promises: equal shapes in all splits, labels in range, finite values, at least one sample
-    /// a split, no sample in two splits.
+    /// Checks what every loader promises: equal shapes in all splits, labels in range, finite values, at least one
+    /// sample a split, no sample in two splits.
     ///
     /// # Errors
     /// Names the tensor, the sample and the split that break the promise.

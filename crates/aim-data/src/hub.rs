@@ -36,7 +36,8 @@ pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
     })
 }
 
-/// Where a file on the Hub is on this machine, after fetching it if need be; none if the path is of this machine anyway.
+/// Where a file on the Hub is on this machine, after fetching it if need be; none if the path is of this machine
+/// anyway.
 pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
     HubFile::parse(path)?.map(|file| file.fetch()).transpose()
 }

@@ -1,4 +1,5 @@
-//! Batches of a split and of what an epoch shows beside it, in an order that depends on (seed, epoch) and their number alone.
+//! Batches of a split and of what an epoch shows beside it, in an order that depends on (seed, epoch) and their number
+//! alone.
 
 use aim_core::{Batch, Error, Extra, Result, Rng};
 use candle_core::Device;
@@ -43,8 +44,8 @@ impl<'a> Loader<'a> {
         self.epoch_from(0, seed, epoch, vec![])
     }
 
-    /// Every sample once and the extras, in the order of (seed, epoch), from batch `first` on. A batch says what is present if a
-    /// sample of it lacks a modality.
+    /// Every sample once and the extras, in the order of (seed, epoch), from batch `first` on. A batch says what is
+    /// present if a sample of it lacks a modality.
     pub fn epoch_from(
         &self,
         first: usize,

@@ -22,7 +22,8 @@ pub(crate) fn remove_top(data: &mut [f32], size: usize, fit: usize, count: usize
     Ok(())
 }
 
-/// Samples (the rows of a matrix) on the `count` directions in which they vary most, or on as many as they have columns.
+/// Samples (the rows of a matrix) on the `count` directions in which they vary most, or on as many as they have
+/// columns.
 ///
 /// # Errors
 /// If `data` is no matrix.

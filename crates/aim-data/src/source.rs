@@ -9,8 +9,8 @@ use safetensors::View;
 /// Samples that are read at a time where a whole split is looked at.
 const PIECE: usize = 256;
 
-/// One split. Labels and names are at hand; inputs are read when they are asked for, one modality at a time, so that nobody
-/// reads a modality that no network looks at.
+/// One split. Labels and names are at hand; inputs are read when they are asked for, one modality at a time, so that
+/// nobody reads a modality that no network looks at.
 pub trait Source: Send + Sync {
     /// Class index of each sample.
     fn labels(&self) -> &[u32];
@@ -21,8 +21,8 @@ pub trait Source: Send + Sync {
     /// Shape of one sample of each modality.
     fn shapes(&self) -> &[Vec<usize>];
 
-    /// One modality of the samples at `index`, in that order: f32 and contiguous on `device`, with the valid positions where
-    /// sequences differ in length.
+    /// One modality of the samples at `index`, in that order: f32 and contiguous on `device`, with the valid positions
+    /// where sequences differ in length.
     ///
     /// # Errors
     /// If an index is out of range, or a sample cannot be read; the message names the sample.
@@ -57,8 +57,9 @@ pub trait Source: Send + Sync {
         Ok(batch)
     }
 
-    /// Feeds everything that makes the split what it is to a checksum: what a run was trained on is told by it. Where reading
-    /// all inputs is too much, a source may feed what stands for them (an index with the checksums of its files).
+    /// Feeds everything that makes the split what it is to a checksum: what a run was trained on is told by it. Where
+    /// reading all inputs is too much, a source may feed what stands for them (an index with the checksums of its
+    /// files).
     ///
     /// # Errors
     /// Those of [`input`](Self::input).

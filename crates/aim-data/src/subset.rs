@@ -15,7 +15,8 @@ pub struct Subset {
 }
 
 impl Subset {
-    /// A split of one tensor a modality: `[N, ...]`, f32, contiguous, on the CPU. `labels` and `ids` are those of the N samples.
+    /// A split of one tensor a modality: `[N, ...]`, f32, contiguous, on the CPU. `labels` and `ids` are those of the N
+    /// samples.
     ///
     /// # Errors
     /// If their numbers differ.

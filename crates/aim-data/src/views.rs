@@ -79,7 +79,8 @@ mod tests {
     use super::*;
     use crate::Subset;
 
-    /// Three samples of three modalities, the last of which is a padded sequence; the second sample lacks the first modality.
+    /// Three samples of three modalities, the last of which is a padded sequence; the second sample lacks the first
+    /// modality.
     struct Lacking(Subset);
 
     impl Source for Lacking {

@@ -57,8 +57,8 @@ fusion_settings!(
     |settings, build, on| Boosted::new(build, on.widths, settings.hidden, on.classes)?
 );
 
-/// A head of three layers for each modality: linear, ReLU, linear, linear; fused logits are the mean. The input of each layer
-/// can be kept at [`Site::HeadInput`].
+/// A head of three layers for each modality: linear, ReLU, linear, linear; fused logits are the mean. The input of each
+/// layer can be kept at [`Site::HeadInput`].
 pub struct Deep(Vec<Vec<Linear>>);
 
 impl Deep {

@@ -96,7 +96,8 @@ fusion_settings!(
     |_settings, build, on| Separate::new(build, on.names, on.widths, on.classes)?
 );
 
-/// One head over the concatenated features. A modality's logits are its columns of the head plus an equal share of the bias.
+/// One head over the concatenated features. A modality's logits are its columns of the head plus an equal share of the
+/// bias.
 pub struct Concat {
     head: Linear,
     widths: Vec<usize>,
@@ -184,8 +185,8 @@ impl Fusion for Sum {
     }
 }
 
-/// Networks that share nothing: a head for each modality, and at inference the mean of the logits of the modalities that
-/// take part.
+/// Networks that share nothing: a head for each modality, and at inference the mean of the logits of the modalities
+/// that take part.
 pub struct Separate(Vec<Linear>);
 
 impl Separate {

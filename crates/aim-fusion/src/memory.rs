@@ -1,5 +1,6 @@
-//! A memory that is handed from modality to modality: our reconstruction of the cross-modal memory of "Modality Equilibrium
-//! Matters" (Shi et al. 2025, arXiv 2506.00030), of which the kind of gates and the hand-over are known, not their inputs.
+//! A memory that is handed from modality to modality: our reconstruction of the cross-modal memory of "Modality
+//! Equilibrium Matters" (Shi et al. 2025, arXiv 2506.00030), of which the kind of gates and the hand-over are known,
+//! not their inputs.
 //!
 //! ```text
 //! for m in order:  A = 0 for the first, else the feature of the modality before, aligned with that of m
@@ -8,9 +9,10 @@
 //! logits = head(h)
 //! alignment in training:  C = cosines of the batch's samples where at least tau, rows normalised;  A = C z_before
 //! ```
-//! C carries no gradient, and a sample without a partner keeps its own feature. In evaluation every sample stands alone, so
-//! that A is its own feature: an answer must not depend on who else is in the batch. The memory starts from the running mean
-//! of what it held at the end of training batches, as running statistics of norm layers are kept; h starts at 0.
+//! C carries no gradient, and a sample without a partner keeps its own feature. In evaluation every sample stands
+//! alone, so that A is its own feature: an answer must not depend on who else is in the batch. The memory starts from
+//! the running mean of what it held at the end of training batches, as running statistics of norm layers are kept; h
+//! starts at 0.
 
 use aim_backbones::{Build, Linear, blend};
 use aim_config::{at_least, between, settings};
@@ -47,7 +49,8 @@ fusion_settings!(
     |settings, build, on| Memory::new(build, on.widths, (settings.hidden, settings.tau), on.classes)?
 );
 
-/// One gated cell that reads a modality after the other, and one head. A modality's logits are those after it was read alone.
+/// One gated cell that reads a modality after the other, and one head. A modality's logits are those after it was read
+/// alone.
 pub struct Memory {
     gates: Linear,
     head: Linear,

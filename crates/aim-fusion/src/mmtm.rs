@@ -43,7 +43,8 @@ pub struct Mmtm {
 }
 
 impl Mmtm {
-    /// `mmtm.squeeze.*` `[squeeze, sum of widths]`, `mmtm.<modality>.*` `[width, squeeze]`, and a head for each modality.
+    /// `mmtm.squeeze.*` `[squeeze, sum of widths]`, `mmtm.<modality>.*` `[width, squeeze]`, and a head for each
+    /// modality.
     ///
     /// # Errors
     /// If the names are taken.

@@ -1,12 +1,13 @@
-//! Fusion weights that a small network chooses for each sample: our reconstruction around the abstract of MA-AFS (Bennett et
-//! al. 2025, arXiv 2506.12733), whose formulas are not public.
+//! Fusion weights that a small network chooses for each sample: our reconstruction around the abstract of MA-AFS
+//! (Bennett et al. 2025, arXiv 2506.12733), whose formulas are not public.
 //!
 //! ```text
 //! q_m = softmax(head_m(z_m)),  H_m = entropy of q_m / ln(classes),  A_m = mean over the others of cos(z_m, z_j)
 //! w = softmax(MLP([H_1 .. H_M, A_1 .. A_M])),  logits = head(sum of w_m z_m)
 //! ```
-//! `weights` replaces the scheduler by what it must be better than: `entropy` has w in proportion to exp(-H), `static` one learnt
-//! logit a modality, `equal` nothing. No gradient flows into H and A. The MLP's last layer starts at 0, so that the weights start equal.
+//! `weights` replaces the scheduler by what it must be better than: `entropy` has w in proportion to exp(-H), `static`
+//! one learnt logit a modality, `equal` nothing. No gradient flows into H and A. The MLP's last layer starts at 0, so
+//! that the weights start equal.
 
 use aim_backbones::{Build, Init, Linear};
 use aim_config::{at_least, by_type, choice, settings};
@@ -76,7 +77,8 @@ enum Scheduler {
 }
 
 impl Scheduled {
-    /// `head.<modality>.*`, `scheduler.0.*` and `scheduler.1.*` over a hidden layer or `scheduler.logits`, and `head.*`.
+    /// `head.<modality>.*`, `scheduler.0.*` and `scheduler.1.*` over a hidden layer or `scheduler.logits`, and
+    /// `head.*`.
     ///
     /// # Errors
     /// If the widths differ.
@@ -185,7 +187,8 @@ mod tests {
 
     #[test]
     fn signals_by_hand() {
-        // Units of the first sample: (0.6, 0.8), (0.8, 0.6), 0: cosines 0.96, 0, 0. Of the second: (1, 0), (0, 1), (-1, 0).
+        // Units of the first sample: (0.6, 0.8), (0.8, 0.6), 0: cosines 0.96, 0, 0. Of the second: (1, 0), (0, 1), (-1,
+        // 0).
         let agreement = agreements(&features()).unwrap();
         for (found, by_hand) in agreement.iter().zip([[0.48, -0.5], [0.48, 0.], [0., -0.5]]) {
             close(found, &by_hand);

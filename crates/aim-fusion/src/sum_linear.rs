@@ -30,8 +30,8 @@ fusion_settings!(
     |_settings, build, on| SumLinear::new(build, on.names, on.widths, on.classes)?
 );
 
-/// `out(sum of head_m(feature_m))`. The logits that are summed can be changed at [`Site::Logits`]; a modality's own logits
-/// are its head's, unchanged.
+/// `out(sum of head_m(feature_m))`. The logits that are summed can be changed at [`Site::Logits`]; a modality's own
+/// logits are its head's, unchanged.
 pub struct SumLinear {
     heads: Vec<Linear>,
     out: Linear,

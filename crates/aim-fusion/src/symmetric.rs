@@ -1,5 +1,5 @@
-//! Symmetric FiLM and gate (as in MMCosine, Xu et al., ICASSP 2023): each of two modalities conditions the other, and one linear
-//! head reads what becomes of both side by side.
+//! Symmetric FiLM and gate (as in MMCosine, Xu et al., ICASSP 2023): each of two modalities conditions the other, and
+//! one linear head reads what becomes of both side by side.
 //!
 //! ```text
 //! FiLM:  [gamma_m; beta_m] = fc_m(z_m);   z_1' = gamma_2 z_1 + beta_2,  z_2' = gamma_1 z_2 + beta_1
@@ -74,7 +74,8 @@ pub struct Symmetric {
 }
 
 impl Symmetric {
-    /// `film.<modality>.*` `[2 widths of the other, width]` or `gate.<modality>.*` `[width, width]`, and `head.*` over both.
+    /// `film.<modality>.*` `[2 widths of the other, width]` or `gate.<modality>.*` `[width, width]`, and `head.*` over
+    /// both.
     ///
     /// # Errors
     /// If there are not two modalities, or a gate joins two widths.

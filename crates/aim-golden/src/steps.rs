@@ -51,7 +51,8 @@ impl Stateful for Recorder {
     }
 }
 
-/// Every quantity that the case's steps give, under the names of the expected file, and what the case says that was not used.
+/// Every quantity that the case's steps give, under the names of the expected file, and what the case says that was not
+/// used.
 pub(crate) fn run(case: &Case, encoders: &Encoders) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     let net = network(case, encoders)?;
     let translated = translate(case)?;
@@ -81,7 +82,8 @@ fn reference(key: &str) -> String {
     key.replacen("units.encoders.", "units.", 1)
 }
 
-/// Files a step's report and gradients. In the first step the updates are also filed one by one, for methods with several.
+/// Files a step's report and gradients. In the first step the updates are also filed one by one, for methods with
+/// several.
 fn collect(got: &mut BTreeMap<String, Tensor>, t: usize, report: &Report, seen: &[Update]) {
     let prefix = if t == 0 { String::new() } else { format!("step{}.", t + 1) };
     got.extend(report.iter().map(|(k, v)| (format!("{prefix}{}", reference(k)), v.clone())));

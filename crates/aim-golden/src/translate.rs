@@ -42,19 +42,32 @@ pub(crate) fn translate(case: &Case) -> Result<Translated> {
         epoch: None,
         unused: vec![],
     };
+    words(case, &mut settings, &mut out)?;
+    // A case may describe itself in words that are no settings; the verdict names them.
+    let known = aim_balance::builtin().get(&case.spec.method, "method.name")?.settings();
+    let (known, unknown) = settings.into_iter().partition(|(key, _)| known.iter().any(|s| s.name == key));
+    out.unused = Map::into_iter(unknown).map(|(key, _)| format!("hyper.{key}")).collect();
+    let mut settings: Map<String, Value> = known;
+    settings.insert("name".into(), json!(case.spec.method));
+    out.section = Value::Object(settings);
+    Ok(out)
+}
+
+/// What cases say in other words than a method's settings.
+fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -> Result<()> {
     match case.spec.method.as_str() {
         "opm" => {
             settings.insert("warmup".into(), json!(0));
-            supply(&mut settings, "executed", &mut out)?;
+            supply(settings, "executed", out)?;
         }
         "mslr" | "mses" => {
             for (name, history) in object(settings.remove("accuracy").or_else(|| settings.remove("val_loss"))) {
                 out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
             }
         }
-        "pmr" => always(&mut settings),
+        "pmr" => always(settings),
         "agm" => {
-            always(&mut settings);
+            always(settings);
             let steps = settings.remove("iteration").and_then(|v| v.as_f64()).unwrap_or(1.) - 1.;
             out.state.put("steps", &[steps])?;
             for (name, mean) in object(settings.remove("running_mean")) {
@@ -75,53 +88,49 @@ pub(crate) fn translate(case: &Case) -> Result<Translated> {
             out.batches = count("batch_index").zip(count("num_batches"));
         }
         "mbcd" => nest(case, "ema.", "ema.", &mut out.state),
-        "lora" => {
-            let mut number = |key: &str| settings.remove(key).and_then(|v| v.as_f64());
-            let said = number("rank").zip(number("alpha"));
-            // FORMAT.md: the first pass of a step trains norm layers.
-            settings.insert("statistics".into(), json!("train"));
-            for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
-                let of = |key: &str| encoder.get("lora").and_then(|lora| lora.get(key)).and_then(Value::as_f64);
-                let built = of("rank").zip(of("scale"));
-                let apart = |a: f64, b: f64| (a - b).abs() > 1e-6 * a.abs();
-                if said
-                    .zip(built)
-                    .is_some_and(|((rank, alpha), (own, scale))| rank != own || apart(alpha, scale * rank))
-                {
-                    return Err(case.invalid("hyper.rank and alpha are not those of the encoders' lora"));
-                }
-            }
-        }
+        "lora" => adapters(case, settings)?,
         "igm" => {
             let modality = settings.remove("modality");
             settings.insert("order".into(), json!([modality]));
             nest(case, "T.", "T.", &mut out.state);
         }
-        "reconboost" => {
-            let [modality, previous] =
-                ["modality", "previous"].map(|key| settings.remove(key).filter(|v| !v.is_null()));
-            let phase = settings.remove("phase").and_then(|v| v.as_u64()).unwrap_or(1) as usize;
-            // The order puts the case's modality first and the previous one last; only the second round has a previous one.
-            let names = case.spec.model.as_ref().map(|m| m.modalities.clone()).unwrap_or_default();
-            let ends = [&modality, &previous].map(|v| v.as_ref().and_then(Value::as_str).unwrap_or_default());
-            let between = names.iter().filter(|n| !ends.contains(&n.as_str())).map(|n| json!(n));
-            let order: Vec<Value> = modality.clone().into_iter().chain(between).chain(previous.clone()).collect();
-            let round = if previous.is_some() { 2 * order.len() } else { 0 };
-            out.epoch = Some(round + phase - 1);
-            settings.insert("order".into(), json!(order));
-            settings.insert("boost_epochs".into(), json!(1));
-            settings.insert("correct_epochs".into(), json!(1));
-        }
+        "reconboost" => alternation(case, settings, out),
         _ => {}
     }
-    // A case may describe itself in words that are no settings; the verdict names them.
-    let known = aim_balance::builtin().get(&case.spec.method, "method.name")?.settings();
-    let (known, unknown) = settings.into_iter().partition(|(key, _)| known.iter().any(|s| s.name == key));
-    out.unused = Map::into_iter(unknown).map(|(key, _)| format!("hyper.{key}")).collect();
-    let mut settings: Map<String, Value> = known;
-    settings.insert("name".into(), json!(case.spec.method));
-    out.section = Value::Object(settings);
-    Ok(out)
+    Ok(())
+}
+
+/// LoRA's rank and scale are the encoders'; its norm layers are trained by the first pass of a step (FORMAT.md).
+fn adapters(case: &Case, settings: &mut Map<String, Value>) -> Result<()> {
+    let mut number = |key: &str| settings.remove(key).and_then(|v| v.as_f64());
+    let said = number("rank").zip(number("alpha"));
+    settings.insert("statistics".into(), json!("train"));
+    for encoder in case.spec.model.iter().flat_map(|m| m.encoders.values()) {
+        let of = |key: &str| encoder.get("lora").and_then(|lora| lora.get(key)).and_then(Value::as_f64);
+        let built = of("rank").zip(of("scale"));
+        let apart = |a: f64, b: f64| (a - b).abs() > 1e-6 * a.abs();
+        let differ =
+            |((rank, alpha), (own, scale)): ((f64, f64), (f64, f64))| rank != own || apart(alpha, scale * rank);
+        if said.zip(built).is_some_and(differ) {
+            return Err(case.invalid("hyper.rank and alpha are not those of the encoders' lora"));
+        }
+    }
+    Ok(())
+}
+
+/// The order puts the case's modality first and the previous one last; only the second round has a previous one.
+fn alternation(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) {
+    let [modality, previous] = ["modality", "previous"].map(|key| settings.remove(key).filter(|v| !v.is_null()));
+    let phase = settings.remove("phase").and_then(|v| v.as_u64()).unwrap_or(1) as usize;
+    let names = case.spec.model.as_ref().map(|m| m.modalities.clone()).unwrap_or_default();
+    let ends = [&modality, &previous].map(|v| v.as_ref().and_then(Value::as_str).unwrap_or_default());
+    let between = names.iter().filter(|n| !ends.contains(&n.as_str())).map(|n| json!(n));
+    let order: Vec<Value> = modality.clone().into_iter().chain(between).chain(previous.clone()).collect();
+    let round = if previous.is_some() { 2 * order.len() } else { 0 };
+    out.epoch = Some(round + phase - 1);
+    settings.insert("order".into(), json!(order));
+    settings.insert("boost_epochs".into(), json!(1));
+    settings.insert("correct_epochs".into(), json!(1));
 }
 
 /// Modulation in every epoch, unless the case says otherwise: it knows no default.

@@ -50,7 +50,8 @@ impl Kept {
 
 /// Inverted dropout: each element is 0 with probability `p`, else divided by `1 - p`.
 ///
-/// The mask is a pure function of `(seed, element index)`, whatever the device and the number of threads. `p = 0` is the identity.
+/// The mask is a pure function of `(seed, element index)`, whatever the device and the number of threads. `p = 0` is
+/// the identity.
 ///
 /// # Errors
 /// A dtype other than f32, or a `p` outside of `[0, 1)`.

@@ -78,8 +78,9 @@ fn shape(x: &Tensor, w: &Tensor, p: Conv2d) -> ConvShape {
 ///
 /// Gradients flow to `x`, `w` and `bias`, each only where asked for.
 ///
-/// On the CPU, 3x3 kernels of stride 1 with many channels take Winograd's F(4x4, 3x3), for output and gradients: a quarter of the
-/// multiplications, and an error of at most 2e-5 of the largest value where the direct way has about a tenth of that.
+/// On the CPU, 3x3 kernels of stride 1 with many channels take Winograd's F(4x4, 3x3), for output and gradients: a
+/// quarter of the multiplications, and an error of at most 2e-5 of the largest value where the direct way has about a
+/// tenth of that.
 ///
 /// # Errors
 /// Dtypes other than f32, empty operands, channels or groups that do not fit, a kernel larger than the padded input.

@@ -1,7 +1,7 @@
 //! What this processor makes of the kernels.
 
-/// Instruction set of the CPU kernels on this processor: `avx512`, `avx2` or `portable`. For one instruction set, results are
-/// the same bits on every machine.
+/// Instruction set of the CPU kernels on this processor: `avx512`, `avx2` or `portable`. For one instruction set,
+/// results are the same bits on every machine.
 pub fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {

@@ -43,10 +43,12 @@ fn class_indices(op: &str, labels: &Tensor, classes: usize) -> Result<Vec<u32>> 
 
 /// Cross-entropy of `logits [B, C]` against class indices `labels [B]` (u32 or i64), in natural logarithms.
 ///
-/// With label smoothing `s` the target is `1 - s` on the label plus `s / C` on every class. The gradient flows to `logits`.
+/// With label smoothing `s` the target is `1 - s` on the label plus `s / C` on every class. The gradient flows to
+/// `logits`.
 ///
 /// # Errors
-/// Other dtypes, shapes that do not fit, a label out of range (the message names its row), `smoothing` outside of `[0, 1]`.
+/// Other dtypes, shapes that do not fit, a label out of range (the message names its row), `smoothing` outside of
+/// `[0, 1]`.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction: Reduction) -> Result<Tensor> {
     check::rank("cross_entropy", "logits", logits, 2)?;
     check::not_empty("cross_entropy", "logits", logits)?;

@@ -19,8 +19,8 @@ pub fn spread(x: &Tensor) -> Result<f64> {
     Ok((f64::from(squares) / (x.elem_count() as f64 - 1.)).sqrt())
 }
 
-/// `scale * x + std * n`, with `n` from the standard normal distribution: a pure function of `(seed, element index)`, whatever the
-/// number of threads. No draw is further than 5.8 from 0.
+/// `scale * x + std * n`, with `n` from the standard normal distribution: a pure function of `(seed, element index)`,
+/// whatever the number of threads. No draw is further than 5.8 from 0.
 ///
 /// # Errors
 /// A dtype other than f32, a negative or infinite `std`.

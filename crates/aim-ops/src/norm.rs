@@ -44,7 +44,8 @@ fn check_batch_norm(
 
 /// Batch normalisation of `x [B, C, ...]` by the batch's own statistics: `act(bn(x) + residual)`.
 ///
-/// `gamma` and `beta` have shape `[C]`, `residual` that of `x`. Gradients flow to all four, through the statistics as well.
+/// `gamma` and `beta` have shape `[C]`, `residual` that of `x`. Gradients flow to all four, through the statistics as
+/// well.
 ///
 /// # Errors
 /// Dtypes other than f32, an empty `x`, shapes that do not fit, a negative `eps`.
@@ -97,7 +98,8 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     on_device!(x, layer_norm(x, gamma, beta, eps))
 }
 
-/// Each row of the last dimension divided by its Euclidean norm, which counts as at least 1e-12; the gradient is finite at 0.
+/// Each row of the last dimension divided by its Euclidean norm, which counts as at least 1e-12; the gradient is finite
+/// at 0.
 ///
 /// # Errors
 /// A zero-dimensional `x`, or a dtype other than f32.

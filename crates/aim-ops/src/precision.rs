@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// To what CUDA devices round the operands of convolutions and matrix products; sums are f32, and so is everything else.
+/// To what CUDA devices round the operands of convolutions and matrix products; sums are f32, and so is everything
+/// else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Not at all: 24 bits of mantissa.
@@ -10,8 +11,8 @@ pub enum Precision {
     F32,
     /// To TF32: 11 bits, the exponents of f32.
     Tf32,
-    /// To bfloat16: 8 bits, the exponents of f32, for convolutions and linear maps, whose results are rounded as well; what else is
-    /// multiplied, as in attention, to TF32.
+    /// To bfloat16: 8 bits, the exponents of f32, for convolutions and linear maps, whose results are rounded as well;
+    /// what else is multiplied, as in attention, to TF32.
     Bf16,
 }
 

@@ -1,10 +1,10 @@
 //! Gradients that pass candle by.
 //!
-//! candle's backward pass adds each gradient to a tensor of fresh zeros, on one thread: four more moves through memory for each
-//! activation and each weight. So every result of an operation of this crate has a *token* behind it, an empty tensor, and
-//! operations are nodes between tokens. candle sorts and visits these; their gradients are empty and cost nothing. The real ones
-//! are handed from node to node here, and added only where a tensor has several consumers. Operations of candle itself see
-//! ordinary tensors with ordinary gradients.
+//! candle's backward pass adds each gradient to a tensor of fresh zeros, on one thread: four more moves through memory
+//! for each activation and each weight. So every result of an operation of this crate has a *token* behind it, an empty
+//! tensor, and operations are nodes between tokens. candle sorts and visits these; their gradients are empty and cost
+//! nothing. The real ones are handed from node to node here, and added only where a tensor has several consumers.
+//! Operations of candle itself see ordinary tensors with ordinary gradients.
 
 use std::{
     cell::RefCell,

@@ -36,11 +36,11 @@ pub(crate) fn forget(result: TensorId) {
     }
 }
 
-/// `w` with the rows (output units: entries of the first dimension) that are not in `kept` set to zero. The rows that are
-/// set to zero get no gradient.
+/// `w` with the rows (output units: entries of the first dimension) that are not in `kept` set to zero. The rows that
+/// are set to zero get no gradient.
 ///
-/// On the CPU, [`conv2d`](crate::conv2d), [`conv1d`](crate::conv1d) and [`linear`](crate::linear) leave these rows out, in
-/// all three products, where they make up a quarter of the weights or more.
+/// On the CPU, [`conv2d`](crate::conv2d), [`conv1d`](crate::conv1d) and [`linear`](crate::linear) leave these rows out,
+/// in all three products, where they make up a quarter of the weights or more.
 ///
 /// ```
 /// use aim_ops::{keep_rows, linear};

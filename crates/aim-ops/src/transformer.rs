@@ -24,8 +24,8 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
 
 /// `softmax(scale * q k^T + mask) v` for `q [B, H, T, D]`, `k [B, H, S, D]` and `v [B, H, S, E]`: `[B, H, T, E]`.
 ///
-/// `mask` broadcasts to `[B, H, T, S]`: f32 is added to the scores, u8 says which keys may be seen (0: not). It has no gradient.
-/// A query that may see no key at all gives NaN, as in PyTorch.
+/// `mask` broadcasts to `[B, H, T, S]`: f32 is added to the scores, u8 says which keys may be seen (0: not). It has no
+/// gradient. A query that may see no key at all gives NaN, as in PyTorch.
 ///
 /// # Errors
 /// Dtypes other than those, shapes that do not fit.

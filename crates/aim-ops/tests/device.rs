@@ -1,6 +1,7 @@
 //! Every operation on a CUDA device against the CPU: results, gradients, and the same bits twice.
 //!
-//! Needs the feature `cuda` and a device. Without one the CPU is compared with itself, which only says that the test runs.
+//! Needs the feature `cuda` and a device. Without one the CPU is compared with itself, which only says that the test
+//! runs.
 
 #![allow(clippy::unwrap_used)]
 

@@ -90,7 +90,8 @@ impl OptimizerSettings for Adam {
     }
 }
 
-/// A step of Adam or AdamW with the moments that `slot` keeps; the settings are betas, eps, decay and whether it is decoupled.
+/// A step of Adam or AdamW with the moments that `slot` keeps; the settings are betas, eps, decay and whether it is
+/// decoupled.
 fn adam(
     lr: f64,
     param: &Var,

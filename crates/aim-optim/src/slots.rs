@@ -33,7 +33,8 @@ impl Slot {
 pub trait Rule: Sync {
     /// Names of the buffers that the rule may use.
     const BUFFERS: &'static [&'static str];
-    /// Changes `param` at this learning rate, with the weight decay times `decay`; `slot.steps` counts this gradient already.
+    /// Changes `param` at this learning rate, with the weight decay times `decay`; `slot.steps` counts this gradient
+    /// already.
     ///
     /// # Errors
     /// If a tensor operation fails.

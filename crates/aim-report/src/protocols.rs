@@ -18,7 +18,6 @@ use crate::{
 struct Pair {
     row: String,
     title: String,
-    method: String,
     clean: Vec<(u64, f64)>,
     other: Vec<(u64, f64)>,
 }
@@ -31,7 +30,8 @@ impl Pair {
     }
 }
 
-/// A table for each set that a family makes under the clean and under another protocol, of those whose results are there.
+/// A table for each set that a family makes under the clean and under another protocol, of those whose results are
+/// there.
 ///
 /// # Errors
 /// If a results file is damaged.
@@ -57,8 +57,8 @@ fn pairs(clean: Vec<Line>, other: &[Line]) -> Vec<Pair> {
             continue;
         }
         let of = other.iter().filter(|o| o.row == line.row).map(|o| (o.seed, o.accuracy)).collect();
-        let Line { row, title, method, .. } = line;
-        pairs.push(Pair { row, title, method, clean: vec![(line.seed, line.accuracy)], other: of });
+        let Line { row, title, .. } = line;
+        pairs.push(Pair { row, title, clean: vec![(line.seed, line.accuracy)], other: of });
     }
     pairs.retain(|pair| !pair.other.is_empty());
     pairs
@@ -92,7 +92,9 @@ fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Res
     let warning = other.rows.first().and_then(|row| row.config.protocol.warning());
     warning.into_iter().for_each(|warning| table.note(format!("Columns {name}: {warning}")));
     compat::note(&mut table);
-    headlines(pairs, baseline, name).into_iter().for_each(|line| table.note(line));
+    let several = |row: &str| clean.rows.iter().any(|r| r.config.name == row && r.config.modalities().len() > 1);
+    let fused: Vec<&Pair> = pairs.iter().filter(|pair| several(&pair.row)).collect();
+    headlines(&fused, baseline, name).into_iter().for_each(|line| table.note(line));
     Ok(table)
 }
 
@@ -123,10 +125,10 @@ fn cells(pair: &Pair, baseline: &Pair) -> Result<Vec<Cell>> {
     ])
 }
 
-/// What a table of one seed would have shown as its best method, and what that method gains over all seeds when nothing is
-/// chosen on the test split.
-fn headlines(pairs: &[Pair], baseline: &Pair, name: &str) -> Option<String> {
-    let rows: Vec<&Pair> = pairs.iter().filter(|p| p.row != baseline.row && p.method != "unimodal").collect();
+/// What a table of one seed would have shown as its best method, and what that method gains over all seeds when nothing
+/// is chosen on the test split.
+fn headlines(pairs: &[&Pair], baseline: &Pair, name: &str) -> Option<String> {
+    let rows: Vec<&&Pair> = pairs.iter().filter(|p| p.row != baseline.row).collect();
     let at = |of: &[(u64, f64)], seed| of.iter().find(|(s, _)| *s == seed).map(|(_, accuracy)| *accuracy);
     let headline = |&(seed, joint): &(u64, f64)| {
         let gains = rows.iter().filter_map(|pair| Some((pair, at(&pair.other, seed)? - joint)));

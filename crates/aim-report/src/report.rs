@@ -54,8 +54,8 @@ pub fn write_run(title: &str, config: &RunConfig, run: &RunResults, sections: &S
     Ok(report)
 }
 
-/// Writes what is said over several tables of a family: over its sets, and over its protocols. The text and the page, if
-/// there is something to say.
+/// Writes what is said over several tables of a family: over its sets, and over its protocols. The text and the page,
+/// if there is something to say.
 ///
 /// # Errors
 /// If a table's results are damaged, or the folder cannot be written.

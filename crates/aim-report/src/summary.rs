@@ -21,7 +21,6 @@ pub(crate) struct Line {
     pub row: String,
     pub title: String,
     pub seed: u64,
-    pub method: String,
     #[serde(rename = "test.accuracy")]
     pub accuracy: f64,
     #[serde(rename = "test.most_frequent")]

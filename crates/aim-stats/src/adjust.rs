@@ -4,8 +4,9 @@ use crate::{Result, check};
 
 /// Holm's step-down adjustment, which bounds the chance of any false positive in the family.
 ///
-/// With p_(1) <= ... <= p_(m): adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Results stand in the order
-/// of the input. Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
+/// With p_(1) <= ... <= p_(m): adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Results stand in the
+/// order of the input. Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6
+/// (1979).
 ///
 /// ```
 /// let adjusted = aim_stats::adjust::holm(&[0.01, 0.04, 0.03])?;

@@ -57,8 +57,8 @@ pub fn share_clamped(phi: &[f64]) -> Result<Vec<f64>> {
     share(&phi.iter().map(|value| value.max(0.0) + CLAMP_OFFSET).collect::<Vec<_>>())
 }
 
-/// [`share`] where the values sum to something positive, else [`share_clamped`]: dividing by a sum below 0 would turn the order
-/// of the modalities round.
+/// [`share`] where the values sum to something positive, else [`share_clamped`]: dividing by a sum below 0 would turn
+/// the order of the modalities round.
 ///
 /// ```
 /// use aim_stats::shapley::share_or_clamped;

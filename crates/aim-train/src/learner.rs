@@ -9,8 +9,8 @@ use aim_data::Splits;
 use aim_optim::{Constant, ScheduleSpec, Scheduler, schedule};
 use candle_core::Tensor;
 
-/// A network in training by a method. It can be stopped behind any step and goes on from its [`state`](Self::state) with the
-/// same bits.
+/// A network in training by a method. It can be stopped behind any step and goes on from its [`state`](Self::state)
+/// with the same bits.
 ///
 /// ```no_run
 /// # use std::ops::ControlFlow::Continue;
@@ -124,7 +124,8 @@ impl Learner {
         Ok(())
     }
 
-    /// One epoch, or what is left of it. `observe` is told of every step that is done, and breaks off or fails to stop behind it.
+    /// One epoch, or what is left of it. `observe` is told of every step that is done, and breaks off or fails to stop
+    /// behind it.
     ///
     /// # Errors
     /// Those of the data, the method and `observe`.
@@ -165,7 +166,8 @@ impl Learner {
         Clock { epoch, epochs: self.epochs, step, batch, steps_per_epoch }
     }
 
-    /// The method's work before the epoch of `clock`, and the showings that it adds. [`epoch`](Self::epoch) does this by itself.
+    /// The method's work before the epoch of `clock`, and the showings that it adds. [`epoch`](Self::epoch) does this
+    /// by itself.
     ///
     /// # Errors
     /// Those of the method and the samples.
@@ -176,7 +178,8 @@ impl Learner {
         Ok(start.extra)
     }
 
-    /// One step on a batch as at `clock`; where training stands is left alone. [`epoch`](Self::epoch) does this by itself.
+    /// One step on a batch as at `clock`; where training stands is left alone. [`epoch`](Self::epoch) does this by
+    /// itself.
     ///
     /// # Errors
     /// Those of the method.
@@ -196,8 +199,8 @@ impl Learner {
 }
 
 impl Stateful for Learner {
-    /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`, `optimizer.` and
-    /// `schedule.`, and where training stands under `clock.`.
+    /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`,
+    /// `optimizer.` and `schedule.`, and where training stands under `clock.`.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.nest("net", State(self.net.params().tensors()));

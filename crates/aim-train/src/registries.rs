@@ -11,8 +11,8 @@ use aim_optim::{Optimizers, Schedules};
 
 use crate::metrics::{Metrics, builtin};
 
-/// What configurations can name: methods, encoders, fusions, optimizers, schedules and data sets, and the metrics that runs are
-/// scored by.
+/// What configurations can name: methods, encoders, fusions, optimizers, schedules and data sets, and the metrics that
+/// runs are scored by.
 ///
 /// ```
 /// use aim_config::settings;

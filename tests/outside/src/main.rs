@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match outside::application() {
-        Ok(application) => aim_cli::main_with(&application),
+        Ok(application) => aim_cli::start(&application),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

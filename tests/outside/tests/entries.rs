@@ -19,8 +19,7 @@ fn our_network_keeps_the_laws_that_methods_rely_on() {
     let source = Source::parse("table.yaml".as_ref(), TABLE).unwrap();
     let (config, seed) = RunConfig::single(&source, Some("even-votes"), &registries).unwrap();
     let data = load(&config.data, None).unwrap();
-    let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
-    let net = LateFusion::new(&config.model, &modalities, data.classes(), seed, &Device::Cpu).unwrap();
+    let net = LateFusion::new(&config.model, &data.named_shapes(), data.classes(), seed, &Device::Cpu).unwrap();
     assert!(net.spec().capabilities.has(VOTES));
     let batch = Loader::new(&*data.train, 12, &Device::Cpu).in_order().next().unwrap().unwrap();
     conformance::check(&net, &batch).unwrap();

@@ -1,7 +1,7 @@
 //! The test of the tests: joint training against joint training with other seeds, where every rejection is a false one.
 //!
-//! Two modalities of noise around class centres, a small network, and a test split so large that what differs between two
-//! trainings shows. No two arms share a seed, so all pairs are independent given the data.
+//! Two modalities of noise around class centres, a small network, and a test split so large that what differs between
+//! two trainings shows. No two arms share a seed, so all pairs are independent given the data.
 
 use std::{ops::ControlFlow::Continue, sync::Arc};
 
@@ -226,8 +226,7 @@ fn train(data: &Dataset, seed: u64) -> Result<Vec<bool>> {
     let mlp = || encoder(MlpConfig { widths: vec![8], ..Default::default() });
     let encoders = ["first", "second"].map(|name| (name.to_owned(), mlp()));
     let model = ModelConfig::new(encoders, fusion(ConcatConfig {}));
-    let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
-    let net = LateFusion::new(&model, &modalities, data.classes(), seed, &Device::Cpu)?;
+    let net = LateFusion::new(&model, &data.named_shapes(), data.classes(), seed, &Device::Cpu)?;
     let method = method(Joint {}, net.spec())?;
     let opt = Adam { lr: 0.01, ..Adam::default() }.build();
     let mut learner = Learner::new(Box::new(net), method, opt, seed, EPOCHS);

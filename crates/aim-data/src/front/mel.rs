@@ -18,8 +18,8 @@ const FLOOR: f64 = f32::EPSILON as f64;
 /// Mean and standard deviation of AudioSet's filter bank, as the audio spectrogram transformer uses them.
 const AUDIOSET: (f64, f64) = (-4.503877, 5.141276);
 
-/// Kaldi's filter bank, `[frames, bins]`: natural logarithm of the energy in `bins` triangular mel filters from 20 Hz to
-/// `rate / 2`, in frames of 25 ms every 10 ms that lie wholly inside the recording.
+/// Kaldi's filter bank, `[frames, bins]`: natural logarithm of the energy in `bins` triangular mel filters from 20 Hz
+/// to `rate / 2`, in frames of 25 ms every 10 ms that lie wholly inside the recording.
 ///
 /// Each frame loses its mean, which makes it superfluous to take the waveform's mean away before.
 ///
@@ -29,8 +29,8 @@ pub fn kaldi_fbank(samples: &[f32], rate: u32, bins: usize) -> Result<Spectrogra
     filter_bank(samples, rate, bins, SHIFT)
 }
 
-/// What the audio spectrogram transformer (Gong et al. 2021) sees: a filter bank `[frames, bins]` cut or padded with zeros
-/// to `frames`, then (x + 4.503877) / (2 * 5.141276), hence about mean 0 and standard deviation 1/2.
+/// What the audio spectrogram transformer (Gong et al. 2021) sees: a filter bank `[frames, bins]` cut or padded with
+/// zeros to `frames`, then (x + 4.503877) / (2 * 5.141276), hence about mean 0 and standard deviation 1/2.
 pub fn ast_normalise(fbank: &Spectrogram, frames: usize) -> Spectrogram {
     let (bins, (mean, std)) = (fbank.shape[1], AUDIOSET);
     let mut data = fbank.data.clone();
@@ -39,8 +39,8 @@ pub fn ast_normalise(fbank: &Spectrogram, frames: usize) -> Spectrogram {
     Spectrogram { data, shape: [frames, bins] }
 }
 
-/// A short recording as a picture `[bins, frames]`: the filter bank of [`kaldi_fbank`] with a frame every `shift` seconds.
-/// The recording is cut at the end of the last frame, or followed by silence up to there.
+/// A short recording as a picture `[bins, frames]`: the filter bank of [`kaldi_fbank`] with a frame every `shift`
+/// seconds. The recording is cut at the end of the last frame, or followed by silence up to there.
 ///
 /// ```
 /// use aim_data::front::log_mel;
@@ -88,7 +88,8 @@ fn filter_bank(samples: &[f32], rate: u32, bins: usize, shift: f64) -> Result<Sp
     Ok(Spectrogram::from_rows(&rows, bins))
 }
 
-/// Takes the frame's mean away, then part of the sample before (the first sample stands before itself), then windows it.
+/// Takes the frame's mean away, then part of the sample before (the first sample stands before itself), then windows
+/// it.
 fn emphasise(frame: &[f32], window: &[f64], out: &mut [f64]) {
     let mean = frame.iter().map(|v| f64::from(*v)).sum::<f64>() / frame.len() as f64;
     let at = |i: usize| f64::from(frame[i]) - mean;
@@ -107,8 +108,8 @@ fn mel(frequency: f64) -> f64 {
     1127. * (frequency / 700.).ln_1p()
 }
 
-/// Filter `b` of `bins`: the first bin of the transform that it weighs, and the weights from there on. It may weigh none,
-/// and never the last bin.
+/// Filter `b` of `bins`: the first bin of the transform that it weighs, and the weights from there on. It may weigh
+/// none, and never the last bin.
 fn filter(b: usize, bins: usize, rate: u32, n_fft: usize) -> (usize, Vec<f64>) {
     let rate = f64::from(rate);
     let width = (mel(rate / 2.) - mel(LOWEST)) / (bins + 1) as f64;

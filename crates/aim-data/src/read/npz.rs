@@ -4,7 +4,8 @@ use std::{fs::File, io, io::BufReader, io::Read, path::PathBuf};
 
 use aim_core::{Error, Result};
 use half::f16;
-use npyz::{Deserialize, NpyFile, NpyHeader, Order, npz::NpzArchive};
+use npyz::{Deserialize, NpyFile, NpyHeader, Order};
+use zip::{ZipArchive, result::ZipError};
 
 use crate::{
     files::{broken, open},
@@ -14,13 +15,13 @@ use crate::{
 /// An open archive.
 pub(crate) struct Npz {
     path: PathBuf,
-    archive: NpzArchive<BufReader<File>>,
+    archive: ZipArchive<BufReader<File>>,
 }
 
 impl Npz {
     /// Opens the archive.
     pub fn open(path: PathBuf) -> Result<Self> {
-        let archive = NpzArchive::new(open(&path)?);
+        let archive = ZipArchive::new(open(&path)?);
         let archive = archive.map_err(|e| broken(&path, format!("is no complete npz archive ({e})")))?;
         Ok(Self { path, archive })
     }
@@ -82,11 +83,13 @@ impl Npz {
     }
 
     fn member(&mut self, name: &str) -> Result<(Vec<usize>, NpyFile<impl Read>)> {
-        let file = match self.archive.by_name(name) {
-            Ok(Some(file)) => file,
-            Ok(None) => return Err(broken(&self.path, format!("has no array `{name}`"))),
+        let entry = match self.archive.by_name(&format!("{name}.npy")) {
+            Ok(entry) => entry,
+            Err(ZipError::FileNotFound) => return Err(broken(&self.path, format!("has no array `{name}`"))),
             Err(e) => return Err(broken(&self.path, format!("array `{name}` cannot be read ({e})"))),
         };
+        let cannot = |e| broken(&self.path, format!("array `{name}` cannot be read ({e})"));
+        let file = NpyFile::new(entry).map_err(cannot)?;
         Ok((file.shape().iter().map(|d| *d as usize).collect(), file))
     }
 
@@ -119,29 +122,39 @@ fn cast<T: Deserialize>(file: NpyFile<&[u8]>, to: impl Fn(T) -> f32) -> io::Resu
 
 #[cfg(test)]
 mod tests {
-    use npyz::{AutoSerialize, DType, WriterBuilder, npz::NpzWriter};
+    use npyz::{AutoSerialize, DType, WriteOptions, WriterBuilder};
+    use std::io::Write;
+    use zip::{ZipWriter, write::SimpleFileOptions};
 
     use super::*;
 
+    /// Stores an array in the archive, compressed.
+    fn store(file: &mut ZipWriter<File>, name: &str, bytes: &[u8]) {
+        file.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
     /// An array to write: name, shape, values and their order.
     fn put<T: AutoSerialize + Clone>(
-        file: &mut NpzWriter<io::BufWriter<File>>,
+        file: &mut ZipWriter<File>,
         name: &str,
         shape: &[u64],
         values: &[T],
         order: Order,
     ) {
-        let array = file.array(name, Default::default()).unwrap().default_dtype().order(order);
-        let mut array = array.shape(shape).begin_nd().unwrap();
+        let mut bytes = vec![];
+        let array = WriteOptions::new().default_dtype().order(order).shape(shape);
+        let mut array = array.writer(&mut bytes).begin_nd().unwrap();
         array.extend(values.iter().cloned()).unwrap();
         array.finish().unwrap();
+        store(file, name, &bytes);
     }
 
     /// An archive with what is read well and what is not.
     fn archive() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
-        let mut file = NpzWriter::create(&path).unwrap();
+        let mut file = ZipWriter::new(File::create(&path).unwrap());
         put(&mut file, "u1", &[2, 2], &[0u8, 1, 2, 255], Order::C);
         put(&mut file, "i2", &[2, 1], &[-3i16, 300], Order::C);
         put(&mut file, "f4", &[2, 1], &[0.5f32, -1.], Order::C);
@@ -152,11 +165,13 @@ mod tests {
         put(&mut file, "columns", &[2, 2], &[1f32, 2., 3., 4.], Order::Fortran);
         put(&mut file, "u8", &[2, 1], &[1u64, 2], Order::C);
         put(&mut file, "none", &[], &[1f32], Order::C);
-        let words = file.array::<str>("words", Default::default()).unwrap().shape(&[2]);
-        let mut words = words.dtype(DType::new_scalar("<U3".parse().unwrap())).begin_nd().unwrap();
+        let mut bytes = vec![];
+        let words = WriteOptions::<str>::new().dtype(DType::new_scalar("<U3".parse().unwrap())).shape(&[2]);
+        let mut words = words.writer(&mut bytes).begin_nd().unwrap();
         ["ab", "now"].iter().for_each(|word| words.push(word).unwrap());
         words.finish().unwrap();
-        drop(file);
+        store(&mut file, "words", &bytes);
+        file.finish().unwrap();
         (folder, path)
     }
 

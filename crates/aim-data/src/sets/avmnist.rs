@@ -1,7 +1,7 @@
 //! AV-MNIST: handwritten digits, each with a recording of the digit spoken.
 //!
-//! Images are drawn to recordings once, by keyed generators: the pairs are the same in every run, and no recording is in
-//! two splits.
+//! Images are drawn to recordings once, by keyed generators: the pairs are the same in every run, and no recording is
+//! in two splits.
 
 mod digits;
 mod speech;

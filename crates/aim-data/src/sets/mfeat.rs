@@ -20,7 +20,8 @@ static INFO: DatasetInfo = DatasetInfo {
     needs_root: true,
 };
 
-/// Fourier coefficients, profile correlations, Karhunen-Loeve coefficients, pixel averages, Zernike moments, morphology.
+/// Fourier coefficients, profile correlations, Karhunen-Loeve coefficients, pixel averages, Zernike moments,
+/// morphology.
 const VIEWS: [&str; 6] = ["fou", "fac", "kar", "pix", "zer", "mor"];
 
 settings! {

@@ -1,7 +1,7 @@
 //! CMU-MOSI: is the opinion said, heard and seen here a good one?
 //!
-//! The features of the training file were presumably learnt with its labels: what is cut from it for validation is told apart
-//! far better than the test file.
+//! The features of the training file were presumably learnt with its labels: what is cut from it for validation is told
+//! apart far better than the test file.
 
 use std::path::Path;
 

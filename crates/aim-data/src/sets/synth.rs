@@ -1,8 +1,8 @@
 //! `synth-av`: drawn digits beside voiced sounds, generated and never stored.
 //!
 //! The sound is learned fast and ends the training before the image has been learned. Measured with the table
-//! `configs/synth-av.yaml` (CNNs 16-32-64, concat, Adam 1e-3, batch 64, 10 epochs, 5 seeds, mean and standard deviation of
-//! the test split; the probe is a logistic regression on the frozen encoder):
+//! `configs/synth-av.yaml` (CNNs 16-32-64, concat, Adam 1e-3, batch 64, 10 epochs, 5 seeds, mean and standard deviation
+//! of the test split; the probe is a logistic regression on the frozen encoder):
 //!
 //! | | accuracy | probe of the sound encoder | probe of the image encoder |
 //! |---|---|---|---|
@@ -89,8 +89,8 @@ impl DatasetSettings for Synth {
 }
 
 impl Synth {
-    /// One modality of all samples. Each sample has a generator of its own: it depends neither on the sizes of the splits
-    /// nor on the other modality nor on the number of threads.
+    /// One modality of all samples. Each sample has a generator of its own: it depends neither on the sizes of the
+    /// splits nor on the other modality nor on the number of threads.
     fn modality(
         &self,
         name: &str,

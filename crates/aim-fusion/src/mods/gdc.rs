@@ -3,10 +3,11 @@
 //! ```text
 //! caps_ij = W_j x_i;   b_ij = 0 at first;   repeat:
 //!   r_ij = softmax over j of b_ij,  N_j = sum_i r_ij caps_ij,  b_ij <- b_ij + <caps_ij, tanh N_j>
-//! E = ReLU(N W_q (N W_k)^T / sqrt(width)),  D its row sums;   twice: H <- ReLU(D^-1/2 E D^-1/2 H W + b),  H = N at first
+//! E = ReLU(N W_q (N W_k)^T / sqrt(width)),  D its row sums
+//! H = N;   twice: H <- ReLU(D^-1/2 E D^-1/2 H W + b)
 //! ```
-//! As printed, W depends on the frame too; sharing it allows any length. A layer norm ends it. Sums of rows count as at least
-//! 1e-6, so that a node without edges stays finite.
+//! As printed, W depends on the frame too; sharing it allows any length. A layer norm ends it. Sums of rows count as at
+//! least 1e-6, so that a node without edges stays finite.
 
 use aim_backbones::{Build, LayerNorm, Linear};
 use aim_core::{Part, Pass, Result};

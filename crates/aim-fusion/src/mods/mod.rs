@@ -1,5 +1,5 @@
-//! MODS (Yang et al., AAAI 2026, arXiv 2511.06328): sequences are compressed to a common length, one modality is chosen as
-//! primary for each sample, and the others are gathered around it by cross attention.
+//! MODS (Yang et al., AAAI 2026, arXiv 2511.06328): sequences are compressed to a common length, one modality is chosen
+//! as primary for each sample, and the others are gathered around it by cross attention.
 //!
 //! ```text
 //! H_m = GDC(X_m), [tokens, width]          a linear map where X_m has that length already, as text has in the paper
@@ -7,8 +7,9 @@
 //! H_p = layers of PCCA over w_m H_m,  the primary one first, the others in the network's order
 //! logits = MLP(summary of H_p);   F_m(summary of H_p) predicts h_m, for the loss of the method `mods`
 //! ```
-//! Features of a `sequence` encoder are sequences of frames. Any other feature is a sequence of one frame, of which capsules
-//! make tokens: an analogue for vectors, which is ours. Sequences of a data set have one length, so that there is no padding.
+//! Features of a `sequence` encoder are sequences of frames. Any other feature is a sequence of one frame, of which
+//! capsules make tokens: an analogue for vectors, which is ours. Sequences of a data set have one length, so that there
+//! is no padding.
 
 mod attention;
 mod gdc;

@@ -1,7 +1,7 @@
 //! Convolutions and the linear map.
 //!
-//! candle's own convolution has wrong gradients where stride and size do not divide, so the convolution is a sum over the kernel's
-//! taps: each picks its pixels from the padded input and mixes their channels by a matrix product.
+//! candle's own convolution has wrong gradients where stride and size do not divide, so the convolution is a sum over
+//! the kernel's taps: each picks its pixels from the padded input and mixes their channels by a matrix product.
 
 use candle_core::{D, Result, Tensor};
 

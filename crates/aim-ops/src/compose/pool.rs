@@ -31,7 +31,8 @@ fn windows(x: &Tensor, p: Pool2d, value: f32) -> Result<Tensor> {
     Tensor::stack(&parts, 4)
 }
 
-/// The gradient goes to the first maximum of a window, so an argmax and a gather: candle's `max` would give it to every tie.
+/// The gradient goes to the first maximum of a window, so an argmax and a gather: candle's `max` would give it to every
+/// tie.
 pub(crate) fn max_pool2d(x: &Tensor, p: Pool2d) -> Result<Tensor> {
     let windows = windows(x, p, f32::NEG_INFINITY)?.contiguous()?;
     let first = windows.detach().argmax_keepdim(D::Minus1)?;

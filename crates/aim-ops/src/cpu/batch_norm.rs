@@ -289,7 +289,8 @@ fn backward(l: Layout, s: &Scaling, act: Act, read: &Read<'_>, residual: bool) -
 }
 
 kernel! {
-    /// Writes what of a channel's gradient passes the rectifier, if there is one, and sums it: by itself, and times `x - mean`.
+    /// Writes what of a channel's gradient passes the rectifier, if there is one, and sums it: by itself, and times
+    /// `x - mean`.
     fn pass_channel(runs: Runs, passed: Shared<'_>, relu: bool, mean: f32, values: [&[f32]; 3]) -> [f64; 2] {
         let [x, y, dy] = values;
         let mut sums = [0f64; 2];

@@ -1,8 +1,9 @@
 //! Convolution as three matrix products over windows that are gathered on the fly.
 //!
-//! Forward: weights times windows of the input. Gradient of the input: turned weights times windows of the output's gradient,
-//! once for each remainder of the pixel's position modulo the stride. Gradient of the weights: windows times the output's
-//! gradient. No matrix of windows is ever stored. Where it pays, kernels of 3x3 take Winograd's way instead.
+//! Forward: weights times windows of the input. Gradient of the input: turned weights times windows of the output's
+//! gradient, once for each remainder of the pixel's position modulo the stride. Gradient of the weights: windows times
+//! the output's gradient. No matrix of windows is ever stored. Where it pays, kernels of 3x3 take Winograd's way
+//! instead.
 
 use super::{
     gemm::{Block, Size, product},
@@ -25,7 +26,8 @@ pub(crate) struct Axis {
     pub(crate) dilation: usize,
 }
 
-/// The taps that reach the pixels `phase, phase + stride, ...` and where, in the output, the first of these pixels finds them.
+/// The taps that reach the pixels `phase, phase + stride, ...` and where, in the output, the first of these pixels
+/// finds them.
 struct Phase {
     first: usize,
     count: usize,
@@ -122,8 +124,8 @@ impl Shape {
     }
 }
 
-/// Where the elements of a product belong: in `[B, channels, height, width]`, row `r` in channel `first + r`, columns on a
-/// grid of pixels.
+/// Where the elements of a product belong: in `[B, channels, height, width]`, row `r` in channel `first + r`, columns
+/// on a grid of pixels.
 struct Target<'a> {
     out: Shared<'a>,
     channels: usize,
@@ -253,7 +255,8 @@ pub(super) fn input_gradient(s: &Shape, w: &[f32], dy: &[f32]) -> Vec<f32> {
     dx
 }
 
-/// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output; `padded` is the padded input if it was kept.
+/// The gradient of the weights `[O, C / groups, kh, kw]` from that of the output; `padded` is the padded input if it
+/// was kept.
 pub(super) fn weight_gradient(s: &Shape, x: &[f32], padded: Option<&Planes<'static>>, dy: &[f32]) -> Vec<f32> {
     let ([inputs, outputs], [height, width]) = (s.group(), s.output());
     let (plane, k) = (height * width, inputs * s.taps());

@@ -1,8 +1,9 @@
 //! The matrix product that convolutions, linear maps and attention share.
 //!
-//! The result is cut into tasks of rows times columns. A task packs its operands block by block, so that an operand may be
-//! anything that can write a block of itself (a matrix of any strides, the windows of an image), and hands the finished
-//! block to a closure that puts it where it belongs. Sums run in an order that depends on neither tasks nor threads.
+//! The result is cut into tasks of rows times columns. A task packs its operands block by block, so that an operand may
+//! be anything that can write a block of itself (a matrix of any strides, the windows of an image), and hands the
+//! finished block to a closure that puts it where it belongs. Sums run in an order that depends on neither tasks nor
+//! threads.
 
 use std::ops::Range;
 
@@ -15,18 +16,18 @@ use super::{
 
 /// A matrix that can write blocks of itself.
 pub(crate) trait Source: Sync {
-    /// Writes the block of `rows` times `cols`, its rows `stride` apart in `out`; what else is in `out` may be overwritten up
-    /// to the next row's elements and behind the last.
+    /// Writes the block of `rows` times `cols`, its rows `stride` apart in `out`; what else is in `out` may be
+    /// overwritten up to the next row's elements and behind the last.
     fn fill(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [f32], stride: usize);
 
-    /// Most rows of a block that are best written before those of the block to the right of it. A source that asks for it must
-    /// write nothing beyond its block.
+    /// Most rows of a block that are best written before those of the block to the right of it. A source that asks for
+    /// it must write nothing beyond its block.
     fn band(&self) -> usize {
         KC
     }
 
-    /// The block where it is, if its rows are stored whole: the memory from its first element on, and the distance between two
-    /// rows.
+    /// The block where it is, if its rows are stored whole: the memory from its first element on, and the distance
+    /// between two rows.
     fn in_place(&self, _rows: Range<usize>, _cols: Range<usize>) -> Option<(&[f32], usize)> {
         None
     }
@@ -77,13 +78,13 @@ impl Size {
     }
 }
 
-/// Most rows and columns of a task: the more rows share a packed right operand, and the more columns a left one, the less
-/// packing costs.
+/// Most rows and columns of a task: the more rows share a packed right operand, and the more columns a left one, the
+/// less packing costs.
 const MAX_ROWS: usize = 1024;
 const MAX_COLS: usize = 192;
 
-/// Most rows that are finished before the next ones are begun: with as many columns and KC long sums, both operands and the
-/// result stay in a core's second-level cache.
+/// Most rows that are finished before the next ones are begun: with as many columns and KC long sums, both operands and
+/// the result stay in a core's second-level cache.
 const STRIP: usize = 96;
 
 /// Most rows of the right operand that are packed at once.
@@ -238,8 +239,8 @@ pub(crate) fn multiply(
                 ldc: stride,
                 accumulate,
             };
-            // SAFETY: the rows of `left` and the panels of `right` are within bounds by the assertion, those of `sums` because
-            // it has `rows` whole rows; `isa` is available.
+            // SAFETY: the rows of `left` and the panels of `right` are within bounds by the assertion, those of `sums`
+            // because it has `rows` whole rows; `isa` is available.
             unsafe { isa.run(tile) };
         }
     }

@@ -1,8 +1,8 @@
 //! The register tile that every matrix product ends in: `C[m][n] (+)= sum_k A[m][k] * B[k][n]`.
 //!
-//! `B`'s rows are read as vectors, `A`'s elements are broadcast. One kernel is compiled for each instruction set and tile size;
-//! the set is chosen at run time. Each sum runs over `k` in order and is added to `C` at the end, whatever the tile's size: a
-//! product's bits do not depend on how it was cut into tiles.
+//! `B`'s rows are read as vectors, `A`'s elements are broadcast. One kernel is compiled for each instruction set and
+//! tile size; the set is chosen at run time. Each sum runs over `k` in order and is added to `C` at the end, whatever
+//! the tile's size: a product's bits do not depend on how it was cut into tiles.
 
 use std::sync::OnceLock;
 
@@ -60,8 +60,8 @@ impl Isa {
 macro_rules! kernels {
     ($vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr, $add:expr,
      $rows:literal [$($mr:literal)*] $(, $feature:literal)?) => {
-        /// Takes `UNROLL` elements of every sum. A function, as a closure is not inlined into large tiles, whose sums would
-        /// then be kept in memory.
+        /// Takes `UNROLL` elements of every sum. A function, as a closure is not inlined into large tiles, whose sums
+        /// would then be kept in memory.
         ///
         /// # Safety
         /// As [`tile`].

@@ -1,4 +1,5 @@
-//! Rows of a pooling, eight elements at a time: the compiler makes single moves of these loops, or vectors longer than rows.
+//! Rows of a pooling, eight elements at a time: the compiler makes single moves of these loops, or vectors longer than
+//! rows.
 
 use super::simd::by_vectors;
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{custom::op3, host};
 
-/// Rows whose share of the vectors' gradients is summed before it joins the others: constant, so that sums do not depend on
-/// the number of threads.
+/// Rows whose share of the vectors' gradients is summed before it joins the others: constant, so that sums do not
+/// depend on the number of threads.
 const ROWS: usize = 64;
 
 /// Mean of a row and one over its standard deviation.

@@ -79,8 +79,8 @@ fn copy_arrays<const N: usize>(from: &[f32], from_stride: usize, rows: usize, ou
 /// `A * B` for matrices, written row by row into a new vector, plus `bias [n]`.
 pub(crate) fn matmul(size: Size, a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let fill = |out: Shared<'_>| {
-        // The columns are what vectors run along, and packing them is dearest where they are strided: then the transposed
-        // product may be cheaper, if its own right side is smaller.
+        // The columns are what vectors run along, and packing them is dearest where they are strided: then the
+        // transposed product may be cheaper, if its own right side is smaller.
         if b.cs != 1 && a.cs == 1 && size.m >= 16 && size.m < size.n {
             let flipped = Size { m: size.n, n: size.m, k: size.k };
             product(flipped, &b.t(), &a.t(), |block| store_flipped(&block, bias, size.n, out));

@@ -63,7 +63,8 @@ pub(crate) fn noisy(x: &Tensor, scale: f32, std: f32, key: u64) -> Result<Tensor
     Tensor::from_vec(y, x.shape(), x.device())
 }
 
-/// Elements whose sums are f32, before they join the others: constant, so that sums do not depend on the number of threads.
+/// Elements whose sums are f32, before they join the others: constant, so that sums do not depend on the number of
+/// threads.
 const SUMMED: usize = 4096;
 
 kernel! {

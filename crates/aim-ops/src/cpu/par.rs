@@ -19,7 +19,8 @@ pub(crate) fn each(n: usize, f: impl Fn(usize) + Sync + Send) {
 /// Multiplications below which two products are better done side by side than each by all threads.
 const SIDE_BY_SIDE: usize = 1 << 26;
 
-/// Both results; side by side if each takes only so many multiplications that waiting twice for the last thread would count.
+/// Both results; side by side if each takes only so many multiplications that waiting twice for the last thread would
+/// count.
 pub(crate) fn both<A: Send, B: Send>(
     work: usize,
     a: impl FnOnce() -> A + Send,
@@ -31,8 +32,8 @@ pub(crate) fn both<A: Send, B: Send>(
 /// Elements that a thread handles in about the time that it takes to wake it.
 const GRAIN: usize = 1 << 14;
 
-/// Cuts `n` items of `cost` elements each into runs worth a thread, and calls `f` with each run. What an item yields must
-/// not depend on its run.
+/// Cuts `n` items of `cost` elements each into runs worth a thread, and calls `f` with each run. What an item yields
+/// must not depend on its run.
 pub(crate) fn runs(n: usize, cost: usize, f: impl Fn(std::ops::Range<usize>) + Sync + Send) {
     let parts = (n * cost / GRAIN).clamp(1, 4 * threads());
     let step = n.div_ceil(parts).max(1);

@@ -11,8 +11,8 @@ use super::{
     transpose::transpose,
 };
 
-/// Planes with a border, so that no window leaves them. Each row is sorted by column modulo `stride`: what windows that are
-/// `stride` apart read for one tap is then one run of memory.
+/// Planes with a border, so that no window leaves them. Each row is sorted by column modulo `stride`: what windows that
+/// are `stride` apart read for one tap is then one run of memory.
 pub(crate) struct Planes<'a> {
     values: Cow<'a, [f32]>,
     /// Distance between two planes.
@@ -149,8 +149,8 @@ struct Run {
 }
 
 impl<'a> Windows<'a> {
-    /// The windows of `channels` out of `sample_channels`, whose taps read at `taps` (row, column); the first window of the
-    /// `grid` starts at the frame's corner, the next ones `steps` further.
+    /// The windows of `channels` out of `sample_channels`, whose taps read at `taps` (row, column); the first window of
+    /// the `grid` starts at the frame's corner, the next ones `steps` further.
     pub(crate) fn new(
         planes: &'a Planes<'_>,
         channels: Range<usize>,
@@ -186,8 +186,8 @@ const WIDE: usize = 16;
 
 /// Copies each run from each offset to the next row of `out`, `stride` apart.
 ///
-/// A few elements more are copied where both sides have room: what is too much is overwritten by the next run, and copies of a
-/// fixed length are much faster.
+/// A few elements more are copied where both sides have room: what is too much is overwritten by the next run, and
+/// copies of a fixed length are much faster.
 #[inline(always)]
 fn copy_runs(values: &[f32], offsets: &[usize], runs: &[Run], out: &mut [f32], stride: usize) {
     let pieces = |r: &Run| {

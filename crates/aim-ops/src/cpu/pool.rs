@@ -80,8 +80,8 @@ impl Shape {
         self.input[1].div_ceil(self.p.stride)
     }
 
-    /// Length of a row sorted by column modulo the stride: what neighbouring windows read for one tap is then one run of
-    /// memory.
+    /// Length of a row sorted by column modulo the stride: what neighbouring windows read for one tap is then one run
+    /// of memory.
     fn sorted_row(&self) -> usize {
         self.phase() * self.p.stride
     }
@@ -129,7 +129,8 @@ impl Shape {
         }
     }
 
-    /// A value for each element of the output, or of the input, from `f(plane, its elements, scratch for a sorted plane)`.
+    /// A value for each element of the output, or of the input, from
+    /// `f(plane, its elements, scratch for a sorted plane)`.
     fn each_plane(&self, area: usize, f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync + Send) -> Vec<f32> {
         let sorted = self.input[0] * self.sorted_row();
         let fill = |out: Shared<'_>| {

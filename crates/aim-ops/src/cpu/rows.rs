@@ -23,7 +23,8 @@ impl Rows {
         })
     }
 
-    /// `[outer, kept, inner]` becomes `[outer, all, inner]`, the other rows filled with their element of `rest`, or zero.
+    /// `[outer, kept, inner]` becomes `[outer, all, inner]`, the other rows filled with their element of `rest`, or
+    /// zero.
     pub(crate) fn spread(&self, from: &[f32], inner: usize, rest: Option<&[f32]>) -> Vec<f32> {
         let (kept, all) = (self.kept.len() * inner, self.all * inner);
         blocks(from.len() / kept, all, |block, out| {

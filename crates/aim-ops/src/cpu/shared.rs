@@ -23,7 +23,8 @@ impl<'a, T> Shared<'a, T> {
     /// `len` elements from `from` on.
     ///
     /// # Safety
-    /// While the part lives, no other part may overlap it. Parts of [`filled`] memory are to be written before they are read.
+    /// While the part lives, no other part may overlap it. Parts of [`filled`] memory are to be written before they are
+    /// read.
     #[inline(always)]
     pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &'a mut [T] {
         assert!(from <= self.len && len <= self.len - from, "part out of bounds");

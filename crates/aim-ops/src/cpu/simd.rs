@@ -4,8 +4,9 @@
 
 /// Makes a function of a kernel: compiled for every instruction set, the best one chosen at run time.
 ///
-/// A closure given to a function with `target_feature` is compiled for the instruction set only if the compiler sees fit to
-/// inline it, which it does not if it is long. The body of a kernel always is; what it calls should be short or `#[inline(always)]`.
+/// A closure given to a function with `target_feature` is compiled for the instruction set only if the compiler sees
+/// fit to inline it, which it does not if it is long. The body of a kernel always is; what it calls should be short or
+/// `#[inline(always)]`.
 ///
 /// `narrow` leaves AVX-512 out: of small arrays of vectors the compiler makes gathers and scatters there.
 macro_rules! kernel {
@@ -46,8 +47,8 @@ macro_rules! kernel {
         }
     };
 }
-/// Calls the function of the caller's module `avx2` if the processor has the instruction set; gives the number of elements that it
-/// has done.
+/// Calls the function of the caller's module `avx2` if the processor has the instruction set; gives the number of
+/// elements that it has done.
 macro_rules! by_vectors {
     ($name:ident($($arg:expr),*)) => {{
         #[cfg(target_arch = "x86_64")]

@@ -50,8 +50,8 @@ mod avx2 {
         _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(mixed))
     }
 
-    /// Where to begin with eight elements of `n`, `stride` apart in `len`: the last eight overlap those before. (The compiler
-    /// makes single moves of a plain loop.)
+    /// Where to begin with eight elements of `n`, `stride` apart in `len`: the last eight overlap those before. (The
+    /// compiler makes single moves of a plain loop.)
     #[inline]
     fn eights(n: usize, stride: usize, len: usize) -> impl Iterator<Item = usize> {
         let fit = (len / stride).min(n);

@@ -1,8 +1,9 @@
 //! The transforms of Winograd's F(4x4, 3x3), by which a tile of 4x4 outputs takes 36 multiplications in place of 144.
 //!
-//! With the polynomial points 0, 1, -1, 2, -2 and infinity, `y = A' ((G g G') * (B' d B)) A` for a tile `d` of 6x6 inputs and
-//! a kernel `g`. Each type is one of the matrices or its transpose, to be applied to columns of vectors: each lane is a problem of
-//! its own. Loops in place of closures: what the compiler does not inline is not compiled for the instruction set.
+//! With the polynomial points 0, 1, -1, 2, -2 and infinity, `y = A' ((G g G') * (B' d B)) A` for a tile `d` of 6x6
+//! inputs and a kernel `g`. Each type is one of the matrices or its transpose, to be applied to columns of vectors:
+//! each lane is a problem of its own. Loops in place of closures: what the compiler does not inline is not compiled for
+//! the instruction set.
 
 #![allow(clippy::needless_range_loop, reason = "indices say most plainly what a transform does")]
 

@@ -19,7 +19,8 @@ pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> {
     fn times(self, by: f32) -> Self;
 }
 
-/// Something to do with vectors of any width. What it calls must be inlined, or it is not compiled for the instruction set.
+/// Something to do with vectors of any width. What it calls must be inlined, or it is not compiled for the instruction
+/// set.
 pub(crate) trait Work {
     fn run<V: Vector>(self);
 }
@@ -53,7 +54,8 @@ pub(crate) fn work(lanes: usize, work: impl Work) {
     work.run::<Eight>();
 }
 
-/// Eight numbers. Loops in place of closures: what the compiler does not inline is not compiled for the instruction set.
+/// Eight numbers. Loops in place of closures: what the compiler does not inline is not compiled for the instruction
+/// set.
 #[derive(Clone, Copy)]
 pub(crate) struct Eight([f32; 8]);
 
@@ -114,7 +116,8 @@ mod sixteen {
 
     use super::Vector;
 
-    /// Sixteen numbers in a register of AVX-512, of which [`super::work`] makes one only where there are such registers.
+    /// Sixteen numbers in a register of AVX-512, of which [`super::work`] makes one only where there are such
+    /// registers.
     #[derive(Clone, Copy)]
     pub(super) struct Sixteen(__m512);
 

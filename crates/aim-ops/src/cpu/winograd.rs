@@ -1,8 +1,9 @@
 //! 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications.
 //!
-//! Tiles of the input are transformed for a group of them at a time, so that the transformed values stay in the cache; then
-//! each block of output channels transforms its weights, multiplies at the 36 points and transforms back. The error is about ten
-//! times the direct way's: at most 2e-5 of the largest output for values in [-1, 1) and up to 512 channels (a test says so).
+//! Tiles of the input are transformed for a group of them at a time, so that the transformed values stay in the cache;
+//! then each block of output channels transforms its weights, multiplies at the 36 points and transforms back. The
+//! error is about ten times the direct way's: at most 2e-5 of the largest output for values in
+//! [-1, 1) and up to 512 channels (a test says so).
 
 use std::{array::from_fn, ops::Range};
 
@@ -44,8 +45,8 @@ const GROUP: usize = 1 << 15;
 /// Most output channels of a task.
 const ROWS: usize = 24;
 
-/// Distance between the values for two points that `n` of each lie between: never a multiple of a cache's ways, or the values of
-/// one tile for all points would fight for the same places there.
+/// Distance between the values for two points that `n` of each lie between: never a multiple of a cache's ways, or the
+/// values of one tile for all points would fight for the same places there.
 fn apart(n: usize) -> usize {
     n.next_multiple_of(16) + 16
 }
@@ -58,8 +59,8 @@ struct Place {
 }
 
 impl Winograd {
-    /// Whether this takes less time than multiplying directly, counted in multiplications: the transforms of a tile of a channel
-    /// take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included.
+    /// Whether this takes less time than multiplying directly, counted in multiplications: the transforms of a tile of
+    /// a channel take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included.
     pub(crate) fn pays(&self) -> bool {
         const TILE: usize = 200;
         const KERNEL: usize = 100;
@@ -147,7 +148,8 @@ impl Winograd {
         unsafe { filled(self.batch * outputs * height * width, fill) }
     }
 
-    /// The gradient of the weights `[O, C, 3, 3]` from that of the output: `G' (sum over tiles (A dy A') * (B' d B)) G`.
+    /// The gradient of the weights `[O, C, 3, 3]` from that of the output:
+    /// `G' (sum over tiles (A dy A') * (B' d B)) G`.
     pub(crate) fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let ([inputs, outputs], isa) = (self.channels, kernel::isa());
         let planes = self.planes(x);

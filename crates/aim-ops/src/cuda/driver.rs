@@ -74,8 +74,8 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: Grid, words: &[Wor
         };
     }
     let shape = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 };
-    // SAFETY: the arguments are the kernel's parameters in number, order and size, and their memory has the lengths that the
-    // kernel is told; both are checked for every kernel by the tests that run it in the emulator.
+    // SAFETY: the arguments are the kernel's parameters in number, order and size, and their memory has the lengths
+    // that the kernel is told; both are checked for every kernel by the tests that run it in the emulator.
     unsafe { call.launch(shape) }.map_err(candle_core::Error::wrap)?;
     Ok(())
 }

@@ -101,7 +101,8 @@ pub(super) fn launch(kernel: &str, grid: Grid, words: &[Word]) -> Result<()> {
         })
         .collect();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: the signature is that of `compile`; the words point to memory that lives on, of the lengths that they say.
+    // SAFETY: the signature is that of `compile`; the words point to memory that lives on, of the lengths that they
+    // say.
     let outcome = unsafe {
         type Call = unsafe extern "C" fn(c_int, i64, *const TaggedWord, i64, c_int) -> c_int;
         let call: Symbol<'_, Call> = library.get(b"call").unwrap();

@@ -167,7 +167,8 @@ pub(super) fn cuda_storage((storage, shape): (Storage, Shape)) -> Result<(CudaSt
     }
 }
 
-/// Where the elements of a contiguous tensor are. The memory outlives a launch that follows: it is freed in the stream's order.
+/// Where the elements of a contiguous tensor are. The memory outlives a launch that follows: it is freed in the
+/// stream's order.
 fn word_of(t: &Tensor) -> Result<Word> {
     let (storage, layout) = t.storage_and_layout();
     let Some((from, _)) = layout.contiguous_offsets() else { bail!("a kernel's operand is not contiguous") };

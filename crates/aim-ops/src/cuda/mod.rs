@@ -1,8 +1,8 @@
 //! Operations on NVIDIA devices: kernels of our own, matrix products by cuBLAS, convolutions by cuDNN.
 //!
-//! Nothing here waits for the device. Sums are taken in a fixed order, so a run gives the same bits each time (a convolution that
-//! cuDNN's deterministic algorithms refuse excepted); they differ from the CPU's, whose order is another. The kernels are compiled
-//! by NVRTC when the first one is needed.
+//! Nothing here waits for the device. Sums are taken in a fixed order, so a run gives the same bits each time (a
+//! convolution that cuDNN's deterministic algorithms refuse excepted); they differ from the CPU's, whose order is
+//! another. The kernels are compiled by NVRTC when the first one is needed.
 //!
 //! Tests run the same kernels and the same code around them on the CPU: see [`emulator`].
 

@@ -88,8 +88,8 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor
     attention_by([q, k, v], mask, scale, SCORES)
 }
 
-/// So many queries at a time that there are at most `scores` scores at once, and never the matrix of all; the gradients compute
-/// theirs anew.
+/// So many queries at a time that there are at most `scores` scores at once, and never the matrix of all; the gradients
+/// compute theirs anew.
 pub(super) fn attention_by(
     [q, k, v]: [&Tensor; 3],
     mask: Option<&Tensor>,

@@ -1,5 +1,5 @@
-//! What holds for all operations: the same bits for any number of threads, any layout, no gradient that nobody needs, empty
-//! batches refused.
+//! What holds for all operations: the same bits for any number of threads, any layout, no gradient that nobody needs,
+//! empty batches refused.
 
 use candle_core::{Device, Result, Tensor, Var};
 

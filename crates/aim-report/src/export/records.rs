@@ -13,8 +13,8 @@ use crate::compat;
 /// The columns of a run: texts, numbers and `null`; keys of what was nested are joined with dots.
 pub type Record = Map<String, Value>;
 
-/// One record for each run of a table, all with the same columns; what a run lacks is `null`. Times are left out, so that
-/// the records are the same every time.
+/// One record for each run of a table, all with the same columns; what a run lacks is `null`. Times are left out, so
+/// that the records are the same every time.
 ///
 /// # Errors
 /// If a configuration cannot be written.

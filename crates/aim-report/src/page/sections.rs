@@ -144,8 +144,8 @@ fn curves(views: &[View<'_>]) -> String {
     }
 }
 
-/// A chart a modality: what its encoder knows in each row, and what it knows where it was trained alone. Of one row, a chart
-/// of its modalities.
+/// A chart a modality: what its encoder knows in each row, and what it knows where it was trained alone. Of one row, a
+/// chart of its modalities.
 fn probes(views: &[View<'_>]) -> String {
     let of = |name: &str, run: &RunResults| run.outcome.probes.modality.get(name).copied();
     let alone = |view: &&View<'_>| view.runs.iter().all(|run| run.outcome.modalities.len() == 1);

@@ -5,8 +5,9 @@ use statrs::function::beta;
 use super::Interval;
 use crate::{Error, Result, check};
 
-/// The interval of C. J. Clopper, E. S. Pearson, Biometrika 26 (1934), for a share of which `found` of `of` were seen: the
-/// shares under which neither so few nor so many are rarer than (1 - level) / 2. It never covers less than its level.
+/// The interval of C. J. Clopper, E. S. Pearson, Biometrika 26 (1934), for a share of which `found` of `of` were seen:
+/// the shares under which neither so few nor so many are rarer than (1 - level) / 2. It never covers less than its
+/// level.
 ///
 /// ```
 /// let interval = aim_stats::interval::share_interval(20, 400, 0.95)?;

@@ -32,8 +32,8 @@ impl Resampling {
 /// The percentile interval: the (1 - level)/2 and (1 + level)/2 quantiles of the statistic over resamples drawn with
 /// replacement.
 ///
-/// Too narrow for few values (for a mean of 5 about a third narrower than Student's); prefer [`super::t_interval`] for a mean of few runs.
-/// Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+/// Too narrow for few values (for a mean of 5 about a third narrower than Student's); prefer [`super::t_interval`] for
+/// a mean of few runs. Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 ///
 /// ```
 /// use aim_stats::{interval, summary};

@@ -38,11 +38,11 @@ fn clean() -> Vec<Protocol> {
     vec![Protocol::Clean]
 }
 
-/// Reads a file: its table, or one for each of the `sets` that it names, and for each of the `protocols`. `overrides` are laid
-/// over what all rows of a table share.
+/// Reads a file: its table, or one for each of the `sets` that it names, and for each of the `protocols`. `overrides`
+/// are laid over what all rows of a table share.
 ///
-/// In such a file a row may say `sets: […]` if it is not meant for all of them, and `each_encoder: {…}` for settings that
-/// every encoder of a set gets, whatever its modality is called.
+/// In such a file a row may say `sets: […]` if it is not meant for all of them, and `each_encoder: {…}` for settings
+/// that every encoder of a set gets, whatever its modality is called.
 ///
 /// # Errors
 /// Whatever is wrong with a file, with its line.

@@ -12,8 +12,8 @@ use crate::Registries;
 /// Version of the files that hold an identity: 1 left out the defaults of methods and their revisions.
 const FORMAT: u32 = 2;
 
-/// The resolved configuration, the revisions of its methods, the seed and the data: two runs with the same identity give the
-/// same bits on the same processor.
+/// The resolved configuration, the revisions of its methods, the seed and the data: two runs with the same identity
+/// give the same bits on the same processor.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The seed.
@@ -78,8 +78,8 @@ impl Identity {
         Written { format: FORMAT, seed: *seed, data_crc32: *data_crc32, revisions, config }
     }
 
-    /// Understands the content of a `config.yaml`, of this program or of an older one; settings that it leaves out have their
-    /// defaults, and methods without a revision their first.
+    /// Understands the content of a `config.yaml`, of this program or of an older one; settings that it leaves out have
+    /// their defaults, and methods without a revision their first.
     ///
     /// # Errors
     /// If it is no identity, or one of a newer program.
@@ -112,8 +112,8 @@ impl Identity {
         Self::parse(&text, registries).at(|| path.display().to_string())
     }
 
-    /// Eight hexadecimal digits that stand for configuration, revisions and data, whatever the seed: of their values, not of
-    /// how they are written.
+    /// Eight hexadecimal digits that stand for configuration, revisions and data, whatever the seed: of their values,
+    /// not of how they are written.
     ///
     /// # Errors
     /// If a value cannot be written.

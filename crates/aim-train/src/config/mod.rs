@@ -1,8 +1,9 @@
 //! Configurations: one YAML file describes a table of runs, or a single run.
 //!
-//! Everything is checked before any data is read: unknown keys, values out of range and pairs that cannot work (a method
-//! that needs what the fusion cannot give) are errors that name the file, the line and the key.
+//! Everything is checked before any data is read: unknown keys, values out of range and pairs that cannot work (a
+//! method that needs what the fusion cannot give) are errors that name the file, the line and the key.
 
+pub mod builtin;
 mod diff;
 mod family;
 mod file;

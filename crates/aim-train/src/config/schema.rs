@@ -1,5 +1,5 @@
-//! The JSON Schema of configuration files, for editors. What serde reads is described by its types; methods and data sets by
-//! their cards, with the types of their defaults.
+//! The JSON Schema of configuration files, for editors. What serde reads is described by its types; methods and data
+//! sets by their cards, with the types of their defaults.
 
 use aim_config::{AnySettings, Card, Registry, entry_schema};
 use schemars::{JsonSchema, generate::SchemaSettings};

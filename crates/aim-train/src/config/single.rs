@@ -14,8 +14,8 @@ use super::{
 };
 
 impl RunConfig {
-    /// Understands a file as a single run, with its seed: the row of that name, or what stands outside the rows. The source's
-    /// overrides hold against the row as well.
+    /// Understands a file as a single run, with its seed: the row of that name, or what stands outside the rows. The
+    /// source's overrides hold against the row as well.
     ///
     /// # Errors
     /// Whatever is wrong with the file, with its line.

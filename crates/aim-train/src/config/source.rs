@@ -2,12 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use aim_core::{Error, Result};
 use saphyr_parser::{Event, Parser};
 use serde_yaml::Value;
+
+use super::builtin;
 
 /// The sections that describe a run.
 pub(super) const SECTIONS: [&str; 7] = ["protocol", "data", "model", "optimizer", "schedule", "train", "method"];
@@ -26,13 +29,16 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a file.
+    /// Reads a file, or one of the tables that come with the program where there is no such file.
     ///
     /// # Errors
     /// If it cannot be read or is no YAML.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(path, &text)
+        match (std::fs::read_to_string(path), builtin::text(path)) {
+            (Ok(text), _) => Self::parse(path, &text),
+            (Err(e), Some(text)) if e.kind() == ErrorKind::NotFound => Self::parse(path, text),
+            (Err(e), _) => Err(Error::io(path, e)),
+        }
     }
 
     /// Takes a file's text.
@@ -124,8 +130,8 @@ pub(super) fn nested(key: &str, value: Value) -> Value {
     key.rsplit('.').fold(value, |inner, part| Value::Mapping([(Value::from(part), inner)].into_iter().collect()))
 }
 
-/// Lays `patch` over `base`: mappings are merged key by key, everything else is replaced. A mapping whose `name` changes
-/// is replaced as a whole, because the settings of one method, optimizer or set mean nothing to another.
+/// Lays `patch` over `base`: mappings are merged key by key, everything else is replaced. A mapping whose `name`
+/// changes is replaced as a whole, because the settings of one method, optimizer or set mean nothing to another.
 pub(super) fn merge(base: &mut Value, patch: &Value) {
     let (Value::Mapping(old), Value::Mapping(new)) = (&mut *base, patch) else {
         if !patch.is_null() {

@@ -129,8 +129,8 @@ impl TableConfig {
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check("sweep"))
     }
 
-    /// The table in which every row is searched as the `sweep` section says. Rows with a search of their own are left out,
-    /// because they are the reference for rows without one.
+    /// The table in which every row is searched as the `sweep` section says. Rows with a search of their own are left
+    /// out, because they are the reference for rows without one.
     ///
     /// # Errors
     /// If there is no such section, or a row has no trials of its own to make.

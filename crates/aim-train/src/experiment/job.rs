@@ -162,7 +162,8 @@ pub fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Re
     Ok(())
 }
 
-/// The data as a run sees them: the modalities that its network reads, in the data set's order, split as its protocol wants.
+/// The data as a run sees them: the modalities that its network reads, in the data set's order, split as its protocol
+/// wants.
 ///
 /// # Errors
 /// If the data set lacks a modality, or the protocol cannot be followed.

@@ -71,9 +71,9 @@ pub(super) struct Task<'a> {
     pub seed: u64,
 }
 
-/// Trains every row with every seed; a row that is to be tuned with the configuration that its search chooses. A run that
-/// fails is reported and does not stop the others; runs that are done are only read, and those begun go on where they
-/// stopped.
+/// Trains every row with every seed; a row that is to be tuned with the configuration that its search chooses. A run
+/// that fails is reported and does not stop the others; runs that are done are only read, and those begun go on where
+/// they stopped.
 ///
 /// # Errors
 /// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.

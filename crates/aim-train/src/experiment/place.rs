@@ -16,8 +16,8 @@ pub(super) struct Place {
     pub outdated: Option<String>,
 }
 
-/// The place of runs of this name under a folder: that of its key, or else one in which an older program has made the same
-/// runs.
+/// The place of runs of this name under a folder: that of its key, or else one in which an older program has made the
+/// same runs.
 ///
 /// # Errors
 /// If the configuration cannot be written.

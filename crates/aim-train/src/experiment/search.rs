@@ -79,8 +79,8 @@ impl Choice {
         Ok(Self { row: row.into(), rule: RULE.into(), chosen, ties: ties.collect(), trials })
     }
 
-    /// The choice that is stored for a row, if it was made among trials of these keys. A damaged file is told of, and made
-    /// anew from the runs.
+    /// The choice that is stored for a row, if it was made among trials of these keys. A damaged file is told of, and
+    /// made anew from the runs.
     fn read(folder: &Path, row: &str, keys: &[String], tell: &dyn Fn(&str)) -> Result<Option<Self>> {
         let path = place(folder, row);
         if keys.is_empty() {

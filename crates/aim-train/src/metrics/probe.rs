@@ -151,7 +151,8 @@ fn descent(gradient: &[f64], memory: &[(Vec<f64>, Vec<f64>)]) -> Vec<f64> {
 
 type Point = (Vec<f64>, f64, Vec<f64>);
 
-/// Halves the step until the value falls as much as a small part of the slope promises; `None` at the limit of precision.
+/// Halves the step until the value falls as much as a small part of the slope promises; `None` at the limit of
+/// precision.
 fn search(problem: &Problem, from: &[f64], value: f64, gradient: &[f64], direction: &[f64]) -> Result<Option<Point>> {
     let slope = dot(gradient, direction);
     let mut step = 1.;

@@ -6,8 +6,8 @@ use aim_core::Result;
 use candle_core::{D, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Test samples' features on their first two principal components: each modality's by its name, and under [`ALL`] those of all
-/// modalities side by side. Points stand in the order of the split.
+/// Test samples' features on their first two principal components: each modality's by its name, and under [`ALL`] those
+/// of all modalities side by side. Points stand in the order of the split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Projection(pub BTreeMap<String, Vec<[f32; 2]>>);

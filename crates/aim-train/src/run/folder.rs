@@ -69,7 +69,8 @@ impl Folder {
     /// Opens the folder of a run, or makes it.
     ///
     /// # Errors
-    /// If the folder belongs to another configuration, seed or data set, is in use by another process, or cannot be written.
+    /// If the folder belongs to another configuration, seed or data set, is in use by another process, or cannot be
+    /// written.
     pub fn open(path: &Path, identity: &Identity, registries: &Registries) -> Result<Self> {
         Self::open_if_free(path, identity, registries)?.ok_or_else(|| {
             let problem = "is in use by another process";
@@ -187,8 +188,8 @@ impl Folder {
         self.set_aside(RESULT)
     }
 
-    /// The newest whole checkpoint, if there is one. Damaged ones are told of and set aside, and the files that only copy
-    /// what the checkpoint says are made anew.
+    /// The newest whole checkpoint, if there is one. Damaged ones are told of and set aside, and the files that only
+    /// copy what the checkpoint says are made anew.
     ///
     /// # Errors
     /// If a file cannot be read or written.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Program and processor that a result comes from. Results of one configuration have the same bits only where these agree.
+/// Program and processor that a result comes from. Results of one configuration have the same bits only where these
+/// agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Program {
     /// Command that starts the program; pages and messages name it.

@@ -1,10 +1,10 @@
-//! TensorBoard's event files: records framed with masked CRC-32C, each an `Event` message of protocol buffers, written by
-//! hand because four fields of two messages are all there is to it.
+//! TensorBoard's event files: records framed with masked CRC-32C, each an `Event` message of protocol buffers, written
+//! by hand because four fields of two messages are all there is to it.
 
 use super::{EpochLog, Outcome, Quantity};
 
-/// The content of an event file: every number of the log, and the test scores once there are any. `start` is when the run
-/// began, in seconds since 1970; `seconds` is how long each epoch took.
+/// The content of an event file: every number of the log, and the test scores once there are any. `start` is when the
+/// run began, in seconds since 1970; `seconds` is how long each epoch took.
 pub(super) fn events(log: &[EpochLog], seconds: &[f64], start: f64, outcome: Option<&Outcome>) -> Vec<u8> {
     let mut file = Vec::new();
     record(&event(start, None, &field(3, b"brain.Event:2")), &mut file);

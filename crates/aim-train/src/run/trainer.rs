@@ -43,8 +43,8 @@ pub struct Control<'a> {
     pub watch: &'a dyn Watch,
     /// Ends it early.
     pub stop: &'a Stop,
-    /// Shortest time between two checkpoints on the disk; zero for one after every epoch. A killed run repeats what lies
-    /// between, bit for bit.
+    /// Shortest time between two checkpoints on the disk; zero for one after every epoch. A killed run repeats what
+    /// lies between, bit for bit.
     pub checkpoint_every: Duration,
     /// What a result says that it was made by.
     pub program: &'a Program,
@@ -91,12 +91,12 @@ pub struct Run<'a> {
     pub metrics: &'a Metrics,
 }
 
-/// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what is
-/// damaged in its folder is made anew.
+/// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what
+/// is damaged in its folder is made anew.
 ///
 /// # Errors
-/// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was stopped;
-/// the checkpoint of the last whole epoch is then in the folder.
+/// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was
+/// stopped; the checkpoint of the last whole epoch is then in the folder.
 pub fn train(run: Run<'_>, folder: &Folder, control: Control<'_>) -> Result<Outcome> {
     if let Some(outcome) = folder.done(&|line| control.watch.say(line))? {
         return Ok(outcome);
@@ -289,6 +289,5 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
 /// # Errors
 /// If they do not fit.
 pub fn network(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -> Result<LateFusion> {
-    let modalities: Vec<_> = data.modalities.iter().cloned().zip(data.shapes()).collect();
-    LateFusion::new(&config.model, &modalities, data.classes(), seed, device)
+    LateFusion::new(&config.model, &data.named_shapes(), data.classes(), seed, device)
 }

@@ -1,5 +1,5 @@
-//! Networks of other authors' layers are trained by methods as our own are: an MLP and a CNN of `candle_nn`, and a BERT of
-//! `candle_transformers`.
+//! Networks of other authors' layers are trained by methods as our own are: an MLP and a CNN of `candle_nn`, and a BERT
+//! of `candle_transformers`.
 
 mod networks;
 mod training;
@@ -19,7 +19,8 @@ use training::{Course, STEPS, batch, bits, data, network, numbers};
 /// Pairs of modalities, the first of them read by the network in question.
 const PAIRS: [[Modality; 2]; 3] = [[SOUND, MOTION], [IMAGE, SOUND], [TEXT, SOUND]];
 
-/// Methods that change gradients, activations, weights, losses, the network itself; the last two build on training before.
+/// Methods that change gradients, activations, weights, losses, the network itself; the last two build on training
+/// before.
 fn methods() -> [MethodSpec; 6] {
     [
         MethodSpec::of(OgmGe { alpha: 1., ..OgmGe::default() }),

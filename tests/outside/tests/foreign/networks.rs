@@ -144,8 +144,8 @@ impl Text {
         ctx.block(self.projection.forward(&h.i((.., 0))?.contiguous()?)?.relu()?)
     }
 
-    /// Every layer of BERT ends in `candle_nn::LayerNorm`, which has no backward pass in candle 0.11: nothing in BERT can
-    /// learn. As buffers its weights are saved and loaded, and no method takes them for trainable.
+    /// Every layer of BERT ends in `candle_nn::LayerNorm`, which has no backward pass in candle 0.11: nothing in BERT
+    /// can learn. As buffers its weights are saved and loaded, and no method takes them for trainable.
     fn frozen(place: Place<'_>) -> Result<Branch> {
         let roles = Roles::new().buffer("bert.*").block(0, "projection.*");
         place.put(|vb| Self::new(vb), Self::forward, roles, &[LENGTH])

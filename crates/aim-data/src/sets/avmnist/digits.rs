@@ -1,7 +1,7 @@
 //! MNIST's images and labels.
 //!
-//! Some copies of MNIST are sorted by digit, and the first thousands of such a file show zeros alone. So images are taken in
-//! a keyed random order of their file, which is the same in every run.
+//! Some copies of MNIST are sorted by digit, and the first thousands of such a file show zeros alone. So images are
+//! taken in a keyed random order of their file, which is the same in every run.
 
 use std::path::Path;
 

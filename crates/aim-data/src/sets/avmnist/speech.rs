@@ -14,7 +14,8 @@ use crate::{
 
 /// Mel filters, frames and seconds between frames of a picture.
 const PICTURE: (usize, usize, f64) = (32, 32, 0.02);
-/// Lowest log energy: digital silence would otherwise lie so far below speech that the variance of a bin is that of pauses.
+/// Lowest log energy: digital silence would otherwise lie so far below speech that the variance of a bin is that of
+/// pauses.
 const FLOOR: f32 = -9.;
 /// Sampling rate of the recordings in Hz.
 const RATE: u32 = 8000;

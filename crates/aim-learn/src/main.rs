@@ -1,0 +1,12 @@
+//! The program: the command line with everything that the workspace brings.
+
+use std::process::ExitCode;
+
+/// The system's allocator gives the memory of each activation back to the kernel, and faulting it in again takes a
+/// sixth of a small network's step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    aim_cli::start(&aim_cli::Application::named("aim-learn"))
+}
