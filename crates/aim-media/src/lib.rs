@@ -1,0 +1,6 @@
+//! Recordings, pictures, video and text as numbers, without any tensor library.
+#![deny(missing_docs)]
+
+mod error;
+
+pub use error::{Error, Result};
