@@ -1,0 +1,5 @@
+//! Pictures: what they are in memory, how files become them, and their geometry.
+
+mod picture;
+
+pub use picture::Picture;
