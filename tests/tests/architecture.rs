@@ -13,8 +13,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 type Arrows = (&'static str, &'static [&'static str]);
 
 /// The crates from the ground up, each with those that it depends on.
-const CRATES: [Arrows; 18] = [
+const CRATES: [Arrows; 19] = [
     ("aim-ops", &[]),
+    ("aim-media", &[]),
     ("aim-stats", &[]),
     ("aim-core", &[]),
     ("aim-config", &["aim-core"]),
@@ -23,7 +24,7 @@ const CRATES: [Arrows; 18] = [
     ("aim-fusion", &["aim-backbones", "aim-config", "aim-core", "aim-ops"]),
     ("aim-optim", &["aim-config", "aim-core", "aim-ops"]),
     ("aim-balance", &["aim-config", "aim-core", "aim-ops", "aim-stats"]),
-    ("aim-data", &["aim-config", "aim-core"]),
+    ("aim-data", &["aim-config", "aim-core", "aim-media"]),
     (
         "aim-train",
         &[

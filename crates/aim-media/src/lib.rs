@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod error;
+pub mod front;
 pub mod image;
 
 pub use error::{Error, Result};
