@@ -1,6 +1,10 @@
 //! Recordings, pictures, video and text as numbers, without any tensor library.
 #![deny(missing_docs)]
 
+#[cfg(feature = "decode")]
+pub mod audio;
+#[cfg(feature = "decode")]
+mod disguise;
 mod error;
 pub mod front;
 pub mod image;
