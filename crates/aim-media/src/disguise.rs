@@ -1,9 +1,37 @@
-//! Files that hold something other than what their names say.
+//! Files that hold media, or something else in its place.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use crate::{Error, Result};
 
 /// First bytes of what a macOS archive leaves beside each file.
 const APPLE_DOUBLE: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
+
+/// A regular file, opened: a named pipe would wait for ever.
+///
+/// # Errors
+/// No such file, a folder or a device, or no permission.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let fault = |problem: String| Error::new(path.display(), problem, "give the path of a file that can be read");
+    let about = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
+    if !about.is_file() {
+        return Err(fault("this is no file".into()));
+    }
+    File::open(path).map_err(|error| fault(error.to_string()))
+}
+
+/// Bytes of a regular file from its beginning, at most so many.
+///
+/// # Errors
+/// As [`open`], and a file that cannot be read.
+pub(crate) fn head(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most).read_to_end(&mut bytes);
+    read.map_err(|error| Error::new(path.display(), error, "give the path of a file that can be read"))?;
+    Ok(bytes)
+}
 
 /// Refuses what is found in place of media: nothing, a pointer, a page, an archive.
 ///

@@ -8,5 +8,7 @@ mod disguise;
 mod error;
 pub mod front;
 pub mod image;
+#[cfg(feature = "decode")]
+pub mod video;
 
 pub use error::{Error, Result};

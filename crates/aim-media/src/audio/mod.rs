@@ -63,18 +63,5 @@ pub fn decode(bytes: &[u8], place: &str, options: &Options) -> Result<Sound> {
 /// # Errors
 /// As [`decode`], and a file that cannot be read.
 pub fn read(path: &Path, options: &Options) -> Result<Sound> {
-    decode(&content(path)?, &path.display().to_string(), options)
-}
-
-/// Bytes of a regular file: a named pipe would wait for ever.
-///
-/// # Errors
-/// No such file, a folder or a device, or no permission.
-pub(crate) fn content(path: &Path) -> Result<Vec<u8>> {
-    let fault = |problem: String| Error::new(path.display(), problem, "give the path of a file that can be read");
-    let about = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
-    if !about.is_file() {
-        return Err(fault("this is no file".into()));
-    }
-    std::fs::read(path).map_err(|error| fault(error.to_string()))
+    decode(&disguise::head(path, u64::MAX)?, &path.display().to_string(), options)
 }

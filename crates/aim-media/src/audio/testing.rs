@@ -41,7 +41,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: u64, bits: usize) {
         for bit in (0..bits).rev() {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             let last = self.bytes.len() - 1;
@@ -56,7 +56,7 @@ fn remainder(bytes: &[u8], polynomial: u32, bits: u32) -> u32 {
     bytes.iter().fold(0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte) << (bits - 8), |crc, _| {
             let carry = crc >> (bits - 1) & 1;
-            (crc << 1 ^ carry * polynomial) & ((1 << bits) - 1)
+            ((crc << 1) ^ (carry * polynomial)) & ((1 << bits) - 1)
         })
     })
 }
