@@ -8,6 +8,7 @@ mod disguise;
 mod error;
 pub mod front;
 pub mod image;
+pub mod text;
 #[cfg(feature = "decode")]
 pub mod video;
 

@@ -1,6 +1,6 @@
 //! Pictures against Pillow and torchvision; the values come from `pictures/make.py`.
 #![cfg(feature = "decode")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use aim_media::image::{Encoded, MAX_PIXELS, Normalisation, Picture, RandomCrop, Region, decode, read, shorter_side};
 use safetensors::SafeTensors;

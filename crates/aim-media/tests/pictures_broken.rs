@@ -1,6 +1,6 @@
 //! Broken, foreign and hostile files in place of pictures: one clear error each.
 #![cfg(feature = "decode")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use aim_media::image::{Encoded, MAX_PIXELS, Region, decode};
 use std::time::Instant;
