@@ -5,7 +5,9 @@
 
 use aim_media::image::{Encoded, MAX_PIXELS, Normalisation, RandomCrop};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{channel, sync_channel};
 use std::time::Instant;
 
 /// The allocator of the project's program.
@@ -33,17 +35,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Makes all batches; the sum of the pictures' means.
+/// Makes all batches; the sum of the pictures' first values. Batches that were looked at are filled anew.
 fn run(files: &[PathBuf], seed: u64) -> aim_media::Result<f64> {
     let next = AtomicUsize::new(0);
     let batches: Vec<&[PathBuf]> = files.chunks(BATCH).collect();
-    let (sender, receiver) = std::sync::mpsc::sync_channel(2 * WORKERS);
+    let (sender, receiver) = sync_channel(2 * WORKERS);
+    let (back, used) = channel::<Vec<f32>>();
+    let used = Mutex::new(used);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
-            let (sender, next, batches) = (sender.clone(), &next, &batches);
+            let (sender, next, batches, used) = (sender.clone(), &next, &batches, &used);
             scope.spawn(move || {
                 while let Some(files) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(batch(files, seed)).is_err() {
+                    let values = used.lock().ok().and_then(|used| used.try_recv().ok()).unwrap_or_default();
+                    if sender.send(batch(files, seed, values)).is_err() {
                         break;
                     }
                 }
@@ -52,15 +57,17 @@ fn run(files: &[PathBuf], seed: u64) -> aim_media::Result<f64> {
         drop(sender);
         let mut sum = 0.0;
         for values in receiver {
-            // One value of each picture is looked at, as a training step would be handed the batch.
-            sum += values?.iter().step_by(3 * SIDE * SIDE).map(|&value| f64::from(value)).sum::<f64>();
+            let values = values?;
+            sum += values.iter().step_by(3 * SIDE * SIDE).map(|&value| f64::from(value)).sum::<f64>();
+            // A worker that is done needs no more.
+            back.send(values).ok();
         }
         Ok(sum)
     })
 }
 
-fn batch(files: &[PathBuf], seed: u64) -> aim_media::Result<Vec<f32>> {
-    let mut values = vec![0.0; files.len() * 3 * SIDE * SIDE];
+fn batch(files: &[PathBuf], seed: u64, mut values: Vec<f32>) -> aim_media::Result<Vec<f32>> {
+    values.resize(files.len() * 3 * SIDE * SIDE, 0.0);
     for (file, out) in files.iter().zip(values.chunks_exact_mut(3 * SIDE * SIDE)) {
         picture(file, seed, out)?;
     }

@@ -7,11 +7,14 @@ use super::kind::{Kind, kind};
 use super::picture::Picture;
 use super::png::Png;
 use super::region::Region;
-use crate::{Error, Result};
+use crate::{Error, Result, disguise};
 use std::path::Path;
 
 /// Largest number of pixels where no other limit is set: 100 million.
 pub const MAX_PIXELS: usize = 100_000_000;
+
+/// Largest size of a file in bytes.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// A JPEG or PNG file in memory whose head has been read. What it is, its content says, not its name.
 ///
@@ -116,11 +119,12 @@ pub fn decode(bytes: &[u8], place: &str) -> Result<Picture> {
 /// The picture in a file.
 ///
 /// # Errors
-/// A file that cannot be read, and as [`decode`].
+/// A file that cannot be read or holds more than 512 MiB, and as [`decode`].
 pub fn read(path: &Path) -> Result<Picture> {
     let place = path.display().to_string();
-    let bytes = std::fs::read(path);
-    let bytes =
-        bytes.map_err(|error| Error::new(&place, format!("cannot be read ({error})"), "check path and rights"))?;
+    let bytes = disguise::head(path, MAX_BYTES + 1)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::new(place, "the file holds more than 512 MiB", "make the picture smaller"));
+    }
     decode(&bytes, &place)
 }
