@@ -1,5 +1,5 @@
-//! Speed of pictures for training: decoding, random region at 224 x 224, mirroring, normalisation, in batches of 64 by two
-//! threads. `pictures.py` does the same with PyTorch's loader.
+//! Speed of pictures for training: decoding, random region at 224 x 224, mirroring, normalisation, in batches of 64 by
+//! two threads. `pictures.py` does the same with PyTorch's loader.
 //!
 //! `cargo run --release -p aim-media --features decode --example pictures -- FOLDER [PASSES]`
 

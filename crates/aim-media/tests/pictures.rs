@@ -152,8 +152,8 @@ fn the_shorter_side_and_the_middle_follow_torchvision() {
 #[test]
 fn a_random_region_follows_from_its_draws() {
     // Area 100 * 50 * (0.08 + 0.92 / 2) = 2700, ratio exp(0) = 1: sides of sqrt(2700) = 51.96, too high for 50 rows.
-    // Second try: area 5000 * (0.08 + 0.92 / 4) = 1550, ratio 3/4: width sqrt(1162.5) = 34.1, height sqrt(2066.7) = 45.5.
-    // Then y = 0.5 * (50 - 45 + 1) = 3 and x = 0.25 * (100 - 34 + 1) = 16.75.
+    // Second try: area 5000 * (0.08 + 0.92 / 4) = 1550, ratio 3/4: width sqrt(1162.5) = 34.1, height sqrt(2066.7) =
+    // 45.5. Then y = 0.5 * (50 - 45 + 1) = 3 and x = 0.25 * (100 - 34 + 1) = 16.75.
     let mut draws = [0.5, 0.5, 0.25, 0.0, 0.5, 0.25].into_iter();
     let region = RandomCrop::default().draw([100, 50], || draws.next().unwrap());
     assert_eq!(region, Region { x: 16, y: 3, width: 34, height: 45 });
@@ -185,8 +185,8 @@ fn random_regions_are_distributed_as_torchvisions() {
             values.sort_by(f64::total_cmp);
             for (i, quantile) in case["quantiles"][name].as_array().unwrap().iter().enumerate() {
                 let ours = values[10_000 * (i + 1)];
-                // Four standard errors of the difference of two quantiles of 200,000 even draws, sqrt(2 / 4 / 200,000) = 0.0016
-                // each, and the step of one pixel.
+                // Four standard errors of the difference of two quantiles of 200,000 even draws, sqrt(2 / 4 / 200,000)
+                // = 0.0016 each, and the step of one pixel.
                 let distance = (ours - quantile.as_f64().unwrap()).abs();
                 assert!(distance < 0.0064 + 1.0 / w.min(h), "{width} {name} {i}: {ours}, not {quantile}");
             }

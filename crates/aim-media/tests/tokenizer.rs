@@ -22,13 +22,15 @@ fn pieces() -> Value {
         "padding": null,
         "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
         "normalizer": {
-            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true
+            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+            "lowercase": true
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
         "model": {
-            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
             "vocab": vocabulary
         }
     })
@@ -46,7 +48,8 @@ fn pairs() -> Value {
         "post_processor": null,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
-            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
             "fuse_unk": false, "byte_fallback": false,
             "vocab": {"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġa": 4, "Ġab": 5, "c": 6, "<|endoftext|>": 7},
             "merges": [["a", "b"], ["Ġ", "ab"]]
@@ -87,8 +90,10 @@ fn byte_pairs_merge_in_order_and_pad_with_the_end_of_text() {
 #[test]
 fn the_file_names_padding_and_the_side_to_cut() {
     let mut json = pieces();
-    let token = json!({"strategy": {"Fixed": 32}, "direction": "Left", "pad_to_multiple_of": null, "pad_id": 1, "pad_type_id": 0, "pad_token": "[UNK]"});
-    json["padding"] = token;
+    json["padding"] = json!({
+        "strategy": {"Fixed": 32}, "direction": "Left", "pad_to_multiple_of": null, "pad_id": 1, "pad_type_id": 0,
+        "pad_token": "[UNK]"
+    });
     json["truncation"] = json!({"direction": "Left", "max_length": 99, "strategy": "LongestFirst", "stride": 0});
     assert_eq!(tokenizer(&json, 5).unwrap().encode("good").unwrap().ids, [2, 6, 3, 1, 1]);
     assert_eq!(tokenizer(&json, 4).unwrap().encode("good playing").unwrap().ids, [2, 4, 5, 3]);

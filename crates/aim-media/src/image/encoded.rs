@@ -18,9 +18,9 @@ const MAX_BYTES: u64 = 512 << 20;
 
 /// A JPEG or PNG file in memory whose head has been read. What it is, its content says, not its name.
 ///
-/// JPEG gives the pixels that libjpeg-turbo and Pillow give, bit for bit; grey, CMYK and YCCK become RGB as by Pillow's
-/// `convert("RGB")`. PNG of every colour type becomes RGB: alpha is dropped, and values of 16 bits lose their lower eight.
-/// EXIF orientation is applied.
+/// JPEG gives the pixels that libjpeg-turbo and Pillow give, bit for bit; grey, CMYK and YCCK become RGB as by
+/// Pillow's `convert("RGB")`. PNG of every colour type becomes RGB: alpha is dropped, and values of 16 bits lose their
+/// lower eight. EXIF orientation is applied.
 pub struct Encoded<'a> {
     place: String,
     source: Source<'a>,
@@ -34,8 +34,8 @@ enum Source<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// Reads the head; `place` names the file in errors, and pictures of more than `max_pixels` are refused here, before
-    /// any memory is taken for them.
+    /// Reads the head; `place` names the file in errors, and pictures of more than `max_pixels` are refused here,
+    /// before any memory is taken for them.
     ///
     /// # Errors
     /// Bytes that are no JPEG or PNG, a damaged head, a kind of JPEG that is not read, too many pixels.
@@ -80,8 +80,8 @@ impl<'a> Encoded<'a> {
     }
 
     /// A region of the upright picture, with the very pixels that the whole picture has there. Of a JPEG that needs no
-    /// turn, little more than the region is computed; rows below it are then not looked at, only that the file goes on to
-    /// its end mark.
+    /// turn, little more than the region is computed; rows below it are then not looked at, only that the file goes on
+    /// to its end mark.
     ///
     /// # Errors
     /// A region that is empty or reaches beyond the picture; data that are damaged or end too early.

@@ -1,5 +1,6 @@
-//! Antialiased bilinear resizing, as Pillow does it: across, rounded to 8 bits, then down, in whole numbers. The results
-//! are those of Pillow up to version 12, bit for bit; version 13 goes down first for some shapes and differs by 1 of 255.
+//! Antialiased bilinear resizing, as Pillow does it: across, rounded to 8 bits, then down, in whole numbers. The
+//! results are those of Pillow up to version 12, bit for bit; version 13 goes down first for some shapes and differs
+//! by 1 of 255.
 
 use super::picture::Picture;
 use super::weights::{HALF, Weights, round};
@@ -17,8 +18,8 @@ impl Picture {
         self.resize_box([0.0, 0.0, self.width as f32, self.height as f32], width, height)
     }
 
-    /// A rectangle `[left, top, right, bottom]` of the picture, in pixels and fractions of them, at a given size. Near its
-    /// edges the filter sees pixels outside, as with Pillow's argument `box`; crop first where it must not.
+    /// A rectangle `[left, top, right, bottom]` of the picture, in pixels and fractions of them, at a given size. Near
+    /// its edges the filter sees pixels outside, as with Pillow's argument `box`; crop first where it must not.
     ///
     /// # Errors
     /// A size of no pixel, or of more than 100 million; a rectangle that is empty or reaches beyond the picture.

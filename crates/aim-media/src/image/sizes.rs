@@ -5,8 +5,8 @@ use super::region::Region;
 use crate::Result;
 
 impl Region {
-    /// Middle of a picture of a given size, of `width` x `height` pixels. Where the rest does not halve, the region begins
-    /// at the even one of the two pixels (as Python rounds).
+    /// Middle of a picture of a given size, of `width` x `height` pixels. Where the rest does not halve, the region
+    /// begins at the even one of the two pixels (as Python rounds).
     ///
     /// # Errors
     /// A region that is empty or larger than the picture.

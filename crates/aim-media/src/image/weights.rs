@@ -14,8 +14,8 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Weights of `outputs` equal parts of the stretch `[start, end]` of `inputs` samples. Each part reaches as far as the
-    /// next one's middle, and at least one sample.
+    /// Weights of `outputs` equal parts of the stretch `[start, end]` of `inputs` samples. Each part reaches as far as
+    /// the next one's middle, and at least one sample.
     pub(super) fn new(inputs: usize, [start, end]: [f32; 2], outputs: usize) -> Self {
         // Single precision up to here, as in Pillow.
         let (step, start) = (f64::from(end - start) / outputs as f64, f64::from(start));

@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Text of bytes that have to be UTF-8; `place` names their source in errors. A byte order mark at the start is dropped,
-/// and every line ends with a line feed alone.
+/// Text of bytes that have to be UTF-8; `place` names their source in errors. A byte order mark at the start is
+/// dropped, and every line ends with a line feed alone.
 ///
 /// # Errors
 /// Bytes that are not UTF-8, UTF-16 by its mark, or a Git LFS pointer.

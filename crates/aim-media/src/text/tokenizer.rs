@@ -19,9 +19,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`. Texts are cut at the side that it names (the end where it names none), and padded behind
-    /// with the token that it names for that, else with the first of `[PAD]`, `<pad>`, `<|padding|>` and `<|endoftext|>`
-    /// that it has, else with index 0.
+    /// Reads a `tokenizer.json`. Texts are cut at the side that it names (the end where it names none), and padded
+    /// behind with the token that it names for that, else with the first of `[PAD]`, `<pad>`, `<|padding|>` and
+    /// `<|endoftext|>` that it has, else with index 0.
     ///
     /// # Errors
     /// A file that cannot be read or is no tokenizer, a length that leaves no room beside the special tokens.

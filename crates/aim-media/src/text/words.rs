@@ -17,8 +17,8 @@ enum Part {
 
 /// Words of a text, in order:
 ///
-/// - blanks, control characters and punctuation part words and are dropped (ASCII's, so `#` and `@` too, and the blocks of
-///   general, East Asian and full-width punctuation);
+/// - blanks, control characters and punctuation part words and are dropped (ASCII's, so `#` and `@` too, and the
+///   blocks of general, East Asian and full-width punctuation);
 /// - an apostrophe between two letters stays (`don't`), a curly one included;
 /// - a Chinese or Japanese character is a word of its own, and so are an emoji and an arrow;
 /// - everything else makes words: letters, digits and marks of any script.
