@@ -1,5 +1,6 @@
 //! Real recordings and clips, where `AIM_DATA` names the folder that holds them.
 #![cfg(feature = "decode")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 

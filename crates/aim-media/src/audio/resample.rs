@@ -3,12 +3,28 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 
+use super::Sound;
 use crate::{Error, Result};
 
 /// Taps of the low-pass filter at the lower of the two rates, at least.
 const TAPS: u32 = 1024;
 /// Longest transform that is accepted: rates without a common factor of use need a long one.
 const LONGEST: u64 = 1 << 22;
+
+impl Sound {
+    /// The sound at another rate; `place` names the file in errors.
+    ///
+    /// # Errors
+    /// As [`resample`].
+    pub fn at(self, rate: u32, place: &str) -> Result<Self> {
+        if rate == self.rate {
+            return Ok(self);
+        }
+        let channels = self.channels.iter().map(|channel| resample(channel, self.rate, rate)).collect::<Result<_>>();
+        let channels = channels.map_err(|error| Error { place: place.into(), ..error })?;
+        Ok(Self { rate, channels })
+    }
+}
 
 /// Samples at rate `to` of `samples` at rate `from`, band-limited by a windowed sinc.
 ///

@@ -52,7 +52,8 @@ fn floats_are_taken_as_they_are_beyond_one_too() {
 
 #[test]
 fn the_laws_of_telephony_are_those_of_g711() {
-    // A-law: 0xd5 is the smallest positive step, 8; 0xaa the greatest, (15*16 + 0x108) << 6 = 32,256; 0x2a its negative.
+    // A-law: 0xd5 is the smallest positive step, 8; 0xaa the greatest, (15*16 + 0x108) << 6 = 32,256; 0x2a is its
+    // negative.
     let samples = [8.0, 32_256.0, -32_256.0, -8.0].map(|x| x / 32_768.0);
     assert_eq!(all(&wav(6, 1, 8000, 8, &[0xd5, 0xaa, 0x2a, 0x55])).channels, [samples]);
     // Mu-law: 0xff is zero; 0x80 the greatest, ((15*8 + 132) << 7) - 132 = 32,124; 0x00 its negative.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::Limits;
+use super::probe::whole;
 use super::tools::Tools;
-use super::{Limits, probe, whole};
 use crate::audio::Part;
 use crate::image::Picture;
 use crate::{Error, Result};
@@ -60,7 +61,7 @@ pub fn frames(path: &Path, wanted: &Frames, limits: &Limits) -> Result<Vec<Pictu
         Moments::Rate(rate) => {
             if wanted.part == Part::default() {
                 // Rounding may take half a period from either end.
-                whole(path, (pictures.len() as f64 + 1.0) / rate, probe(path, limits)?.seconds)?;
+                whole(path, (pictures.len() as f64 + 1.0) / rate, limits)?;
             }
             Ok(pictures)
         }
@@ -115,12 +116,13 @@ impl Frames {
                 format!("trim=start={}{end},setpts=PTS-STARTPTS,fps={rate}", start.unwrap_or(0.0))
             }
             Moments::Times(times) => {
-                let chosen: Vec<_> = self.ticks(times).into_iter().map(|tick| format!("eq(n,{tick})")).collect();
+                let chosen: Vec<_> = self.ticks(times).into_iter().collect();
                 let last = times.iter().copied().fold(self.part.from(), |last, time| last.max(self.part.from() + time));
                 format!(
-                    "trim=end={},tpad=stop_mode=clone:stop_duration=1,fps={TICKS}:start_time=0,select='{}',settb=1,setpts=N",
+                    "trim=end={},tpad=stop_mode=clone:stop_duration=1,fps={TICKS}:start_time=0,select='{}',\
+                     settb=1,setpts=N",
                     last + 1.0,
-                    chosen.join("+")
+                    any(&chosen)
                 )
             }
         };
@@ -151,6 +153,19 @@ impl Frames {
             Error::new(place, problem, "give times within the video")
         };
         times.iter().map(found).collect::<Option<_>>().ok_or_else(fault)
+    }
+}
+
+/// Expression for a number that is one of the given ticks. The program refuses sums of more than a hundred terms, so
+/// that halves are added up.
+fn any(ticks: &[u64]) -> String {
+    match ticks {
+        [] => "0".into(),
+        [tick] => format!("eq(n,{tick})"),
+        _ => {
+            let (first, second) = ticks.split_at(ticks.len() / 2);
+            format!("({}+{})", any(first), any(second))
+        }
     }
 }
 

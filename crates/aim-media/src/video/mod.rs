@@ -12,15 +12,12 @@ mod sound;
 mod tests;
 mod tools;
 
-use std::path::Path;
 use std::time::Duration;
 
 pub use frames::{Frames, Moments, frames};
 pub use probe::{About, Moving, probe};
 pub use recording::recording;
 pub use sound::sound;
-
-use crate::{Error, Result};
 
 /// Bounds of what a program may use for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +39,4 @@ impl Default for Limits {
 #[must_use]
 pub fn available() -> bool {
     tools::Tools::found("ffmpeg").is_ok()
-}
-
-/// Refuses a file whose content ends well before the length that its header promises: programs play what is there.
-///
-/// # Errors
-/// Less than nine tenths of the length and half a second.
-fn whole(path: &Path, found: f64, promised: Option<f64>) -> Result<()> {
-    match promised {
-        Some(promised) if found < 0.9 * promised - 0.5 => {
-            let problem = format!("cut short: the header promises {promised:.2} s, the file has {found:.2} s");
-            Err(Error::new(path.display(), problem, "fetch or export the file again"))
-        }
-        _ => Ok(()),
-    }
 }

@@ -48,6 +48,36 @@ pub fn probe(path: &Path, limits: &Limits) -> Result<About> {
     }
 }
 
+/// Refuses a file whose streams all end well before the length that its header promises, after `found` seconds of one
+/// stream were decoded: the program plays what is there.
+///
+/// # Errors
+/// Less than nine tenths of the length and half a second.
+pub(super) fn whole(path: &Path, found: f64, limits: &Limits) -> Result<()> {
+    let Some(promised) = probe(path, limits)?.seconds else { return Ok(()) };
+    let least = 0.9 * promised - 0.5;
+    if found >= least {
+        return Ok(());
+    }
+    // Sound may end before the pictures do, or the other way round.
+    let last = last(path, limits)?;
+    if last >= least {
+        return Ok(());
+    }
+    let problem = format!("cut short: the header promises {promised:.2} s, the file has {:.2} s", found.max(last));
+    Err(Error::new(path.display(), problem, "fetch or export the file again"))
+}
+
+/// Second at which the last packet of any stream begins.
+fn last(path: &Path, limits: &Limits) -> Result<f64> {
+    let tools = Tools::found(path.display())?;
+    let options = ["-show_entries", "packet=pts_time:format=start_time", "-of", "default=nw=1"];
+    let text = String::from_utf8_lossy(&Tools::output(&tools.ffprobe, &options, path, &[], limits)?).into_owned();
+    let times = |name| text.lines().filter_map(move |line| line.strip_prefix(name)?.parse::<f64>().ok());
+    let start = times("start_time=").fold(0.0, f64::max);
+    Ok(times("pts_time=").fold(0.0, f64::max) - start)
+}
+
 fn understood(about: &Value) -> About {
     let streams = about["streams"].as_array().map_or(&[][..], Vec::as_slice);
     let kind = |name: &'static str| streams.iter().filter(move |stream| stream["codec_type"] == name);
@@ -103,7 +133,8 @@ mod tests {
     #[test]
     fn covers_are_no_video_and_turned_pictures_are_as_shown() {
         let answer = json!({"streams": [
-            {"codec_type": "video", "width": 300, "height": 300, "avg_frame_rate": "0/0", "disposition": {"attached_pic": 1}},
+            {"codec_type": "video", "width": 300, "height": 300, "avg_frame_rate": "0/0",
+             "disposition": {"attached_pic": 1}},
             {"codec_type": "video", "width": 640, "height": 480, "avg_frame_rate": "0/0",
              "side_data_list": [{"rotation": -90}]},
         ]});

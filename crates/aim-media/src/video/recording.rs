@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Limits, sound};
-use crate::audio::{Format, Options, Sound, decode, resample};
-use crate::{Error, Result, disguise};
+use crate::audio::{Format, Options, Sound, decode};
+use crate::{Result, disguise};
 
 /// Sound of a recording or a video: decoded here where the format is known, otherwise by `ffmpeg`.
 ///
@@ -19,6 +19,5 @@ pub fn recording(path: &Path, rate: Option<u32>, options: &Options, limits: &Lim
     let place = path.display().to_string();
     let sound = decode(&bytes, &place, options)?;
     let rate = rate.unwrap_or(sound.rate);
-    let channels = sound.channels.iter().map(|channel| resample(channel, sound.rate, rate));
-    Ok(Sound { rate, channels: channels.collect::<Result<_>>().map_err(|error| Error { place, ..error })? })
+    sound.at(rate, &place)
 }

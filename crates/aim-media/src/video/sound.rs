@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::Limits;
+use super::probe::whole;
 use super::tools::Tools;
-use super::{Limits, probe, whole};
-use crate::audio::{Options, Part, Sound, decode, resample};
+use crate::audio::{Options, Part, Sound, decode};
 use crate::{Error, Result};
 
 /// Sound of a file's first stream of sound, at its own rate or another.
@@ -12,8 +13,8 @@ use crate::{Error, Result};
 /// Times of a part are counted from the first sample, wherever the pictures begin.
 ///
 /// # Errors
-/// No `ffmpeg` on the PATH, a file without sound that it decodes, a file that is cut short, a limit that is reached, and
-/// all of [`decode`].
+/// No `ffmpeg` on the PATH, a file without sound that it decodes, a file that is cut short, a limit that is reached,
+/// and all of [`decode`].
 pub fn sound(path: &Path, rate: Option<u32>, options: &Options, limits: &Limits) -> Result<Sound> {
     let place = path.display().to_string();
     options.part.check(&place)?;
@@ -29,16 +30,12 @@ pub fn sound(path: &Path, rate: Option<u32>, options: &Options, limits: &Limits)
     let behind = [behind.as_slice(), &["-f", "wav", "pipe:1"]].concat();
     let wav = Tools::output(&tools.ffmpeg, &before, path, &behind, limits)?;
     let part = Part { start: Some(options.part.from() - skipped), end: options.part.end.map(|end| end - skipped) };
-    let mut sound =
-        decode(&wav, &place, &Options { part, ..*options }).map_err(|error| late(error, options, skipped))?;
+    let sound = decode(&wav, &place, &Options { part, ..*options }).map_err(|error| late(error, options, skipped))?;
     if options.part == Part::default() {
-        whole(path, sound.seconds(), probe(path, limits)?.seconds)?;
+        whole(path, sound.seconds(), limits)?;
     }
-    if let Some(rate) = rate {
-        let channels = sound.channels.iter().map(|channel| resample(channel, sound.rate, rate));
-        sound = Sound { rate, channels: channels.collect::<Result<_>>().map_err(|error| Error { place, ..error })? };
-    }
-    Ok(sound)
+    let rate = rate.unwrap_or(sound.rate);
+    sound.at(rate, &place)
 }
 
 /// The error with what was skipped in mind: nothing is left where the part begins behind the end.

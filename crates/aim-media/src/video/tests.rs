@@ -195,15 +195,11 @@ fn damaged_recordings_give_sound_or_one_error() {
             }
         }
     }
-    // Cut in the middle, an Ogg says so.
-    if let Some(path) = made(&folder, "b.ogg", &format!("{TONE} -c:a libvorbis")) {
+    // Cut in the middle, those that say how long they are say so.
+    for (name, coding) in [("b.ogg", "-c:a libvorbis"), ("b.mp3", "-c:a libmp3lame"), ("b.aiff", "-c:a pcm_s16be")] {
+        let Some(path) = made(&folder, name, &format!("{TONE} {coding}")) else { continue };
         let bytes = std::fs::read(path).unwrap();
-        let message = fault(audio::decode(&bytes[..bytes.len() / 2], "b.ogg", &Options::default()));
-        assert!(message.contains("cut short"), "{message}");
-    }
-    if let Some(path) = made(&folder, "b.mp3", &format!("{TONE} -c:a libmp3lame")) {
-        let bytes = std::fs::read(path).unwrap();
-        let message = fault(audio::decode(&bytes[..bytes.len() / 2], "b.mp3", &Options::default()));
+        let message = fault(audio::decode(&bytes[..bytes.len() / 2], name, &Options::default()));
         assert!(message.contains("cut short"), "{message}");
     }
 }
@@ -310,6 +306,26 @@ fn a_clip_cut_short_is_refused_though_it_plays() {
     for message in faults {
         assert!(message.contains("cut short: the header promises 2.0"), "{message}");
     }
+}
+
+#[test]
+fn sound_that_ends_before_the_pictures_do_is_whole() {
+    let Some(folder) = studio() else { return };
+    let arguments = format!("{SHADES} -f lavfi -i sine=duration=0.5 -c:v flv1 -c:a pcm_s16le");
+    let Some(path) = made(&folder, "a.flv", &arguments) else { return };
+    assert_eq!(heard(&path, None, None).len(), 22_050);
+    let arguments = format!("-t 0.2 {SHADES} {TONE} -c:v flv1 -c:a pcm_s16le");
+    let Some(path) = made(&folder, "b.flv", &arguments) else { return };
+    assert_eq!(seen(&path, Moments::Rate(25.0), None, None).len(), 5);
+}
+
+#[test]
+fn thousands_of_times_are_looked_up_at_once() {
+    let Some(folder) = studio() else { return };
+    let Some(path) = made(&folder, "a.mp4", &format!("{SHADES} -c:v mpeg4 -q:v 1")) else { return };
+    let times: Vec<_> = (0..2000).map(|tick| f64::from(tick) / 1000.0).collect();
+    let wanted: Vec<_> = (0..2000).map(|tick| tick / 40).collect();
+    assert_eq!(numbers(&seen(&path, Moments::Times(times), None, None)), wanted);
 }
 
 #[test]
