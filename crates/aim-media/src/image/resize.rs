@@ -156,3 +156,18 @@ fn column<const LANES: usize>(values: &[u8], stride: usize, weights: &[i32]) -> 
     }
     sums.map(round)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Picture, both, run};
+
+    #[test]
+    fn wide_instructions_change_no_value() {
+        let rgb = (0..3 * 53 * 41u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let picture = Picture { width: 53, height: 41, rgb };
+        for size in [[1, 1], [20, 30], [53, 7], [90, 41], [33, 100], [5, 3]] {
+            let stretches = [[0.0, 53.0], [2.5, 40.0]];
+            assert!(run(&picture, stretches, size) == both(&picture, stretches, size), "{size:?}");
+        }
+    }
+}
