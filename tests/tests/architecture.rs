@@ -13,9 +13,10 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 type Arrows = (&'static str, &'static [&'static str]);
 
 /// The crates from the ground up, each with those that it depends on.
-const CRATES: [Arrows; 21] = [
+const CRATES: [Arrows; 22] = [
     ("aim-pins", &[]),
     ("aim-ops", &["aim-pins"]),
+    ("aim-media", &[]),
     ("aim-stats", &[]),
     ("aim-core", &["aim-pins"]),
     ("aim-config", &["aim-core"]),
@@ -24,7 +25,7 @@ const CRATES: [Arrows; 21] = [
     ("aim-fusion", &["aim-backbones", "aim-config", "aim-core", "aim-ops"]),
     ("aim-optim", &["aim-config", "aim-core", "aim-ops"]),
     ("aim-balance", &["aim-config", "aim-core", "aim-ops", "aim-stats"]),
-    ("aim-data", &["aim-config", "aim-core"]),
+    ("aim-data", &["aim-config", "aim-core", "aim-media"]),
     (
         "aim-train",
         &[

@@ -1,63 +1,19 @@
-//! Audio front ends: from a waveform (mono samples in [-1, 1]) to the picture of frequency over time that a network
-//! sees.
-//!
-//! * [`stft_magnitude`] and [`log_spectrogram`]: centred short-time Fourier transform as librosa defines it,
-//!   `[bins, frames]`.
-//! * [`kaldi_fbank`] and [`ast_normalise`]: Kaldi's log mel filter bank, `[frames, bins]`, and the scaling of the audio
-//!   spectrogram transformer.
-//! * [`log_mel`]: the same filter bank for short recordings, cut or padded to a fixed size, `[bins, frames]`.
-//!
-//! All compute in f64 and give f32. A sample that is not finite stays visible in the result.
-
-mod mel;
-mod stft;
+//! Audio front ends, which are those of `aim-media`, as tensors and with the errors of this workspace.
 
 use aim_core::{Error, Result};
 use candle_core::{Device, Tensor};
 
-pub use mel::{ast_normalise, kaldi_fbank, log_mel};
-pub use stft::{Pad, log_spectrogram, stft_magnitude};
+pub use aim_media::front::*;
 
-/// Numbers over two axes, row after row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spectrogram {
-    /// The numbers.
-    pub data: Vec<f32>,
-    /// Rows and columns.
-    pub shape: [usize; 2],
+/// A front end's refusal as an error of the workspace.
+pub fn refused(error: aim_media::Error) -> Error {
+    Error::invalid(error.place, error.problem, error.remedy)
 }
 
-impl Spectrogram {
-    /// From one vector a row.
-    fn from_rows(rows: &[Vec<f64>], columns: usize) -> Self {
-        Self { data: rows.concat().into_iter().map(|v| v as f32).collect(), shape: [rows.len(), columns] }
-    }
-
-    /// Rows as columns.
-    fn transposed(&self) -> Self {
-        let [rows, columns] = self.shape;
-        let data = (0..self.data.len()).map(|i| self.data[(i % rows) * columns + i / rows]).collect();
-        Self { data, shape: [columns, rows] }
-    }
-
-    /// As a tensor on the CPU.
-    ///
-    /// # Errors
-    /// If the numbers are not as many as the shape says.
-    pub fn tensor(&self) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&self.data, &self.shape, &Device::Cpu)?)
-    }
+/// A spectrogram as a tensor on the CPU.
+///
+/// # Errors
+/// If the numbers are not as many as the shape says.
+pub fn tensor(picture: &Spectrogram) -> Result<Tensor> {
+    Ok(Tensor::from_slice(&picture.data, &picture.shape, &Device::Cpu)?)
 }
-
-/// An error about a front end's setting or its samples.
-fn unfit(problem: impl Into<String>, remedy: &str) -> Error {
-    Error::invalid("audio front end", problem, remedy)
-}
-
-/// A Hann window that is 0 at its first sample and would be 0 again at sample `period`.
-fn hann(length: usize, period: usize) -> Vec<f64> {
-    (0..length).map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / period as f64).cos()).collect()
-}
-
-#[cfg(test)]
-mod golden;

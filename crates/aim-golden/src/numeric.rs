@@ -59,15 +59,18 @@ fn log_spectrogram(case: &Case) -> Result<BTreeMap<String, Tensor>> {
         Some(other) => return Err(case.invalid(format!("hyper.pad_mode `{other}` is unknown"))),
     };
     let (samples, n_fft, hop) = (waveform(case)?, setting(case, "n_fft")?, setting(case, "hop")?);
+    let magnitude = front::stft_magnitude(&samples, n_fft, hop, pad).map_err(front::refused)?;
+    let log = front::log_spectrogram(&samples, n_fft, hop, pad).map_err(front::refused)?;
     Ok(BTreeMap::from([
-        ("magnitude".into(), front::stft_magnitude(&samples, n_fft, hop, pad)?.tensor()?),
-        ("log_spectrogram".into(), front::log_spectrogram(&samples, n_fft, hop, pad)?.tensor()?),
+        ("magnitude".into(), front::tensor(&magnitude)?),
+        ("log_spectrogram".into(), front::tensor(&log)?),
     ]))
 }
 
 fn fbank(case: &Case) -> Result<BTreeMap<String, Tensor>> {
     let rate = u32::try_from(setting(case, "sample_rate")?).map_err(|e| case.invalid(e.to_string()))?;
-    let fbank = front::kaldi_fbank(&waveform(case)?, rate, setting(case, "num_mel_bins")?)?;
+    let fbank = front::kaldi_fbank(&waveform(case)?, rate, setting(case, "num_mel_bins")?).map_err(front::refused)?;
     let normalised = front::ast_normalise(&fbank, setting(case, "target_length")?);
-    Ok(BTreeMap::from([("fbank".into(), fbank.tensor()?), ("normalised".into(), normalised.tensor()?)]))
+    let (fbank, normalised) = (front::tensor(&fbank)?, front::tensor(&normalised)?);
+    Ok(BTreeMap::from([("fbank".into(), fbank), ("normalised".into(), normalised)]))
 }

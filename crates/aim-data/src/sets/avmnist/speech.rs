@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     files::{broken, existing},
-    front::log_mel,
+    front::{log_mel, refused},
     read::wav,
     table::{Array, Part},
 };
@@ -93,7 +93,8 @@ fn kind(path: &Path, name: &str) -> Result<(u32, Part)> {
 
 fn picture(path: &Path) -> Result<Vec<f32>> {
     let (bins, frames, shift) = PICTURE;
-    let picture = log_mel(&wav::mono(path, RATE)?, RATE, bins, frames, shift).at(|| path.display().to_string())?;
+    let picture = log_mel(&wav::mono(path, RATE)?, RATE, bins, frames, shift).map_err(refused);
+    let picture = picture.at(|| path.display().to_string())?;
     Ok(picture.data.into_iter().map(|v| v.max(FLOOR)).collect())
 }
 

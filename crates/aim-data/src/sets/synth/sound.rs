@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 
 use aim_core::{Result, Rng};
 
-use crate::front::log_mel;
+use crate::front::{log_mel, refused};
 
 /// Samples in a second.
 const RATE: u32 = 8000;
@@ -36,7 +36,8 @@ const FORMANTS: [[[f64; 2]; 2]; 10] = [
 
 /// The picture `[BINS, FRAMES]` of a digit's sound.
 pub(super) fn record(digit: usize, noise: f64, rng: &mut Rng) -> Result<Vec<f32>> {
-    Ok(log_mel(&waveform(digit, noise, rng), RATE, BINS, FRAMES, SHIFT)?.data)
+    let picture = log_mel(&waveform(digit, noise, rng), RATE, BINS, FRAMES, SHIFT).map_err(refused)?;
+    Ok(picture.data)
 }
 
 /// Raw samples: the voice has a standard deviation of 0.1 while it sounds, the noise `noise` times that in the median.

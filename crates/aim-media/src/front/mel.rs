@@ -1,9 +1,9 @@
 //! Kaldi's log mel filter bank (without dither), and what is made of it.
 
-use aim_core::Result;
 use realfft::RealFftPlanner;
 
 use super::{Spectrogram, hann, unfit};
+use crate::Result;
 
 /// Length of a frame in seconds.
 const WINDOW: f64 = 0.025;
@@ -43,10 +43,10 @@ pub fn ast_normalise(fbank: &Spectrogram, frames: usize) -> Spectrogram {
 /// seconds. The recording is cut at the end of the last frame, or followed by silence up to there.
 ///
 /// ```
-/// use aim_data::front::log_mel;
+/// use aim_media::front::log_mel;
 /// let second_of_silence = log_mel(&[0.; 8000], 8000, 32, 24, 0.0125)?;
 /// assert_eq!(second_of_silence.shape, [32, 24]);
-/// # Ok::<(), aim_core::Error>(())
+/// # Ok::<(), aim_media::Error>(())
 /// ```
 ///
 /// # Errors
@@ -81,7 +81,7 @@ fn filter_bank(samples: &[f32], rate: u32, bins: usize, shift: f64) -> Result<Sp
     for frame in samples.windows(length).step_by(step) {
         input.fill(0.);
         emphasise(frame, &window, &mut input);
-        fft.process(&mut input, &mut output).map_err(|e| unfit(e.to_string(), "choose another rate"))?;
+        fft.process(&mut input, &mut output).map_err(|e| unfit(e, "choose another rate"))?;
         let power: Vec<f64> = output.iter().map(|z| z.norm_sqr()).collect();
         rows.push(filters.iter().map(|(first, weights)| log_energy(&power[*first..], weights)).collect());
     }

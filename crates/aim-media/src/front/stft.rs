@@ -1,9 +1,9 @@
 //! The short-time Fourier transform of librosa: centred frames, periodic Hann window.
 
-use aim_core::Result;
 use realfft::RealFftPlanner;
 
 use super::{Spectrogram, hann, unfit};
+use crate::Result;
 
 /// Keeps the logarithm of silence finite.
 const FLOOR: f64 = 1e-7;
@@ -22,13 +22,13 @@ pub enum Pad {
 /// `k * rate / n_fft`, column t is centred on sample `t * hop`.
 ///
 /// ```
-/// use aim_data::front::{Pad, stft_magnitude};
+/// use aim_media::front::{Pad, stft_magnitude};
 /// let sine: Vec<f32> = (0..64).map(|i| (std::f32::consts::TAU * i as f32 / 8.).sin()).collect();
 /// let picture = stft_magnitude(&sine, 16, 4, Pad::Constant)?;
 /// assert_eq!(picture.shape, [9, 17]);
 /// // A period of 8 samples is row 2 of 16; half of the window's sum falls there.
 /// assert!((picture.data[2 * 17 + 8] - 4.).abs() < 1e-4);
-/// # Ok::<(), aim_core::Error>(())
+/// # Ok::<(), aim_media::Error>(())
 /// ```
 ///
 /// # Errors
@@ -45,7 +45,7 @@ pub fn stft_magnitude(samples: &[f32], n_fft: usize, hop: usize, pad: Pad) -> Re
     for t in 0..1 + samples.len() / hop {
         let windowed = padded[t * hop..].iter().zip(&window).map(|(x, w)| x * w);
         input.iter_mut().zip(windowed).for_each(|(slot, v)| *slot = v);
-        fft.process(&mut input, &mut output).map_err(|e| unfit(e.to_string(), "choose another n_fft"))?;
+        fft.process(&mut input, &mut output).map_err(|e| unfit(e, "choose another n_fft"))?;
         frames.push(output.iter().map(|z| z.norm()).collect());
     }
     Ok(Spectrogram::from_rows(&frames, n_fft / 2 + 1).transposed())

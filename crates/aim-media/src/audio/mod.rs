@@ -1,0 +1,67 @@
+//! Recordings as numbers: decoding, another rate, a given length.
+//!
+//! The content of a file decides how it is read, never its name: WAV (integers of 8 to 32 bits, floats, A-law,
+//! mu-law, ADPCM), AIFF, FLAC, MP3 and Ogg Vorbis are decoded here, everything else by [`crate::video`].
+
+pub mod fit;
+mod format;
+mod mixer;
+mod ogg;
+mod packed;
+mod resample;
+mod sound;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod wav;
+
+use std::path::Path;
+
+pub use format::Format;
+pub use resample::resample;
+pub use sound::{Part, Sound};
+
+use crate::{Error, Result, disguise};
+
+/// Wishes about a decoded recording.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Whether channels become their mean.
+    pub mono: bool,
+    /// Part of the recording that is wanted.
+    pub part: Part,
+    /// Longest sound that is accepted, in seconds; a guard against files that fill the memory.
+    pub longest: f64,
+}
+
+impl Default for Options {
+    /// The whole recording in mono, of at most an hour.
+    fn default() -> Self {
+        Self { mono: true, part: Part::default(), longest: 3600.0 }
+    }
+}
+
+/// Sound of a file's content; `place` names the file in errors.
+///
+/// # Errors
+/// No sound that can be read here, content that ends before what its header promises, damaged content, samples that
+/// are not finite, a part outside the recording, a sound longer than [`Options::longest`].
+pub fn decode(bytes: &[u8], place: &str, options: &Options) -> Result<Sound> {
+    disguise::refuse(bytes, place)?;
+    options.part.check(place)?;
+    let remedy = "convert it to FLAC with ffmpeg, or read it as video (needs the program ffmpeg)";
+    let format = Format::of(bytes).ok_or_else(|| Error::new(place, "no recording of a known format", remedy))?;
+    match format {
+        Format::Wav => wav::decode(bytes, place, options),
+        _ => packed::decode(bytes, format, place, options),
+    }
+}
+
+/// Sound of a file.
+///
+/// # Errors
+/// As [`decode`], and a file that cannot be read.
+pub fn read(path: &Path, options: &Options) -> Result<Sound> {
+    decode(&disguise::head(path, u64::MAX)?, &path.display().to_string(), options)
+}
