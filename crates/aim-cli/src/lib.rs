@@ -6,6 +6,7 @@ mod aa_test;
 mod application;
 mod bench;
 mod config;
+mod data;
 mod eval;
 mod list;
 mod methods;
@@ -59,6 +60,8 @@ enum Command {
     AaTest(aa_test::AaTest),
     /// Measure training steps or operations; nothing else should run meanwhile.
     Bench(bench::Bench),
+    /// Look at data before training.
+    Data(data::Data),
     /// Compare configurations.
     Config(config::Config),
     /// Print the JSON Schema of configuration files, for editors; docs/schema.json is made with it.
@@ -176,6 +179,7 @@ fn run(application: &Application) -> Result<ExitCode> {
         Command::Eval(command) => command.run(application),
         Command::AaTest(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Data(command) => command.run(application),
         Command::Config(command) => command.run(application),
         Command::Schema => config::schema(application),
         Command::List(command) => command.run(application),

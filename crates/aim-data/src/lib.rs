@@ -19,6 +19,7 @@
 //! Real data never lies in this project: its folder comes from `--data-root` or `AIM_DATA`, see [`root`].
 #![deny(missing_docs)]
 
+mod about;
 mod card;
 mod dataset;
 mod files;
@@ -34,6 +35,7 @@ mod subset;
 mod table;
 mod views;
 
+pub use about::data_card;
 pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load};
 pub use dataset::Dataset;
 pub use files::root;

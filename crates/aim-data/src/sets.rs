@@ -40,4 +40,5 @@ sets! {
     mosi: Mosi;
     mfeat: Mfeat;
     bundle: Bundle;
+    manifest: Manifest;
 }

@@ -1,6 +1,8 @@
-//! Audio front ends: from a waveform (mono samples in [-1, 1]) to the picture of frequency over time that a network sees.
+//! Audio front ends: from a waveform (mono samples in [-1, 1]) to the picture of frequency over time that a network
+//! sees.
 //!
-//! * [`stft_magnitude`] and [`log_spectrogram`]: centred short-time Fourier transform as librosa defines it, `[bins, frames]`.
+//! * [`stft_magnitude`] and [`log_spectrogram`]: centred short-time Fourier transform as librosa defines it,
+//!   `[bins, frames]`.
 //! * [`kaldi_fbank`] and [`ast_normalise`]: Kaldi's log mel filter bank, `[frames, bins]`, and the scaling of the audio
 //!   spectrogram transformer.
 //! * [`log_mel`]: the same filter bank for short recordings, cut or padded to a fixed size, `[bins, frames]`.

@@ -39,6 +39,15 @@ impl Npz {
         Array { data, shape: shape.to_vec() }.finite(&self.place(name))
     }
 
+    /// An array as it is, the first axis counting samples.
+    pub fn whole_array(&mut self, name: &str) -> Result<Array> {
+        let (shape, _) = self.member(name)?;
+        let Some((len, shape)) = shape.split_first() else {
+            return Err(Error::shape(self.place(name), &shape, "[N, ...]"));
+        };
+        self.array(name, *len, shape)
+    }
+
     /// A column of texts.
     pub fn texts(&mut self, name: &str, len: usize) -> Result<Vec<String>> {
         self.column(name, len)
@@ -100,6 +109,26 @@ impl Npz {
     fn broken(&self, name: &str, problem: impl ToString) -> Error {
         broken(&self.path, format!("array `{name}` cannot be read ({})", problem.to_string()))
     }
+}
+
+/// The array of a single `.npy` file, the first axis counting samples.
+pub(crate) fn npy(path: &std::path::Path) -> Result<Array> {
+    let wrong = |problem: String| broken(path, problem);
+    let bytes = crate::files::bytes(path)?;
+    let file = NpyFile::new(&bytes[..]).map_err(|e| wrong(format!("is no NumPy array ({e})")))?;
+    let header = file.header().clone();
+    let dims: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
+    let Some((len, shape)) = dims.split_first() else {
+        return Err(Error::shape(path.display().to_string(), &dims, "[N, ...]"));
+    };
+    let offset = bytes.len() - file.into_inner().len();
+    let size = header.dtype().num_bytes().map(|b| b * dims.iter().product::<usize>());
+    if size != Some(bytes.len() - offset) || header.order() == Order::Fortran {
+        return Err(wrong("does not hold as many values as it says, or not in C order".into()));
+    }
+    let data = numbers(header, bytes[offset..].to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
+    debug_assert_eq!(data.len(), len * shape.iter().product::<usize>());
+    Array { data, shape: shape.to_vec() }.finite(&path.display().to_string())
 }
 
 fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {

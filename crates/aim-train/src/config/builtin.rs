@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Name and text of each table.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 12] = [
     ("avmnist", include_str!("../../configs/avmnist.yaml")),
     ("avmnist-low", include_str!("../../configs/avmnist-low.yaml")),
     ("field", include_str!("../../configs/field.yaml")),
@@ -12,7 +12,9 @@ const TABLES: [(&str, &str); 10] = [
     ("grid-noise", include_str!("../../configs/grid-noise.yaml")),
     ("lis", include_str!("../../configs/lis.yaml")),
     ("mosi", include_str!("../../configs/mosi.yaml")),
+    ("mvsa", include_str!("../../configs/mvsa.yaml")),
     ("protocols", include_str!("../../configs/protocols.yaml")),
+    ("ravdess", include_str!("../../configs/ravdess.yaml")),
     ("synth-av", include_str!("../../configs/synth-av.yaml")),
 ];
 

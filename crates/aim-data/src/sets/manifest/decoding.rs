@@ -1,0 +1,175 @@
+//! How a modality's cells become numbers.
+
+use std::path::Path;
+
+use aim_config::{by_type, choice, settings, words};
+use aim_core::{Error, Result};
+
+use super::{ArrayRows, Audio, Frames, Image, Series, Text, Video};
+
+choice! {
+    /// What is brought to mean 0 and standard deviation 1, by the training split alone.
+    pub enum Standardise {
+        /// Nothing.
+        None = "none",
+        /// The modality as a whole.
+        Whole = "whole",
+        /// Each channel (first axis of a sample).
+        Channel = "channel",
+        /// Each entry of a sample.
+        Entry = "entry",
+    }
+}
+
+/// Declares the decoders with the section of each; one of them is given.
+macro_rules! decoders {
+    ($($name:ident: $type:ty, $about:literal;)+) => {
+        settings! {
+            /// How a modality is decoded: exactly one of the sections.
+            pub struct Decoding {
+                /// Column of its paths or texts.
+                pub column: Option<String> = None => words("a column").shown("the modality's name"), "ours";
+                /// Values that are brought to mean 0 and standard deviation 1 over the training split.
+                pub standardise: Standardise = Standardise::None => by_type(), "ours";
+                $(#[doc = $about] pub $name: Option<$type> = None => by_type().shown("none"), "yours";)+
+            }
+        }
+
+        impl Decoding {
+            fn given(&self) -> Vec<&dyn Opens> {
+                let mut given: Vec<&dyn Opens> = vec![];
+                $(if let Some(section) = &self.$name { given.push(section); })+
+                given
+            }
+        }
+
+        /// Names of the decoders.
+        const NAMES: &[&str] = &[$(stringify!($name)),+];
+    };
+}
+
+decoders! {
+    audio: Audio, "Sound of recordings or videos.";
+    image: Image, "Pictures.";
+    frames: Frames, "Folders of pictures.";
+    video: Video, "Pictures of videos.";
+    text: Text, "Texts, or files of text.";
+    array: ArrayRows, "Rows of an array.";
+    series: Series, "CSV files of numbers over time.";
+}
+
+/// A cell of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// Folder that paths start at.
+    pub folder: &'a Path,
+    /// Seconds at which the sample begins and ends.
+    #[cfg_attr(not(feature = "media"), allow(dead_code, reason = "recordings alone have times"))]
+    pub times: [Option<f64>; 2],
+}
+
+impl Cell<'_> {
+    /// The path that the cell names, which may not leave the folder of the manifest.
+    ///
+    /// # Errors
+    /// An absolute path, one that climbs out, or one that names nothing.
+    pub fn path(&self) -> Result<std::path::PathBuf> {
+        let path = Path::new(self.text);
+        let inside = path
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        if !inside {
+            return Err(Error::invalid(
+                self.text,
+                "leaves the folder of the manifest",
+                "give a path below that folder",
+            ));
+        }
+        let path = self.folder.join(path);
+        if path.exists() {
+            Ok(path)
+        } else {
+            Err(Error::invalid(path.display().to_string(), "does not exist", "correct the path"))
+        }
+    }
+}
+
+/// One decoded cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Decoded {
+    /// The values, as many as the shape says.
+    pub values: Vec<f32>,
+    /// Number of valid positions from the first on, where samples differ in length.
+    pub length: Option<usize>,
+}
+
+impl From<Vec<f32>> for Decoded {
+    fn from(values: Vec<f32>) -> Self {
+        Self { values, length: None }
+    }
+}
+
+/// A decoder that is ready.
+pub(super) trait Decode: Send + Sync {
+    /// Shape of a sample.
+    fn shape(&self) -> Vec<usize>;
+    /// Length of the axis of positions, where samples differ in length.
+    fn positions(&self) -> Option<usize> {
+        None
+    }
+    /// Decodes a cell.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded>;
+}
+
+/// Settings of a decoder.
+pub(super) trait Opens {
+    /// Makes the decoder; `training` are the cells of the training split, for what is learnt from them.
+    ///
+    /// # Errors
+    /// If settings do not go together, or a file that all samples share cannot be read.
+    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>>;
+}
+
+impl Decoding {
+    /// The column of a modality.
+    pub(super) fn column<'a>(&'a self, modality: &'a str) -> &'a str {
+        self.column.as_deref().unwrap_or(modality)
+    }
+
+    /// Checks that one decoder is given.
+    pub(super) fn one(&self, place: &str) -> Result<()> {
+        match self.given().len() {
+            1 => Ok(()),
+            number => {
+                let problem = format!("names {number} decoders");
+                Err(Error::invalid(place, problem, format!("give one of {}", NAMES.join(", "))))
+            }
+        }
+    }
+
+    /// Makes the decoder that is given.
+    pub(super) fn open(&self, place: &str, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+        self.one(place)?;
+        self.given()[0].open(folder, training)
+    }
+}
+
+/// Refuses the decoders of media in a build without them.
+#[cfg(not(feature = "media"))]
+macro_rules! without_media {
+    ($($type:ty),+) => { $(
+        impl Opens for $type {
+            fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+                let remedy = "build the program with `--features media`, or use the installed one";
+                Err(Error::invalid("data.modalities", "this program decodes no recordings and pictures", remedy))
+            }
+        }
+    )+ };
+}
+#[cfg(not(feature = "media"))]
+without_media!(Audio, Image, Frames, Video);

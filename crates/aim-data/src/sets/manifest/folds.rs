@@ -1,0 +1,55 @@
+//! Splits by folds, and groups that stay in one split.
+
+use std::{collections::BTreeMap, path::Path};
+
+use aim_core::{Result, Rng};
+
+use super::{Folds, faults::Faults, rows::Row};
+use crate::{files::broken, table::Part};
+
+/// Deals the samples, or whole groups of them, to folds of about equal size: in a keyed order, each to the fold that
+/// has fewest samples so far. Fold `fold` becomes the test split, the next one validation.
+pub(super) fn deal(rows: &mut [Row], rule: &Folds, file: &Path) -> Result<()> {
+    let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, row) in rows.iter().enumerate() {
+        let alone = || row.id.clone();
+        let group = if rule.by_group { row.group.clone().unwrap_or_else(alone) } else { alone() };
+        members.entry(group).or_default().push(i);
+    }
+    if members.len() < rule.folds {
+        let what = if rule.by_group { "groups" } else { "samples" };
+        return Err(broken(file, format!("has {} {what}, fewer than the {} folds", members.len(), rule.folds)));
+    }
+    let groups: Vec<Vec<usize>> = members.into_values().collect();
+    let order = Rng::keyed(rule.seed, "manifest.folds").permutation(groups.len());
+    let mut sizes = vec![0; rule.folds];
+    for group in order.into_iter().map(|i| &groups[i]) {
+        let fold = (0..rule.folds).min_by_key(|fold| sizes[*fold]).unwrap_or(0);
+        sizes[fold] += group.len();
+        let part = match (fold + rule.folds - rule.fold) % rule.folds {
+            0 => Part::Test,
+            1 => Part::Validation,
+            _ => Part::Train,
+        };
+        group.iter().for_each(|i| rows[*i].part = part);
+    }
+    Ok(())
+}
+
+/// Refuses groups that are in two splits.
+pub(super) fn check_groups(rows: &[Row], file: &Path) -> Result<()> {
+    let mut first: BTreeMap<&str, &Row> = BTreeMap::new();
+    let mut faults = Faults::default();
+    for row in rows {
+        let Some(group) = &row.group else { continue };
+        let known = *first.entry(group).or_insert(row);
+        if known.part != row.part {
+            let problem = format!(
+                "group `{group}` is in another split in line {}; `groups_across_splits: true` allows it",
+                known.line
+            );
+            faults.add(row.line, problem);
+        }
+    }
+    faults.refuse(file)
+}

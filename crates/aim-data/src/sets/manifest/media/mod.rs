@@ -1,0 +1,4 @@
+//! Decoders of recordings and pictures.
+
+mod picture;
+mod sound;

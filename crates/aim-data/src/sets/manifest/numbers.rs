@@ -1,0 +1,90 @@
+//! Rows of arrays, and tables of numbers over time.
+
+use std::path::{Path, PathBuf};
+
+use aim_config::{by_type, settings, whole, words};
+use aim_core::{Error, Result};
+
+use super::decoding::{Cell, Decode, Decoded, Opens};
+use crate::{files::broken, read::npz::Npz, table::Array};
+
+settings! {
+    /// Rows of a NumPy array; cells are the indices of rows, from 0.
+    pub struct ArrayRows {
+        /// The array: `.npy`, or `.npz` with `entry`; below the folder of the manifest.
+        pub file: PathBuf = PathBuf::new() => words("a path").required(), "yours";
+        /// Name of the array in an archive.
+        pub entry: Option<String> = None => words("a name").shown("none"), "ours";
+    }
+}
+
+settings! {
+    /// CSV files of numbers, a row a moment, as `[length, columns]`: cut at the end, or padded with zeros.
+    pub struct Series {
+        /// Number of moments that are kept.
+        pub length: usize = 100 => whole(1, 1_000_000), "ours";
+        /// Number of columns.
+        pub columns: usize = 1 => whole(1, 100_000), "yours";
+        /// Whether the first line is a header.
+        pub header: bool = true => by_type(), "ours";
+    }
+}
+
+impl Opens for ArrayRows {
+    fn open(&self, folder: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+        let path = folder.join(&self.file);
+        let array = match &self.entry {
+            Some(entry) => Npz::open(path)?.whole_array(entry)?,
+            None => crate::read::npz::npy(&path)?,
+        };
+        Ok(Box::new(array))
+    }
+}
+
+impl Decode for Array {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+        let rows = self.data.len() / self.size().max(1);
+        let row = cell.text.parse().ok().filter(|row| *row < rows);
+        let row: usize = row.ok_or_else(|| {
+            Error::invalid(cell.text, format!("is no row of an array of {rows} rows"), "give an index, counted from 0")
+        })?;
+        Ok(self.data[row * self.size()..][..self.size()].to_vec().into())
+    }
+}
+
+impl Opens for Series {
+    fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Decode for Series {
+    fn shape(&self) -> Vec<usize> {
+        vec![self.length, self.columns]
+    }
+    fn positions(&self) -> Option<usize> {
+        Some(self.length)
+    }
+    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+        let path = cell.path()?;
+        let text = aim_media::text::read(&path).map_err(crate::front::refused)?;
+        let mut values = vec![];
+        let mut reader = csv::ReaderBuilder::new().has_headers(self.header).from_reader(text.as_bytes());
+        for record in reader.records().take(self.length) {
+            let record = record.map_err(|e| broken(&path, e.to_string()))?;
+            if record.len() != self.columns {
+                return Err(broken(&path, format!("has {} columns, `columns` says {}", record.len(), self.columns)));
+            }
+            for field in &record {
+                let number = field.trim().parse::<f32>().ok().filter(|value| value.is_finite());
+                values.push(number.ok_or_else(|| broken(&path, format!("`{field}` is no finite number")))?);
+            }
+        }
+        let length = values.len() / self.columns;
+        values.resize(self.length * self.columns, 0.);
+        Ok(Decoded { values, length: Some(length) })
+    }
+}

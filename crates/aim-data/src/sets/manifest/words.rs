@@ -1,0 +1,84 @@
+//! Texts as ids of words or word pieces.
+
+use std::path::{Path, PathBuf};
+
+use aim_config::{at_least, by_type, settings, whole, words};
+use aim_core::Result;
+use aim_media::text::{Encoding, Vocabulary, VocabularyLimits};
+
+use super::decoding::{Cell, Decode, Decoded, Opens};
+use crate::front::refused;
+
+settings! {
+    /// Texts as `[length]` ids, 0 for padding: of a vocabulary of the training texts' words, or of a tokenizer.
+    pub struct Text {
+        /// Number of words or pieces that are kept.
+        pub length: usize = 32 => whole(1, 100_000), "ours";
+        /// Whether cells are paths of files with the text.
+        pub files: bool = false => by_type(), "ours";
+        /// A `tokenizer.json` of Hugging Face, below the folder of the manifest (feature `media`).
+        pub tokenizer: Option<PathBuf> = None => words("a path").shown("words of the training texts"), "ours";
+        /// Whether case is ignored in a vocabulary of words.
+        pub lowercase: bool = true => by_type(), "ours";
+        /// Least number of times that a word of the vocabulary occurs in the training texts.
+        pub at_least: usize = 2 => at_least(1), "ours";
+        /// Largest number of words of the vocabulary.
+        pub at_most: usize = 30_000 => at_least(1), "ours";
+    }
+}
+
+impl Text {
+    fn text(&self, cell: &Cell<'_>) -> Result<String> {
+        if self.files { aim_media::text::read(&cell.path()?).map_err(refused) } else { Ok(cell.text.into()) }
+    }
+
+    #[cfg(feature = "media")]
+    fn pieces(&self, path: &Path) -> Result<Encode> {
+        let tokenizer = aim_media::text::Tokenizer::read(path, self.length).map_err(refused)?;
+        Ok(Box::new(move |text| tokenizer.encode(text).map_err(refused)))
+    }
+
+    #[cfg(not(feature = "media"))]
+    fn pieces(&self, path: &Path) -> Result<Encode> {
+        let remedy = "build with `--features media`, or leave the tokenizer out for a vocabulary of words";
+        Err(aim_core::Error::invalid(path.display().to_string(), "tokenizers are not built in", remedy))
+    }
+}
+
+/// Turns a text into ids.
+type Encode = Box<dyn Fn(&str) -> Result<Encoding> + Send + Sync>;
+
+impl Opens for Text {
+    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+        let encode: Encode = match &self.tokenizer {
+            Some(path) => self.pieces(&folder.join(path))?,
+            None => {
+                let texts = training.iter().map(|cell| self.text(cell)).collect::<Result<Vec<_>>>()?;
+                let Self { lowercase, at_least, at_most, length, .. } = *self;
+                let limits = VocabularyLimits { lowercase, at_least, at_most };
+                let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
+                Box::new(move |text| Ok(vocabulary.encode(text, length)))
+            }
+        };
+        Ok(Box::new(Words { settings: self.clone(), encode }))
+    }
+}
+
+struct Words {
+    settings: Text,
+    encode: Encode,
+}
+
+impl Decode for Words {
+    fn shape(&self) -> Vec<usize> {
+        vec![self.settings.length]
+    }
+    fn positions(&self) -> Option<usize> {
+        Some(self.settings.length)
+    }
+    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+        let encoding = (self.encode)(&self.settings.text(cell)?)?;
+        let length = encoding.mask.iter().filter(|valid| **valid).count();
+        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
+    }
+}
