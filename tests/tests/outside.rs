@@ -9,7 +9,12 @@ fn a_crate_outside_the_workspace_builds_and_passes_its_tests() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(&folder).env("CARGO_TARGET_DIR", target).args(["test", "--release", "--no-fail-fast"]);
+    command.current_dir(&folder).env("CARGO_TARGET_DIR", target).args([
+        "test",
+        "--release",
+        "--workspace",
+        "--no-fail-fast",
+    ]);
     let output = command.output().unwrap();
     let [told, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{errors}\n{told}");

@@ -92,7 +92,7 @@ fn fix() -> Outcome {
 fn clippy() -> Outcome {
     run(&mut cargo("clippy --release --workspace --all-targets -- -D warnings"))?;
     run(&mut cargo(
-        "clippy --release --manifest-path tests/outside/Cargo.toml --target-dir target --all-targets -- -D warnings",
+        "clippy --release --manifest-path tests/outside/Cargo.toml --workspace --target-dir target --all-targets -- -D warnings",
     ))
 }
 
