@@ -5,15 +5,18 @@
 //!   `[bins, frames]`.
 //! * [`kaldi_fbank`] and [`ast_normalise`]: Kaldi's log mel filter bank, `[frames, bins]`, and the scaling of the audio
 //!   spectrogram transformer.
+//! * [`log_density`]: power density as `scipy.signal.spectrogram` gives it, `[bins, frames]`.
 //! * [`log_mel`]: the same filter bank for short recordings, cut or padded to a fixed size, `[bins, frames]`.
 //!
 //! All compute in f64 and give f32. A sample that is not finite stays visible in the result.
 
+mod density;
 mod mel;
 mod stft;
 
 use crate::Error;
 
+pub use density::log_density;
 pub use mel::{ast_normalise, kaldi_fbank, log_mel};
 pub use stft::{Pad, log_spectrogram, stft_magnitude};
 
@@ -30,6 +33,17 @@ impl Spectrogram {
     /// From one vector a row.
     fn from_rows(rows: &[Vec<f64>], columns: usize) -> Self {
         Self { data: rows.concat().into_iter().map(|v| v as f32).collect(), shape: [rows.len(), columns] }
+    }
+
+    /// The numbers with mean 0 and standard deviation 1; of constant ones only the mean goes.
+    #[must_use]
+    pub fn standardised(mut self) -> Self {
+        let count = self.data.len().max(1) as f64;
+        let mean = self.data.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+        let variance = self.data.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
+        let deviation = variance.sqrt() + 1e-9;
+        self.data.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / deviation) as f32);
+        self
     }
 
     /// Rows as columns.

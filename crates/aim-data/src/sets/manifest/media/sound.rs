@@ -5,7 +5,7 @@ use std::path::Path;
 use aim_core::{Error, Result};
 use aim_media::{
     audio::{Options, Part, fit},
-    front::{Pad, Spectrogram, ast_normalise, kaldi_fbank, log_spectrogram},
+    front::{Pad, Spectrogram, ast_normalise, kaldi_fbank, log_density, log_spectrogram},
     video::{Limits, recording},
 };
 
@@ -25,6 +25,9 @@ impl Audio {
         match self.front {
             Front::Waveform => Ok(Spectrogram { data: samples.to_vec(), shape: [1, samples.len()] }),
             Front::LogStft => log_spectrogram(samples, self.n_fft, self.hop, Pad::Constant).map_err(refused),
+            Front::Density => {
+                log_density(samples, self.rate, self.n_fft, self.n_fft.saturating_sub(self.hop)).map_err(refused)
+            }
             Front::Fbank => kaldi_fbank(samples, self.rate, self.bins).map_err(refused),
         }
     }
@@ -65,32 +68,8 @@ impl Decode for Sounds {
         Ok(match settings.scale {
             Scale::None => picture.data,
             Scale::Audioset => ast_normalise(&picture, picture.shape[0]).data,
-            Scale::Clip => standard(picture.data),
+            Scale::Clip => picture.standardised().data,
         }
         .into())
-    }
-}
-
-/// Values with mean 0 and standard deviation 1; of constant ones only the mean goes.
-fn standard(mut values: Vec<f32>) -> Vec<f32> {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
-    let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
-    let deviation = if variance > 1e-12 { variance.sqrt() } else { 1. };
-    values.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / deviation) as f32);
-    values
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clip_is_brought_to_mean_0_and_deviation_1() {
-        // Mean 3, deviations -2, 0, 2, variance 8 / 3.
-        let got = standard(vec![1., 3., 5.]);
-        let want = 2. / (8f32 / 3.).sqrt();
-        assert!((got[0] + want).abs() < 1e-6 && got[1] == 0. && (got[2] - want).abs() < 1e-6, "{got:?}");
-        assert_eq!(standard(vec![4., 4.]), [0., 0.]);
     }
 }
