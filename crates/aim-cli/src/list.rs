@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aim_backbones::EncoderCard;
-use aim_config::{Kind, Setting};
+use aim_config::{Below, Kind, Setting};
 use aim_core::{Error, Result};
 use aim_data::DatasetCard;
 use aim_fusion::FusionCard;
@@ -83,20 +83,26 @@ fn chosen(name: Option<&str>, entries: impl Iterator<Item = Entry>) -> Result<St
 /// An entry: its name and description, facts, and its settings with their defaults.
 fn entry(name: &str, about: &str, facts: &[String], settings: Vec<(&Setting, String)>) -> Entry {
     let facts: String = facts.iter().map(|fact| format!("    {fact}\n")).collect();
-    let setting = |(s, default): (&Setting, String)| {
-        let range = s.range();
-        let range = if range.is_empty() { range } else { format!(" ({range})") };
-        format!("    {} = {default}{range}: {}\n{}", s.name, s.meaning, below(s))
-    };
-    let settings: String = settings.into_iter().map(setting).collect();
+    let settings: String = settings.into_iter().map(|(s, default)| line(s, &default, 4)).collect();
     (name.into(), format!("{name}: {about}\n{facts}{settings}\n"))
 }
 
-/// The settings of a section below a setting.
-fn below(setting: &Setting) -> String {
-    let Kind::Section(settings) = setting.kind else { return String::new() };
-    let one = |s: &Setting| format!("        {} ({}): {}\n", s.name, s.range(), s.meaning);
-    settings.iter().map(one).collect()
+/// A setting, and those of the section below it.
+fn line(setting: &Setting, default: &str, indent: usize) -> String {
+    let range = setting.range();
+    let range = if range.is_empty() { range } else { format!(" ({range})") };
+    let rows = section(&setting.kind).map(Below::rows).unwrap_or_default();
+    let below: String = rows.into_iter().map(|(s, default)| line(s, &default, indent + 4)).collect();
+    format!("{:indent$}{} = {default}{range}: {}\n{below}", "", setting.name, setting.meaning)
+}
+
+/// The section below a setting, or below each entry of it.
+fn section(kind: &Kind) -> Option<&'static Below> {
+    match kind {
+        Kind::Section(below) => Some(below),
+        Kind::List(item) | Kind::Map(item) => section(item),
+        _ => None,
+    }
 }
 
 fn backbone(card: &EncoderCard) -> Entry {
@@ -148,6 +154,8 @@ mod tests {
     #[test]
     fn settings_below_a_setting_are_shown_too() {
         let (_, mlp) = backbone(standard().encoders.find("mlp").unwrap());
-        assert!(mlp.contains("lora = none") && mlp.contains("rank (1 or more)"), "{mlp}");
+        assert!(mlp.contains("lora = none") && mlp.contains("        rank = "), "{mlp}");
+        let (_, manifest) = dataset(standard().datasets.find("manifest").unwrap());
+        assert!(manifest.contains("            rate = 16000 (1000 to 384000 Hz)"), "{manifest}");
     }
 }

@@ -6,7 +6,11 @@ use aim_core::Result;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Named, Registry, Setting, Settings, parse, registry::section, setting::to_value};
+use crate::{
+    Named, Registry, Setting, Settings, parse,
+    registry::section,
+    setting::{rows, to_value},
+};
 
 /// Settings of any type: what traits for kinds of entries build on.
 pub trait AnySettings: fmt::Debug + Send + Sync + 'static {
@@ -105,8 +109,7 @@ impl<D: AnySettings + ?Sized> Card<D> {
 
     /// Each setting with its default in words.
     pub fn rows(&self) -> Vec<(&'static Setting, String)> {
-        let values = self.defaults.values();
-        self.settings().iter().map(|s| (s, s.default_text(values.get(s.name).unwrap_or(&Value::Null)))).collect()
+        rows(self.settings(), &self.defaults.values())
     }
 }
 

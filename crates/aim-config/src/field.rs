@@ -1,10 +1,14 @@
 //! The types that settings have.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use aim_core::{Error, Result};
+use serde_json::Value;
 
-use crate::{Rule, Setting, Settings, Values};
+use crate::{
+    Rule, Setting, Settings, Values,
+    setting::{rows, to_value},
+};
 
 /// What a type looks like in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,9 +28,36 @@ pub enum Kind {
     /// Values by name.
     Map(&'static Kind),
     /// A section with settings of its own.
-    Section(&'static [Setting]),
+    Section(&'static Below),
     /// A method.
     Method,
+}
+
+/// The settings of a section below a setting.
+#[derive(Clone, Copy)]
+pub struct Below {
+    /// Their declarations.
+    pub settings: &'static [Setting],
+    defaults: fn() -> Value,
+}
+
+impl Below {
+    /// Each setting with its default in words.
+    pub fn rows(&self) -> Vec<(&'static Setting, String)> {
+        rows(self.settings, &(self.defaults)())
+    }
+}
+
+impl PartialEq for Below {
+    fn eq(&self, other: &Self) -> bool {
+        self.settings == other.settings
+    }
+}
+
+impl fmt::Debug for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
 }
 
 /// A type that a setting can have.
@@ -142,7 +173,7 @@ impl<T: Field> Field for BTreeMap<String, T> {
 
 /// A section below a setting.
 impl<S: Settings> Field for S {
-    const KIND: Kind = Kind::Section(S::SETTINGS);
+    const KIND: Kind = Kind::Section(&Below { settings: S::SETTINGS, defaults: || to_value(&S::default()) });
     fn check(&self, _: &Rule, place: &str) -> Result<()> {
         Settings::check(self, place)
     }

@@ -44,7 +44,7 @@ pub mod yaml;
 
 pub use card::{AnySettings, Card, Spec};
 pub use draw::{draw_number, rounded};
-pub use field::{Field, Kind};
+pub use field::{Below, Field, Kind};
 pub use registry::{Named, Registry, Section, section};
 pub use rule::{Rule, Values, above, above_to, at_least, below, between, by_type, free, one_of, whole, words};
 pub use schema::{described, entry_schema, setting_schema};

@@ -29,8 +29,9 @@ fn kind_schema(kind: &Kind, setting: &Setting, method: &Value) -> Value {
         Kind::Text => json!({"type": "string"}),
         Kind::List(item) => json!({"type": "array", "items": kind_schema(item, setting, method)}),
         Kind::Map(item) => json!({"type": "object", "additionalProperties": kind_schema(item, setting, method)}),
-        Kind::Section(settings) => {
-            let properties = settings.iter().map(|s| (s.name.to_owned(), setting_schema(s, "its own", method)));
+        Kind::Section(below) => {
+            let property = |(s, default): (&Setting, String)| (s.name.to_owned(), setting_schema(s, &default, method));
+            let properties = below.rows().into_iter().map(property);
             json!({"type": "object", "properties": properties.collect::<Map<_, _>>(), "additionalProperties": false})
         }
         Kind::Method => method.clone(),

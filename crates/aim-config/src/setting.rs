@@ -43,6 +43,7 @@ impl Setting {
             (None, Value::Array(list)) => {
                 format!("[{}]", list.iter().map(|item| self.default_text(item)).collect::<Vec<_>>().join(", "))
             }
+            (None, Value::Object(_)) => "as below".into(),
             (None, other) => number_text(other),
         }
     }
@@ -92,6 +93,11 @@ pub fn parse<S: Settings>(section: &Value, place: &str) -> Result<S> {
         };
         Error::invalid(place, problem, remedy)
     })
+}
+
+/// Each declaration with its default in words; `values` holds the defaults by name.
+pub(crate) fn rows(settings: &'static [Setting], values: &Value) -> Vec<(&'static Setting, String)> {
+    settings.iter().map(|s| (s, s.default_text(values.get(s.name).unwrap_or(&Value::Null)))).collect()
 }
 
 /// Settings as a configuration's section; never fails for what [`settings!`](crate::settings!) makes.

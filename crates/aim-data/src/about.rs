@@ -82,7 +82,7 @@ struct Range {
 }
 
 fn range(set: &Dataset, modality: usize) -> Result<Range> {
-    let (mut all, mut sum, mut count) = (Range { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0. }, 0., 0);
+    let (mut all, mut sum, mut count) = (Range { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0. }, 0., 0_u64);
     for (_, source) in splits(set) {
         for index in pieces(source.len()) {
             for value in source.input(modality, &index, &Device::Cpu)?.values.flatten_all()?.to_vec1::<f32>()? {
@@ -92,7 +92,7 @@ fn range(set: &Dataset, modality: usize) -> Result<Range> {
             }
         }
     }
-    all.mean = sum / f64::from(count.max(1));
+    all.mean = sum / count.max(1) as f64;
     Ok(all)
 }
 

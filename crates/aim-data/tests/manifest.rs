@@ -161,6 +161,12 @@ fn what_a_manifest_lacks_is_named() {
     told(&ROWS.replace(",g2\n", ",g0\n"), json!({}), "line 4: group `g0` is in another split in line 2");
     told(ROWS, json!({"class_names": ["low"]}), "line 3: label `high` is none of class_names");
     told(ROWS, json!({"memory": 1e-7}), "more than data.memory");
+    // 6 rows of 48 + 4000 + 6 + 4 numbers are 97,392 bytes, each modality alone is less than 96,100.
+    told(ROWS, json!({"memory": 96_100. / f64::from(1 << 30)}), "more than data.memory");
+    let long = json!({"sound": {"audio": {"seconds": 1e9}}});
+    told(ROWS, json!({"modalities": long}), "choose a length of 1 to 67108864 samples");
+    fs::write(folder.path().join("0.csv"), "a,b\n").unwrap();
+    told(ROWS, json!({}), "line 2: track:");
     told(&ROWS.replace("test", "val"), json!({}), "has no row of the test split");
     told(ROWS, json!({"modalities": {"words": {}}}), "names 0 decoders; give one of audio, image");
     told(ROWS, json!({"folds": {"folds": 7}}), "has 6 groups, fewer than the 7 folds");
@@ -224,6 +230,29 @@ fn standardised_over_the_training_split() {
     let (train, test) = (values(&*set.train, 0), values(&*set.test, 0));
     assert!((train[0] + 1.).abs() < 1e-5 && (train[48] - 1.).abs() < 1e-5, "{} {}", train[0], train[48]);
     assert!((test[0] - 7.).abs() < 1e-4, "0.8 is 7 deviations above: {}", test[0]);
+}
+
+fn npy(path: &Path, shape: &[u64], values: &[f32]) {
+    use npyz::WriterBuilder;
+    let file = npyz::WriteOptions::new().default_dtype().shape(shape).writer(fs::File::create(path).unwrap());
+    let mut file = file.begin_nd().unwrap();
+    file.extend(values.iter().copied()).unwrap();
+    file.finish().unwrap();
+}
+
+#[test]
+fn rows_of_arrays_are_named_by_their_index() {
+    let folder = folder();
+    npy(&folder.path().join("matrix.npy"), &[3, 2], &[0., 1., 10., 11., 20., 21.]);
+    npy(&folder.path().join("vector.npy"), &[3], &[5., 6., 7.]);
+    let with = |file: &str| json!({"modalities": {"face": {"column": "row", "array": {"file": file}}}});
+    let set = read(folder.path(), "m.csv", ROWS, with("matrix.npy")).unwrap();
+    assert_eq!((set.shapes(), values(&*set.validation, 0)), (vec![vec![2]], vec![20., 21., 0., 1.]));
+    let set = read(folder.path(), "m.csv", ROWS, with("vector.npy")).unwrap();
+    assert_eq!((set.shapes(), values(&*set.train, 0)), (vec![vec![1]], vec![5., 6.]));
+    let beyond = ROWS.replace("down,2,2.csv", "down,3,2.csv");
+    let error = read(folder.path(), "m.csv", beyond, with("matrix.npy")).unwrap_err().to_string();
+    assert!(error.contains("line 4: face: 3: is no row of an array of 3 rows"), "{error}");
 }
 
 /// Real files, where the environment's `AIM_DATA` names their folder.

@@ -18,54 +18,61 @@ use crate::{
     table::{Array, Part, Share},
 };
 
-/// One modality of all rows.
-struct Column {
-    array: Array,
-    /// Number of valid positions of each row, and their most.
-    lengths: Option<(Vec<usize>, usize)>,
-    present: Vec<bool>,
+/// The splits in the order of a [`Dataset`].
+const PARTS: [(Part, &str); 3] = [(Part::Train, "training"), (Part::Validation, "validation"), (Part::Test, "test")];
+
+/// One modality before it is decoded.
+struct Opened<'a> {
+    name: &'a str,
+    standardise: Standardise,
+    cells: Vec<Option<Cell<'a>>>,
+    decoder: Box<dyn Decode>,
 }
 
 pub(super) fn dataset(settings: &Manifest, file: &Path, rows: &[Row]) -> Result<Dataset> {
-    let class_names = classes(settings, rows);
-    let mut faults = Faults::default();
-    let labels: Vec<u32> = rows
-        .iter()
-        .map(|row| {
-            let at = class_names.iter().position(|class| *class == row.label);
-            if at.is_none() {
-                faults.add(row.line, format!("label `{}` is none of class_names", row.label));
-            }
-            at.unwrap_or(0) as u32
-        })
-        .collect();
     let folder = file.parent().unwrap_or(Path::new(""));
-    let mut columns = vec![];
-    for (name, decoding) in &settings.modalities {
-        columns.push(column(settings, (name, decoding), folder, rows, &mut faults)?);
+    let opened = settings.modalities.iter().map(|(name, decoding)| open(name, decoding, folder, rows));
+    let opened: Vec<Opened<'_>> = opened.collect::<Result<_>>()?;
+    let class_names = classes(settings, rows);
+    let picks = PARTS.map(|(part, _)| (0..rows.len()).filter(|i| rows[*i].part == part).collect::<Vec<_>>());
+    if let Some((_, (_, name))) = picks.iter().zip(PARTS).find(|(picks, _)| picks.is_empty()) {
+        return Err(broken(file, format!("has no row of the {name} split")));
+    }
+    bounded(settings, &opened, rows.len())?;
+    let mut faults = Faults::default();
+    let labels = labels(rows, &class_names, &mut faults);
+    let mut inputs: [Vec<Input>; 3] = Default::default();
+    // One modality after the other, so that no more than one of them is in memory twice.
+    for one in &opened {
+        for (all, own) in inputs.iter_mut().zip(decode(one, rows, &picks, &mut faults)?) {
+            all.push(own);
+        }
     }
     faults.refuse(file)?;
-    let split = |part: Part, name: &str| -> Result<Arc<dyn Source>> {
-        let picks: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].part == part).collect();
-        if picks.is_empty() {
-            return Err(broken(file, format!("has no row of the {name} split")));
-        }
-        let inputs = columns.iter().map(|column| column.input(&picks)).collect::<Result<_>>()?;
+    let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
         let of = |values: &[u32]| picks.iter().map(|i| values[*i]).collect();
         let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
-        let lacks = columns.iter().any(|column| picks.iter().any(|i| !column.present[*i]));
         let samples = Subset::of(inputs, of(&labels), ids)?;
-        let present = columns.iter().map(|column| picks.iter().map(|i| column.present[*i]).collect()).collect();
-        Ok(if lacks { Arc::new(Incomplete { samples, present }) } else { Arc::new(samples) })
+        let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
+        let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
+        let whole = present.iter().flatten().all(|has| *has);
+        Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
     };
-    Ok(Dataset {
-        name: settings.file.file_stem().map_or("manifest".into(), |stem| stem.to_string_lossy().into_owned()),
-        modalities: settings.modalities.keys().cloned().collect(),
-        train: split(Part::Train, "training")?,
-        validation: split(Part::Validation, "validation")?,
-        test: split(Part::Test, "test")?,
-        class_names,
-    })
+    let splits = inputs.into_iter().zip(&picks).map(split).collect::<Result<Vec<_>>>()?;
+    let [train, validation, test] = splits.try_into().map_err(|_| broken(file, "has no three splits"))?;
+    let name = settings.file.file_stem().map_or("manifest".into(), |stem| stem.to_string_lossy().into_owned());
+    let modalities = settings.modalities.keys().cloned().collect();
+    Ok(Dataset { name, modalities, class_names, train, validation, test })
+}
+
+/// Class index of each row.
+fn labels(rows: &[Row], class_names: &[String], faults: &mut Faults) -> Vec<u32> {
+    let mut label = |row: &Row| {
+        let at = class_names.iter().position(|class| *class == row.label);
+        let at = at.ok_or_else(|| format!("label `{}` is none of class_names", row.label));
+        faults.keep(row.line, at).unwrap_or(0) as u32
+    };
+    rows.iter().map(&mut label).collect()
 }
 
 /// The classes: those of the setting, or else the labels of all rows, whole numbers by size and the rest by alphabet.
@@ -81,36 +88,53 @@ fn classes(settings: &Manifest, rows: &[Row]) -> Vec<String> {
     })
 }
 
-/// Decodes a modality of every row, several at a time; what cannot be read is noted.
-fn column(
-    settings: &Manifest,
-    (name, decoding): (&str, &Decoding),
-    folder: &Path,
-    rows: &[Row],
-    faults: &mut Faults,
-) -> Result<Column> {
-    let cells: Vec<Option<Cell<'_>>> =
-        rows.iter().map(|row| row.cells[name].as_deref().map(|text| Cell { text, folder, times: row.times })).collect();
-    let training: Vec<Cell<'_>> =
-        rows.iter().zip(&cells).filter(|(row, _)| row.part == Part::Train).filter_map(|(_, cell)| *cell).collect();
+fn open<'a>(name: &'a str, decoding: &Decoding, folder: &'a Path, rows: &'a [Row]) -> Result<Opened<'a>> {
+    let cell = |row: &'a Row| row.cells[name].as_deref().map(|text| Cell { text, folder, times: row.times });
+    let cells: Vec<Option<Cell<'a>>> = rows.iter().map(cell).collect();
+    let training = rows.iter().zip(&cells).filter(|(row, _)| row.part == Part::Train);
+    let training: Vec<Cell<'a>> = training.filter_map(|(_, cell)| *cell).collect();
     let place = format!("data.modalities.{name}");
     let decoder = decoding.open(&place, folder, &training).at(|| place.clone())?;
-    let shape = decoder.shape();
-    let size: usize = shape.iter().product();
-    bounded(settings, &place, rows.len(), size)?;
-    let decoded: Vec<Result<Option<Decoded>>> =
-        cells.par_iter().map(|cell| cell.as_ref().map(|cell| checked(&*decoder, cell, size)).transpose()).collect();
-    let mut array = Array { data: Vec::with_capacity(rows.len() * size), shape };
-    let mut lengths = vec![];
-    for (row, decoded) in rows.iter().zip(decoded) {
-        let decoded = faults.keep(row.line, decoded.map_err(|e| format!("{name}: {e}"))).flatten();
-        lengths.push(decoded.as_ref().and_then(|d| d.length).unwrap_or(0));
-        array.data.extend(decoded.map_or_else(|| vec![0.; size], |d| d.values));
+    if decoder.shape().contains(&0) {
+        return Err(Error::shape(place, &decoder.shape(), "samples with at least one value"));
     }
-    let present: Vec<bool> = cells.iter().map(Option::is_some).collect();
-    standardise(&mut array, decoding.standardise, rows, &present);
-    let lengths = decoder.positions().map(|most| (lengths, most));
-    Ok(Column { array, lengths, present })
+    Ok(Opened { name, standardise: decoding.standardise, cells, decoder })
+}
+
+/// Decodes a modality of every row, several at a time, and gives it by split; what cannot be read is noted.
+fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut Faults) -> Result<Vec<Input>> {
+    let shape = one.decoder.shape();
+    let size: usize = shape.iter().product();
+    let mut array = Array { data: vec![0.; rows.len() * size], shape };
+    let samples = array.data.par_chunks_mut(size).zip(&one.cells);
+    let lengths: Vec<Result<usize>> = samples
+        .map(|(out, cell)| {
+            let Some(cell) = cell else { return Ok(0) };
+            let decoded = checked(&*one.decoder, cell, size)?;
+            out.copy_from_slice(&decoded.values);
+            Ok(decoded.length.unwrap_or(0))
+        })
+        .collect();
+    let mut length = |(row, length): (&Row, Result<usize>)| {
+        faults.keep(row.line, length.map_err(|e| format!("{}: {e}", one.name))).unwrap_or(0)
+    };
+    let lengths: Vec<usize> = rows.iter().zip(lengths).map(&mut length).collect();
+    let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
+    match one.standardise {
+        Standardise::None => {}
+        Standardise::Whole => array.standardise(&fit, Share::All),
+        Standardise::Channel => array.standardise(&fit, Share::Channel),
+        Standardise::Entry => array.standardise(&fit, Share::Feature),
+    }
+    picks.iter().map(|picks| input(&array, &lengths, one.decoder.positions(), picks)).collect()
+}
+
+/// The rows at `picks`, with their valid positions where samples differ in length.
+fn input(array: &Array, lengths: &[usize], positions: Option<usize>, picks: &[usize]) -> Result<Input> {
+    let values = array.tensor(picks)?;
+    let Some(most) = positions else { return Ok(values.into()) };
+    let valid = picks.iter().flat_map(|i| (0..most).map(|t| f32::from(u8::from(t < lengths[*i])))).collect();
+    Input::padded(values, Tensor::from_vec(valid, (picks.len(), most), &Device::Cpu)?)
 }
 
 fn checked(decoder: &dyn Decode, cell: &Cell<'_>, size: usize) -> Result<Decoded> {
@@ -124,34 +148,14 @@ fn checked(decoder: &dyn Decode, cell: &Cell<'_>, size: usize) -> Result<Decoded
     }
 }
 
-fn bounded(settings: &Manifest, place: &str, rows: usize, size: usize) -> Result<()> {
-    let gib = (rows * size * 4) as f64 / f64::from(1 << 30);
+fn bounded(settings: &Manifest, opened: &[Opened<'_>], rows: usize) -> Result<()> {
+    let values = opened.iter().map(|one| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>()).sum::<f64>();
+    let gib = rows as f64 * values * 4. / f64::from(1 << 30);
     if gib <= settings.memory {
         return Ok(());
     }
     let remedy = format!("choose smaller samples, or set data.memory to {:.0} or more", gib.ceil());
-    Err(Error::invalid(place, format!("decoded samples would take {gib:.1} GiB, more than data.memory"), remedy))
-}
-
-fn standardise(array: &mut Array, how: Standardise, rows: &[Row], present: &[bool]) {
-    let fit = |i: &usize| rows[*i].part == Part::Train && present[*i];
-    let fit: Vec<usize> = (0..rows.len()).filter(fit).collect();
-    match how {
-        Standardise::None => {}
-        Standardise::Whole => array.standardise(&fit, Share::All),
-        Standardise::Channel => array.standardise(&fit, Share::Channel),
-        Standardise::Entry => array.standardise(&fit, Share::Feature),
-    }
-}
-
-impl Column {
-    /// The rows at `picks`, with their valid positions.
-    fn input(&self, picks: &[usize]) -> Result<Input> {
-        let values = self.array.tensor(picks)?;
-        let Some((lengths, most)) = &self.lengths else { return Ok(values.into()) };
-        let valid = picks.iter().flat_map(|i| (0..*most).map(|t| f32::from(u8::from(t < lengths[*i])))).collect();
-        Input::padded(values, Tensor::from_vec(valid, (picks.len(), *most), &Device::Cpu)?)
-    }
+    Err(Error::invalid("data", format!("decoded samples would take {gib:.1} GiB, more than data.memory"), remedy))
 }
 
 /// A split in which samples lack modalities.

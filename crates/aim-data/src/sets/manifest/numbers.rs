@@ -33,10 +33,14 @@ settings! {
 impl Opens for ArrayRows {
     fn open(&self, folder: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
         let path = folder.join(&self.file);
-        let array = match &self.entry {
+        let mut array = match &self.entry {
             Some(entry) => Npz::open(path)?.whole_array(entry)?,
             None => crate::read::npz::npy(&path)?,
         };
+        // A number a sample is a feature of one entry.
+        if array.shape.is_empty() {
+            array.shape.push(1);
+        }
         Ok(Box::new(array))
     }
 }
@@ -84,6 +88,9 @@ impl Decode for Series {
             }
         }
         let length = values.len() / self.columns;
+        if length == 0 {
+            return Err(broken(&path, "holds no rows of numbers"));
+        }
         values.resize(self.length * self.columns, 0.);
         Ok(Decoded { values, length: Some(length) })
     }

@@ -38,6 +38,11 @@ impl Opens for Audio {
         if self.scale == Scale::Audioset && self.front != Front::Fbank {
             return Err(Error::invalid("audio.scale", "is audioset without a filter bank", "set front: fbank"));
         }
+        let (samples, most) = (self.seconds * f64::from(self.rate), f64::from(1 << 26));
+        if !(1. ..=most).contains(&samples) {
+            let problem = format!("{} s at {} Hz are {samples:.0} samples", self.seconds, self.rate);
+            return Err(Error::invalid("audio.seconds", problem, format!("choose a length of 1 to {most:.0} samples")));
+        }
         let [rows, columns] = self.picture(&vec![0.; self.samples()])?.shape;
         let shape = if self.front == Front::Waveform { vec![rows, columns] } else { vec![1, rows, columns] };
         Ok(Box::new(Sounds { settings: self.clone(), shape }))
