@@ -17,7 +17,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     let fault = |problem: String| Error::new(path.display(), problem, "give the path of a file that can be read");
     let about = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
     if !about.is_file() {
-        return Err(fault("this is no file".into()));
+        return Err(fault("this is not a regular file".into()));
     }
     File::open(path).map_err(|error| fault(error.to_string()))
 }
@@ -46,6 +46,8 @@ pub(crate) fn refuse(bytes: &[u8], place: &str) -> Result<()> {
         ("a Git LFS pointer stands in place of the file", "fetch the file with `git lfs pull`")
     } else if ["<!doctype", "<html", "<?xml"].iter().any(|start| text.starts_with(start)) {
         ("a web page stands in place of the file", "fetch the file again; the download was answered by a page")
+    } else if ["#extm3u", "ffconcat version"].iter().any(|start| text.starts_with(start)) {
+        ("this is a playlist of other files", "name the files in it")
     } else if head.starts_with(&APPLE_DOUBLE) {
         ("this is a macOS `._` file, which holds no media", "delete the `._` files, or leave them out")
     } else if head.starts_with(&[0x1f, 0x8b]) || head.starts_with(b"PK\x03\x04") {
@@ -62,7 +64,9 @@ mod tests {
 
     #[test]
     fn what_stands_in_place_of_media_is_named_with_a_remedy() {
-        let cases: [(&[u8], &str); 7] = [
+        let cases: [(&[u8], &str); 9] = [
+            (b"#EXTM3U\n#EXTINF:9,\nsecret.ts\n", "playlist"),
+            (b"ffconcat version 1.0\nfile a.mp4\n", "playlist"),
             (b"", "0 bytes"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n", "git lfs pull"),
             (b"\xef\xbb\xbf \r\n<!DOCTYPE html><html>", "web page"),

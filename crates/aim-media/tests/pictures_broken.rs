@@ -124,3 +124,11 @@ fn kinds_of_jpeg_that_are_not_read_are_named() {
     deep[at + 4] = 12;
     assert!(message(&deep).contains("a JPEG of 12 bits a value"));
 }
+
+#[test]
+fn a_picture_that_would_grow_between_the_passes_is_refused() {
+    // 600,000 rows of 224 columns are 134 million pixels on the way to a square of 224.
+    let picture = aim_media::image::Picture::new(1, 600_000, vec![0; 1_800_000]).unwrap();
+    assert!(picture.resize(224, 224).unwrap_err().problem.contains("on the way"));
+    assert!(picture.resize(100, 100).is_ok());
+}

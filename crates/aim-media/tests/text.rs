@@ -31,7 +31,7 @@ fn foreign_bytes_are_refused_with_their_place_and_a_command() {
 #[test]
 fn a_folder_or_a_missing_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(read(folder.path()).unwrap_err().problem.contains("no file"));
+    assert!(read(folder.path()).unwrap_err().problem.contains("not a regular file"));
     assert!(read(&folder.path().join("none.txt")).is_err());
     std::fs::write(folder.path().join("a.txt"), "words").unwrap();
     assert_eq!(read(&folder.path().join("a.txt")).unwrap(), "words");

@@ -43,13 +43,19 @@ impl Format {
     }
 }
 
-/// Content without ID3 tags at the start, the zeros that may follow them, and ID3 and APE tags at the end.
-pub(super) fn untagged(bytes: &[u8]) -> &[u8] {
+/// Content without ID3 tags at the start and the zeros that may follow them.
+pub(super) fn behind_tags(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let Some(length) = id3_length(rest) {
         rest = &rest[length.min(rest.len())..];
         rest = &rest[rest.iter().take_while(|&&byte| byte == 0).count()..];
     }
+    rest
+}
+
+/// Content without ID3 tags at the start, the zeros that may follow them, and ID3 and APE tags at the end.
+pub(super) fn untagged(bytes: &[u8]) -> &[u8] {
+    let mut rest = behind_tags(bytes);
     if rest.len() > 128 && rest[rest.len() - 128..].starts_with(b"TAG") {
         rest = &rest[..rest.len() - 128];
     }

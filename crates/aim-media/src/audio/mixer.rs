@@ -5,6 +5,12 @@ use std::ops::Range;
 use super::{Options, Sound};
 use crate::{Error, Result};
 
+/// The problem of a recording without any sample.
+pub(crate) const NO_SAMPLES: &str = "the recording holds no samples";
+
+/// Most decoded samples of all channels: 2 GiB of them.
+const MAX_SAMPLES: u64 = 1 << 29;
+
 /// Collects the wanted part of a recording, piece by piece.
 pub(super) struct Mixer<'a> {
     place: &'a str,
@@ -28,6 +34,10 @@ impl<'a> Mixer<'a> {
             return Err(Error::new(place, problem, "export the recording again"));
         }
         let Options { mono, part, longest } = *options;
+        if part.frames(rate).is_empty() {
+            let problem = format!("the part is shorter than a sample at {rate} Hz");
+            return Err(Error::new(place, problem, "give an end further behind the start"));
+        }
         let out = vec![Vec::new(); if mono { 1 } else { count }];
         Ok(Self { place, rate, count, mono, wanted: part.frames(rate), longest, seen: 0, out })
     }
@@ -91,7 +101,7 @@ impl<'a> Mixer<'a> {
         }
         let odd = self.out.iter().find_map(|channel| Some((channel, channel.iter().position(|x| !x.is_finite())?)));
         if let Some((channel, at)) = odd {
-            let problem = format!("sample {} is {}, no number", self.wanted.start + at as u64, channel[at]);
+            let problem = format!("sample {} is {}, not a finite number", self.wanted.start + at as u64, channel[at]);
             return Err(Error::new(self.place, problem, "export the recording again"));
         }
         Ok(Sound { rate: self.rate, channels: self.out })
@@ -101,7 +111,7 @@ impl<'a> Mixer<'a> {
         let (start, length) = (self.wanted.start as f64, self.seen as f64);
         let seconds = f64::from(self.rate);
         match self.seen {
-            0 => Error::new(self.place, "the recording holds no samples", "record it again, or leave it out"),
+            0 => Error::new(self.place, NO_SAMPLES, "record it again, or leave it out"),
             _ => Error::new(
                 self.place,
                 format!("the part begins at {:.3} s, the recording ends at {:.3} s", start / seconds, length / seconds),
@@ -112,10 +122,14 @@ impl<'a> Mixer<'a> {
 
     fn limit(&self, frames: u64) -> Result<()> {
         let seconds = frames as f64 / f64::from(self.rate);
-        if seconds <= self.longest {
-            return Ok(());
+        if seconds > self.longest {
+            let problem = format!("the sound is longer than the limit of {} s", self.longest);
+            return Err(Error::new(self.place, problem, "give a start and an end, or raise the limit"));
         }
-        let problem = format!("the sound is longer than the limit of {} s", self.longest);
-        Err(Error::new(self.place, problem, "give a start and an end, or raise the limit"))
+        if frames.saturating_mul(self.out.len() as u64) > MAX_SAMPLES {
+            let problem = format!("decoded, the sound takes more than 2 GiB at {} Hz", self.rate);
+            return Err(Error::new(self.place, problem, "give a start and an end, or cut the recording"));
+        }
+        Ok(())
     }
 }

@@ -19,19 +19,23 @@ mod wav;
 use std::path::Path;
 
 pub use format::Format;
+pub(crate) use mixer::NO_SAMPLES;
 pub use resample::resample;
 pub use sound::{Part, Sound};
 
 use crate::{Error, Result, disguise};
 
-/// Wishes about a decoded recording.
+/// Largest file that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// What is wanted of a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// Whether channels become their mean.
     pub mono: bool,
     /// Part of the recording that is wanted.
     pub part: Part,
-    /// Longest sound that is accepted, in seconds; a guard against files that fill the memory.
+    /// Longest sound that is accepted, in seconds; decoded it may take 2 GiB at most, whatever its rate and channels.
     pub longest: f64,
 }
 
@@ -53,7 +57,7 @@ pub fn decode(bytes: &[u8], place: &str, options: &Options) -> Result<Sound> {
     let remedy = "convert it to FLAC with ffmpeg, or read it as video (needs the program ffmpeg)";
     let format = Format::of(bytes).ok_or_else(|| Error::new(place, "no recording of a known format", remedy))?;
     match format {
-        Format::Wav => wav::decode(bytes, place, options),
+        Format::Wav => wav::decode(format::behind_tags(bytes), place, options),
         _ => packed::decode(bytes, format, place, options),
     }
 }
@@ -63,5 +67,9 @@ pub fn decode(bytes: &[u8], place: &str, options: &Options) -> Result<Sound> {
 /// # Errors
 /// As [`decode`], and a file that cannot be read.
 pub fn read(path: &Path, options: &Options) -> Result<Sound> {
-    decode(&disguise::head(path, u64::MAX)?, &path.display().to_string(), options)
+    let (place, bytes) = (path.display().to_string(), disguise::head(path, MAX_BYTES + 1)?);
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::new(place, "the file holds more than 4 GiB", "cut the recording into parts"));
+    }
+    decode(&bytes, &place, options)
 }

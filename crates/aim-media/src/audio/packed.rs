@@ -141,7 +141,7 @@ impl File<'_> {
             ),
             Fault::ResetRequired => Error::new(
                 self.place,
-                format!("several {name} streams stand behind each other"),
+                format!("several {name} streams follow one another"),
                 "rewrite it as one with ffmpeg",
             ),
             fault => self.damaged(&fault.to_string()),

@@ -200,6 +200,25 @@ fn a_sound_beyond_the_limit_is_refused_before_it_is_decoded() {
     file[21] |= 0x0f;
     file[22..26].fill(0xff);
     assert!(refused(&file).contains("longer than the limit of 3600 s"));
+    // Within any limit of seconds there is one of samples: 2^36 of them take 256 GiB.
+    let patient = Options { longest: f64::MAX, ..Options::default() };
+    assert!(fault(&file, &patient).contains("more than 2 GiB"));
+}
+
+#[test]
+fn a_part_shorter_than_a_sample_is_told_apart_from_a_silent_recording() {
+    // At 8,000 Hz both times are sample 0.
+    let part = Part { start: Some(0.00001), end: Some(0.00002) };
+    let message = fault(&wav16(8000, &ramp()), &Options { part, ..Options::default() });
+    assert!(message.contains("shorter than a sample at 8000 Hz"), "{message}");
+}
+
+#[test]
+fn a_wav_behind_a_tag_is_read_behind_it() {
+    let file = wav16(8000, &ramp());
+    let tagged = [b"ID3\x04\0\0\0\0\0\x0a".as_slice(), &[0; 10], &file].concat();
+    let of = |bytes: &[u8]| decode(bytes, "a.wav", &Options::default()).unwrap();
+    assert_eq!(of(&tagged), of(&file));
 }
 
 #[test]
@@ -221,7 +240,7 @@ fn changed_bytes_give_sound_or_one_error() {
 #[test]
 fn a_folder_and_a_name_of_nothing_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (path, words) in [(folder.path().to_path_buf(), "no file"), (folder.path().join("a.wav"), "")] {
+    for (path, words) in [(folder.path().to_path_buf(), "not a regular file"), (folder.path().join("a.wav"), "")] {
         let message = super::read(&path, &Options::default()).unwrap_err().to_string();
         assert!(message.starts_with(&path.display().to_string()) && message.contains(words), "{message}");
     }

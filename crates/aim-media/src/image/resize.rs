@@ -32,6 +32,12 @@ impl Picture {
                 "choose sides of at least one pixel and at most 100 million in all",
             ));
         }
+        // Between the two passes the picture has its new width and the rectangle's height.
+        if ((bottom - top).ceil().max(0.0) as usize).saturating_mul(width) > MAX_PIXELS {
+            let problem =
+                format!("{width} columns of {:.0} rows are more than 100 million pixels on the way", bottom - top);
+            return Err(Error::new("resize", problem, "choose a smaller width, or crop the picture first"));
+        }
         let inside = |start: f32, end: f32, side: usize| 0.0 <= start && start < end && end <= side as f32;
         if !inside(left, right, self.width) || !inside(top, bottom, self.height) {
             let problem =

@@ -28,7 +28,7 @@ pub fn read(path: &Path) -> Result<String> {
     let fault = |problem: String| Error::new(&place, problem, "give the path of a file that can be read");
     let about = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
     if !about.is_file() {
-        return Err(fault("this is no file".into()));
+        return Err(fault("this is not a regular file".into()));
     }
     decode(&std::fs::read(path).map_err(|error| fault(error.to_string()))?, &place.to_string())
 }

@@ -16,7 +16,7 @@ const FIRST: usize = 2;
 /// Words that enter a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VocabularyLimits {
-    /// Whether capital letters become small.
+    /// Whether words are lowercased.
     pub lowercase: bool,
     /// Smallest number of occurrences of a word.
     pub at_least: usize,
@@ -25,7 +25,7 @@ pub struct VocabularyLimits {
 }
 
 impl Default for VocabularyLimits {
-    /// Small letters, words that occur twice, at most 30,000 of them.
+    /// Lowercased words that occur twice, at most 30,000 of them.
     fn default() -> Self {
         Self { lowercase: true, at_least: 2, at_most: 30_000 }
     }
@@ -82,7 +82,7 @@ impl Vocabulary {
         &self.words
     }
 
-    /// Whether capital letters become small.
+    /// Whether words are lowercased.
     #[must_use]
     pub fn lowercase(&self) -> bool {
         self.lowercase

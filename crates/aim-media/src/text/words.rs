@@ -32,7 +32,7 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A word with small letters, where wanted, and with straight apostrophes.
+/// A word, lowercased where wanted, and with straight apostrophes.
 #[must_use]
 pub fn lowercase(word: &str, lower: bool) -> Cow<'_, str> {
     let word = if lower { Cow::Owned(word.to_lowercase()) } else { Cow::Borrowed(word) };

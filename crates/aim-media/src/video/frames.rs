@@ -73,6 +73,9 @@ impl Frames {
     fn check(&self, place: &str) -> Result<()> {
         self.part.check(place)?;
         let fault = |problem: String, remedy| Err(Error::new(place, problem, remedy));
+        if self.short_side == Some(0) {
+            return fault("a shorter side of 0 pixels".into(), "give at least 1 pixel, or none for the full size");
+        }
         match &self.moments {
             Moments::Rate(rate) if !(rate.is_finite() && *rate > 0.0) => {
                 fault(format!("{rate} pictures a second are no rate"), "give a positive number")
@@ -149,7 +152,7 @@ impl Frames {
         let fault = || {
             let (few, many) = (pictures.len(), ticks.len());
             let problem =
-                format!("at {few} of {many} wanted times a picture is shown, behind them the video has ended");
+                format!("at {few} of {many} wanted times a picture is shown, the video ends before the others");
             Error::new(place, problem, "give times within the video")
         };
         times.iter().map(found).collect::<Option<_>>().ok_or_else(fault)
@@ -173,7 +176,7 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(String::from).collect()
 }
 
-/// Pictures that stand behind each other as PPM: `P6`, columns, rows, 255, and the values.
+/// Pictures that follow one another as PPM: `P6`, columns, rows, 255, and the values.
 fn pictures(mut bytes: &[u8]) -> Option<Vec<Picture>> {
     let mut pictures = Vec::new();
     while !bytes.is_empty() {

@@ -1,7 +1,7 @@
 //! Video, and sound that is not decoded by [`crate::audio`], through the programs `ffmpeg` and `ffprobe` on the PATH.
 //!
 //! They are given no network, no keyboard and no more than a set time and a set amount of output, and decode on one
-//! thread: who has many files decodes several at once.
+//! thread: to decode many files, run several at once.
 
 mod frames;
 mod probe;

@@ -1,6 +1,6 @@
 //! A program that is started, listened to, and ended in time.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -37,9 +37,11 @@ impl Drop for Running {
 
 /// Output of a program that is started without input.
 pub(super) fn run(mut command: Command, limits: &Limits) -> Result<Vec<u8>, Fault> {
-    let until = Instant::now() + limits.time;
+    // A time beyond what a clock can tell is none.
+    let now = Instant::now();
+    let until = now.checked_add(limits.time).unwrap_or(now + Duration::from_secs(u32::MAX.into()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running(command.spawn().map_err(|_| Fault::Start)?);
+    let mut running = Running(command.spawn().map_err(unstarted)?);
     let most = limits.bytes;
     // On threads of their own, which are not waited for: a child of the program may keep the pipes open after it.
     let output = listen(running.0.stdout.take(), move |pipe| upto(pipe, most));
@@ -51,6 +53,11 @@ pub(super) fn run(mut command: Command, limits: &Limits) -> Result<Vec<u8>, Faul
     }
     let words = words.recv_timeout(left(until).min(Duration::from_secs(1))).unwrap_or_default();
     Err(Fault::Failed(if words.is_empty() { status.to_string() } else { words }))
+}
+
+/// A program that is not there, or a machine that has no room for another one.
+fn unstarted(error: std::io::Error) -> Fault {
+    if error.kind() == ErrorKind::NotFound { Fault::Start } else { Fault::Failed(error.to_string()) }
 }
 
 fn left(until: Instant) -> Duration {
@@ -75,7 +82,7 @@ where
 fn upto(pipe: impl Read, most: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     // A pipe that breaks ends what was written; the program's status tells why.
-    let _ = pipe.take(most as u64 + 1).read_to_end(&mut bytes);
+    let _ = pipe.take((most as u64).saturating_add(1)).read_to_end(&mut bytes);
     (bytes.len() <= most).then_some(bytes)
 }
 
@@ -117,6 +124,9 @@ mod tests {
     #[test]
     fn output_is_that_of_the_program() {
         assert_eq!(shell("printf abc; echo aside >&2", 20_000, 3).unwrap(), b"abc");
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf abc"]);
+        assert_eq!(run(command, &Limits { time: Duration::MAX, bytes: usize::MAX }).unwrap(), b"abc");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Limits;
 use super::probe::whole;
 use super::tools::Tools;
-use crate::audio::{Options, Part, Sound, decode};
+use crate::audio::{NO_SAMPLES, Options, Part, Sound, decode};
 use crate::{Error, Result};
 
 /// Sound of a file's first stream of sound, at its own rate or another.
@@ -40,7 +40,7 @@ pub fn sound(path: &Path, rate: Option<u32>, options: &Options, limits: &Limits)
 
 /// The error with what was skipped in mind: nothing is left where the part begins behind the end.
 fn late(error: Error, options: &Options, skipped: f64) -> Error {
-    if skipped == 0.0 || !error.problem.contains("holds no samples") {
+    if skipped == 0.0 || error.problem != NO_SAMPLES {
         return error;
     }
     let problem = format!("the part begins at {:.3} s, where the sound has ended", options.part.from());

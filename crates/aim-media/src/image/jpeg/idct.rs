@@ -31,7 +31,7 @@ pub(super) fn transform(block: &[i32; 64], out: &mut [u8], stride: usize) {
 /// Writes the samples of a block whose only coefficient is the first.
 #[inline(always)]
 pub(super) fn flat(first: i32, out: &mut [u8], stride: usize) {
-    let sample = (((first + 4) >> 3) + 128).clamp(0, 255) as u8;
+    let sample = ((first.wrapping_add(4) >> 3) + 128).clamp(0, 255) as u8;
     out.chunks_mut(stride).take(8).filter_map(|row| row.first_chunk_mut::<8>()).for_each(|row| *row = [sample; 8]);
 }
 

@@ -91,28 +91,33 @@ impl<'a> Jpeg<'a> {
     fn progressive(&mut self, frame: &Frame, planes: &mut [Plane]) -> Result<(), Fault> {
         let mut coefficients: Vec<_> =
             frame.components.iter().map(|component| Coefficients::new(frame, component.sampling)).collect();
-        let mut missing = vec![true; planes.len()];
+        // Steps of each plane, those in force at its first scan: later tables are for later planes.
+        let mut steps = vec![None; planes.len()];
         for _ in 0..MAX_SCANS {
+            for plane in self.scan.planes.iter().map(|plane| plane[0]) {
+                let table = frame.components[plane].table;
+                steps[plane] = steps[plane].or(Some(*self.head.tables.steps(table)?));
+            }
             let mut bits = self.bits();
             progressive::progressive(&mut bits, (frame, &self.scan, &self.head.tables), &mut coefficients)?;
-            self.scan.planes.iter().for_each(|plane| missing[plane[0]] = false);
             self.head.position = bits.end()?;
             match self.head.next_scan()? {
                 Some(scan) => self.scan = scan,
-                None if missing.contains(&true) => return Err(Fault::corrupt("a plane without data")),
-                None => return self.render(frame, &coefficients, planes),
+                None => return render(&steps, &coefficients, planes),
             }
         }
         Err(Fault::corrupt(format!("more than {MAX_SCANS} scans")))
     }
+}
 
-    fn render(&self, frame: &Frame, coefficients: &[Coefficients], planes: &mut [Plane]) -> Result<(), Fault> {
-        let transform = kernels::transform();
-        for ((component, coefficients), plane) in frame.components.iter().zip(coefficients).zip(planes) {
-            coefficients.render(self.head.tables.steps(component.table)?, plane, transform);
-        }
-        Ok(())
+/// Computes the samples of all planes from their coefficients and steps.
+fn render(steps: &[Option<[u16; 64]>], coefficients: &[Coefficients], planes: &mut [Plane]) -> Result<(), Fault> {
+    let transform = kernels::transform();
+    for ((steps, coefficients), plane) in steps.iter().zip(coefficients).zip(planes) {
+        let steps = steps.as_ref().ok_or_else(|| Fault::corrupt("a plane without data"))?;
+        coefficients.render(steps, plane, transform);
     }
+    Ok(())
 }
 
 /// Pixels per sample of each plane, across and down.
