@@ -240,9 +240,11 @@ fn what_stands_in_place_of_a_missing_modality_has_no_influence() {
             Ok((before, course.weights()?, course.answers(&batch)?))
         };
         let (one, other) = (run(0.).map_err(|e| e.to_string())?, run(9.).map_err(|e| e.to_string())?);
-        match (one.0 == other.0, one.1 == other.1) {
-            (true, true) => Ok(()),
-            (answers, _) => Err(if answers { "it trains on it" } else { "its answers depend on it" }.into()),
+        match (one.0 == other.0, one.1 == other.1, one.2 == other.2) {
+            (true, true, true) => Ok(()),
+            (false, ..) => Err("its answers depend on it".into()),
+            (_, false, _) => Err("it trains on it".into()),
+            _ => Err("its state keeps it".into()),
         }
     });
 }

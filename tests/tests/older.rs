@@ -61,6 +61,7 @@ fn a_table_that_an_older_program_finished_is_found_finished() {
         let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
         assert_eq!(stored["test"]["accuracy"].as_f64(), Some(run.outcome.test.accuracy()), "{}", run.outcome.name);
         assert_eq!(run.outcome.program.commit, None, "the older program did not say which it was");
+        assert_eq!(run.outcome.program.command, "cargo xtask", "pages name the command that there was");
     }
 }
 
@@ -109,4 +110,37 @@ fn files_of_newer_programs_are_refused_by_name() {
     fs::write(&config, format!("format: 9\n{text}")).unwrap();
     let error = aim_train::config::Identity::load(&joint.join("seed0"), standard()).unwrap_err().to_string();
     assert!(error.contains("format") && error.contains('9') && error.contains("newer"), "{error}");
+}
+
+/// The folder of the first row's run.
+fn joint(folder: &Path) -> std::path::PathBuf {
+    let rows = fs::read_dir(folder.join("runs/older")).unwrap().map(|entry| entry.unwrap().path());
+    rows.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("joint.")).last().unwrap().join("seed0")
+}
+
+#[test]
+fn a_result_of_a_newer_program_is_left_alone() {
+    let folder = fixture();
+    let result = joint(folder.path()).join("result.json");
+    // Other words for everything but the version.
+    fs::write(&result, "{\"version\": 9, \"outcome\": []}").unwrap();
+    let before = runs(folder.path());
+    let failures = again(folder.path(), standard()).failures;
+    assert!(failures.len() == 1 && failures[0].contains("version 9") && failures[0].contains("newer"), "{failures:?}");
+    assert_eq!(runs(folder.path()), before, "nothing is set aside or trained");
+}
+
+#[test]
+fn a_metric_that_is_no_number_is_named_and_nothing_is_stored() {
+    const UNDEFINED: Metric = Metric { name: "auc", column: None, about: "undefined", of: |_, _| Ok(f64::NAN) };
+    const TAKEN: Metric = Metric { name: "modality", column: None, about: "a name in results", of: |_, _| Ok(1.) };
+    for (metric, told) in [(UNDEFINED, "metric `auc`"), (TAKEN, "give the metric another name")] {
+        let folder = tempfile::tempdir().unwrap();
+        copy(Path::new(FIXTURE), folder.path());
+        fs::remove_dir_all(folder.path().join("runs")).unwrap();
+        let metrics: Metrics = standard().metrics.clone().with(metric).unwrap();
+        let failures = again(folder.path(), &Registries { metrics, ..standard().clone() }).failures;
+        assert!(!failures.is_empty() && failures.iter().all(|failure| failure.contains(told)), "{failures:?}");
+        assert!(!runs(folder.path()).keys().any(|path| path.ends_with("result.json")));
+    }
 }
