@@ -9,6 +9,10 @@ fn git(arguments: &[&str]) -> Option<String> {
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // A checkout around this crate may be somebody else's: only one that holds this file has its commit.
+    if git(&["ls-files", "--error-unmatch", "build.rs"]).is_none() {
+        return;
+    }
     // HEAD names a branch, whose file changes with each commit; in a packed repository that is `packed-refs`.
     for file in ["HEAD", "packed-refs"] {
         watch(git(&["rev-parse", "--git-path", file]));

@@ -138,7 +138,11 @@ impl MethodSpec {
         self.built(net)?.method()
     }
 
-    pub(crate) fn built(&self, net: &NetSpec) -> Result<Built> {
+    /// The parts of the method, for one that wraps it; nothing is checked.
+    ///
+    /// # Errors
+    /// If methods of a stack do not go together, or the network does not fit.
+    pub fn built(&self, net: &NetSpec) -> Result<Built> {
         let one = |spec: &Spec<dyn MethodSettings>| Ok((spec.name(), spec.build(net)?));
         stack(self.0.iter().map(one))
     }
@@ -192,7 +196,11 @@ fn read_one(methods: &Methods, value: &Value, place: &str) -> Result<Spec<dyn Me
     let spec = card.spec(&Value::Object(named.settings), place)?;
     let Some(inner) = spec.inner() else { return Ok(spec) };
     let inner = MethodSpec::read_at(methods, &inner.section(), &format!("{place}.inner"))?;
-    Ok(spec.around(Inner::Method(inner)).map_or_else(|| spec.clone(), |settings| Spec::of(card.name(), settings)))
+    let settings = spec.around(Inner::Method(inner)).ok_or_else(|| {
+        let problem = format!("`{}` wraps a method, but not another one", card.name());
+        Error::invalid(place, problem, "implement `MethodSettings::around` beside `inner`")
+    })?;
+    Ok(Spec::of(card.name(), settings))
 }
 
 impl Serialize for MethodSpec {

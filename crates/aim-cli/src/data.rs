@@ -23,7 +23,7 @@ enum Command {
     /// Read all data of a table once and print a card of each set: classes by split, missing modalities, ranges of
     /// values, samples of equal content, checksum. Every fault of a manifest is listed.
     Check {
-        /// Name of a table in configs/, or a path to a table of your own.
+        /// Name of a table in configs/ or of one that comes with the program, or a path to a table of your own.
         table: String,
         /// Settings laid over what all rows share.
         #[arg(value_name = "KEY=VALUE")]

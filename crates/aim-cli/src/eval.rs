@@ -38,7 +38,7 @@ impl Eval {
         let key = above.parent().and_then(|p| p.extension()).filter(|key| key.len() == 8);
         // An older program gave a folder another key.
         let stored = std::fs::read_to_string(self.run.join("config.yaml")).unwrap_or_default();
-        let keys = [identity.key().ok(), Identity::first_key(&stored)];
+        let keys = [identity.key().ok(), Identity::stored_key(&stored), Identity::first_key(&stored)];
         if key.is_some_and(|key| !keys.iter().flatten().any(|own| *key == **own)) {
             let problem = "has a config.yaml that is not the one it was trained with";
             return Err(Error::invalid(place(), problem, "undo the edit of that file"));

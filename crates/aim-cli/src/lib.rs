@@ -165,6 +165,7 @@ fn with_environment() {
 /// Understands the arguments under the program's own name and version; help and mistakes end the process.
 fn run(application: &Application) -> Result<ExitCode> {
     let Program { command, version, .. } = &application.program;
+    distinct(&application.commands)?;
     let line = Cli::command().name(command).bin_name(command).version(version);
     let matches = line.subcommands(application.commands.iter().map(|own| own.command.clone())).get_matches();
     if let Some((name, arguments)) = matches.subcommand()
@@ -187,6 +188,20 @@ fn run(application: &Application) -> Result<ExitCode> {
     }
 }
 
+/// Refuses further commands whose names are taken.
+fn distinct(own: &[OwnCommand]) -> Result<()> {
+    let line = Cli::command();
+    let mut taken: Vec<&str> = line.get_subcommands().map(|command| command.get_name()).chain(["help"]).collect();
+    for name in own.iter().map(|own| own.command.get_name()) {
+        if taken.contains(&name) {
+            let problem = format!("there is a command `{name}` already");
+            return Err(Error::invalid("Application::commands", problem, "give your own another name"));
+        }
+        taken.push(name);
+    }
+    Ok(())
+}
+
 /// Prints to standard output; whoever closed it wants no more.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -199,4 +214,18 @@ fn step(case: &std::path::Path, device: DeviceName) -> Result<ExitCode> {
     let verdict = aim_golden::check(case, &device.open()?)?;
     print(&format!("{verdict}\n"))?;
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_ones_own_has_a_name_of_its_own() {
+        let own = |name: &'static str| OwnCommand { command: clap::Command::new(name), run: |_| Ok(ExitCode::SUCCESS) };
+        assert!(distinct(&[own("mine"), own("yours")]).is_ok());
+        for taken in [vec![own("train")], vec![own("help")], vec![own("mine"), own("mine")]] {
+            assert!(distinct(&taken).unwrap_err().to_string().contains("give your own another name"));
+        }
+    }
 }

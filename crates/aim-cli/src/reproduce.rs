@@ -15,7 +15,7 @@ use crate::{Application, INTERRUPTED, Places, config::yaml, cores, print};
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
-    /// Name of a table in configs/, or a path to a table of your own.
+    /// Name of a table in configs/ or of one that comes with the program, or a path to a table of your own.
     #[arg(default_value = "synth-av")]
     table: String,
     #[command(flatten)]

@@ -126,7 +126,7 @@ impl LateFusion {
             build.set_low_rank(settings.low_rank());
             let encoder = settings.build(&mut build, name, m, input)?;
             if config.feature_norm {
-                let part = Part::Encoder { modality: m, depth: encoder.depth() - 1 };
+                let part = Part::Encoder { modality: m, depth: encoder.depth().saturating_sub(1) };
                 norms.push(build.layer_norm(&format!("norm.{name}"), part, encoder.width())?.eps(1e-5));
             }
             let frames = settings.frames(input);
@@ -138,7 +138,11 @@ impl LateFusion {
         let features = Features { names: &names, widths: &widths, frames: &frames, classes };
         let fusion = config.fusion.build(&mut build, &features)?;
         let mut net = Self::from_parts(NetParts { build, encoders, fusion, uni_heads: config.uni_heads, classes })?;
-        net.spec.capabilities = config.capabilities();
+        // Views and sites are those of the encoders as built: settings promise them before there is an encoder.
+        let built =
+            |c: Capability| ![capability::VIEWS, capability::SITES].contains(&c) || net.spec.capabilities.has(c);
+        let promised: Vec<Capability> = config.capabilities().iter().filter(|c| built(*c)).collect();
+        net.spec.capabilities = Capabilities::of(&promised);
         Ok(Self { norms, ..net })
     }
 

@@ -73,6 +73,11 @@ impl Subject<'_> {
             let problem = format!("has {given} modalities, the network {known}");
             return Err(Error::invalid("batch", problem, "give one input for each modality of the network"));
         }
+        let spec = self.net.spec();
+        let lists = [spec.modalities.len(), spec.inputs.len(), spec.depths.len(), spec.widths.len()];
+        if lists.iter().any(|len| *len != known) {
+            return Err(Error::shape("NetSpec", &lists, format!("{known} modalities, inputs, depths and widths")));
+        }
         for m in self.modalities() {
             if self.batch.len() < 2 || same(&self.batch.inputs[m].values, &self.others(m)?.values)? {
                 let problem = format!("has fewer than two samples that differ in {}", self.name(m));
@@ -80,7 +85,11 @@ impl Subject<'_> {
             }
             finite(&format!("feature of {}", self.name(m)), &self.feature(m, &mut Pass::eval())?)?;
         }
-        finite("logits", &self.net.forward(self.batch, &mut Pass::eval())?.logits)
+        let out = self.net.forward(self.batch, &mut Pass::eval())?;
+        if out.features.len() != known {
+            return Err(Error::shape("Output::features", &[out.features.len()], format!("[{known}], one a modality")));
+        }
+        finite("logits", &out.logits)
     }
 
     fn modalities(&self) -> std::ops::Range<usize> {

@@ -101,8 +101,12 @@ impl Family {
         // The rows keep their places, so that errors find their lines.
         let mut both = source.clone();
         both.value = base.value.clone();
+        if !both.value.is_mapping() {
+            return Err(Error::invalid(format!("{set}.yaml"), "is no table of keys", "give the path of a table"));
+        }
         both.value["rows"] = self.rows.iter().map(|row| Value::Mapping(own(row, &base.value))).collect();
-        let rows = TableConfig::rows_of(both, scale, registries, |i| meant_for(&self.rows[i], set))?;
+        let rows =
+            TableConfig::rows_of(both, scale, registries, |i| self.rows.get(i).is_none_or(|row| meant_for(row, set)))?;
         let mut table = TableConfig::new(base, scale, registries)?;
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
         table.name = format!("{}-{set}{suffix}", self.name);

@@ -51,10 +51,34 @@ fn first() -> u32 {
     1
 }
 
-/// Revisions of the methods of a configuration as this program has them.
+/// Revisions of the methods of a configuration as this program has them, and of those that its preparations are trained
+/// by. The first revision of a preparation goes without saying: identities were written before it counted.
 fn revisions(config: &RunConfig) -> BTreeMap<String, u32> {
-    let infos = config.method.all().into_iter().map(aim_balance::MethodSettings::info);
-    infos.map(|info| (info.name.to_owned(), info.revision)).collect()
+    let of = |config: &RunConfig| -> Vec<(String, u32)> {
+        let infos = config.method.all().into_iter().map(aim_balance::MethodSettings::info);
+        infos.map(|info| (info.name.to_owned(), info.revision)).collect()
+    };
+    let before = config.method.preparations(&config.modalities());
+    let before = before.iter().flat_map(|which| of(&config.preparation(which))).filter(|(_, revision)| *revision > 1);
+    before.chain(of(config)).collect()
+}
+
+/// Eight digits of a value: of its content, whatever the order of keys.
+fn digits(value: &serde_json::Value) -> String {
+    format!("{:08x}", crc32fast::hash(sorted(value).as_bytes()))
+}
+
+/// A value as compact JSON with sorted keys.
+fn sorted(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(map) => {
+            let entries: BTreeMap<&String, String> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
+            let entry = |(key, value): (&String, String)| format!("{}:{value}", serde_json::Value::from(key.as_str()));
+            format!("{{{}}}", entries.into_iter().map(entry).collect::<Vec<_>>().join(","))
+        }
+        serde_json::Value::Array(list) => format!("[{}]", list.iter().map(sorted).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
 }
 
 impl Identity {
@@ -118,11 +142,18 @@ impl Identity {
     /// # Errors
     /// If a value cannot be written.
     pub fn key(&self) -> Result<String> {
-        // Keys of JSON objects are sorted, and a number is written in one way.
         let value = serde_json::to_value(Written { seed: 0, ..self.written() });
         let value = value
             .map_err(|e| Error::invalid("config", e.to_string(), "report this fault with the command that met it"))?;
-        Ok(format!("{:08x}", crc32fast::hash(value.to_string().as_bytes())))
+        Ok(digits(&value))
+    }
+
+    /// The key that a program of today's format gave to a run with this `config.yaml`: of what is written there, with
+    /// the defaults of that program.
+    pub fn stored_key(stored: &str) -> Option<String> {
+        let mut value: serde_json::Value = serde_yaml::from_str(stored).ok()?;
+        *value.get_mut("seed")? = 0.into();
+        Some(digits(&value))
     }
 
     /// Whether another is that of the same run, whatever their seeds and the methods' revisions.
@@ -161,7 +192,26 @@ fn difference(found: &str, wanted: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::difference;
+    use super::{Identity, difference, digits};
+
+    #[test]
+    fn keys_are_of_values_in_any_order() {
+        let one: serde_json::Value = serde_json::from_str(r#"{"b": [1, {"d": 2.0, "c": "x"}], "a": null}"#).unwrap();
+        let other: serde_json::Value = serde_json::from_str(r#"{"a": null, "b": [1, {"c": "x", "d": 2.0}]}"#).unwrap();
+        assert_eq!(digits(&one), digits(&other));
+        assert_ne!(digits(&one), digits(&serde_json::json!({"a": null, "b": [1, {"c": "x", "d": 3.0}]})));
+    }
+
+    #[test]
+    fn a_stored_configuration_keeps_its_key_whatever_defaults_this_program_has() {
+        let key = |seed| Identity::stored_key(&format!("format: 2\nseed: {seed}\ntrain: {{epochs: 3, lr: 1.0}}\n"));
+        assert_eq!(key(0), key(7));
+        assert_eq!(
+            key(0),
+            Some(digits(&serde_json::json!({"format": 2, "seed": 0, "train": {"lr": 1.0, "epochs": 3}})))
+        );
+        assert_eq!(Identity::stored_key("no: seed"), None);
+    }
 
     #[test]
     fn the_first_difference_is_named() {

@@ -222,7 +222,9 @@ impl Work<'_> {
                 return Ok(done);
             }
             Ok(None) => {}
-            Err(damage) => folder.reopen(&damage, &|line| console.say(line))?,
+            Err(damage @ Error::Invalid { .. }) => folder.reopen(&damage, &|line| console.say(line))?,
+            // A newer program's result, or a disk that does not answer, is no damage.
+            Err(other) => return Err(other),
         }
         pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
         read()?.ok_or_else(|| {

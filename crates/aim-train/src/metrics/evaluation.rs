@@ -6,7 +6,7 @@ use aim_ops::{Reduction, cross_entropy, softmax};
 use aim_stats::classification::Confusion;
 use candle_core::{D, Device, Tensor};
 
-use super::{Metric, Metrics, Scores, statistics};
+use super::{Metric, Metrics, Scores, scores::MODALITY, statistics};
 
 /// Samples in a batch of an evaluation; it has no influence on the results beyond rounding.
 const BATCH: usize = 256;
@@ -79,12 +79,25 @@ impl Evaluation {
             });
         }
         let own = |(name, predicted): (&String, &Vec<usize>)| Ok((name.clone(), share_right(&self.labels, predicted)?));
-        let score = |metric: &Metric| Ok((metric.name.to_owned(), (metric.of)(self, classes)?));
+        let score = |metric: &Metric| Ok((metric.name.to_owned(), storable(metric.name, (metric.of)(self, classes)?)?));
         Ok(Scores {
             values: metrics.iter().map(score).collect::<Result<_>>()?,
             modality: modalities.iter().zip(&self.unimodal).map(own).collect::<Result<_>>()?,
         })
     }
+}
+
+/// A score that results can hold, under a name that nothing else in them has.
+fn storable(name: &str, value: f64) -> Result<f64> {
+    if name == MODALITY {
+        let problem = "is what results call the accuracies by modality";
+        return Err(Error::invalid(format!("metric `{name}`"), problem, "give the metric another name"));
+    }
+    if value.is_finite() {
+        return Ok(value);
+    }
+    let hint = "let the metric give a number also where it is not defined, or an error that says why there is none";
+    Err(Error::NonFinite { name: format!("metric `{name}`"), value, hint: hint.into() })
 }
 
 /// Share of right predictions.

@@ -3,7 +3,7 @@
 use aim_core::{Net, Pass, Result};
 use aim_data::{Loader, Source};
 use aim_stats::shapley;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{
     Contributions, REMOVAL,
@@ -20,6 +20,8 @@ pub struct Features {
     pub of: Vec<Tensor>,
     /// Classes.
     pub labels: Vec<usize>,
+    /// Which sample has which modality, `[N, M]`; `None` where all have all.
+    pub present: Option<Tensor>,
 }
 
 impl Features {
@@ -36,19 +38,29 @@ impl Features {
     }
 }
 
-/// The encoders' features in evaluation mode.
+/// The encoders' features in evaluation mode; that of a modality which a sample lacks is 0, as in the network's own pass.
 ///
 /// # Errors
 /// If the split does not fit the network.
 pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<Features> {
-    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); net.modalities()];
+    let modalities = net.modalities();
+    let (mut parts, mut present, mut whole) = (vec![Vec::new(); modalities], vec![], true);
     for batch in Loader::new(source, BATCH, device).in_order() {
-        for (m, x) in batch?.inputs.iter().enumerate() {
-            parts[m].push(net.encode(m, x, &mut Pass::eval())?.detach());
+        let batch = batch?;
+        for (m, x) in batch.inputs.iter().enumerate() {
+            let feature = net.encode(m, x, &mut Pass::eval())?.detach();
+            parts[m].push(match &batch.present {
+                Some(present) => feature.broadcast_mul(&present.narrow(1, m, 1)?.to_dtype(feature.dtype())?)?,
+                None => feature,
+            });
         }
+        whole &= batch.present.is_none();
+        let all = || Tensor::ones((batch.len(), modalities), DType::F32, device);
+        present.push(batch.present.as_ref().map_or_else(all, |present| present.to_dtype(DType::F32))?);
     }
     let of = parts.iter().map(|p| Tensor::cat(p, 0)).collect::<candle_core::Result<_>>()?;
-    Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect() })
+    let present = if whole { None } else { Some(Tensor::cat(&present, 0)?) };
+    Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect(), present })
 }
 
 /// Shapley values of the modalities for the fused accuracy, a modality being removed by setting its feature to zero.
@@ -58,8 +70,9 @@ pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<F
 pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions> {
     let names = &net.spec().modalities;
     let value = |coalition: usize| {
-        let present: Vec<bool> = (0..names.len()).map(|m| coalition >> m & 1 == 1).collect();
-        let out = net.fuse(features.of.clone(), None, &mut Pass::eval().subset(&present))?;
+        let members: Vec<bool> = (0..names.len()).map(|m| coalition >> m & 1 == 1).collect();
+        let (of, present) = (features.of.clone(), features.present.as_ref());
+        let out = net.fuse(of, present, &mut Pass::eval().subset(&members))?;
         share_right(&features.labels, &classes(&out.logits)?)
     };
     let values = (0..1 << names.len()).map(value).collect::<Result<Vec<_>>>()?;

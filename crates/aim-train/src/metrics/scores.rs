@@ -9,6 +9,9 @@ use super::metric::{ACCURACY, LOSS};
 /// How a modality is taken away for the Shapley values.
 pub const REMOVAL: &str = "its feature set to zero";
 
+/// Key of the accuracies by modality, beside the metrics.
+pub(super) const MODALITY: &str = "modality";
+
 /// Scores on one split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {

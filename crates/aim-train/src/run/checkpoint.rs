@@ -44,6 +44,13 @@ struct Header<'a> {
     crc32: u32,
 }
 
+/// What the header of every version has.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    version: u32,
+}
+
 impl Checkpoint {
     /// The file's bytes.
     ///
@@ -67,16 +74,18 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| broken(format!("is damaged ({e})")))?;
         let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
         let text = text.ok_or_else(|| broken("is no checkpoint of this program".into()))?;
-        let header: Header<'_> = serde_json::from_str(text).map_err(|e| broken(format!("is damaged ({e})")))?;
-        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
-            .map_err(|e| broken(format!("is damaged ({e})")))?;
-        let state = State(tensors.into_iter().collect());
-        if header.version > VERSION {
-            let problem = format!("has version {}, this program knows versions up to {VERSION}", header.version);
+        // The version alone first: a newer program may have changed everything else.
+        let Head { version } = serde_json::from_str(text).map_err(|e| broken(format!("is damaged ({e})")))?;
+        if version > VERSION {
+            let problem = format!("has version {version}, this program knows versions up to {VERSION}");
             // Not `Error::Invalid`, which stands for damage and has the file set aside.
             let source = Box::new(Error::invalid("checkpoint", problem, "use the newer program that wrote it"));
             return Err(Error::At { place: path.display().to_string(), source });
         }
+        let header: Header<'_> = serde_json::from_str(text).map_err(|e| broken(format!("is damaged ({e})")))?;
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
+            .map_err(|e| broken(format!("is damaged ({e})")))?;
+        let state = State(tensors.into_iter().collect());
         let checkpoint = Self { log: header.log.into_owned(), best: header.best, state };
         // An older program wrote the header in other words: what counts is what was written.
         let unsigned = text.replace(&format!("\"crc32\":{}", header.crc32), "\"crc32\":0");

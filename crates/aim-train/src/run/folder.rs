@@ -45,6 +45,13 @@ const PROJECTION: &str = "projection.json";
 /// Version of `result.json` that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
+/// What every version of `result.json` has.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    version: u32,
+}
+
 /// The content of `result.json`.
 #[derive(Serialize, Deserialize)]
 struct Done {
@@ -113,10 +120,12 @@ impl Folder {
     /// If the file, or one that belongs to it, is damaged.
     pub fn result(&self) -> Result<Option<Outcome>> {
         let Some(text) = self.read(RESULT)? else { return Ok(None) };
-        let Done { version, outcome, predictions_crc32 } = self.parsed(RESULT, &text)?;
+        // The version alone first: a newer program may have changed everything else.
+        let Head { version } = self.parsed(RESULT, &text)?;
         if version > VERSION {
             return Err(self.newer(RESULT, version));
         }
+        let Done { outcome, predictions_crc32, .. } = self.parsed(RESULT, &text)?;
         if crc32fast::hash(self.predictions()?.as_bytes()) != predictions_crc32 {
             return Err(self.damaged(PREDICTIONS, "wrong checksum"));
         }

@@ -37,7 +37,7 @@ pub struct Outcome {
     /// Shapley values.
     pub contributions: Contributions,
     /// Program and processor that made the run.
-    #[serde(default)]
+    #[serde(default = "Program::older")]
     pub program: Program,
 }
 

@@ -25,6 +25,11 @@ fn workspace() -> String {
 }
 
 impl Program {
+    /// What stands for the program of a result that names none.
+    pub(super) fn older() -> Self {
+        Self { command: workspace(), ..Self::default() }
+    }
+
     /// A program of this library's version on this processor: the command that starts it, and the commit that it was
     /// built from, if that is known.
     pub fn here(command: &str, commit: Option<&str>) -> Self {
