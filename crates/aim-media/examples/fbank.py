@@ -1,4 +1,4 @@
-"""Time of torchaudio's filter bank for what `fbank.rs` beside this file times: `python fbank.py 1`, then `python fbank.py 2`.
+"""Time of torchaudio's filter bank for what `fbank.rs` times: `python fbank.py 1`, then `python fbank.py 2`.
 
 Needs torch and torchaudio (2.11.0 when this was written). The number is that of threads.
 """

@@ -1,4 +1,5 @@
-//! Time of the filter bank of ten seconds at 16 kHz with 128 filters, on one thread and two; `fbank.py` times torchaudio.
+//! Time of the filter bank of ten seconds at 16 kHz with 128 filters, on one thread and two; `fbank.py` times
+//! torchaudio.
 
 use std::time::Instant;
 
