@@ -1,5 +1,11 @@
 //! The command line as a library: flags and wiring only. [`start`] is a whole program, with what this workspace brings
 //! and with entries of your own.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     aim_cli::start(&aim_cli::Application::named("mine"))
+//! }
+//! ```
 #![deny(missing_docs)]
 
 mod aa_test;

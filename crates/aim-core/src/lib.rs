@@ -10,6 +10,21 @@
 //!   [`GradFn`], [`Method`].
 //! * [`Params`] have a [`Role`] each, [`Grads`] are values, and every draw comes from an [`Rng`] with a key.
 //! * An [`Error`] names a place, a problem and a remedy.
+//!
+//! ```
+//! use aim_core::{Grads, Kind, Params, Part, Role};
+//! use candle_core::{Device, Tensor};
+//!
+//! let mut params = Params::default();
+//! let role = Role { part: Part::Head { modality: None }, kind: Kind::Linear };
+//! params.add("head.weight", role, &Tensor::new(&[3f32, 4.], &Device::Cpu)?)?;
+//! let weight = params.get("head.weight").map(|param| param.var.as_tensor().clone()).expect("it was added");
+//! let loss = (weight.sqr()? / 2.)?.sum_all()?;
+//! // The gradient of |w|^2 / 2 is w itself, of length 5: a value, which methods weigh and change by roles.
+//! let grads = Grads::of(&loss, &params)?;
+//! assert!((grads.norm()? - 5.).abs() < 1e-6);
+//! # Ok::<(), aim_core::Error>(())
+//! ```
 #![deny(missing_docs)]
 
 mod batch;

@@ -1,5 +1,12 @@
 //! Golden steps: a folder with weights, batches and expected results, run through the ordinary methods, fusions and
 //! optimizers and compared key by key.
+//!
+//! ```no_run
+//! let verdict = aim_golden::check("tests/golden/aim-mlp-1".as_ref(), &candle_core::Device::Cpu)?;
+//! println!("{verdict}");
+//! assert!(verdict.passed());
+//! # Ok::<(), aim_core::Error>(())
+//! ```
 #![deny(missing_docs)]
 
 mod case;

@@ -2,7 +2,24 @@
 //! pages.
 //!
 //! Pages are made of a registry of [`Sections`]; a section of your own is a value with a function from the rows of a
-//! table to HTML.
+//! table to HTML:
+//!
+//! ```
+//! use aim_report::{Section, page};
+//!
+//! let mut sections = page::builtin();
+//! let before = sections.names();
+//! let count = Section {
+//!     name: "count",
+//!     title: "Number of rows",
+//!     over_seeds: false,
+//!     about: "Rows of this table.",
+//!     content: |rows| format!("<p>{}</p>", rows.len()),
+//! };
+//! sections.add(count)?;
+//! assert_eq!(sections.names(), before + ", count");
+//! # Ok::<(), aim_core::Error>(())
+//! ```
 #![deny(missing_docs)]
 
 mod compat;

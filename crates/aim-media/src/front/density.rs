@@ -1,57 +1,75 @@
-//! The power density of `scipy.signal.spectrogram` with its defaults.
+//! The spectrogram of SciPy with its defaults: power density, Tukey window, each frame without its mean.
 
-use realfft::RealFftPlanner;
+use std::f64::consts::PI;
 
-use super::{Spectrogram, unfit};
+use super::{Spectrogram, frames::Frames, unfit};
 use crate::Result;
 
-/// Keeps the logarithm of silence finite.
-const FLOOR: f64 = 1e-7;
-/// Share of the window that rises and falls.
+/// Share of the Tukey window that rises or falls.
 const TAPER: f64 = 0.25;
 
-/// Natural logarithm of the power density + 1e-7, `[length / 2 + 1, frames]`: frames of `length` samples that share
-/// `overlap` with the next, each without its mean, in a Tukey window with a quarter of taper; nothing is padded.
+/// A plan of power densities for recordings of one rate, as `scipy.signal.spectrogram` gives them.
 ///
-/// # Errors
-/// If `length` is odd or 0, `overlap` is not below it, the rate is 0, or there are fewer samples than a frame has.
-pub fn log_density(samples: &[f32], rate: u32, length: usize, overlap: usize) -> Result<Spectrogram> {
-    if length < 2 || length % 2 == 1 || overlap >= length || rate == 0 {
-        let problem = format!("frames of {length} samples with {overlap} shared, at {rate} Hz");
-        return Err(unfit(problem, "choose an even length, a smaller overlap and a rate of at least 1 Hz"));
-    }
-    if samples.len() < length {
-        return Err(unfit(format!("{} samples", samples.len()), &format!("a frame takes {length}: pad the recording")));
-    }
-    let window = tukey(length);
-    let scale = 1. / (f64::from(rate) * window.iter().map(|w| w * w).sum::<f64>());
-    let fft = RealFftPlanner::<f64>::new().plan_fft_forward(length);
-    let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
-    let mut frames = Vec::with_capacity((samples.len() - overlap) / (length - overlap));
-    for frame in samples.windows(length).step_by(length - overlap) {
-        let mean = frame.iter().map(|v| f64::from(*v)).sum::<f64>() / length as f64;
-        let windowed = frame.iter().zip(&window).map(|(x, w)| (f64::from(*x) - mean) * w);
-        input.iter_mut().zip(windowed).for_each(|(slot, v)| *slot = v);
-        fft.process(&mut input, &mut output).map_err(|e| unfit(e, "choose another length"))?;
-        // Both halves of the spectrum, but for the constant part and the highest frequency, which have no twin.
-        let twice = |k: usize| if k == 0 || k == length / 2 { scale } else { 2. * scale };
-        frames.push(output.iter().enumerate().map(|(k, z)| (z.norm_sqr() * twice(k) + FLOOR).ln()).collect());
-    }
-    Ok(Spectrogram::from_rows(&frames, length / 2 + 1).transposed())
+/// ```
+/// use aim_media::front::Density;
+/// let density = Density::new(22_050, 512, 353)?;
+/// let picture = density.log(&[0.; 160_000])?.standardised();
+/// assert_eq!(picture.shape, [257, 1004]);
+/// # Ok::<(), aim_media::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Density {
+    frames: Frames,
+    /// Density of a coefficient of magnitude 1 at a frequency without its mirror image.
+    scale: f64,
 }
 
-/// Tukey's window for `length` samples of a period: a cosine's rise over an eighth, 1, and the fall.
-fn tukey(length: usize) -> Vec<f64> {
-    let (rise, last) = ((TAPER * length as f64 / 2.).floor() as usize, length as f64);
-    let at = |i: usize| {
-        let x = 2. * i as f64 / TAPER / last;
-        match i {
-            i if i <= rise => 0.5 * (1. + (std::f64::consts::PI * (x - 1.)).cos()),
-            i if i < length - rise => 1.,
-            _ => 0.5 * (1. + (std::f64::consts::PI * (x - 2. / TAPER + 1.)).cos()),
+impl Density {
+    /// A plan for frames of `length` samples of which two neighbours share `overlap`, at `rate` Hz.
+    ///
+    /// # Errors
+    /// If `length` is odd, 0 or above 65,536, `overlap` is not below it, or `rate` is 0.
+    pub fn new(rate: u32, length: usize, overlap: usize) -> Result<Self> {
+        let hop = length.saturating_sub(overlap);
+        let frames = Frames::new(length, hop, tukey)?;
+        if rate == 0 {
+            return Err(unfit("a rate of 0 Hz", "give the recording's sample rate"));
         }
-    };
-    (0..length).map(at).collect()
+        let energy: f64 = frames.window().iter().map(|w| w * w).sum();
+        Ok(Self { frames, scale: 1. / (f64::from(rate) * energy) })
+    }
+
+    /// Power densities of a recording, `[length / 2 + 1, frames]`, of the frames that lie wholly inside it. All
+    /// frequencies but the first and the last count twice, for their mirror images.
+    ///
+    /// # Errors
+    /// If the recording is shorter than a frame.
+    pub fn power(&self, samples: &[f32]) -> Result<Spectrogram> {
+        let length = self.frames.window().len();
+        if samples.len() < length {
+            let remedy = format!("a frame takes {length}: pad the recording");
+            return Err(unfit(format!("{} samples", samples.len()), &remedy));
+        }
+        let signal: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+        let mean = |frame: &[f64]| frame.iter().sum::<f64>() / length as f64;
+        let sides = |k: usize| if k == 0 || k == length / 2 { 1. } else { 2. };
+        self.frames.picture(&signal, mean, |k, z| z.norm_sqr() * self.scale * sides(k))
+    }
+
+    /// Natural logarithm of the power densities + 1e-7.
+    ///
+    /// # Errors
+    /// Those of [`Density::power`].
+    pub fn log(&self, samples: &[f32]) -> Result<Spectrogram> {
+        Ok(self.power(samples)?.log())
+    }
+}
+
+/// The periodic Tukey window: half a cosine up from 0, ones, half a cosine down.
+fn tukey(length: usize) -> Vec<f64> {
+    let rise = (TAPER * length as f64 / 2.).floor() as usize;
+    let ramp = |i: usize| 0.5 - 0.5 * (2. * PI * i as f64 / (TAPER * length as f64)).cos();
+    (0..length).map(|i| i.min(length - i)).map(|i| if i <= rise { ramp(i) } else { 1. }).collect()
 }
 
 #[cfg(test)]
@@ -59,27 +77,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_rises_over_an_eighth() {
-        // Rise over 2 of 16 samples: 0, 1/2, 1; the fall begins at sample 14.
-        let window = tukey(16);
-        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
-        assert!(near(window[0], 0.) && near(window[1], 0.5) && near(window[2], 1.) && near(window[13], 1.));
-        assert!(near(window[14], 1.) && near(window[15], 0.5), "{window:?}");
+    fn density_by_hand() {
+        // 8 samples: the window rises in one step, 0 1 1 1 1 1 1 1, energy 7. Samples 4 -4 4 -4 ... have mean 0 and,
+        // windowed, -4 4 -4 4 -4 4 -4: at half of the rate 28 in magnitude, at frequency 0 4, elsewhere 4: only the
+        // zero of the first sample is missing from a pure oscillation. With a rate of 2 Hz the scale is 1 / 14.
+        let wave: Vec<f32> = (0..8).map(|i| if i % 2 == 0 { 4. } else { -4. }).collect();
+        let power = Density::new(2, 8, 4).unwrap().power(&wave).unwrap();
+        assert_eq!(power.shape, [5, 1]);
+        let want = [16. / 14., 32. / 14., 32. / 14., 32. / 14., 784. / 14.];
+        assert!(power.data.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5), "{:?}", power.data);
     }
 
     #[test]
-    fn a_constant_sound_has_the_density_of_silence() {
-        let picture = log_density(&[0.5; 40], 8, 16, 8).unwrap();
-        assert_eq!(picture.shape, [9, 4]);
-        assert!(picture.data.iter().all(|v| (f64::from(*v) - FLOOR.ln()).abs() < 1e-5));
+    fn a_constant_is_silence() {
+        let density = Density::new(8000, 16, 0).unwrap();
+        assert!(density.power(&[0.75; 40]).unwrap().data.iter().all(|v| *v < 1e-30));
+        assert_eq!(density.log(&[0.75; 40]).unwrap().data, [(1e-7f64).ln() as f32; 18]);
+    }
+
+    #[test]
+    fn the_window_by_hand() {
+        // A quarter of 16 samples rises and falls: two steps of half a cosine.
+        let window = tukey(16);
+        assert!((window[1] - 0.5).abs() < 1e-12 && (window[15] - 0.5).abs() < 1e-12);
+        assert_eq!(window[0], 0.);
+        assert!(window[2..15].iter().all(|w| *w == 1.));
     }
 
     #[test]
     fn refuses_what_makes_no_frame() {
-        for (samples, rate, length, overlap) in
-            [(40, 8, 0, 0), (40, 8, 15, 3), (40, 8, 16, 16), (40, 0, 16, 8), (15, 8, 16, 8)]
-        {
-            assert!(log_density(&vec![0.; samples], rate, length, overlap).is_err());
+        for (rate, length, overlap) in [(0, 8, 4), (8, 7, 4), (8, 8, 8), (8, 8, 9), (8, 1 << 40, 4), (8, 0, 0)] {
+            assert!(Density::new(rate, length, overlap).is_err(), "{rate} {length} {overlap}");
         }
+        assert!(Density::new(8, 8, 4).unwrap().power(&[0.; 7]).is_err());
     }
 }

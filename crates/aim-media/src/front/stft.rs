@@ -1,12 +1,7 @@
 //! The short-time Fourier transform of librosa: centred frames, periodic Hann window.
 
-use realfft::RealFftPlanner;
-
-use super::{Spectrogram, hann, unfit};
+use super::{Spectrogram, frames::Frames, hann, unfit};
 use crate::Result;
-
-/// Keeps the logarithm of silence finite.
-const FLOOR: f64 = 1e-7;
 
 /// What lies before the first and after the last sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,23 +27,9 @@ pub enum Pad {
 /// ```
 ///
 /// # Errors
-/// If `n_fft` is odd or 0, `hop` is 0, there are no samples, or too few to be mirrored.
+/// If `n_fft` is odd, 0 or above 65,536, `hop` is 0, there are no samples, or too few to be mirrored.
 pub fn stft_magnitude(samples: &[f32], n_fft: usize, hop: usize, pad: Pad) -> Result<Spectrogram> {
-    if n_fft < 2 || n_fft % 2 == 1 || hop == 0 {
-        return Err(unfit(format!("n_fft {n_fft} with hop {hop}"), "choose an even n_fft and a hop of at least 1"));
-    }
-    let padded = padded(samples, n_fft / 2, pad)?;
-    let window = hann(n_fft, n_fft);
-    let fft = RealFftPlanner::<f64>::new().plan_fft_forward(n_fft);
-    let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
-    let mut frames = Vec::with_capacity(1 + samples.len() / hop);
-    for t in 0..1 + samples.len() / hop {
-        let windowed = padded[t * hop..].iter().zip(&window).map(|(x, w)| x * w);
-        input.iter_mut().zip(windowed).for_each(|(slot, v)| *slot = v);
-        fft.process(&mut input, &mut output).map_err(|e| unfit(e, "choose another n_fft"))?;
-        frames.push(output.iter().map(|z| z.norm()).collect());
-    }
-    Ok(Spectrogram::from_rows(&frames, n_fft / 2 + 1).transposed())
+    Stft::new(n_fft, hop, pad)?.magnitude(samples)
 }
 
 /// Natural logarithm of [`stft_magnitude`] + 1e-7, of the same shape.
@@ -56,9 +37,48 @@ pub fn stft_magnitude(samples: &[f32], n_fft: usize, hop: usize, pad: Pad) -> Re
 /// # Errors
 /// Those of [`stft_magnitude`].
 pub fn log_spectrogram(samples: &[f32], n_fft: usize, hop: usize, pad: Pad) -> Result<Spectrogram> {
-    let mut picture = stft_magnitude(samples, n_fft, hop, pad)?;
-    picture.data.iter_mut().for_each(|v| *v = (f64::from(*v) + FLOOR).ln() as f32);
-    Ok(picture)
+    Stft::new(n_fft, hop, pad)?.log(samples)
+}
+
+/// A plan of the short-time Fourier transform for many recordings, see [`stft_magnitude`].
+///
+/// ```
+/// use aim_media::front::{Pad, Stft};
+/// let stft = Stft::new(512, 353, Pad::Constant)?;
+/// assert_eq!(stft.log(&[0.; 66_150])?.shape, [257, 188]);
+/// # Ok::<(), aim_media::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Stft {
+    frames: Frames,
+    pad: Pad,
+}
+
+impl Stft {
+    /// A plan for frames of `n_fft` samples every `hop` samples.
+    ///
+    /// # Errors
+    /// If `n_fft` is odd, 0 or above 65,536, or `hop` is 0.
+    pub fn new(n_fft: usize, hop: usize, pad: Pad) -> Result<Self> {
+        Ok(Self { frames: Frames::new(n_fft, hop, |n| hann(n, n))?, pad })
+    }
+
+    /// Magnitudes of a recording, as [`stft_magnitude`] gives them.
+    ///
+    /// # Errors
+    /// If there are no samples, or too few to be mirrored.
+    pub fn magnitude(&self, samples: &[f32]) -> Result<Spectrogram> {
+        let padded = padded(samples, self.frames.window().len() / 2, self.pad)?;
+        self.frames.picture(&padded, |_| 0., |_, z| z.norm())
+    }
+
+    /// Natural logarithm of the magnitudes + 1e-7.
+    ///
+    /// # Errors
+    /// Those of [`Stft::magnitude`].
+    pub fn log(&self, samples: &[f32]) -> Result<Spectrogram> {
+        Ok(self.magnitude(samples)?.log())
+    }
 }
 
 /// The samples with `half` more on both sides.
@@ -66,7 +86,7 @@ fn padded(samples: &[f32], half: usize, pad: Pad) -> Result<Vec<f64>> {
     let n = samples.len();
     if n == 0 || (pad == Pad::Reflect && n <= half) {
         let need = if pad == Pad::Reflect { half + 1 } else { 1 };
-        return Err(unfit(format!("{n} samples"), &format!("at least {need} are needed")));
+        return Err(unfit(format!("{n} samples"), &format!("give at least {need}")));
     }
     let at = |i: usize| f64::from(samples[i]);
     let (before, after): (Vec<f64>, Vec<f64>) = match pad {
@@ -78,7 +98,7 @@ fn padded(samples: &[f32], half: usize, pad: Pad) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::FLOOR, *};
 
     #[test]
     fn magnitude_by_hand() {
@@ -107,7 +127,7 @@ mod tests {
 
     #[test]
     fn refuses_sizes_that_make_no_sense() {
-        for (samples, n_fft, hop) in [(8, 0, 1), (8, 5, 1), (8, 4, 0), (0, 4, 1)] {
+        for (samples, n_fft, hop) in [(8, 0, 1), (8, 5, 1), (8, 4, 0), (0, 4, 1), (8, 1 << 40, 1)] {
             assert!(stft_magnitude(&vec![0.; samples], n_fft, hop, Pad::Constant).is_err());
         }
     }

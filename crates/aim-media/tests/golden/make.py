@@ -1,12 +1,13 @@
 """Golden values of the audio front ends, made by the libraries that published recipes used.
 
-    python -m venv venv && venv/bin/pip install numpy==2.4.6 scipy==1.17.1 librosa==0.11.0 torch==2.11.0 torchaudio==2.11.0
+    python -m venv venv
+    venv/bin/pip install numpy==2.4.6 scipy==1.17.1 librosa==0.11.0 torch==2.11.0 torchaudio==2.11.0
     venv/bin/python crates/aim-media/tests/golden/make.py
 
 Writes one JSON file a case beside itself. A case holds the settings, the shape, the sum, the sum of magnitudes, every
-`stride`-th number in row-major order, one row and one column. The waveform is a formula in whole numbers (`wave`), which
-`tests/front.rs` follows, so that no recording lies here. All is computed in f64; `f32_deviation` is how far the same
-library lies from that in f32, which is what recipes run.
+`stride`-th number in row-major order, one row and one column. The waveform is a formula in whole numbers (`wave`),
+which `tests/front.rs` follows, so that no recording lies here. All is computed in f64; `f32_deviation` is how far the
+same library lies from that in f32, which is what recipes run.
 """
 
 import json

@@ -33,7 +33,7 @@ choice! {
         None = "none",
         /// Mean 0 and standard deviation 1.
         Clip = "clip",
-        /// AudioSet's mean and twice its deviation, as in the audio spectrogram transformer; for a filter bank.
+        /// (x + 4.503877) / (2 * 5.141276), as audio-visual recipes scale a filter bank.
         Audioset = "audioset",
     }
 }
@@ -56,7 +56,7 @@ settings! {
         pub hop: usize = 353 => at_least(1).unit("samples"), "ours";
         /// Number of filters of the filter bank.
         pub bins: usize = 128 => whole(1, 1024), "ours";
-        /// Values of each recording: as they are | mean 0, deviation 1 | by AudioSet's.
+        /// Values of each recording: as they are | mean 0, deviation 1 | by the numbers of audio-visual recipes.
         pub scale: Scale = Scale::None => by_type(), "ours";
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use aim_core::{Error, Result};
 use aim_media::{
     audio::{Options, Part, fit},
-    front::{Pad, Spectrogram, ast_normalise, kaldi_fbank, log_density, log_spectrogram},
+    front::{Density, Fbank, Pad, Spectrogram, Stft, ast_normalise},
     video::{Limits, recording},
 };
 
@@ -15,20 +15,32 @@ use super::super::{
 };
 use crate::front::refused;
 
-impl Audio {
-    fn samples(&self) -> usize {
-        (self.seconds * f64::from(self.rate)).round() as usize
+/// A front end that is ready.
+enum Plan {
+    Waveform,
+    LogStft(Stft),
+    Density(Density),
+    Fbank(Fbank),
+}
+
+impl Plan {
+    fn of(settings: &Audio) -> Result<Self> {
+        let Audio { rate, n_fft, hop, bins, .. } = *settings;
+        Ok(match settings.front {
+            Front::Waveform => Self::Waveform,
+            Front::LogStft => Self::LogStft(Stft::new(n_fft, hop, Pad::Constant).map_err(refused)?),
+            Front::Density => Self::Density(Density::new(rate, n_fft, n_fft.saturating_sub(hop)).map_err(refused)?),
+            Front::Fbank => Self::Fbank(Fbank::new(rate, bins).map_err(refused)?),
+        })
     }
 
-    /// The front end's picture of samples of the full length.
+    /// The picture of samples of the full length.
     fn picture(&self, samples: &[f32]) -> Result<Spectrogram> {
-        match self.front {
-            Front::Waveform => Ok(Spectrogram { data: samples.to_vec(), shape: [1, samples.len()] }),
-            Front::LogStft => log_spectrogram(samples, self.n_fft, self.hop, Pad::Constant).map_err(refused),
-            Front::Density => {
-                log_density(samples, self.rate, self.n_fft, self.n_fft.saturating_sub(self.hop)).map_err(refused)
-            }
-            Front::Fbank => kaldi_fbank(samples, self.rate, self.bins).map_err(refused),
+        match self {
+            Self::Waveform => Ok(Spectrogram { data: samples.to_vec(), shape: [1, samples.len()] }),
+            Self::LogStft(plan) => plan.log(samples).map_err(refused),
+            Self::Density(plan) => plan.log(samples).map_err(refused),
+            Self::Fbank(plan) => plan.compute(samples).map_err(refused),
         }
     }
 }
@@ -43,14 +55,18 @@ impl Opens for Audio {
             let problem = format!("{} s at {} Hz are {samples:.0} samples", self.seconds, self.rate);
             return Err(Error::invalid("audio.seconds", problem, format!("choose a length of 1 to {most:.0} samples")));
         }
-        let [rows, columns] = self.picture(&vec![0.; self.samples()])?.shape;
+        let (plan, samples) = (Plan::of(self)?, samples.round() as usize);
+        let [rows, columns] = plan.picture(&vec![0.; samples])?.shape;
         let shape = if self.front == Front::Waveform { vec![rows, columns] } else { vec![1, rows, columns] };
-        Ok(Box::new(Sounds { settings: self.clone(), shape }))
+        Ok(Box::new(Sounds { settings: self.clone(), plan, samples, shape }))
     }
 }
 
 struct Sounds {
     settings: Audio,
+    plan: Plan,
+    /// Number of samples that every recording is brought to.
+    samples: usize,
     shape: Vec<usize>,
 }
 
@@ -63,13 +79,13 @@ impl Decode for Sounds {
         let [start, end] = cell.times;
         let options = Options { part: Part { start, end }, ..Options::default() };
         let sound = recording(&cell.path()?, Some(settings.rate), &options, &Limits::default()).map_err(refused)?;
-        let (samples, wanted) = (sound.mono(), settings.samples());
+        let (samples, wanted) = (sound.mono(), self.samples);
         let samples = match settings.short {
             Length::Tile => fit::tile_to(&samples, wanted),
             Length::Pad => samples,
         };
         let samples = fit::pad(fit::crop(&samples, wanted, fit::Place::Start).to_vec(), wanted);
-        let picture = settings.picture(&samples)?;
+        let picture = self.plan.picture(&samples)?;
         Ok(match settings.scale {
             Scale::None => picture.data,
             Scale::Audioset => ast_normalise(&picture, picture.shape[0]).data,
