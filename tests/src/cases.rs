@@ -67,6 +67,7 @@ const CASES: &[Case] = &[
     case("ma-afs", "", Equals("mu: 0, entropy: 0, corrupt: 0", "joint")),
     case("equilibrium", "", None("it trains one modality after the other")),
     case("mods", "", Equals("alpha: 0", "joint")),
+    case("dgl", "", Equals("alpha: 0, cut_fused: false, clip_norm: null", "joint")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

@@ -105,6 +105,7 @@ methods! {
     ma_afs: MaAfs;
     equilibrium: Equilibrium;
     mods: Mods;
+    dgl: Dgl;
     aim: AimSettings;
 }
 

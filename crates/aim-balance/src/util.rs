@@ -149,6 +149,11 @@ pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
 }
 
+/// Factor on gradients of this norm that keeps it within a bound: 1 where it is.
+pub(crate) fn clip(norm: f64, bound: Option<f64>) -> f64 {
+    bound.map_or(1., |bound| (bound / (norm + 1e-6)).min(1.))
+}
+
 /// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.
 pub(crate) fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
     let log_p = (p + 1e-30)?.log()?;
