@@ -68,6 +68,7 @@ const CASES: &[Case] = &[
     case("equilibrium", "", None("it trains one modality after the other")),
     case("mods", "", Equals("alpha: 0", "joint")),
     case("dgl", "", Equals("alpha: 0, cut_fused: false, clip_norm: null", "joint")),
+    case("tcmax", "", None("every batch of more than one sample has combinations to tell from")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

@@ -106,6 +106,7 @@ methods! {
     equilibrium: Equilibrium;
     mods: Mods;
     dgl: Dgl;
+    tcmax: TcMax;
     aim: AimSettings;
 }
 

@@ -430,6 +430,7 @@ mod tests {
             "pmr.entropy_epochs",
             "reconboost.order",
             "sam.inner",
+            "tcmax.negatives",
             "umt.ends",
             "unimodal.modality",
         ];

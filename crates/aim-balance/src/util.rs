@@ -154,6 +154,12 @@ pub(crate) fn clip(norm: f64, bound: Option<f64>) -> f64 {
     bound.map_or(1., |bound| (bound / (norm + 1e-6)).min(1.))
 }
 
+/// Logarithm of the sum of exponentials over a dimension, which is left out.
+pub(crate) fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
+    let max = x.max_keepdim(dim)?.detach();
+    Ok((x.broadcast_sub(&max)?.exp()?.sum_keepdim(dim)?.log()? + max)?.squeeze(dim)?)
+}
+
 /// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.
 pub(crate) fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
     let log_p = (p + 1e-30)?.log()?;

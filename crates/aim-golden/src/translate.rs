@@ -95,6 +95,7 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
             nest(case, "T.", "T.", &mut out.state);
         }
         "reconboost" => alternation(case, settings, out),
+        "tcmax" if settings.get("negatives").is_some_and(|n| n == "all") => drop(settings.remove("negatives")),
         _ => {}
     }
     Ok(())
