@@ -107,6 +107,7 @@ methods! {
     mods: Mods;
     dgl: Dgl;
     tcmax: TcMax;
+    mcr: Mcr;
     aim: AimSettings;
 }
 
