@@ -108,6 +108,7 @@ methods! {
     dgl: Dgl;
     tcmax: TcMax;
     mcr: Mcr;
+    cggm: Cggm;
     aim: AimSettings;
 }
 

@@ -419,6 +419,7 @@ mod tests {
         not.sort();
         let known = [
             "agm.cap",
+            "cggm.bound",
             "cml.removal_order",
             "ema.inner",
             "gblend.weights",

@@ -37,6 +37,22 @@ pub(crate) fn head_weights(net: &dyn Net) -> Result<Vec<Tensor>> {
     columns(&joint, widths)
 }
 
+/// A gradient of each modality's part of the linear head ([`head_weights`]) as a gradient of parameters.
+pub(crate) fn at_head_weights(parts: &[Tensor], net: &dyn Net) -> Result<Grads> {
+    let weights = |wanted: Option<usize>| {
+        let is = move |role: Role| role.part == Part::Head { modality: wanted } && role.is_weight();
+        net.params().iter().find(move |(_, p)| is(p.role)).map(|(name, _)| name.clone())
+    };
+    let mut grads = Grads::default();
+    if let Some(name) = weights(None) {
+        grads.insert(name, Tensor::cat(parts, 1)?);
+        return Ok(grads);
+    }
+    let own = parts.iter().enumerate().filter_map(|(m, part)| Some((weights(Some(m))?, part.clone())));
+    own.for_each(|(name, part)| grads.insert(name, part));
+    Ok(grads)
+}
+
 /// `x` cut into columns of these widths.
 pub(crate) fn columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
     let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));

@@ -96,9 +96,16 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
         }
         "reconboost" => alternation(case, settings, out),
         "tcmax" if settings.get("negatives").is_some_and(|n| n == "all") => drop(settings.remove("negatives")),
+        "cggm" => start(settings, "accuracy", "", out)?,
         _ => {}
     }
     Ok(())
+}
+
+/// Numbers by modality from which the method's state of that name starts.
+fn start(settings: &mut Map<String, Value>, key: &str, nest: &str, out: &mut Translated) -> Result<()> {
+    let mut parts = object(settings.remove(key)).into_iter();
+    parts.try_for_each(|(name, value)| out.state.put(format!("{nest}{key}.{name}"), &numbers(&value)))
 }
 
 /// LoRA's rank and scale are the encoders'; its norm layers are trained by the first pass of a step (FORMAT.md).
