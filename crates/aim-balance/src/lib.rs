@@ -109,6 +109,7 @@ methods! {
     tcmax: TcMax;
     mcr: Mcr;
     cggm: Cggm;
+    masam: Masam;
     aim: AimSettings;
 }
 
