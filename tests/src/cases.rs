@@ -72,6 +72,7 @@ const CASES: &[Case] = &[
     case("mcr", "permutations: 4", Equals("mipd: 0, unimodal: 0, contrast: 0", "joint")),
     case("cggm", "", Equals("lambda: 0, magnitude: false, clip_norm: null, classifier_lr: 0", "joint")),
     case("masam", "", Equals("rho: 0", "joint-unimodal")),
+    case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

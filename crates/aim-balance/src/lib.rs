@@ -110,6 +110,7 @@ methods! {
     mcr: Mcr;
     cggm: Cggm;
     masam: Masam;
+    asgml: Asgml;
     aim: AimSettings;
 }
 
