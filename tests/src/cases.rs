@@ -73,6 +73,7 @@ const CASES: &[Case] = &[
     case("cggm", "", Equals("lambda: 0, magnitude: false, clip_norm: null, classifier_lr: 0", "joint")),
     case("masam", "", Equals("rho: 0", "joint-unimodal")),
     case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
+    case("iprm", "", None("the mixture on the sphere is no linear fusion")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

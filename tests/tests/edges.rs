@@ -5,7 +5,7 @@ use aim_tests::{Course, World, cases::active, fusion, requires};
 use candle_core::{DType, Device, Tensor};
 
 /// Methods that these batches must leave finite.
-const METHODS: [&str; 6] = ["dgl", "tcmax", "mcr", "cggm", "masam", "asgml"];
+const METHODS: [&str; 7] = ["dgl", "tcmax", "mcr", "cggm", "masam", "asgml", "iprm"];
 
 /// Batches at the edge, by what is special about them.
 fn edges(world: &World) -> Vec<(&'static str, Batch)> {

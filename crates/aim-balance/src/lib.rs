@@ -111,6 +111,7 @@ methods! {
     cggm: Cggm;
     masam: Masam;
     asgml: Asgml;
+    iprm: Iprm;
     aim: AimSettings;
 }
 
