@@ -67,6 +67,13 @@ const CASES: &[Case] = &[
     case("ma-afs", "", Equals("mu: 0, entropy: 0, corrupt: 0", "joint")),
     case("equilibrium", "", None("it trains one modality after the other")),
     case("mods", "", Equals("alpha: 0", "joint")),
+    case("dgl", "", Equals("alpha: 0, cut_fused: false, clip_norm: null", "joint")),
+    case("tcmax", "", None("every batch of more than one sample has combinations to tell from")),
+    case("mcr", "permutations: 4", Equals("mipd: 0, unimodal: 0, contrast: 0", "joint")),
+    case("cggm", "", Equals("lambda: 0, magnitude: false, clip_norm: null, classifier_lr: 0", "joint")),
+    case("masam", "", Equals("rho: 0", "joint-unimodal")),
+    case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
+    case("iprm", "", None("the mixture on the sphere is no linear fusion")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

@@ -99,6 +99,7 @@ pub fn fusion(requires: Requirements) -> &'static str {
         (capability::BOOSTED, "{boosted: {hidden: 8}}"),
         (capability::DEEP_HEADS, "{deep: {hidden: [8, 8]}}"),
         (capability::SHARED_HEAD, "shared"),
+        (capability::COMMON_HEAD, "shared"),
         (capability::DISJOINT_HEADS, "sum"),
     ];
     fusions.into_iter().find(|(capability, _)| requires.wants(*capability)).map_or("concat", |(_, fusion)| fusion)

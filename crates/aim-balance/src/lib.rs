@@ -105,6 +105,13 @@ methods! {
     ma_afs: MaAfs;
     equilibrium: Equilibrium;
     mods: Mods;
+    dgl: Dgl;
+    tcmax: TcMax;
+    mcr: Mcr;
+    cggm: Cggm;
+    masam: Masam;
+    asgml: Asgml;
+    iprm: Iprm;
     aim: AimSettings;
 }
 

@@ -427,6 +427,7 @@ mod tests {
         not.sort();
         let known = [
             "agm.cap",
+            "cggm.bound",
             "cml.removal_order",
             "ema.inner",
             "gblend.weights",
@@ -438,6 +439,7 @@ mod tests {
             "pmr.entropy_epochs",
             "reconboost.order",
             "sam.inner",
+            "tcmax.negatives",
             "umt.ends",
             "unimodal.modality",
         ];

@@ -37,6 +37,22 @@ pub(crate) fn head_weights(net: &dyn Net) -> Result<Vec<Tensor>> {
     columns(&joint, widths)
 }
 
+/// A gradient of each modality's part of the linear head ([`head_weights`]) as a gradient of parameters.
+pub(crate) fn at_head_weights(parts: &[Tensor], net: &dyn Net) -> Result<Grads> {
+    let weights = |wanted: Option<usize>| {
+        let is = move |role: Role| role.part == Part::Head { modality: wanted } && role.is_weight();
+        net.params().iter().find(move |(_, p)| is(p.role)).map(|(name, _)| name.clone())
+    };
+    let mut grads = Grads::default();
+    if let Some(name) = weights(None) {
+        grads.insert(name, Tensor::cat(parts, 1)?);
+        return Ok(grads);
+    }
+    let own = parts.iter().enumerate().filter_map(|(m, part)| Some((weights(Some(m))?, part.clone())));
+    own.for_each(|(name, part)| grads.insert(name, part));
+    Ok(grads)
+}
+
 /// `x` cut into columns of these widths.
 pub(crate) fn columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
     let starts = widths.iter().scan(0, |end, width| Some(std::mem::replace(end, *end + width)));
@@ -147,6 +163,17 @@ pub(crate) fn log_mean_probability(unimodal: &[Tensor], batch: &Batch) -> Result
 /// Each sample's cross-entropy.
 pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
+}
+
+/// Factor on gradients of this norm that keeps it within a bound: 1 where it is.
+pub(crate) fn clip(norm: f64, bound: Option<f64>) -> f64 {
+    bound.map_or(1., |bound| (bound / (norm + 1e-6)).min(1.))
+}
+
+/// Logarithm of the sum of exponentials over a dimension, which is left out.
+pub(crate) fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
+    let max = x.max_keepdim(dim)?.detach();
+    Ok((x.broadcast_sub(&max)?.exp()?.sum_keepdim(dim)?.log()? + max)?.squeeze(dim)?)
 }
 
 /// Mean over the batch of `KL(p || softmax(logits))`; no gradient to p.

@@ -97,6 +97,8 @@ pub const UNI_HEADS: Capability =
 pub const DISJOINT_HEADS: Capability = Capability::new("disjoint-heads", "a head for each modality").of_own_heads();
 /// One head that reads any modality's features.
 pub const SHARED_HEAD: Capability = Capability::new("shared-head", "one head that reads any modality").of_own_heads();
+/// A fused head that reads any modality's feature, whether or not there are additional heads.
+pub const COMMON_HEAD: Capability = Capability::new("common-head", "a fused head that reads any one feature");
 /// Heads that are linear in each modality's feature: one over the concatenation, or one for each modality.
 pub const LINEAR_HEADS: Capability =
     Capability::new("linear-heads", "heads that are linear in each modality's feature");

@@ -19,7 +19,8 @@ const LINEAR_EACH: &[Capability] = &[
     capability::LINEAR_PARTS,
     capability::DISJOINT_HEADS,
 ];
-const SHARED: &[Capability] = &[capability::VIEWS, capability::UNIMODAL, capability::SHARED_HEAD];
+const SHARED: &[Capability] =
+    &[capability::VIEWS, capability::UNIMODAL, capability::SHARED_HEAD, capability::COMMON_HEAD];
 
 settings! {
     /// Settings of the fusion `concat`.

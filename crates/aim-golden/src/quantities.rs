@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aim_balance::{aggregate, arm, arm::Information, dnr, gblend, igm, pmr};
+use aim_balance::{
+    aggregate, arm,
+    arm::Information,
+    asgml::{Asgml, Probe, Scales},
+    dnr, gblend, igm, pmr,
+};
 use aim_core::Result;
 use candle_core::{DType, Device, Tensor};
 
@@ -18,6 +23,8 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "gblend_weights" => gblend(case),
         "igm_matrix" => flat_directions(case),
         "pmr_prototype" => prototype(case),
+        "asgml_scales" => scales(case),
+        "asgml_probe" => probe(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
 }
@@ -175,5 +182,46 @@ fn flat_directions(case: &Case) -> Result<Got> {
         ("eigenvalues".into(), vector(&eigenvalues)?),
         ("T".into(), matrix),
         ("projected".into(), projected),
+    ]))
+}
+
+fn boost(case: &Case) -> Result<Asgml> {
+    let or = |key: &str, default: f64| if case.spec.hyper.contains_key(key) { setting(case, key) } else { Ok(default) };
+    let own = Asgml::default();
+    Ok(Asgml {
+        alpha: or("alpha", own.alpha)?,
+        scale_max: or("scale_max", own.scale_max)?,
+        scale_ema: or("scale_ema", own.scale_ema)?,
+        accuracy_ema: or("accuracy_ema", own.accuracy_ema)?,
+        probe_lr: or("probe_lr", own.probe_lr)?,
+        probe_steps: or("probe_steps", own.probe_steps as f64)? as usize,
+        ..own
+    })
+}
+
+fn scales(case: &Case) -> Result<Got> {
+    let (settings, rows) = (boost(case)?, f64_of(case, "accuracy")?.to_vec2::<f64>()?);
+    let mut scales = Scales::new(rows.first().map_or(0, Vec::len));
+    let mut seen: [Vec<Vec<f64>>; 3] = Default::default();
+    for row in &rows {
+        scales.learn(row, &settings);
+        let now = [&scales.average, &scales.target, &scales.scale];
+        seen.iter_mut().zip(now).for_each(|(all, now)| all.push(now.clone()));
+    }
+    let names = ["average", "target", "scale"].into_iter().zip(seen);
+    names.map(|(name, rows)| Ok((name.into(), Tensor::new(rows, &Device::Cpu)?))).collect()
+}
+
+fn probe(case: &Case) -> Result<Got> {
+    let settings = boost(case)?;
+    let mut probe = Probe::from_weights(case.batch("probe.weight")?.clone(), case.batch("probe.bias")?.clone())?;
+    let labels = case.batch("y")?.to_dtype(DType::U32)?;
+    let measured = probe.measure(case.batch("feature")?, &labels, &settings)?;
+    let measured = measured.ok_or_else(|| case.invalid("has fewer than two samples"))?;
+    Ok(Got::from([
+        ("probe_after.weight".into(), probe.weight),
+        ("probe_after.bias".into(), probe.bias),
+        ("accuracy".into(), Tensor::new(measured.accuracy, &Device::Cpu)?),
+        ("loss".into(), Tensor::new(measured.loss, &Device::Cpu)?),
     ]))
 }

@@ -95,9 +95,22 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
             nest(case, "T.", "T.", &mut out.state);
         }
         "reconboost" => alternation(case, settings, out),
+        "tcmax" if settings.get("negatives").is_some_and(|n| n == "all") => drop(settings.remove("negatives")),
+        "cggm" => start(settings, "accuracy", "", out)?,
+        "asgml" => {
+            // Cases hold the scale over their steps: no measurement falls into them.
+            settings.insert("every".into(), json!(1_000_000));
+            start(settings, "scale", "op0.", out)?;
+        }
         _ => {}
     }
     Ok(())
+}
+
+/// Numbers by modality from which the method's state of that name starts.
+fn start(settings: &mut Map<String, Value>, key: &str, nest: &str, out: &mut Translated) -> Result<()> {
+    let mut parts = object(settings.remove(key)).into_iter();
+    parts.try_for_each(|(name, value)| out.state.put(format!("{nest}{key}.{name}"), &numbers(&value)))
 }
 
 /// LoRA's rank and scale are the encoders'; its norm layers are trained by the first pass of a step (FORMAT.md).
