@@ -10,7 +10,8 @@ use crate::{Application, reproduce::Making};
 
 #[derive(Args)]
 pub(crate) struct Sweep {
-    /// Name of a table in configs/ or of one that comes with the program, or a path to a table of your own; its `sweep` section says what is tried.
+    /// Name of a table in configs/ or of one that comes with the program, or a path to a table of your own; its `sweep`
+    /// section says what is tried.
     #[arg(long, value_name = "FILE")]
     config: String,
     #[command(flatten)]

@@ -5,8 +5,9 @@ use crate::Result;
 
 /// Most samples of a short recording.
 const LONGEST: usize = 1 << 26;
-/// Mean and standard deviation by which recipes for Kinetics-Sounds and CREMA-D scale a filter bank. They are said to be
-/// those of the audio spectrogram transformer (Gong et al. 2021), whose own for AudioSet are -4.2677393 and 4.5689974.
+/// Mean and standard deviation by which recipes for Kinetics-Sounds and CREMA-D scale a filter bank. They are said to
+/// be those of the audio spectrogram transformer (Gong et al. 2021), whose own for AudioSet are -4.2677393 and
+/// 4.5689974.
 const AUDIOSET: (f64, f64) = (-4.503877, 5.141276);
 
 /// Kaldi's filter bank, `[frames, bins]`: natural logarithm of the energy in `bins` triangular mel filters from 20 Hz
@@ -20,7 +21,8 @@ pub fn kaldi_fbank(samples: &[f32], rate: u32, bins: usize) -> Result<Spectrogra
     Fbank::new(rate, bins)?.compute(samples)
 }
 
-/// What networks of audio-visual recipes see: a filter bank `[frames, bins]` cut or padded with zeros to `frames`, then (x + 4.503877) / (2 * 5.141276), hence about mean 0 and standard deviation 1/2.
+/// What networks of audio-visual recipes see: a filter bank `[frames, bins]` cut or padded with zeros to `frames`, then
+/// (x + 4.503877) / (2 * 5.141276), hence about mean 0 and standard deviation 1/2.
 pub fn ast_normalise(fbank: &Spectrogram, frames: usize) -> Spectrogram {
     let ((mean, std), mut picture) = (AUDIOSET, fbank.with_rows(frames));
     picture.data.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / (2. * std)) as f32);

@@ -17,7 +17,8 @@ pub use self::words::{lowercase, words};
 pub struct Encoding {
     /// Indices of words or pieces; behind the text, the index of padding.
     pub ids: Vec<u32>,
-    /// Whether each index belongs to the text. Special tokens of a tokenizer count as text; a text without any word has none beside them.
+    /// Whether each index belongs to the text. Special tokens of a tokenizer count as text; a text without any word has
+    /// none beside them.
     pub mask: Vec<bool>,
 }
 

@@ -38,7 +38,8 @@ impl Features {
     }
 }
 
-/// The encoders' features in evaluation mode; that of a modality which a sample lacks is 0, as in the network's own pass.
+/// The encoders' features in evaluation mode; that of a modality which a sample lacks is 0, as in the network's own
+/// pass.
 ///
 /// # Errors
 /// If the split does not fit the network.

@@ -48,7 +48,8 @@ settings! {
         pub seconds: f64 = 3. => above(0.).unit("seconds"), "ours";
         /// Recordings that are too short: repeated | followed by silence.
         pub short: Length = Length::Pad => by_type(), "ours";
-        /// Form: waveform | logarithm of a short-time Fourier transform | of SciPy's power density | Kaldi's log mel filter bank.
+        /// Form: waveform | logarithm of a short-time Fourier transform | of SciPy's power density | Kaldi's log mel
+        /// filter bank.
         pub front: Front = Front::LogStft => by_type(), "ours";
         /// Length of the Fourier transform.
         pub n_fft: usize = 512 => whole(2, 65_536).unit("samples"), "ours";
