@@ -28,6 +28,7 @@ const CASES: &[Case] = &[
     case("unimodal", "modality: FIRST", None("joint training of one modality is what it is")),
     case("ensemble", "", None("its modalities share no loss with a fused head")),
     case("frozen", "", None("no setting lets encoders and head learn together")),
+    case("finetuned", "", None("it starts from encoders that were trained alone")),
     case("joint", "", None("it is the base of the others")),
     case("joint-unimodal", "", Equals("weight: 0", "joint")),
     case("ogm", "alpha: 1", Equals("alpha: 0", "joint")),

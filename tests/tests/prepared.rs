@@ -349,6 +349,22 @@ fn frozen_encoders_are_the_prepared_ones_and_get_no_gradient() {
 }
 
 #[test]
+fn finetuned_is_the_inner_method_from_the_prepared_encoders() {
+    for (finetuned, inner) in [("{name: finetuned}", "{name: joint}"), ("{finetuned: {inner: mcr}}", "{name: mcr}")] {
+        let (mut case, mut other) = (Case::new(finetuned), Case::new(inner));
+        let start = |name: &str| name.starts_with("encoders.") || name.starts_with("uni_head.");
+        let prepared = other.other.params().tensors().into_iter().filter(|(name, _)| start(name));
+        let mut weights = other.net.params().snapshot().unwrap();
+        weights.extend(prepared.map(|(name, t)| (name, t.copy().unwrap())));
+        other.net.params().load(&weights).unwrap();
+        let ((_, grads), (_, want)) = (case.step(), other.step());
+        let all = |grads: &Grads| grads.iter().map(|(name, g)| (name.to_string(), values(g))).collect::<Vec<_>>();
+        assert_eq!(all(&grads), all(&want), "{inner}");
+        assert!(MODALITIES.iter().all(|m| grads.iter().any(|(name, _)| name.contains(m))), "{inner}");
+    }
+}
+
+#[test]
 fn gblend_weighs_the_prepared_networks_against_the_untrained_one() {
     let mut case = Case::new("{name: gblend, estimate: offline}");
     let losses = |unimodal: &dyn Net, fused: &dyn Net, split: &dyn Source| -> Vec<f64> {

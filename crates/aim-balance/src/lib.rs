@@ -70,6 +70,7 @@ methods! {
     joint: Unimodal, Joint, JointUnimodal;
     ensemble: Ensemble;
     frozen: Frozen;
+    finetuned: Finetuned;
     ogm: Ogm, OgmGe;
     opm: Opm;
     mmcosine: MmCosine;
