@@ -75,6 +75,7 @@ const CASES: &[Case] = &[
     case("masam", "", Equals("rho: 0", "joint-unimodal")),
     case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
     case("iprm", "", None("the mixture on the sphere is no linear fusion")),
+    case("remix", "warmup: 1", Equals("warmup: 90, warmup_weight: 1", "joint-unimodal")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

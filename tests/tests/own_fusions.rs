@@ -1,6 +1,6 @@
 //! Methods that bring a fusion of their own: what stays joint training on that fusion, and what does not.
 
-use aim_core::{Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Stateless, Step};
+use aim_core::{Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Plan, Prepared, Result, Rng, Stateless, Step};
 use aim_data::Splits;
 use aim_tests::{
     MODALITIES, bits, bundle_config, data, run_folder, run_table, small, spec, split, write_bundle, write_split,
@@ -64,7 +64,7 @@ fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shar
             prepared: &Prepared::default(),
             clock,
             seed: 0,
-            extra: vec![],
+            plan: Plan::default(),
         };
         method.before_epoch(&mut start).unwrap();
         let report = method.step(&mut Step { net, opt: &mut opt, batch, clock, seed: 0, trace }).unwrap();

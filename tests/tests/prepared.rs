@@ -8,8 +8,8 @@ use std::{
 
 use aim_balance::gblend;
 use aim_core::{
-    Alone, Batch, Clock, Draws, EpochStart, Grads, Method, Net, Optim, Params, Pass, Preparation, Prepared, Report,
-    Result, Role, Stateless, Step, View,
+    Alone, Batch, Clock, Draws, EpochStart, Grads, Method, Net, Optim, Params, Pass, Plan, Preparation, Prepared,
+    Report, Result, Role, Stateless, Step, View,
 };
 use aim_data::{Dataset, Source, Splits};
 use aim_tests::{
@@ -191,7 +191,7 @@ impl Case {
         let (net, opt) = (&*self.net, &mut Recorder::default());
         let clock = Clock { epochs: 2, steps_per_epoch: 1, ..Clock::default() };
         let (samples, prepared) = (&Splits::new(&self.data, self.data.train.len(), &CPU), &self.prepared);
-        let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
+        let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, plan: Plan::default() };
         self.method.before_epoch(&mut start).unwrap();
         let mut step = Step { net, opt, batch: &self.batch, clock, seed: 0, trace: false };
         let report = self.method.step(&mut step).unwrap();

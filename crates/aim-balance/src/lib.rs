@@ -113,6 +113,7 @@ methods! {
     masam: Masam;
     asgml: Asgml;
     iprm: Iprm;
+    remix: Remix;
     aim: AimSettings;
 }
 

@@ -4,6 +4,8 @@ use aim_core::{Batch, Error, Grads, Input, Net, NetSpec, Norm, Output, Params, P
 pub(crate) use aim_ops::unit_rows;
 use candle_core::{D, DType, Tensor};
 
+use crate::joint::cross_entropy;
+
 /// A scalar tensor as a number.
 pub(crate) fn number(t: &Tensor) -> Result<f64> {
     Ok(t.to_dtype(DType::F64)?.to_scalar()?)
@@ -165,6 +167,22 @@ pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
 }
 
+/// Mean over the samples that have modality m of one number each, `[B]`; `None` if no sample has it.
+pub(crate) fn mean_present(values: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    let Some(present) = &batch.present else { return Ok(Some(values.mean_all()?)) };
+    let present = present.narrow(1, m, 1)?.squeeze(1)?.to_dtype(values.dtype())?;
+    let count = number(&present.sum_all()?)?;
+    Ok(if count > 0. { Some(((values * present)?.sum_all()? / count)?) } else { None })
+}
+
+/// Mean cross-entropy over the samples that have modality m; `None` if no sample has it.
+pub(crate) fn own_loss(logits: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    match batch.present {
+        None => Ok(Some(cross_entropy(logits, batch)?)),
+        Some(_) => mean_present(&sample_losses(logits, batch)?, m, batch),
+    }
+}
+
 /// Factor on gradients of this norm that keeps it within a bound: 1 where it is.
 pub(crate) fn clip(norm: f64, bound: Option<f64>) -> f64 {
     bound.map_or(1., |bound| (bound / (norm + 1e-6)).min(1.))
@@ -204,6 +222,20 @@ mod tests {
         assert_eq!(mean(&batch), [[2.], [2.], [2.]]);
         batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap());
         assert_eq!(mean(&batch), [[2.], [3.], [2.]]);
+    }
+
+    #[test]
+    fn losses_of_those_who_have_a_modality_by_hand() {
+        // Losses ln 2, ln 4 and ln (4/3); nobody has the second modality.
+        let logits = Tensor::new(&[[0f32, 0.], [0., 3f32.ln()], [3f32.ln(), 0.]], &Device::Cpu).unwrap();
+        let mut batch = Batch::new(vec![], Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap()).unwrap();
+        let loss = |batch: &Batch, m| own_loss(&logits, m, batch).unwrap().map(|loss| number(&loss).unwrap());
+        let near =
+            |found: Option<f64>, want: f64| assert!((found.unwrap() - want).abs() < 1e-6, "{found:?}, not {want}");
+        near(loss(&batch, 0), (2f64.ln() + 4f64.ln() + (4f64 / 3.).ln()) / 3.);
+        batch.present = Some(Tensor::new(&[[1f32, 0.], [1., 0.], [0., 0.]], &Device::Cpu).unwrap());
+        near(loss(&batch, 0), (2f64.ln() + 4f64.ln()) / 2.);
+        assert_eq!(loss(&batch, 1), None);
     }
 
     #[test]

@@ -125,9 +125,22 @@ impl dyn Net + '_ {
     /// # Errors
     /// If the batch does not fit the network.
     pub fn forward(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
-        let encode = |(m, x)| self.encode(m, x, pass);
-        let features = batch.inputs.iter().enumerate().map(encode).collect::<Result<_>>()?;
+        let features = self.features(batch, pass)?;
         self.fuse(features, batch.present.as_ref(), pass)
+    }
+
+    /// The feature of each modality of a batch: zeros where its encoder rests.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    pub fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        let one = |(m, x): (usize, &Input)| {
+            if !batch.resting.contains(&m) {
+                return self.encode(m, x, pass);
+            }
+            Ok(Tensor::zeros((batch.len(), self.spec().widths[m]), x.values.dtype(), x.values.device())?)
+        };
+        batch.inputs.iter().enumerate().map(one).collect()
     }
 
     /// Number of modalities.

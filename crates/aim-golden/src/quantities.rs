@@ -6,7 +6,7 @@ use aim_balance::{
     aggregate, arm,
     arm::Information,
     asgml::{Asgml, Probe, Scales},
-    dnr, gblend, igm, pmr,
+    dnr, gblend, igm, pmr, remix,
 };
 use aim_core::Result;
 use candle_core::{DType, Device, Tensor};
@@ -25,6 +25,7 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "pmr_prototype" => prototype(case),
         "asgml_scales" => scales(case),
         "asgml_probe" => probe(case),
+        "remix_assignment" => assignment(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
 }
@@ -224,4 +225,28 @@ fn probe(case: &Case) -> Result<Got> {
         ("accuracy".into(), Tensor::new(measured.accuracy, &Device::Cpu)?),
         ("loss".into(), Tensor::new(measured.loss, &Device::Cpu)?),
     ]))
+}
+
+/// The names of a numeric case's modalities, in order.
+fn modalities(case: &Case) -> Result<Vec<String>> {
+    let names = case.spec.hyper.get("modalities").and_then(|names| serde_json::from_value(names.clone()).ok());
+    names.ok_or_else(|| case.invalid("hyper has no list `modalities`"))
+}
+
+/// Whole numbers as the expected files have them.
+fn whole(values: impl Iterator<Item = usize>) -> Result<Tensor> {
+    Ok(Tensor::new(values.map(|value| value as i64).collect::<Vec<_>>(), &Device::Cpu)?)
+}
+
+fn assignment(case: &Case) -> Result<Got> {
+    let names = modalities(case)?;
+    let of = |name: &String| remix::divergences(case.batch(&format!("logits.{name}"))?);
+    let divergences = names.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let given = remix::weakest(&divergences);
+    let count = whole((0..names.len()).map(|m| given.iter().filter(|own| **own == m).count()))?;
+    let mut got = Got::from([("count".into(), count), ("assigned".into(), whole(given.into_iter())?)]);
+    for (name, own) in names.iter().zip(&divergences) {
+        got.insert(format!("kl.{name}"), vector(own)?);
+    }
+    Ok(got)
 }

@@ -152,6 +152,18 @@ fn optimizer(case: &Case) -> Result<Box<dyn Optim>> {
     Ok(aim_optim::builtin_optimizers().read(&json!(config), "optimizer")?.build())
 }
 
+/// A batch of one modality, as a loader would give it.
+fn keep(batch: &mut Batch, kept: usize, case: &Case) -> Result<()> {
+    let modalities = batch.inputs.len();
+    let row: Vec<f32> = (0..modalities).map(|m| f32::from(u8::from(m == kept))).collect();
+    let rows = Tensor::new(row.repeat(batch.len()), batch.labels.device())?;
+    batch.present = Some(rows.reshape((batch.len(), modalities))?);
+    if case.spec.hyper.get("absent").is_some_and(|absent| absent == "skip") {
+        batch.resting = (0..modalities).filter(|m| *m != kept).collect();
+    }
+    Ok(())
+}
+
 /// The method that the case describes, in the state that it starts from.
 fn method(net: &LateFusion, translated: &Translated) -> Result<Box<dyn Method>> {
     let spec = MethodSpec::read(aim_balance::builtin(), &translated.section)?;
@@ -171,6 +183,9 @@ fn batch(case: &Case, spec: &NetSpec, t: usize, given: &[(String, Tensor)]) -> R
     let mut batch = Batch::new(inputs, labels)?;
     if let Some(ids) = case.batch.get(&format!("index{suffix}")) {
         batch.ids = ids.to_vec1::<i64>()?.into_iter().map(|i| i as usize).collect();
+    }
+    if let Some(kept) = case.batch.get(&format!("modality{suffix}")) {
+        keep(&mut batch, kept.to_dtype(DType::U32)?.to_scalar::<u32>()? as usize, case)?;
     }
     let of_step = |(k, v): (&String, &Tensor)| Some((k.strip_suffix(suffix.as_str())?.to_owned(), v.clone()));
     batch.given = case.batch.iter().filter_map(of_step).chain(given.iter().cloned()).collect();
