@@ -114,6 +114,7 @@ methods! {
     asgml: Asgml;
     iprm: Iprm;
     remix: Remix;
+    aug: Aug;
     aim: AimSettings;
 }
 

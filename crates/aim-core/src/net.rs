@@ -45,6 +45,12 @@ pub type Extras = BTreeMap<&'static str, Tensor>;
 /// of the order; the fused logits are then those after that part.
 pub const ORDER: &str = "memory.order";
 
+/// Buffer of a fusion whose classifiers grow in number: how many each modality has in use (u32), 1 or more.
+pub const CLASSIFIERS: &str = "aug_head.classifiers";
+
+/// Extra `[B, n, classes]`: logits of every classifier in use ([`CLASSIFIERS`]), those of the first modality first.
+pub const STAGES: &str = "stages";
+
 /// Extra `[B, M]`: the weight of each modality in each sample's fusion.
 pub const WEIGHTS: &str = "weights";
 

@@ -6,6 +6,7 @@ use aim_balance::{
     aggregate, arm,
     arm::Information,
     asgml::{Asgml, Probe, Scales},
+    aug::{self, Aug},
     dnr, gblend, igm, pmr, remix,
 };
 use aim_core::Result;
@@ -25,6 +26,7 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "pmr_prototype" => prototype(case),
         "asgml_scales" => scales(case),
         "asgml_probe" => probe(case),
+        "aug_assignment" => growth(case),
         "remix_assignment" => assignment(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
@@ -236,6 +238,15 @@ fn modalities(case: &Case) -> Result<Vec<String>> {
 /// Whole numbers as the expected files have them.
 fn whole(values: impl Iterator<Item = usize>) -> Result<Tensor> {
     Ok(Tensor::new(values.map(|value| value as i64).collect::<Vec<_>>(), &Device::Cpu)?)
+}
+
+fn growth(case: &Case) -> Result<Got> {
+    let rule = case.spec.hyper.get("rule").cloned().unwrap_or_default();
+    let rule = serde_json::from_value(rule).map_err(|e| case.invalid(format!("hyper.rule: {e}")))?;
+    let settings = Aug { rule, sigma: setting(case, "sigma")?, tau: setting(case, "tau")?, ..Aug::default() };
+    let scores = f64_of(case, "score")?.to_vec2::<f64>()?;
+    let added: Vec<i64> = scores.iter().map(|row| aug::behind(row, &settings).map_or(-1, |m| m as i64)).collect();
+    Ok(Got::from([("added".into(), Tensor::new(added, &Device::Cpu)?)]))
 }
 
 fn assignment(case: &Case) -> Result<Got> {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use aim_backbones::Encoders;
 use aim_balance::MethodSpec;
-use aim_core::{Batch, Grads, Method, Net, NetSpec, Optim, Params, Report, Result, State, Stateful};
+use aim_core::{Batch, CLASSIFIERS, Grads, Method, Net, NetSpec, Optim, Params, Part, Report, Result, State, Stateful};
 use aim_fusion::{LateFusion, ModelConfig};
 use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
@@ -73,7 +73,10 @@ pub(crate) fn run(case: &Case, encoders: &Encoders) -> Result<(BTreeMap<String, 
             got.insert(format!("{kind}{}{rest}", t + 1), value.copy()?);
         }
     }
-    let others = case.spec.model.iter().flat_map(|m| m.others.keys()).map(|key| format!("model.{key}"));
+    // The sizes of AUG's heads are used.
+    let used = |key: &&String| case.spec.method == "aug" && ["hidden", "classifiers"].contains(&key.as_str());
+    let others = case.spec.model.iter().flat_map(|m| m.others.keys()).filter(|key| !used(key));
+    let others = others.map(|key| format!("model.{key}"));
     Ok((got, translated.unused.into_iter().chain(others).collect()))
 }
 
@@ -124,8 +127,30 @@ fn network(case: &Case, known: &Encoders) -> Result<LateFusion> {
     if let Some(name) = case.init.keys().find(|k| !ours.contains_key(*k) && !extra(k)) {
         return Err(case.invalid(format!("`{name}` of init.safetensors is neither a parameter nor in extra_init")));
     }
-    net.params().load(&case.init)?;
+    net.params().load(&start(case, &net)?)?;
     Ok(net)
+}
+
+/// The weights that a case starts from. Classifiers that it does not count, which no step reaches, keep their own.
+fn start(case: &Case, net: &LateFusion) -> Result<BTreeMap<String, Tensor>> {
+    let mut values = case.init.clone();
+    if case.spec.method == "aug" {
+        let counts = classifiers(case)?.into_iter().map(|count| count as u32).collect::<Vec<_>>();
+        values.insert(CLASSIFIERS.into(), Tensor::new(counts, &case.device)?);
+        let added = net.params().iter().filter(|(_, param)| matches!(param.role.part, Part::Added { .. }));
+        for (name, param) in added {
+            values.entry(name.to_string()).or_insert(param.var.as_tensor().copy()?);
+        }
+    }
+    Ok(values)
+}
+
+/// How many classifiers each modality of a case has.
+fn classifiers(case: &Case) -> Result<Vec<usize>> {
+    let model = case.spec.model.as_ref().ok_or_else(|| case.invalid("has no model"))?;
+    let of = |name: &String| model.others.get("classifiers")?.get(name)?.as_u64().map(|count| count as usize);
+    let all = model.modalities.iter().map(of).collect::<Option<Vec<_>>>();
+    all.ok_or_else(|| case.invalid("model.classifiers has no number for each modality"))
 }
 
 /// The fusion; a case says `none` where its method has heads of its own, whose widths are those of the weights.
@@ -140,6 +165,10 @@ fn fusion(case: &Case, model: &Model) -> Result<Value> {
             json!({ "deep": { "hidden": [rows(&format!("{head}.0.weight"))?, rows(&format!("{head}.1.weight"))?] } })
         }
         ("none", "reconboost") => json!({ "boosted": { "hidden": rows("head.0.weight")? } }),
+        ("none", "aug") => {
+            let most = classifiers(case)?.into_iter().max();
+            json!({ "growing": { "hidden": rows(&format!("aug_head.{}.0.weight", model.modalities[0]))?, "most": most } })
+        }
         ("gated", _) => json!({ "gated-to": { "width": rows(&format!("gate.{}.weight", model.modalities[0]))? } }),
         (name, _) => json!(name),
     })
