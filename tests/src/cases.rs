@@ -76,6 +76,7 @@ const CASES: &[Case] = &[
     case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
     case("iprm", "", None("the mixture on the sphere is no linear fusion")),
     case("remix", "warmup: 1", Equals("warmup: 90, warmup_weight: 1", "joint-unimodal")),
+    case("di-mml", "starts: 0, fuse_epochs: 1", None("its encoders share no loss with a fused head")),
     case("aug", "check_every: 1, tau: 0", None("each modality has a loss and an update of its own")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];

@@ -9,7 +9,7 @@ use aim_tests::{
 use candle_core::{DType, Device, Tensor};
 
 /// Methods that these batches must leave finite.
-const METHODS: [&str; 9] = ["dgl", "tcmax", "mcr", "cggm", "masam", "asgml", "iprm", "remix", "aug"];
+const METHODS: [&str; 10] = ["dgl", "tcmax", "mcr", "cggm", "masam", "asgml", "iprm", "remix", "aug", "di-mml"];
 
 /// The settings under which a method acts in its first epoch.
 fn acting(name: &str) -> String {

@@ -35,6 +35,7 @@ fn every_fusion_conforms() {
         "{deep: {hidden: [8, 8]}}",
         "{boosted: {hidden: 8}}",
         "{growing: {hidden: 8, most: 3}}",
+        "detached",
         "sum-linear",
         "{mmtm: {squeeze: 4}}",
         "{scheduled: {hidden: 8}}",

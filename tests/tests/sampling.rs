@@ -1,15 +1,15 @@
 //! Methods that decide which samples an epoch shows.
 
-use std::{collections::BTreeMap, fs, ops::ControlFlow::Continue, path::Path};
+use std::{collections::BTreeMap, ops::ControlFlow::Continue, path::Path};
 
 use aim_core::{Grads, Report, capability};
 use aim_data::Splits;
 use aim_tests::{
-    Descent, MODALITIES, One, World, bits, bundle_config, flat, requires, run_folder, run_table, scalar, small, step,
-    write_bundle,
+    Descent, MODALITIES, One, World, bits, bundle_config, flat, log, requires, run_folder, run_table, scalar, small,
+    step, write_bundle,
 };
 use aim_train::config::{Scale, TableConfig};
-use aim_train::run::{EpochLog, learner, network};
+use aim_train::run::{learner, network};
 use aim_train::standard;
 use candle_core::{Device, Tensor};
 
@@ -118,24 +118,15 @@ fn without_weights_before_its_turns_remix_is_joint_training() {
     assert!(error.contains("method.order") && error.contains("every modality once"), "{error}");
 }
 
-/// The numbers of a run's log by epoch.
-fn log(folder: &Path, row: &str) -> Vec<BTreeMap<String, f64>> {
-    let text = fs::read_to_string(run_folder(folder, row).join("metrics.jsonl")).unwrap();
-    let epoch = |line: &str| -> BTreeMap<String, f64> {
-        let log: EpochLog = serde_json::from_str(line).unwrap();
-        log.train.into_iter().map(|(key, quantity)| (key, quantity.values()[0])).collect()
-    };
-    text.lines().map(epoch).collect()
-}
-
 #[test]
 fn the_log_shows_to_whom_remix_gives_the_samples() {
     let folder = tempfile::tempdir().unwrap();
     run(&format!("  - {{name: remix, method: {{name: remix, warmup: 1}}, {HEADS}}}"), folder.path(), &[]);
-    let log = log(folder.path(), "remix");
-    let of = |epoch: usize, what: &str| MODALITIES.map(|name| log[epoch][&format!("{what}.{name}")]);
-    assert!(of(0, "kept") == [1.; 3] && of(0, "assigned") == [0.; 3] && log[0].contains_key("loss.heart"));
-    for epoch in 1..3 {
+    let log = log(&run_folder(folder.path(), "remix"));
+    let of = |epoch: &BTreeMap<String, f64>, what: &str| MODALITIES.map(|name| epoch[&format!("{what}.{name}")]);
+    let (warmup, later) = log.split_first().unwrap();
+    assert!(of(warmup, "kept") == [1.; 3] && of(warmup, "assigned") == [0.; 3] && warmup.contains_key("loss.heart"));
+    for epoch in later {
         let assigned = of(epoch, "assigned");
         assert_eq!(assigned.iter().sum::<f64>(), 90., "every sample is given to one modality: {assigned:?}");
         // Batches of 32: a modality's share of them is that of its turn.
@@ -143,7 +134,7 @@ fn the_log_shows_to_whom_remix_gives_the_samples() {
         let shares = batches.map(|own| own / batches.iter().sum::<f64>());
         assert!(of(epoch, "kept").iter().zip(shares).all(|(a, b)| (a - b).abs() < 1e-6), "{assigned:?}");
         assert!(of(epoch, "divergence").iter().all(|bits| (0. ..=3f64.log2()).contains(bits)));
-        assert!(log[epoch].contains_key("loss.own") && !log[epoch].contains_key("loss.heart"));
+        assert!(epoch.contains_key("loss.own") && !epoch.contains_key("loss.heart"));
     }
 }
 
@@ -236,7 +227,7 @@ fn samples_that_valuation_shows_again_join_the_turns_of_remix() {
     let remix = "{name: remix, warmup: 1}";
     let rows = format!("  - {{name: both, method: [{remix}, {{name: valuation, warmup: 1}}], {HEADS}}}");
     run(&rows, folder.path(), &[]);
-    for epoch in &log(folder.path(), "both")[1..] {
+    for epoch in &log(&run_folder(folder.path(), "both"))[1..] {
         // Every copy keeps one modality, so that no batch mixes any: shares of batches sum to 1.
         let kept: f64 = MODALITIES.iter().map(|name| epoch[&format!("kept.{name}")]).sum();
         assert!((kept - 1.).abs() < 1e-6 && epoch["copies"] > 0., "{epoch:?}");

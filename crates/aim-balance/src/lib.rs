@@ -115,6 +115,7 @@ methods! {
     iprm: Iprm;
     remix: Remix;
     aug: Aug;
+    di_mml: DiMml;
     aim: AimSettings;
 }
 

@@ -427,6 +427,7 @@ mod tests {
         not.sort();
         let known = [
             "agm.cap",
+            "aug.merge",
             "cggm.bound",
             "cml.removal_order",
             "ema.inner",

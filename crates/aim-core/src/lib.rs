@@ -55,8 +55,8 @@ pub use method::{
     Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Plan, Samples, Split, Turn,
 };
 pub use net::{
-    CLASSIFIERS, Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Output, PARTS, PREDICTED, STAGES, SUMMARIES,
-    WEIGHTS,
+    ALIGNED, CLASSIFIERS, Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Output, PARTS, PREDICTED, STAGES,
+    SUMMARIES, WEIGHTS,
 };
 pub use params::{Backward, Handle, Kind, Param, Params, Part, Role};
 pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};

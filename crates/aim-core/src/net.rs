@@ -51,6 +51,9 @@ pub const CLASSIFIERS: &str = "aug_head.classifiers";
 /// Extra `[B, n, classes]`: logits of every classifier in use ([`CLASSIFIERS`]), those of the first modality first.
 pub const STAGES: &str = "stages";
 
+/// Extra `[B, M, classes]`: logits of the one head that reads any modality, on each feature.
+pub const ALIGNED: &str = "aligned";
+
 /// Extra `[B, M]`: the weight of each modality in each sample's fusion.
 pub const WEIGHTS: &str = "weights";
 

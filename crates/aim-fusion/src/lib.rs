@@ -52,6 +52,7 @@ fusions! {
     gated: FilmConfig, GatedConfig, GatedToConfig => Film, Gated;
     symmetric: SymmetricFilmConfig, SymmetricGatedConfig => Symmetric;
     growing: GrowingConfig => Growing;
+    detached: DetachedConfig => Detached;
     deep: DeepConfig, BoostedConfig => Deep, Boosted;
     sum_linear: SumLinearConfig => SumLinear;
     mmtm: MmtmConfig => Mmtm;

@@ -7,7 +7,7 @@ use aim_balance::{
     arm::Information,
     asgml::{Asgml, Probe, Scales},
     aug::{self, Aug},
-    dnr, gblend, igm, pmr, remix,
+    di_mml, dnr, gblend, igm, pmr, remix,
 };
 use aim_core::Result;
 use candle_core::{DType, Device, Tensor};
@@ -27,6 +27,7 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "asgml_scales" => scales(case),
         "asgml_probe" => probe(case),
         "aug_assignment" => growth(case),
+        "dimml_dimensions" => dimensions(case),
         "remix_assignment" => assignment(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
@@ -238,6 +239,17 @@ fn modalities(case: &Case) -> Result<Vec<String>> {
 /// Whole numbers as the expected files have them.
 fn whole(values: impl Iterator<Item = usize>) -> Result<Tensor> {
     Ok(Tensor::new(values.map(|value| value as i64).collect::<Vec<_>>(), &Device::Cpu)?)
+}
+
+fn dimensions(case: &Case) -> Result<Got> {
+    let (labels, mut got) = (case.batch("y")?.to_dtype(DType::U32)?.to_vec1::<u32>()?, Got::new());
+    for name in modalities(case)? {
+        let features = case.batch(&format!("feature.{name}"))?;
+        let found = di_mml::separate(features, &labels, setting(case, "classes")? as usize)?;
+        got.insert(format!("rate.{name}"), vector(&found.rate)?);
+        got.insert(format!("effective.{name}"), whole(found.effective.into_iter().map(usize::from))?);
+    }
+    Ok(got)
 }
 
 fn growth(case: &Case) -> Result<Got> {

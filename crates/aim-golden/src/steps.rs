@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use aim_backbones::Encoders;
 use aim_balance::MethodSpec;
-use aim_core::{Batch, CLASSIFIERS, Grads, Method, Net, NetSpec, Optim, Params, Part, Report, Result, State, Stateful};
+use aim_core::{Batch, CLASSIFIERS, Grads, Method, Net, NetSpec, Optim, Params, Report, Result, State, Stateful};
 use aim_fusion::{LateFusion, ModelConfig};
 use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
@@ -131,15 +131,17 @@ fn network(case: &Case, known: &Encoders) -> Result<LateFusion> {
     Ok(net)
 }
 
-/// The weights that a case starts from. Classifiers that it does not count, which no step reaches, keep their own.
+/// The weights that a case starts from. What no step of it reaches keeps its own: classifiers that AUG does not count,
+/// and the head of DI-MML's second stage.
 fn start(case: &Case, net: &LateFusion) -> Result<BTreeMap<String, Tensor>> {
     let mut values = case.init.clone();
     if case.spec.method == "aug" {
         let counts = classifiers(case)?.into_iter().map(|count| count as u32).collect::<Vec<_>>();
         values.insert(CLASSIFIERS.into(), Tensor::new(counts, &case.device)?);
-        let added = net.params().iter().filter(|(_, param)| matches!(param.role.part, Part::Added { .. }));
-        for (name, param) in added {
-            values.entry(name.to_string()).or_insert(param.var.as_tensor().copy()?);
+    }
+    if ["aug", "di-mml"].contains(&case.spec.method.as_str()) {
+        for (name, own) in net.params().snapshot()? {
+            values.entry(name).or_insert(own);
         }
     }
     Ok(values)
@@ -169,6 +171,7 @@ fn fusion(case: &Case, model: &Model) -> Result<Value> {
             let most = classifiers(case)?.into_iter().max();
             json!({ "growing": { "hidden": rows(&format!("aug_head.{}.0.weight", model.modalities[0]))?, "most": most } })
         }
+        ("shared", "di-mml") => json!("detached"),
         ("gated", _) => json!({ "gated-to": { "width": rows(&format!("gate.{}.weight", model.modalities[0]))? } }),
         (name, _) => json!(name),
     })
