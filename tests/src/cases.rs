@@ -28,6 +28,7 @@ const CASES: &[Case] = &[
     case("unimodal", "modality: FIRST", None("joint training of one modality is what it is")),
     case("ensemble", "", None("its modalities share no loss with a fused head")),
     case("frozen", "", None("no setting lets encoders and head learn together")),
+    case("finetuned", "", None("it starts from encoders that were trained alone")),
     case("joint", "", None("it is the base of the others")),
     case("joint-unimodal", "", Equals("weight: 0", "joint")),
     case("ogm", "alpha: 1", Equals("alpha: 0", "joint")),
@@ -74,6 +75,9 @@ const CASES: &[Case] = &[
     case("masam", "", Equals("rho: 0", "joint-unimodal")),
     case("asgml", "every: 1", Equals("alpha: 0", "joint-unimodal")),
     case("iprm", "", None("the mixture on the sphere is no linear fusion")),
+    case("remix", "warmup: 1", Equals("warmup: 90, warmup_weight: 1", "joint-unimodal")),
+    case("di-mml", "starts: 0, fuse_epochs: 1", None("its encoders share no loss with a fused head")),
+    case("aug", "check_every: 1, tau: 0", None("each modality has a loss and an update of its own")),
     case("aim", "warmup: 0, dap_steps: 3", Equals("warmup: 0, beta: 0", "joint")),
 ];
 

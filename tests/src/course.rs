@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 
-use aim_core::{Batch, Clock, Prepared, Result, State, Stateful};
+use aim_core::{Batch, Clock, Net, Prepared, Result, State, Stateful};
 use aim_data::{Dataset, Splits};
 use aim_train::{
     Learner,
@@ -121,8 +121,21 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// If a tensor cannot be read.
+    pub fn state(&self) -> Result<State> {
+        self.learner.state()
+    }
+
+    /// The same as the bytes of a checkpoint.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
     pub fn save(&self) -> Result<Vec<u8>> {
-        bytes(self.learner.state()?)
+        bytes(self.state()?)
+    }
+
+    /// The network.
+    pub fn net(&self) -> &dyn Net {
+        self.learner.net()
     }
 }
 

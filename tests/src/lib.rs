@@ -19,7 +19,7 @@ use aim_report::Written;
 use aim_train::{
     config::{RunConfig, Scale, Source, TableConfig},
     experiment::{Options, Results, run},
-    run::{Checkpoint, Control, Folder, Outcome, Program, Run, Stop, Watch, train},
+    run::{Checkpoint, Control, EpochLog, Folder, Outcome, Program, Run, Stop, Watch, train},
     standard,
 };
 use candle_core::{Device, Tensor};
@@ -160,6 +160,15 @@ pub fn run_folder(folder: &Path, row: &str) -> PathBuf {
     let prefix = format!("{row}.");
     let found = rows.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(&prefix)).last();
     found.expect("the row has a folder").join("seed0")
+}
+
+/// What a run's log says of its steps, epoch by epoch: of a list its first number.
+pub fn log(run: &Path) -> Vec<BTreeMap<String, f64>> {
+    let epoch = |line: &str| -> BTreeMap<String, f64> {
+        let log: EpochLog = serde_yaml::from_str(line).unwrap();
+        log.train.into_iter().map(|(key, quantity)| (key, quantity.values()[0])).collect()
+    };
+    fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().map(epoch).collect()
 }
 
 /// Weights and predictions of a run, which must be the same bits every time. The method's own state is left out.

@@ -96,6 +96,8 @@ pub fn fusion(requires: Requirements) -> &'static str {
         (capability::SCHEDULED, "{scheduled: {hidden: 8}}"),
         (capability::MEMORY, "{memory: {hidden: 8}}"),
         (capability::PRIMARY, "{mods: {width: 16, tokens: 3, layers: 2, heads: 2}}"),
+        (capability::ALIGNMENT, "detached"),
+        (capability::GROWING, "{growing: {hidden: 8, most: 3}}"),
         (capability::BOOSTED, "{boosted: {hidden: 8}}"),
         (capability::DEEP_HEADS, "{deep: {hidden: [8, 8]}}"),
         (capability::SHARED_HEAD, "shared"),

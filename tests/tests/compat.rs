@@ -1,6 +1,6 @@
 //! What `compat: true` reproduces of released code, and nothing else.
 
-use aim_core::{Grads, Net};
+use aim_core::{CLASSIFIERS, Grads, Net};
 use aim_ops::softmax;
 use aim_tests::{Descent, answers, flat, gradient, mean_loss, method, number, scalar, small, spec, step};
 use candle_core::{Device, Tensor};
@@ -96,4 +96,17 @@ fn the_released_amss_leaves_the_head_alone_and_takes_frequencies_for_logits() {
     let want = p.iter().map(|p| p * (total - p)).sum::<f64>();
     assert!((scalar(&report, "label_entropy") - want).abs() < 1e-9);
     assert!((scalar(&other, "label_entropy") + p.iter().map(|p| p * p.ln()).sum::<f64>()).abs() < 1e-9);
+}
+
+#[test]
+fn the_released_aug_trains_first_classifiers_alone() {
+    let (net, samples) = small("fusion: {growing: {hidden: 5, most: 2}}");
+    let counts = Tensor::new(&[1u32, 1, 2], &Device::Cpu).unwrap();
+    net.params().buffer(CLASSIFIERS).unwrap().set(&counts).unwrap();
+    // The last sub-step is that of the modality with two; encoders learn through added classifiers either way.
+    let of = |section: &str| flat(&gradient(section, &net, &samples, 0).0);
+    let (clean, released) = (of("aug"), of("{name: aug, compat: true}"));
+    let added = |name: &str| name.starts_with("aug_head.motion.1.");
+    assert_eq!(clean.iter().filter(|(name, _)| added(name)).count(), 2);
+    assert_eq!(released, clean.into_iter().filter(|(name, _)| !added(name)).collect::<Vec<_>>());
 }

@@ -34,6 +34,8 @@ fn every_fusion_conforms() {
         "separate",
         "{deep: {hidden: [8, 8]}}",
         "{boosted: {hidden: 8}}",
+        "{growing: {hidden: 8, most: 3}}",
+        "detached",
         "sum-linear",
         "{mmtm: {squeeze: 4}}",
         "{scheduled: {hidden: 8}}",

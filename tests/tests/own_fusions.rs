@@ -1,11 +1,16 @@
 //! Methods that bring a fusion of their own: what stays joint training on that fusion, and what does not.
 
-use aim_core::{Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Prepared, Result, Rng, Stateless, Step};
-use aim_data::Splits;
-use aim_tests::{
-    MODALITIES, bits, bundle_config, data, run_folder, run_table, small, spec, split, write_bundle, write_split,
+use aim_core::{
+    CLASSIFIERS, Clock, EpochStart, Grads, Net, ORDER, Optim, Params, Plan, Prepared, Result, Rng, STAGES, Stateless,
+    Step,
 };
-use candle_core::Device;
+use aim_data::Splits;
+use aim_ops::softmax;
+use aim_tests::{
+    MODALITIES, answers, bits, bundle_config, data, flat, gradient, mean_loss, method, run_folder, run_table, scalar,
+    small, spec, split, step, write_bundle, write_split,
+};
+use candle_core::{Device, Tensor};
 
 /// Runs rows of (name, method, fusion) on three modalities and gives the bits of each.
 fn runs(rows: &[(&str, &str, &str)]) -> Vec<Vec<Vec<u8>>> {
@@ -64,7 +69,7 @@ fn equilibrium_learns_one_modality_after_the_other_and_orders_them_by_their_shar
             prepared: &Prepared::default(),
             clock,
             seed: 0,
-            extra: vec![],
+            plan: Plan::default(),
         };
         method.before_epoch(&mut start).unwrap();
         let report = method.step(&mut Step { net, opt: &mut opt, batch, clock, seed: 0, trace }).unwrap();
@@ -95,6 +100,79 @@ fn equilibrium() {
         ("strong", "{name: equilibrium, order: strong-first}", fusion),
     ]);
     assert!(runs[1] == runs[2] && runs[1] != runs[3] && runs[1] != runs[0]);
+}
+
+/// Keeps the gradient of each update and leaves parameters alone.
+#[derive(Default)]
+struct Updates(Vec<Grads>);
+
+impl Stateless for Updates {}
+
+impl Optim for Updates {
+    fn apply(&mut self, _: &Params, grads: &Grads) -> Result<()> {
+        self.0.push(grads.clone());
+        Ok(())
+    }
+    fn lr(&self) -> f64 {
+        0.
+    }
+    fn set_lr(&mut self, _: f64) {}
+}
+
+#[test]
+fn sub_steps_of_aug_before_any_check_are_those_of_unimodal_training() {
+    let (net, samples) = small("fusion: {growing: {hidden: 5, most: 2}}");
+    let mut opt = Updates::default();
+    step(method("aug", &net).as_mut(), &net, &samples, 0, &mut opt);
+    assert_eq!(opt.0.len(), 3);
+    for (m, update) in opt.0.iter().enumerate() {
+        let loss = mean_loss(&answers(&net, &samples).unimodal[m], &samples);
+        assert_eq!(flat(update), flat(&Grads::of(&loss, net.params()).unwrap()), "{}", MODALITIES[m]);
+        assert_eq!(update.iter().count(), 6, "an encoder, a classifier and the output layer");
+    }
+}
+
+#[test]
+fn di_mml_without_common_head_and_contrast_is_unimodal_training() {
+    let ((own, samples), (sum, _)) = (small("fusion: detached, uni_heads: true"), small("fusion: sum"));
+    for (name, param) in own.params().iter() {
+        let other = name.replace("uni_head.", "head.");
+        if let Some(value) = sum.params().get(&other) {
+            param.var.set(value.var.as_tensor()).unwrap();
+        }
+    }
+    let of = |section: &str, net, epoch| flat(&gradient(section, net, &samples, epoch).0);
+    let detached = of("{name: di-mml, align: 0, starts: 90, fuse_epochs: 0}", &own, 5);
+    let renamed = detached.into_iter().map(|(name, g)| (name.replace("uni_head.", "head."), g));
+    assert_eq!(renamed.collect::<Vec<_>>(), of("ensemble", &sum, 5));
+}
+
+#[test]
+fn what_aug_leaves_to_its_newest_classifier() {
+    let (net, samples) = small("fusion: {growing: {hidden: 5, most: 3}}");
+    net.params().buffer(CLASSIFIERS).unwrap().set(&Tensor::new(&[3u32, 1, 2], &Device::Cpu).unwrap()).unwrap();
+    let stages = answers(&net, &samples).extras[STAGES].clone();
+    let logits = |i: usize| stages.narrow(1, i, 1).unwrap().squeeze(1).unwrap();
+    let p = |x: &Tensor| {
+        let (rows, labels) =
+            (softmax(x).unwrap().to_vec2::<f32>().unwrap(), samples.0.labels.to_vec1::<u32>().unwrap());
+        rows.into_iter().zip(labels).map(|(row, y)| f64::from(row[y as usize])).collect::<Vec<_>>()
+    };
+    let of = |section: &str, name: &str| {
+        scalar(&step(method(section, &net).as_mut(), &net, &samples, 0, &mut Updates::default()), name)
+    };
+    let (first, second, newest) = (p(&logits(0)), p(&logits(1)), p(&logits(2)));
+    let sum = p(&(logits(0) + logits(1)).unwrap());
+    let mean = |q: &dyn Fn(usize) -> f64| {
+        newest.iter().enumerate().map(|(i, p)| -(1. - 0.3 * q(i)) * p.ln()).sum::<f64>() / newest.len() as f64
+    };
+    for (residual, want) in [("ensemble", mean(&|i| sum[i])), ("separate", mean(&|i| first[i] + second[i]))] {
+        let found = of(&format!("{{name: aug, lambda: 0.3, residual: {residual}}}"), "loss.heart.residual");
+        assert!((found - want).abs() < 1e-5, "{residual}: {found}, not {want}");
+    }
+    let score = of("aug", "score.motion");
+    let both = p(&(logits(4) + logits(5)).unwrap());
+    assert!((score - both.iter().sum::<f64>()).abs() < 1e-4);
 }
 
 #[test]

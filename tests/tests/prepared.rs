@@ -8,8 +8,8 @@ use std::{
 
 use aim_balance::gblend;
 use aim_core::{
-    Alone, Batch, Clock, Draws, EpochStart, Grads, Method, Net, Optim, Params, Pass, Preparation, Prepared, Report,
-    Result, Role, Stateless, Step, View,
+    Alone, Batch, Clock, Draws, EpochStart, Grads, Method, Net, Optim, Params, Pass, Plan, Preparation, Prepared,
+    Report, Result, Role, Stateless, Step, View,
 };
 use aim_data::{Dataset, Source, Splits};
 use aim_tests::{
@@ -191,7 +191,7 @@ impl Case {
         let (net, opt) = (&*self.net, &mut Recorder::default());
         let clock = Clock { epochs: 2, steps_per_epoch: 1, ..Clock::default() };
         let (samples, prepared) = (&Splits::new(&self.data, self.data.train.len(), &CPU), &self.prepared);
-        let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
+        let mut start = EpochStart { net, opt, samples, prepared, clock, seed: 0, plan: Plan::default() };
         self.method.before_epoch(&mut start).unwrap();
         let mut step = Step { net, opt, batch: &self.batch, clock, seed: 0, trace: false };
         let report = self.method.step(&mut step).unwrap();
@@ -346,6 +346,22 @@ fn frozen_encoders_are_the_prepared_ones_and_get_no_gradient() {
         assert_eq!(values(own), values(&other));
     }
     assert!(grads.iter().all(|(name, _)| name.starts_with("head.")) && !grads.is_empty());
+}
+
+#[test]
+fn finetuned_is_the_inner_method_from_the_prepared_encoders() {
+    for (finetuned, inner) in [("{name: finetuned}", "{name: joint}"), ("{finetuned: {inner: mcr}}", "{name: mcr}")] {
+        let (mut case, mut other) = (Case::new(finetuned), Case::new(inner));
+        let start = |name: &str| name.starts_with("encoders.") || name.starts_with("uni_head.");
+        let prepared = other.other.params().tensors().into_iter().filter(|(name, _)| start(name));
+        let mut weights = other.net.params().snapshot().unwrap();
+        weights.extend(prepared.map(|(name, t)| (name, t.copy().unwrap())));
+        other.net.params().load(&weights).unwrap();
+        let ((_, grads), (_, want)) = (case.step(), other.step());
+        let all = |grads: &Grads| grads.iter().map(|(name, g)| (name.to_string(), values(g))).collect::<Vec<_>>();
+        assert_eq!(all(&grads), all(&want), "{inner}");
+        assert!(MODALITIES.iter().all(|m| grads.iter().any(|(name, _)| name.contains(m))), "{inner}");
+    }
 }
 
 #[test]

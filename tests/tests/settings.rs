@@ -1,6 +1,6 @@
 //! Settings that change what a method does, beside what it does without them.
 
-use aim_core::{Alone, Batch, Clock, EpochStart, Grads, Method, Net, Pass, Prepared, Report, View};
+use aim_core::{Alone, Batch, Clock, EpochStart, Grads, Method, Net, Pass, Plan, Prepared, Report, View};
 use aim_data::Splits;
 use aim_fusion::LateFusion;
 use aim_ops::{Reduction, cross_entropy, log_softmax, softmax};
@@ -37,7 +37,7 @@ fn the_learnt_weight_of_lfm_follows_the_loss_one_step_ahead() {
     let (prepared, opt) = (&Prepared::default(), &mut Still(rate));
     let data = data(&samples);
     let whole = &Splits::new(&data, samples.0.len(), &Device::Cpu);
-    let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, extra: vec![] };
+    let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, plan: Plan::default() };
     lfm.before_epoch(&mut start).unwrap();
     let moved = reports(lfm.as_mut(), &net, &samples, 1, "a0")[0] - a0;
 
@@ -121,7 +121,7 @@ fn aim_cannot_learn_prototypes_of_word_ids() {
         let clock = Clock { epoch: 1, epochs: 3, step: 1, batch: 0, steps_per_epoch: 1 };
         let (prepared, opt, data) = (&Prepared::default(), &mut Still(0.1), data(&samples));
         let samples = &Splits::new(&data, 2, &Device::Cpu);
-        let mut start = EpochStart { net: &net, opt, samples, prepared, clock, seed: 0, extra: vec![] };
+        let mut start = EpochStart { net: &net, opt, samples, prepared, clock, seed: 0, plan: Plan::default() };
         method(section, &net).before_epoch(&mut start)
     };
     let text = begin("aim").unwrap_err().to_string();
@@ -168,7 +168,7 @@ fn the_teachers_of_umt_teach_from_the_first_to_the_last_of_their_epochs() {
         let (mut umt, opt) = (method(section, &net), &mut Still(0.));
         let (data, prepared, clock) = (data(&samples), &prepared, at(0));
         let whole = &Splits::new(&data, samples.0.len(), &Device::Cpu);
-        let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, extra: vec![] };
+        let mut start = EpochStart { net: &net, opt, samples: whole, prepared, clock, seed: 0, plan: Plan::default() };
         umt.before_epoch(&mut start).unwrap();
         let report = |epoch| step(umt.as_mut(), &net, &samples, epoch, &mut Still(0.));
         (0..5).map(report).enumerate().filter(|(_, r)| r.get("loss.feature.heart").is_some()).map(|(e, _)| e).collect()

@@ -201,6 +201,16 @@ impl Build {
         self.linear_from(name, part, (input, output), Init::Constant(0.), Some(Init::Constant(0.)))
     }
 
+    /// A linear layer `[out, in]` whose weight starts with variance 2 / (in + out) (Glorot & Bengio 2010), and whose
+    /// bias at 0.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn glorot_linear(&mut self, name: &str, part: Part, input: usize, output: usize) -> Result<Linear> {
+        let spread = (2. / (input + output).max(1) as f64).sqrt();
+        self.linear_from(name, part, (input, output), Init::Normal(spread), Some(Init::Constant(0.)))
+    }
+
     fn bias(&mut self, name: &str, part: Part, io: (usize, usize), init: Init) -> Result<Handle> {
         self.param(&format!("{name}.bias"), Role { part, kind: Kind::Bias }, &[io.1], init, io)
     }

@@ -1,6 +1,6 @@
 //! Method cards: settings that are known by a name.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aim_config::{AnySettings, Card, Registry, Settings};
 use aim_core::{Capability, Error, NetSpec, Preparation, Result};
@@ -162,6 +162,16 @@ pub(crate) fn in_order(key: &str, starts: usize, ends: usize) -> Result<()> {
 pub(crate) fn known<'a>(key: &str, names: impl Iterator<Item = &'a String>, net: &NetSpec) -> Result<()> {
     let names: Vec<String> = names.cloned().collect();
     order(key, Some(&names), net).map(drop)
+}
+
+/// The weight that a setting gives to each of the network's modalities, in their order.
+pub(crate) fn weights(key: &str, weights: &BTreeMap<String, f64>, net: &NetSpec) -> Result<Vec<f64>> {
+    known(key, weights.keys(), net)?;
+    let missing = |name: &String| {
+        let problem = format!("has no weight for `{name}`");
+        Error::invalid(format!("method.{key}"), problem, "give one for each modality, or none")
+    };
+    net.modalities.iter().map(|name| weights.get(name).copied().ok_or_else(|| missing(name))).collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl MethodSettings for Ema {
 struct Averaging {
     decay: f64,
     inner: Box<dyn Method>,
-    /// Averaged weights and buffers; none before the first step.
+    /// Averaged weights and buffers, those of whole numbers (orders, counts) as they are; none before the first step.
     average: View,
 }
 
@@ -68,7 +68,7 @@ impl Averaging {
     fn learn(&mut self, params: &Params) -> Result<()> {
         for (name, now) in params.tensors() {
             let name: Arc<str> = name.into();
-            let next = match self.average.get(&name) {
+            let next = match self.average.get(&name).filter(|_| now.dtype().is_float()) {
                 Some(old) => ((old.to_device(now.device())? * self.decay)? + (now.detach() * (1. - self.decay))?)?,
                 None => now.copy()?.detach(),
             };

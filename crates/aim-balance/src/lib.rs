@@ -70,6 +70,7 @@ methods! {
     joint: Unimodal, Joint, JointUnimodal;
     ensemble: Ensemble;
     frozen: Frozen;
+    finetuned: Finetuned;
     ogm: Ogm, OgmGe;
     opm: Opm;
     mmcosine: MmCosine;
@@ -112,6 +113,9 @@ methods! {
     masam: Masam;
     asgml: Asgml;
     iprm: Iprm;
+    remix: Remix;
+    aug: Aug;
+    di_mml: DiMml;
     aim: AimSettings;
 }
 

@@ -427,9 +427,11 @@ mod tests {
         not.sort();
         let known = [
             "agm.cap",
+            "aug.merge",
             "cggm.bound",
             "cml.removal_order",
             "ema.inner",
+            "finetuned.inner",
             "gblend.weights",
             "igm.order",
             "igm.stages",
@@ -438,6 +440,7 @@ mod tests {
             "mslr.init",
             "pmr.entropy_epochs",
             "reconboost.order",
+            "remix.order",
             "sam.inner",
             "tcmax.negatives",
             "umt.ends",

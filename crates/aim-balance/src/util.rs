@@ -2,7 +2,9 @@
 
 use aim_core::{Batch, Error, Grads, Input, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
 pub(crate) use aim_ops::unit_rows;
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
+
+use crate::joint::cross_entropy;
 
 /// A scalar tensor as a number.
 pub(crate) fn number(t: &Tensor) -> Result<f64> {
@@ -165,6 +167,52 @@ pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
 }
 
+/// Number of samples that have modality m.
+pub(crate) fn having(m: usize, batch: &Batch) -> Result<f64> {
+    let Some(present) = &batch.present else { return Ok(batch.len() as f64) };
+    number(&present.narrow(1, m, 1)?.to_dtype(DType::F64)?.sum_all()?)
+}
+
+/// Mean over the samples that have modality m of one number each, `[B]`; `None` if no sample has it.
+pub(crate) fn mean_present(values: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    let Some(present) = &batch.present else { return Ok(Some(values.mean_all()?)) };
+    let present = present.narrow(1, m, 1)?.squeeze(1)?.to_dtype(values.dtype())?;
+    let count = having(m, batch)?;
+    Ok(if count > 0. { Some(((values * present)?.sum_all()? / count)?) } else { None })
+}
+
+/// Weights of sum 1 by a softmax over scores `[1, K]` or `[rows, K]`, `[rows, K]`; 0 where a sample does not have what
+/// is weighed.
+pub(crate) fn shares(scores: &Tensor, rows: usize, present: Option<&Tensor>) -> Result<Tensor> {
+    let scores = scores.broadcast_as((rows, scores.dim(1)?))?.contiguous()?;
+    let scores = match present {
+        None => scores,
+        Some(present) => (scores + ((present.to_dtype(DType::F32)? - 1.)? * 1e9)?)?,
+    };
+    Ok(aim_ops::softmax(&scores)?)
+}
+
+/// Scores `[1, K]` whose [`shares`] are these weights, in proportion.
+pub(crate) fn log_weights(weights: &[f64], device: &Device) -> Result<Tensor> {
+    let logs: Vec<f32> = weights.iter().map(|w| w.max(1e-30).ln() as f32).collect();
+    Ok(Tensor::new(logs, device)?.unsqueeze(0)?)
+}
+
+/// The sum of logits `[B, classes]`, each with its column of the weights `[B, K]`.
+pub(crate) fn weighted_sum(logits: &[Tensor], weights: &Tensor) -> Result<Tensor> {
+    let weigh = |(k, x): (usize, &Tensor)| Ok(x.broadcast_mul(&weights.narrow(1, k, 1)?)?);
+    let parts = logits.iter().enumerate().map(weigh).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&parts, 0)?.sum(0)?)
+}
+
+/// Mean cross-entropy over the samples that have modality m; `None` if no sample has it.
+pub(crate) fn own_loss(logits: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    match batch.present {
+        None => Ok(Some(cross_entropy(logits, batch)?)),
+        Some(_) => mean_present(&sample_losses(logits, batch)?, m, batch),
+    }
+}
+
 /// Factor on gradients of this norm that keeps it within a bound: 1 where it is.
 pub(crate) fn clip(norm: f64, bound: Option<f64>) -> f64 {
     bound.map_or(1., |bound| (bound / (norm + 1e-6)).min(1.))
@@ -185,7 +233,6 @@ pub(crate) fn divergence(p: &Tensor, logits: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn divergence_by_hand() {
@@ -204,6 +251,20 @@ mod tests {
         assert_eq!(mean(&batch), [[2.], [2.], [2.]]);
         batch.present = Some(Tensor::new(&[[1f32, 1.], [0., 1.], [0., 0.]], &Device::Cpu).unwrap());
         assert_eq!(mean(&batch), [[2.], [3.], [2.]]);
+    }
+
+    #[test]
+    fn losses_of_those_who_have_a_modality_by_hand() {
+        // Losses ln 2, ln 4 and ln (4/3); nobody has the second modality.
+        let logits = Tensor::new(&[[0f32, 0.], [0., 3f32.ln()], [3f32.ln(), 0.]], &Device::Cpu).unwrap();
+        let mut batch = Batch::new(vec![], Tensor::zeros(3, DType::U32, &Device::Cpu).unwrap()).unwrap();
+        let loss = |batch: &Batch, m| own_loss(&logits, m, batch).unwrap().map(|loss| number(&loss).unwrap());
+        let near =
+            |found: Option<f64>, want: f64| assert!((found.unwrap() - want).abs() < 1e-6, "{found:?}, not {want}");
+        near(loss(&batch, 0), (2f64.ln() + 4f64.ln() + (4f64 / 3.).ln()) / 3.);
+        batch.present = Some(Tensor::new(&[[1f32, 0.], [1., 0.], [0., 0.]], &Device::Cpu).unwrap());
+        near(loss(&batch, 0), (2f64.ln() + 4f64.ln()) / 2.);
+        assert_eq!(loss(&batch, 1), None);
     }
 
     #[test]

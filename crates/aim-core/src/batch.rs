@@ -17,6 +17,9 @@ pub struct Batch {
     pub ids: Vec<usize>,
     /// 1 where a sample has a modality, `[B, M]`; `None` where every sample has every modality.
     pub present: Option<Tensor>,
+    /// Modalities whose encoders rest, by index: no sample has them, and their features are zeros without the encoder
+    /// being run, so that it has no gradient and its running statistics stay.
+    pub resting: Vec<usize>,
     /// Draws or constants supplied from outside in place of a method's own (masks, mixing factors, prototypes), by
     /// name.
     pub given: BTreeMap<String, Tensor>,
@@ -43,7 +46,7 @@ impl Batch {
                 return Err(Error::shape(format!("input of modality {m}"), x.dims(), format!("[{len}, ...]")));
             }
         }
-        Ok(Self { inputs, labels, ids: (0..len).collect(), present: None, given: BTreeMap::new() })
+        Ok(Self { inputs, labels, ids: (0..len).collect(), present: None, resting: vec![], given: BTreeMap::new() })
     }
 
     /// Number of samples.
@@ -68,6 +71,7 @@ impl Batch {
             labels: pick(&self.labels)?,
             ids,
             present: self.present.as_ref().map(pick).transpose()?,
+            resting: self.resting.clone(),
             given: self.given.clone(),
         })
     }
@@ -96,6 +100,7 @@ impl Batch {
             labels: self.labels.i(..n)?,
             ids: self.ids[..n.min(self.ids.len())].to_vec(),
             present: self.present.as_ref().map(|p| p.i(..n)).transpose()?,
+            resting: self.resting.clone(),
             given: self.given.clone(),
         })
     }

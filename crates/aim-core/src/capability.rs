@@ -110,6 +110,11 @@ pub const LINEAR_PARTS: Capability =
 pub const DEEP_HEADS: Capability = Capability::new("deep-heads", "heads of several layers").of_own_heads();
 /// One head of several layers that reads any modality, and a learnt rate on their sum.
 pub const BOOSTED: Capability = Capability::new("boosted", "the boosted head").of_own_heads();
+/// A head that reads any modality's feature beside the fused one: the extra [`ALIGNED`](crate::ALIGNED).
+pub const ALIGNMENT: Capability = Capability::new("alignment", "a head for any one feature beside the fused head");
+/// Classifiers for each modality whose number grows: the buffer [`CLASSIFIERS`](crate::CLASSIFIERS) and the extra
+/// [`STAGES`](crate::STAGES).
+pub const GROWING: Capability = Capability::new("growing", "classifiers that can be added").of_own_heads();
 /// A head for each modality and a linear layer over the classes of their sum.
 pub const CLASS_LAYER: Capability = Capability::new("class-layer", "a linear layer over the summed logits");
 /// A gate for each modality's feature that all features set together.

@@ -51,8 +51,13 @@ pub use capability::{Capabilities, Capability};
 pub use error::{Context, Error, Result};
 pub use grads::{Factors, Grads};
 pub use input::Input;
-pub use method::{Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Samples, Split};
-pub use net::{Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Output, PARTS, PREDICTED, SUMMARIES, WEIGHTS};
+pub use method::{
+    Descend, EpochStart, EpochWork, Extra, GradFn, Idle, Infer, Method, Optim, Plain, Plan, Samples, Split, Turn,
+};
+pub use net::{
+    ALIGNED, CLASSIFIERS, Encoder, Extras, Fusion, Joined, Net, NetSpec, ORDER, Output, PARTS, PREDICTED, STAGES,
+    SUMMARIES, WEIGHTS,
+};
 pub use params::{Backward, Handle, Kind, Param, Params, Part, Role};
 pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};
 pub use prepared::{Alone, Preparation, Prepared};

@@ -47,6 +47,27 @@ pub struct Extra {
     pub present: Vec<bool>,
 }
 
+/// A part of an epoch by itself: showings that keep the same modalities, shuffled and cut into batches of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Indices of the samples in their split.
+    pub samples: Vec<usize>,
+    /// Whether the samples keep each modality; the features of the others are zeroed.
+    pub present: Vec<bool>,
+    /// Whether the encoders of the others rest ([`Batch::resting`]).
+    pub rest: bool,
+}
+
+/// What an epoch shows: every training sample once, whole, and the extras; or turns, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Showings beside the others. In an epoch of turns, extras that keep the modalities of a turn join the first such;
+    /// the others are a turn of their own at the end.
+    pub extra: Vec<Extra>,
+    /// Turns in place of every sample once; none is no turns.
+    pub turns: Vec<Turn>,
+}
+
 /// What a method sees before an epoch.
 pub struct EpochStart<'a> {
     /// The network.
@@ -57,12 +78,12 @@ pub struct EpochStart<'a> {
     pub samples: &'a dyn Samples,
     /// What was trained before the run.
     pub prepared: &'a Prepared,
-    /// Where training stands; the steps of the epoch are counted without extras.
+    /// Where training stands; the steps of the epoch are those of every training sample once.
     pub clock: Clock,
     /// Seed of the run.
     pub seed: u64,
-    /// What this epoch shows beside every training sample once; empty at first, and methods of a stack add to one list.
-    pub extra: Vec<Extra>,
+    /// What this epoch shows: every training sample once at first, and methods of a stack change one plan.
+    pub plan: Plan,
 }
 
 /// Work before each epoch (prototypes, class means, probes).

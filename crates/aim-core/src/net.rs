@@ -45,6 +45,15 @@ pub type Extras = BTreeMap<&'static str, Tensor>;
 /// of the order; the fused logits are then those after that part.
 pub const ORDER: &str = "memory.order";
 
+/// Buffer of a fusion whose classifiers grow in number: how many each modality has in use (u32), 1 or more.
+pub const CLASSIFIERS: &str = "aug_head.classifiers";
+
+/// Extra `[B, n, classes]`: logits of every classifier in use ([`CLASSIFIERS`]), those of the first modality first.
+pub const STAGES: &str = "stages";
+
+/// Extra `[B, M, classes]`: logits of the one head that reads any modality, on each feature.
+pub const ALIGNED: &str = "aligned";
+
 /// Extra `[B, M]`: the weight of each modality in each sample's fusion.
 pub const WEIGHTS: &str = "weights";
 
@@ -125,9 +134,22 @@ impl dyn Net + '_ {
     /// # Errors
     /// If the batch does not fit the network.
     pub fn forward(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
-        let encode = |(m, x)| self.encode(m, x, pass);
-        let features = batch.inputs.iter().enumerate().map(encode).collect::<Result<_>>()?;
+        let features = self.features(batch, pass)?;
         self.fuse(features, batch.present.as_ref(), pass)
+    }
+
+    /// The feature of each modality of a batch: zeros where its encoder rests.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    pub fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        let one = |(m, x): (usize, &Input)| {
+            if !batch.resting.contains(&m) {
+                return self.encode(m, x, pass);
+            }
+            Ok(Tensor::zeros((batch.len(), self.spec().widths[m]), x.values.dtype(), x.values.device())?)
+        };
+        batch.inputs.iter().enumerate().map(one).collect()
     }
 
     /// Number of modalities.

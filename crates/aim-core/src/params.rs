@@ -28,6 +28,11 @@ pub enum Part {
         /// The modality that feeds this head, if it is one alone.
         modality: Option<usize>,
     },
+    /// A further classifier of a modality, which joins the head while training goes on.
+    Added {
+        /// The modality that feeds it.
+        modality: usize,
+    },
     /// An additional head that reads one modality's features for a method's own loss.
     UniHead {
         /// Index of the modality.

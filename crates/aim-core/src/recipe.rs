@@ -196,8 +196,7 @@ impl GradFn for Recipe {
     fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
         let mut report = Report::default();
         let mut pass = Pass::train(cx.draws()).ops(&mut self.features);
-        let encode = |(m, x)| cx.net.encode(m, x, &mut pass);
-        let features = cx.batch.inputs.iter().enumerate().map(encode).collect::<Result<_>>()?;
+        let features = cx.net.features(cx.batch, &mut pass)?;
         let fused = self.fuse.fuse(features, cx, &mut report)?;
         for (name, logits) in cx.net.spec().modalities.iter().zip(&fused.out.unimodal) {
             report.note(format!("unimodal.{name}"), logits);

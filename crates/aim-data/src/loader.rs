@@ -1,7 +1,6 @@
-//! Batches of a split and of what an epoch shows beside it, in an order that depends on (seed, epoch) and their number
-//! alone.
+//! Batches of a split or of what a plan shows of it, in an order that depends on (seed, epoch) and their number alone.
 
-use aim_core::{Batch, Error, Extra, Result, Rng};
+use aim_core::{Batch, Error, Extra, Plan, Result, Rng};
 use candle_core::Device;
 
 use crate::{
@@ -41,47 +40,81 @@ impl<'a> Loader<'a> {
 
     /// Every sample once, in the order of (seed, epoch).
     pub fn epoch(&self, seed: u64, epoch: usize) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        self.epoch_from(0, seed, epoch, vec![])
+        self.epoch_from(0, seed, epoch, Plan::default())
     }
 
-    /// Every sample once and the extras, in the order of (seed, epoch), from batch `first` on. A batch says what is
-    /// present if a sample of it lacks a modality.
+    /// What a plan shows, in the order of (seed, epoch), from batch `first` on. A batch says what is present if a
+    /// sample of it lacks a modality.
     pub fn epoch_from(
         &self,
         first: usize,
         seed: u64,
         epoch: usize,
-        extra: Vec<Extra>,
+        plan: Plan,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        let order = Rng::keyed(seed, &format!("loader@{epoch}")).permutation(self.source.len() + extra.len());
-        self.over(first, order, extra)
+        let order = |turn: &str, showings| Rng::keyed(seed, &format!("loader@{epoch}{turn}")).permutation(showings);
+        if plan.turns.is_empty() {
+            let order = order("", self.source.len() + plan.extra.len());
+            return self.over(first, self.cut(&order, &[]), plan.extra);
+        }
+        let (mut cuts, mut shown) = (vec![], vec![]);
+        for (turn, (showings, resting)) in turns(plan).into_iter().enumerate() {
+            let start = self.source.len() + shown.len();
+            let order: Vec<usize> =
+                order(&format!(".{turn}"), showings.len()).into_iter().map(|place| start + place).collect();
+            cuts.extend(self.cut(&order, &resting));
+            shown.extend(showings);
+        }
+        self.over(first, cuts, shown)
     }
 
     /// Every sample once, in the order of the split.
     pub fn in_order(&self) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        self.over(0, (0..self.source.len()).collect(), vec![])
+        let order: Vec<usize> = (0..self.source.len()).collect();
+        self.over(0, self.cut(&order, &[]), vec![])
+    }
+
+    fn cut(&self, order: &[usize], resting: &[usize]) -> Vec<Cut> {
+        let chunks = order.chunks(self.batch).take(self.count(order.len()));
+        chunks.map(|index| Cut { index: index.to_vec(), resting: resting.to_vec() }).collect()
     }
 
     fn over(
         &self,
         first: usize,
-        order: Vec<usize>,
+        cuts: Vec<Cut>,
         extra: Vec<Extra>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        let count = self.count(order.len());
-        let Self { source, batch, device, .. } = self.clone();
-        (first.min(count)..count).map(move |i| {
-            let index = &order[i * batch..((i + 1) * batch).min(order.len())];
-            show(source, index, &extra, &device)
-        })
+        let Self { source, device, .. } = self.clone();
+        cuts.into_iter().skip(first).map(move |cut| show(source, cut, &extra, &device))
     }
 }
 
-/// The samples at `index`, which goes on into the extras where the split ends.
-fn show(source: &dyn Source, index: &[usize], extra: &[Extra], device: &Device) -> Result<Batch> {
+/// A batch that is to be shown: samples of the split by index, which goes on into the extras where the split ends.
+struct Cut {
+    index: Vec<usize>,
+    resting: Vec<usize>,
+}
+
+/// The showings of each turn of a plan, and the modalities whose encoders rest in it.
+fn turns(Plan { mut extra, turns }: Plan) -> Vec<(Vec<Extra>, Vec<usize>)> {
+    let mut all = Vec::with_capacity(turns.len() + 1);
+    for turn in turns {
+        let own = turn.samples.into_iter().map(|sample| Extra { sample, present: turn.present.clone() });
+        let (joining, others) = extra.into_iter().partition(|extra| extra.present == turn.present);
+        let absent = turn.present.iter().enumerate().filter(|(_, kept)| turn.rest && !**kept).map(|(m, _)| m);
+        all.push((own.chain::<Vec<Extra>>(joining).collect(), absent.collect()));
+        extra = others;
+    }
+    all.push((extra, vec![]));
+    all
+}
+
+fn show(source: &dyn Source, Cut { index, resting }: Cut, extra: &[Extra], device: &Device) -> Result<Batch> {
     let extras: Vec<_> = index.iter().map(|i| extra.get(i.checked_sub(source.len())?)).collect();
     let samples: Vec<usize> = index.iter().zip(&extras).map(|(i, e)| e.map_or(*i, |e| e.sample)).collect();
     let mut batch = source.batch(&samples, device)?;
+    batch.resting = resting;
     if extras.iter().any(Option::is_some) {
         let row = |(sample, extra): (&usize, &Option<&Extra>)| kept(possession(source, *sample), *extra);
         batch.present = present(&samples.iter().zip(&extras).map(row).collect::<Result<Vec<_>>>()?, device)?;
@@ -102,6 +135,7 @@ fn kept(mut has: Vec<bool>, extra: Option<&Extra>) -> Result<Vec<bool>> {
 
 #[cfg(test)]
 mod tests {
+    use aim_core::Turn;
     use candle_core::Tensor;
 
     use super::*;
@@ -140,7 +174,7 @@ mod tests {
         let subset = subset(4, 2);
         let loader = Loader::new(&subset, 3, &Device::Cpu);
         let keep = |present: [bool; 2]| Extra { sample: 2, present: present.into() };
-        let epoch = |extra| loader.epoch_from(0, 3, 0, extra).collect::<Result<Vec<_>>>();
+        let epoch = |extra| loader.epoch_from(0, 3, 0, Plan { extra, turns: vec![] }).collect::<Result<Vec<_>>>();
         let batches = epoch(vec![keep([true, false]), keep([true, true]), keep([false, true])]).unwrap();
         assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [3, 3, 1]);
         let mut shown = vec![];
@@ -153,9 +187,41 @@ mod tests {
         }
         shown.sort_unstable();
         assert_eq!(shown, [(0, 1, 1), (1, 1, 1), (2, 0, 1), (2, 1, 0), (2, 1, 1), (2, 1, 1), (3, 1, 1)]);
-        assert_eq!(ids(loader.epoch_from(1, 3, 0, vec![])), ids(loader.epoch(3, 0))[1..]);
+        assert_eq!(ids(loader.epoch_from(1, 3, 0, Plan::default())), ids(loader.epoch(3, 0))[1..]);
         let error = epoch(vec![Extra { sample: 1, present: vec![false] }]).unwrap_err().to_string();
         assert!(error.contains("sample 1") && error.contains("2 modalities"), "{error}");
+    }
+
+    #[test]
+    fn a_turn_has_batches_of_its_own_and_extras_join_it() {
+        let subset = subset(6, 2);
+        let loader = Loader::new(&subset, 2, &Device::Cpu);
+        let turn = |samples: &[usize], present: [bool; 2], rest| Turn {
+            samples: samples.into(),
+            present: present.into(),
+            rest,
+        };
+        let extra = |sample, present: [bool; 2]| Extra { sample, present: present.into() };
+        let plan = Plan {
+            extra: vec![extra(0, [true, true]), extra(5, [true, false])],
+            turns: vec![turn(&[0, 2, 4], [false, true], true), turn(&[1, 3], [true, false], false)],
+        };
+        let batches: Vec<Batch> = loader.epoch_from(0, 3, 0, plan.clone()).collect::<Result<_>>().unwrap();
+        let seen: Vec<_> = batches.iter().map(|b| (b.len(), b.resting.clone())).collect();
+        assert_eq!(seen, [(2, vec![0]), (1, vec![0]), (2, vec![]), (1, vec![]), (1, vec![])]);
+        let kept = |b: &Batch| b.present.as_ref().map(|p| p.to_vec2::<f32>().unwrap()[0].clone());
+        let own = [Some(vec![0., 1.]), Some(vec![1., 0.]), None];
+        assert_eq!(batches.iter().map(kept).collect::<Vec<_>>(), [0, 0, 1, 1, 2].map(|turn: usize| own[turn].clone()));
+        let sorted = |range: std::ops::Range<usize>| {
+            let mut all = batches[range].iter().flat_map(|b| b.ids.clone()).collect::<Vec<_>>();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!([sorted(0..2), sorted(2..4), sorted(4..5)], [vec![0, 2, 4], vec![1, 3, 5], vec![0]]);
+        let whole = ids(loader.epoch_from(0, 3, 0, plan.clone()));
+        assert_eq!(ids(loader.epoch_from(3, 3, 0, plan.clone())), whole[3..]);
+        assert_ne!(ids(loader.epoch_from(0, 4, 0, plan.clone())), whole, "a seed shuffles within turns");
+        assert_eq!(ids(loader.dropping_last(true).epoch_from(0, 3, 0, plan)).len(), 2);
     }
 
     #[test]

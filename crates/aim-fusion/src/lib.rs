@@ -51,6 +51,8 @@ fusions! {
     heads: ConcatConfig, SumConfig, MeanConfig, SharedConfig, SeparateConfig => Concat, Sum, Shared, Separate;
     gated: FilmConfig, GatedConfig, GatedToConfig => Film, Gated;
     symmetric: SymmetricFilmConfig, SymmetricGatedConfig => Symmetric;
+    growing: GrowingConfig => Growing;
+    detached: DetachedConfig => Detached;
     deep: DeepConfig, BoostedConfig => Deep, Boosted;
     sum_linear: SumLinearConfig => SumLinear;
     mmtm: MmtmConfig => Mmtm;

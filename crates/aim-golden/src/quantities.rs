@@ -6,7 +6,8 @@ use aim_balance::{
     aggregate, arm,
     arm::Information,
     asgml::{Asgml, Probe, Scales},
-    dnr, gblend, igm, pmr,
+    aug::{self, Aug},
+    di_mml, dnr, gblend, igm, pmr, remix,
 };
 use aim_core::Result;
 use candle_core::{DType, Device, Tensor};
@@ -25,6 +26,9 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "pmr_prototype" => prototype(case),
         "asgml_scales" => scales(case),
         "asgml_probe" => probe(case),
+        "aug_assignment" => growth(case),
+        "dimml_dimensions" => dimensions(case),
+        "remix_assignment" => assignment(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
 }
@@ -224,4 +228,48 @@ fn probe(case: &Case) -> Result<Got> {
         ("accuracy".into(), Tensor::new(measured.accuracy, &Device::Cpu)?),
         ("loss".into(), Tensor::new(measured.loss, &Device::Cpu)?),
     ]))
+}
+
+/// The names of a numeric case's modalities, in order.
+fn modalities(case: &Case) -> Result<Vec<String>> {
+    let names = case.spec.hyper.get("modalities").and_then(|names| serde_json::from_value(names.clone()).ok());
+    names.ok_or_else(|| case.invalid("hyper has no list `modalities`"))
+}
+
+/// Whole numbers as the expected files have them.
+fn whole(values: impl Iterator<Item = usize>) -> Result<Tensor> {
+    Ok(Tensor::new(values.map(|value| value as i64).collect::<Vec<_>>(), &Device::Cpu)?)
+}
+
+fn dimensions(case: &Case) -> Result<Got> {
+    let (labels, mut got) = (case.batch("y")?.to_dtype(DType::U32)?.to_vec1::<u32>()?, Got::new());
+    for name in modalities(case)? {
+        let features = case.batch(&format!("feature.{name}"))?;
+        let found = di_mml::separate(features, &labels, setting(case, "classes")? as usize)?;
+        got.insert(format!("rate.{name}"), vector(&found.rate)?);
+        got.insert(format!("effective.{name}"), whole(found.effective.into_iter().map(usize::from))?);
+    }
+    Ok(got)
+}
+
+fn growth(case: &Case) -> Result<Got> {
+    let rule = case.spec.hyper.get("rule").cloned().unwrap_or_default();
+    let rule = serde_json::from_value(rule).map_err(|e| case.invalid(format!("hyper.rule: {e}")))?;
+    let settings = Aug { rule, sigma: setting(case, "sigma")?, tau: setting(case, "tau")?, ..Aug::default() };
+    let scores = f64_of(case, "score")?.to_vec2::<f64>()?;
+    let added: Vec<i64> = scores.iter().map(|row| aug::behind(row, &settings).map_or(-1, |m| m as i64)).collect();
+    Ok(Got::from([("added".into(), Tensor::new(added, &Device::Cpu)?)]))
+}
+
+fn assignment(case: &Case) -> Result<Got> {
+    let names = modalities(case)?;
+    let of = |name: &String| remix::divergences(case.batch(&format!("logits.{name}"))?);
+    let divergences = names.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let given = remix::weakest(&divergences);
+    let count = whole((0..names.len()).map(|m| given.iter().filter(|own| **own == m).count()))?;
+    let mut got = Got::from([("count".into(), count), ("assigned".into(), whole(given.into_iter())?)]);
+    for (name, own) in names.iter().zip(&divergences) {
+        got.insert(format!("kl.{name}"), vector(own)?);
+    }
+    Ok(got)
 }

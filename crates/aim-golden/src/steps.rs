@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use aim_backbones::Encoders;
 use aim_balance::MethodSpec;
-use aim_core::{Batch, Grads, Method, Net, NetSpec, Optim, Params, Report, Result, State, Stateful};
+use aim_core::{Batch, CLASSIFIERS, Grads, Method, Net, NetSpec, Optim, Params, Report, Result, State, Stateful};
 use aim_fusion::{LateFusion, ModelConfig};
 use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
@@ -73,7 +73,10 @@ pub(crate) fn run(case: &Case, encoders: &Encoders) -> Result<(BTreeMap<String, 
             got.insert(format!("{kind}{}{rest}", t + 1), value.copy()?);
         }
     }
-    let others = case.spec.model.iter().flat_map(|m| m.others.keys()).map(|key| format!("model.{key}"));
+    // The sizes of AUG's heads are used.
+    let used = |key: &&String| case.spec.method == "aug" && ["hidden", "classifiers"].contains(&key.as_str());
+    let others = case.spec.model.iter().flat_map(|m| m.others.keys()).filter(|key| !used(key));
+    let others = others.map(|key| format!("model.{key}"));
     Ok((got, translated.unused.into_iter().chain(others).collect()))
 }
 
@@ -124,8 +127,32 @@ fn network(case: &Case, known: &Encoders) -> Result<LateFusion> {
     if let Some(name) = case.init.keys().find(|k| !ours.contains_key(*k) && !extra(k)) {
         return Err(case.invalid(format!("`{name}` of init.safetensors is neither a parameter nor in extra_init")));
     }
-    net.params().load(&case.init)?;
+    net.params().load(&start(case, &net)?)?;
     Ok(net)
+}
+
+/// The weights that a case starts from. What no step of it reaches keeps its own: classifiers that AUG does not count,
+/// and the head of DI-MML's second stage.
+fn start(case: &Case, net: &LateFusion) -> Result<BTreeMap<String, Tensor>> {
+    let mut values = case.init.clone();
+    if case.spec.method == "aug" {
+        let counts = classifiers(case)?.into_iter().map(|count| count as u32).collect::<Vec<_>>();
+        values.insert(CLASSIFIERS.into(), Tensor::new(counts, &case.device)?);
+    }
+    if ["aug", "di-mml"].contains(&case.spec.method.as_str()) {
+        for (name, own) in net.params().snapshot()? {
+            values.entry(name).or_insert(own);
+        }
+    }
+    Ok(values)
+}
+
+/// How many classifiers each modality of a case has.
+fn classifiers(case: &Case) -> Result<Vec<usize>> {
+    let model = case.spec.model.as_ref().ok_or_else(|| case.invalid("has no model"))?;
+    let of = |name: &String| model.others.get("classifiers")?.get(name)?.as_u64().map(|count| count as usize);
+    let all = model.modalities.iter().map(of).collect::<Option<Vec<_>>>();
+    all.ok_or_else(|| case.invalid("model.classifiers has no number for each modality"))
 }
 
 /// The fusion; a case says `none` where its method has heads of its own, whose widths are those of the weights.
@@ -140,6 +167,11 @@ fn fusion(case: &Case, model: &Model) -> Result<Value> {
             json!({ "deep": { "hidden": [rows(&format!("{head}.0.weight"))?, rows(&format!("{head}.1.weight"))?] } })
         }
         ("none", "reconboost") => json!({ "boosted": { "hidden": rows("head.0.weight")? } }),
+        ("none", "aug") => {
+            let most = classifiers(case)?.into_iter().max();
+            json!({ "growing": { "hidden": rows(&format!("aug_head.{}.0.weight", model.modalities[0]))?, "most": most } })
+        }
+        ("shared", "di-mml") => json!("detached"),
         ("gated", _) => json!({ "gated-to": { "width": rows(&format!("gate.{}.weight", model.modalities[0]))? } }),
         (name, _) => json!(name),
     })
@@ -150,6 +182,18 @@ fn optimizer(case: &Case) -> Result<Box<dyn Optim>> {
     let name = config.remove("type").ok_or_else(|| case.invalid("optimizer has no type"))?;
     config.insert("name".into(), name);
     Ok(aim_optim::builtin_optimizers().read(&json!(config), "optimizer")?.build())
+}
+
+/// A batch of one modality, as a loader would give it.
+fn keep(batch: &mut Batch, kept: usize, case: &Case) -> Result<()> {
+    let modalities = batch.inputs.len();
+    let row: Vec<f32> = (0..modalities).map(|m| f32::from(u8::from(m == kept))).collect();
+    let rows = Tensor::new(row.repeat(batch.len()), batch.labels.device())?;
+    batch.present = Some(rows.reshape((batch.len(), modalities))?);
+    if case.spec.hyper.get("absent").is_some_and(|absent| absent == "skip") {
+        batch.resting = (0..modalities).filter(|m| *m != kept).collect();
+    }
+    Ok(())
 }
 
 /// The method that the case describes, in the state that it starts from.
@@ -171,6 +215,9 @@ fn batch(case: &Case, spec: &NetSpec, t: usize, given: &[(String, Tensor)]) -> R
     let mut batch = Batch::new(inputs, labels)?;
     if let Some(ids) = case.batch.get(&format!("index{suffix}")) {
         batch.ids = ids.to_vec1::<i64>()?.into_iter().map(|i| i as usize).collect();
+    }
+    if let Some(kept) = case.batch.get(&format!("modality{suffix}")) {
+        keep(&mut batch, kept.to_dtype(DType::U32)?.to_scalar::<u32>()? as usize, case)?;
     }
     let of_step = |(k, v): (&String, &Tensor)| Some((k.strip_suffix(suffix.as_str())?.to_owned(), v.clone()));
     batch.given = case.batch.iter().filter_map(of_step).chain(given.iter().cloned()).collect();

@@ -97,6 +97,9 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
         "reconboost" => alternation(case, settings, out),
         "tcmax" if settings.get("negatives").is_some_and(|n| n == "all") => drop(settings.remove("negatives")),
         "cggm" => start(settings, "accuracy", "", out)?,
+        // Cases are of the first stage.
+        "di-mml" => drop(settings.insert("fuse_epochs".into(), json!(0))),
+        "aug" => settings.retain(|key, value| key != "merge" || !value.is_null()),
         "asgml" => {
             // Cases hold the scale over their steps: no measurement falls into them.
             settings.insert("every".into(), json!(1_000_000));

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use aim_core::{
-    Batch, Clock, EpochStart, Extra, Method, Net, Optim, Prepared, Report, Result, Samples, State, Stateful, Step,
+    Batch, Clock, EpochStart, Extra, Method, Net, Optim, Plan, Prepared, Report, Result, Samples, State, Stateful,
+    Step, Turn,
 };
 use aim_data::Splits;
 use aim_optim::{Constant, ScheduleSpec, Scheduler, schedule};
@@ -48,8 +49,8 @@ struct Position {
     step: usize,
     /// Batches done of the current epoch; 0 before its work.
     batch: usize,
-    /// What the current epoch shows beside every sample once.
-    extra: Vec<Extra>,
+    /// What the current epoch shows.
+    plan: Plan,
 }
 
 impl Learner {
@@ -137,10 +138,10 @@ impl Learner {
         let loader = data.training();
         if self.at.batch == 0 {
             self.schedule.before_epoch(self.at.epoch, self.opt.as_mut());
-            self.at.extra = self.begin(data, self.clock(loader.batches()))?;
+            self.at.plan = self.begin(data, self.clock(loader.batches()))?;
         }
-        let Position { epoch, batch, extra, .. } = self.at.clone();
-        let batches = loader.epoch_from(batch, self.seed, epoch, extra);
+        let Position { epoch, batch, plan, .. } = self.at.clone();
+        let batches = loader.epoch_from(batch, self.seed, epoch, plan);
         let total = batch + batches.len();
         for batch in batches {
             let clock = self.clock(total);
@@ -166,16 +167,16 @@ impl Learner {
         Clock { epoch, epochs: self.epochs, step, batch, steps_per_epoch }
     }
 
-    /// The method's work before the epoch of `clock`, and the showings that it adds. [`epoch`](Self::epoch) does this
+    /// The method's work before the epoch of `clock`, and what the epoch is to show. [`epoch`](Self::epoch) does this
     /// by itself.
     ///
     /// # Errors
     /// Those of the method and the samples.
-    pub fn begin(&mut self, samples: &dyn Samples, clock: Clock) -> Result<Vec<Extra>> {
+    pub fn begin(&mut self, samples: &dyn Samples, clock: Clock) -> Result<Plan> {
         let (net, opt, prepared, seed) = (self.net.as_ref(), self.opt.as_mut(), &self.prepared, self.seed);
-        let mut start = EpochStart { net, opt, samples, prepared, clock, seed, extra: vec![] };
+        let mut start = EpochStart { net, opt, samples, prepared, clock, seed, plan: Plan::default() };
         self.method.before_epoch(&mut start)?;
-        Ok(start.extra)
+        Ok(start.plan)
     }
 
     /// One step on a batch as at `clock`; where training stands is left alone. [`epoch`](Self::epoch) does this by
@@ -229,10 +230,14 @@ impl Position {
         state.put("step", &[self.step as f64])?;
         if self.batch > 0 {
             state.put("batch", &[self.batch as f64])?;
-            let number = |present: &bool| f64::from(u8::from(*present));
-            let rows = self.extra.iter().map(|e| (e.sample as f64, e.present.iter().map(number)));
-            let numbers: Vec<f64> = rows.flat_map(|(sample, present)| [sample].into_iter().chain(present)).collect();
-            state.put("extra", &numbers)?;
+            let number = |flag: &bool| f64::from(u8::from(*flag));
+            let row = |e: &Extra| [e.sample as f64].into_iter().chain(e.present.iter().map(number)).collect::<Vec<_>>();
+            state.put("extra", &self.plan.extra.iter().flat_map(row).collect::<Vec<_>>())?;
+            for (i, Turn { samples, present, rest }) in self.plan.turns.iter().enumerate() {
+                let flags = [rest].into_iter().chain(present).map(number);
+                let numbers: Vec<f64> = flags.chain(samples.iter().map(|sample| *sample as f64)).collect();
+                state.put(format!("turn.{i}"), &numbers)?;
+            }
         }
         Ok(state)
     }
@@ -242,9 +247,18 @@ impl Position {
         if !state.0.contains_key("batch") {
             return Ok(Self { epoch, step, ..Self::default() });
         }
-        let extra =
-            |row: &[f64]| Extra { sample: row[0] as usize, present: row[1..].iter().map(|p| *p > 0.).collect() };
+        let flags = |numbers: &[f64]| numbers.iter().map(|flag| *flag > 0.).collect::<Vec<_>>();
+        let extra = |row: &[f64]| Extra { sample: row[0] as usize, present: flags(&row[1..]) };
         let extra = state.numbers("extra")?.chunks(1 + modalities).map(extra).collect();
-        Ok(Self { epoch, step, batch: state.number("batch")? as usize, extra })
+        let turn = |i: usize| -> Result<Turn> {
+            let numbers = state.numbers(&format!("turn.{i}"))?;
+            let (first, samples) = numbers.split_at(numbers.len().min(1 + modalities));
+            let (rest, present) =
+                (first.iter().take(1).any(|rest| *rest > 0.), flags(first.get(1..).unwrap_or_default()));
+            Ok(Turn { samples: samples.iter().map(|sample| *sample as usize).collect(), present, rest })
+        };
+        let turns =
+            (0..).take_while(|i| state.0.contains_key(&format!("turn.{i}"))).map(turn).collect::<Result<_>>()?;
+        Ok(Self { epoch, step, batch: state.number("batch")? as usize, plan: Plan { extra, turns } })
     }
 }

@@ -18,7 +18,7 @@ impl EpochWork for Reinforced {
         if !self.settings.resample || cx.clock.epoch < self.settings.warmup {
             return Ok(());
         }
-        let (net, extra) = (cx.net, &mut cx.extra);
+        let (net, extra) = (cx.net, &mut cx.plan.extra);
         cx.samples.each(Split::Train, &mut |batch| {
             for (sample, worth) in batch.ids.iter().zip(worth(net, batch, &self.settings)?) {
                 let again = Extra { sample: *sample, present: vec![true; 2] };

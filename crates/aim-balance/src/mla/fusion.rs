@@ -3,6 +3,8 @@
 use aim_core::Result;
 use candle_core::{D, DType, Tensor};
 
+use crate::util::{log_weights, shares};
+
 /// What the weights of modalities follow.
 pub(super) enum Weighting {
     /// Each sample's entropies.
@@ -19,17 +21,9 @@ impl Weighting {
         let score = match self {
             Self::Entropy => certainties(unimodal)?,
             Self::BatchEntropy => over_batch(unimodal, present)?,
-            Self::Fixed(weights) => {
-                let logs: Vec<f32> = weights.iter().map(|w| w.max(1e-30).ln() as f32).collect();
-                Tensor::new(logs, unimodal[0].device())?.unsqueeze(0)?
-            }
+            Self::Fixed(weights) => log_weights(weights, unimodal[0].device())?,
         };
-        let score = score.broadcast_as((unimodal[0].dim(0)?, unimodal.len()))?.contiguous()?;
-        let score = match present {
-            None => score,
-            Some(present) => (score + ((present.to_dtype(DType::F32)? - 1.)? * 1e9)?)?,
-        };
-        Ok(aim_ops::softmax(&score)?)
+        shares(&score, unimodal[0].dim(0)?, present)
     }
 }
 
@@ -56,13 +50,6 @@ fn over_batch(unimodal: &[Tensor], present: Option<&Tensor>) -> Result<Tensor> {
     };
     let certainties = unimodal.iter().enumerate().map(certainty).collect::<Result<Vec<_>>>()?;
     Ok(Tensor::stack(&certainties, 0)?.unsqueeze(0)?)
-}
-
-/// The weighted sum of the logits.
-pub(super) fn fused(unimodal: &[Tensor], weights: &Tensor) -> Result<Tensor> {
-    let weigh = |(m, x): (usize, &Tensor)| Ok(x.broadcast_mul(&weights.narrow(1, m, 1)?)?);
-    let parts = unimodal.iter().enumerate().map(weigh).collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::stack(&parts, 0)?.sum(0)?)
 }
 
 #[cfg(test)]

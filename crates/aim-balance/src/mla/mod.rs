@@ -19,9 +19,9 @@ mod settings;
 use aim_core::{Batch, Grads, Idle, Infer, Method, Net, Output, Part, Pass, Report, Result, State, Stateful, Step};
 use candle_core::{DType, Tensor};
 
-use self::fusion::{Weighting, fused};
+use self::fusion::Weighting;
 pub use self::settings::{ABOUT, Mla, Projection};
-use crate::util::{number, sample_losses};
+use crate::util::{number, sample_losses, weighted_sum};
 
 struct Alternating {
     settings: Mla,
@@ -39,7 +39,7 @@ impl Method for Alternating {
         let out = cx.forward()?;
         self.projector = self.projector.to_device(out.logits.device())?;
         let weights = self.weighting.weights(&out.unimodal, cx.batch.present.as_ref())?;
-        report.note("logits", &fused(&out.unimodal, &weights)?);
+        report.note("logits", &weighted_sum(&out.unimodal, &weights)?);
         report.note("fusion_weight", &weights);
         report.scalar("alpha", alpha(cx))?;
         let names = &net.spec().modalities;
@@ -139,7 +139,7 @@ impl Infer for Alternating {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
         let out = net.forward(batch, &mut Pass::eval())?;
         let weights = self.weighting.weights(&out.unimodal, batch.present.as_ref())?;
-        Ok(Output { logits: fused(&out.unimodal, &weights)?, ..out })
+        Ok(Output { logits: weighted_sum(&out.unimodal, &weights)?, ..out })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use aim_config::{above, by_type, choice, settings, words};
-use aim_core::{Error, NetSpec, Result, capability};
+use aim_core::{NetSpec, Result, capability};
 use candle_core::{DType, Device, Tensor};
 
 use super::{Alternating, fusion::Weighting};
 use crate::{
     Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
-    card::{known, order},
+    card::{order, weights},
 };
 
 /// Card of [`Mla`].
@@ -93,12 +93,6 @@ impl Mla {
         if self.fusion_weights.is_empty() {
             return Ok(if self.compat { Weighting::BatchEntropy } else { Weighting::Entropy });
         }
-        known("fusion_weights", self.fusion_weights.keys(), net)?;
-        let missing = |name: &String| {
-            let problem = format!("has no weight for `{name}`");
-            Error::invalid("method.fusion_weights", problem, "give one for each modality, or none")
-        };
-        let weight = |name: &String| self.fusion_weights.get(name).copied().ok_or_else(|| missing(name));
-        Ok(Weighting::Fixed(net.modalities.iter().map(weight).collect::<Result<_>>()?))
+        Ok(Weighting::Fixed(weights("fusion_weights", &self.fusion_weights, net)?))
     }
 }

@@ -121,7 +121,7 @@ impl EpochWork for Valued {
         };
         self.phi = phi.iter().map(|own| own.iter().sum::<f64>() / own.len() as f64).collect();
         self.copies = copies.len() as f64;
-        cx.extra.extend(copies);
+        cx.plan.extra.extend(copies);
         Ok(())
     }
 }

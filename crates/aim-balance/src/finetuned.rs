@@ -1,0 +1,89 @@
+//! Encoders that were trained alone, then everything by any method: what a start without competition is worth.
+//!
+//! Each encoder is trained alone before the run. The run begins with these encoders (and with their heads as the
+//! modalities' own, if it has such); fusion and head begin as usual. Then the inner method trains it all: with joint
+//! training this is the reference for methods that begin at encoders trained alone, such as `{inner: mcr}`.
+
+use std::sync::Arc;
+
+use aim_config::{settings, words};
+use aim_core::{
+    Batch, EpochStart, EpochWork, Infer, Method, Net, NetSpec, Output, Preparation, Report, Result, State, Stateful,
+    Step,
+};
+
+use crate::{Built, Inner, MethodInfo, MethodSettings, Provenance, Requirements, teacher::adopt};
+
+/// Card of [`Finetuned`].
+pub static ABOUT: MethodInfo = MethodInfo {
+    name: "finetuned",
+    title: "finetuned unimodal encoders",
+    idea: "train each encoder alone, then the whole network by another method, joint training by default",
+    paper: "baseline (the reference of MCR, Kontras et al. 2025, arXiv 2411.07335)",
+    cost: "that of the inner method; each modality trained alone before",
+    departs: &["Fusion and head begin as usual, since the source loads encoders; own heads begin as those of the \
+        modalities alone."],
+    requires: Requirements::NONE,
+    provenance: Provenance::Faithful,
+    reports: &[],
+    revision: 1,
+};
+
+settings! {
+    /// Settings of `finetuned`.
+    pub struct Finetuned {
+        /// Method that trains the whole network.
+        pub inner: Inner = Inner::default() => words("a method").shown("joint"), "paper (the reference of MCR)";
+    }
+}
+
+impl MethodSettings for Finetuned {
+    fn info(&self) -> &'static MethodInfo {
+        &ABOUT
+    }
+    fn inner(&self) -> Option<&Inner> {
+        Some(&self.inner)
+    }
+    fn around(&self, inner: Inner) -> Option<Arc<dyn MethodSettings>> {
+        Some(Arc::new(Self { inner }))
+    }
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        Ok(Built::Method(Box::new(Started(self.inner.method()?.built(net)?.method()?))))
+    }
+    fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
+        Preparation::each(modalities)
+    }
+}
+
+/// A method whose run begins at encoders that were trained alone.
+struct Started(Box<dyn Method>);
+
+impl EpochWork for Started {
+    fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
+        if cx.clock.epoch == 0 {
+            adopt(cx, false)?;
+        }
+        self.0.before_epoch(cx)
+    }
+}
+
+impl Method for Started {
+    fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
+        self.0.step(cx)
+    }
+}
+
+impl Infer for Started {
+    fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
+        self.0.infer(net, batch)
+    }
+}
+
+impl Stateful for Started {
+    fn state(&self) -> Result<State> {
+        self.0.state()
+    }
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.0.load(state)
+    }
+}
