@@ -65,6 +65,12 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
                 out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
             }
         }
+        // Cases know one form of strength and size, whatever the defaults have become.
+        "aim" => {
+            for form in ["strength", "keep"] {
+                settings.entry(form).or_insert_with(|| json!("adaptive"));
+            }
+        }
         "pmr" => always(settings),
         "agm" => {
             always(settings);

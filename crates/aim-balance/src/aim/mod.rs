@@ -11,7 +11,7 @@
 //! s_d^m   = mean_i q_i[y_i]
 //! rho_d^m = s_d^m / mean over j != m of s_d^j              moving average over steps
 //! lam     = max(lambda_min, tanh(alpha max(rho - 1, 0)))   how far the well-optimized part is taken away
-//! keep    = clip(k_0 rho^-gamma, k_min, 1)                 size of the auxiliary block
+//! keep    = clip(k_0 rho^-gamma, k_min, k_max)             size of the auxiliary block
 //! ```
 //! In the auxiliary block the `keep` share of units with the lowest saliency `mean |dL_p/dW * W|` (they do least for
 //! performance: under-optimized) stays trainable, the others are scaled by `1 - lam` and get no gradient from it:
@@ -22,6 +22,7 @@
 //! follows versions 1 and 2: only modalities that lead at some depth, in one joint pass. Where no lam exceeds 1e-3 or
 //! beta is 0 the step is joint training bit for bit. Inference uses the encoders alone.
 
+mod averages;
 mod blocks;
 mod measure;
 mod method;
@@ -31,5 +32,5 @@ mod settings;
 
 pub use method::Aim;
 pub use settings::{
-    ABOUT, AimSettings, Criterion, Depths, Granularity, Mode, Passes, Prototypes, Reliance, Rule, Scope,
+    ABOUT, AimSettings, Criterion, Depths, Granularity, Passes, Prototypes, Reliance, Rule, Scope, Size, Strength,
 };
