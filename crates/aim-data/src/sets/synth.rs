@@ -1,16 +1,19 @@
 //! `synth-av`: drawn digits beside voiced sounds, generated and never stored.
 //!
-//! The sound is learned fast and ends the training before the image has been learned. Measured with the table
-//! `configs/synth-av.yaml` (CNNs 16-32-64, concat, Adam 1e-3, batch 64, 10 epochs, 5 seeds, mean and standard deviation
-//! of the test split; the probe is a logistic regression on the frozen encoder):
+//! The sound is learned fast and ends the training before the image has been learned. Measured as `configs/synth-av.yaml`
+//! sets it (noise 0.6, 3 strokes, CNNs 16-32-64, concat, Adam 3e-3, cosine, batch 64, 15 epochs, 3 seeds, mean and
+//! standard deviation of the test split; the probe is a logistic regression on the frozen encoder):
 //!
 //! | | accuracy | probe of the sound encoder | probe of the image encoder |
 //! |---|---|---|---|
-//! | sound alone | .971 ± .005 | .978 ± .005 | |
-//! | image alone | .825 ± .011 | | .835 ± .010 |
-//! | joint | .989 ± .005 | .969 ± .006 | .741 ± .013 |
+//! | sound alone | .867 ± .008 | .870 ± .010 | |
+//! | image alone | .737 ± .009 | | .741 ± .015 |
+//! | ensemble of the two | .958 ± .003 | .868 ± .010 | .744 ± .003 |
+//! | joint | .935 ± .005 | .845 ± .011 | .654 ± .018 |
 //!
-//! So joint training costs the image encoder .094.
+//! So joint training costs the image encoder .087, and both encoders together know more than it makes of them.
+//!
+//! For controlled experiments a third modality can be added, a modality made blind, and training labels be wrong.
 
 mod digits;
 mod image;
