@@ -142,17 +142,17 @@ mod tests {
         assert_eq!(dominant.strength(0.9, 0, 1), 0.);
         assert!((dominant.strength(1.5, 0, 1) - 1.5f64.tanh()).abs() < 1e-15);
         assert!((keep(&dominant, 2.) - 0.25).abs() < 1e-15);
-        let each = AimSettings { keep: Size::Adaptive, ..Default::default() }.rule();
+        let each = AimSettings { keep: Some(Size::Adaptive), ..Default::default() }.rule();
         assert_eq!(each.strength(0.5, 0, 1), 1.);
         assert!((keep(&each, 0.5) - 0.2).abs() < 1e-15);
         assert_eq!(keep(&each, 100.), 0.02);
-        let bounded = AimSettings { keep: Size::Adaptive, k_max: 0.15, ..Default::default() }.rule();
+        let bounded = AimSettings { keep: Some(Size::Adaptive), k_max: 0.15, ..Default::default() }.rule();
         assert_eq!(keep(&bounded, 0.5), 0.15);
     }
 
     #[test]
     fn sizes_of_performance_and_pace_by_hand() {
-        let of = |keep, measure| AimSettings { keep, ..Default::default() }.rule().keep(measure);
+        let of = |keep, measure| AimSettings { keep: Some(keep), ..Default::default() }.rule().keep(measure);
         let measure = Measure { rho: 3., s: 0.7, pace: 0.8 };
         assert!((of(Size::Performance, measure) - 0.03).abs() < 1e-15);
         assert!((of(Size::Pace, measure) - 0.125).abs() < 1e-15);

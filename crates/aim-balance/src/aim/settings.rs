@@ -13,9 +13,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
     idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the \
     imbalance at each depth asks for",
     paper: "Shen, Chen & Zhang 2025 (arXiv 2508.19769); reconstruction, equations not public in full",
-    cost: "step with every modality degraded: 2 forward passes of each encoder, M + 1 of the fusion, 2 backward passes \
-    that go through each encoder 3 times; every `refresh` epochs `dap_steps` forward and backward passes of one sample \
-    a class",
+    cost: "step with every modality degraded: beside the plain one, forward and backward passes of each encoder and M of \
+    the fusion over `aux_fraction` of the batch; every `saliency_every` steps another backward pass through each encoder; \
+    every `refresh` epochs `dap_steps` forward and backward passes of one sample a class",
     departs: &[
         "Measure of imbalance, strength, size and saliency of auxiliary blocks, passes and all numbers are ours, \
         because the paper's equations were not readable; each is a setting.",
@@ -33,7 +33,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         Quantity::depth("lambda", "", "strength with which the well-optimized part is taken away"),
         Quantity::depth("keep", "", "share of units in the auxiliary block"),
     ],
-    revision: 1,
+    revision: 2,
 };
 
 choice! {
@@ -175,7 +175,7 @@ settings! {
         pub ema: f64 = 0.9 => between(0., 1.), "ours";
         /// Auxiliary passes: one a modality that is reduced | one for all | one of a random modality a step | one a
         /// modality that stays plain.
-        pub passes: Option<Passes> = None => by_type().shown("separate (dominant: joint)"), "ours";
+        pub passes: Option<Passes> = None => by_type().shown("others (dominant: joint)"), "ours";
         /// Epochs T0 of joint training before the first prototypes.
         pub warmup: usize = 1 => at_least(0).unit("epochs"), "ours";
         /// Epochs R between prototypes.
@@ -185,9 +185,9 @@ settings! {
         /// Learning rate of the prototypes.
         pub dap_lr: f64 = 0.05 => above(0.), "ours";
         /// Steps r between saliency updates.
-        pub saliency_every: usize = 1 => at_least(1).unit("steps"), "ours";
+        pub saliency_every: usize = 10 => at_least(1).unit("steps"), "ours";
         /// Share of the batch in auxiliary passes.
-        pub aux_fraction: f64 = 1. => above_to(0., 1.), "ours";
+        pub aux_fraction: f64 = 0.5 => above_to(0., 1.), "ours";
         /// Source of the prototypes: learnt inputs | class means of training activations | none.
         pub prototypes: Prototypes = Prototypes::Dap => by_type(), "paper";
         /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | of high gradient
@@ -199,7 +199,7 @@ settings! {
         pub strength: Strength = Strength::Adaptive => by_type(), "ours";
         /// What the share of units kept follows: imbalance | the modality's own performance | its relative pace |
         /// nothing, always `k_0`.
-        pub keep: Size = Size::Adaptive => by_type(), "ours";
+        pub keep: Option<Size> = None => by_type().shown("constant (dominant: adaptive)"), "ours";
         /// Depths that are modulated.
         pub depths: Depths = Depths::All => by_type(), "ours";
         /// Losses: plain and auxiliary | a random half of the samples auxiliary | auxiliary alone.
@@ -225,9 +225,9 @@ pub struct Rule {
 impl AimSettings {
     /// The settings with the scope's preset filled in.
     pub fn rule(&self) -> Rule {
-        let (gamma, k_0, lambda_min, passes) = match self.scope {
-            Scope::Each => (1., 0.1, 1., Passes::Separate),
-            Scope::Dominant => (2., 1., 0., Passes::Joint),
+        let (gamma, k_0, lambda_min, passes, keep) = match self.scope {
+            Scope::Each => (1., 0.1, 1., Passes::Others, Size::Constant),
+            Scope::Dominant => (2., 1., 0., Passes::Joint, Size::Adaptive),
         };
         Rule {
             alpha: self.alpha,
@@ -238,7 +238,7 @@ impl AimSettings {
             lambda_min: self.lambda_min.unwrap_or(lambda_min),
             passes: self.passes.unwrap_or(passes),
             strength: self.strength,
-            keep: self.keep,
+            keep: self.keep.unwrap_or(keep),
             depths: self.depths,
         }
     }
@@ -250,7 +250,7 @@ impl MethodSettings for AimSettings {
     }
 
     fn check(&self) -> Result<()> {
-        if self.prototypes == Prototypes::None && matches!(self.keep, Size::Performance | Size::Pace) {
+        if self.prototypes == Prototypes::None && matches!(self.keep, Some(Size::Performance | Size::Pace)) {
             let action = "choose `keep: constant`, or `prototypes: dap`";
             return Err(Error::invalid("method.keep", "follows a performance that only prototypes measure", action));
         }
@@ -271,29 +271,29 @@ mod tests {
         let aim = AimSettings::default();
         assert_eq!((aim.alpha, aim.k_min, aim.k_max, aim.beta, aim.tau, aim.ema), (3., 0.02, 1., 1., 10., 0.9));
         assert_eq!((aim.warmup, aim.refresh, aim.dap_steps, aim.dap_lr), (1, 3, 60, 0.05));
-        assert_eq!((aim.saliency_every, aim.aux_fraction), (1, 1.));
+        assert_eq!((aim.saliency_every, aim.aux_fraction), (10, 0.5));
         assert_eq!(
             (aim.prototypes, aim.criterion, aim.granularity),
             (Prototypes::Dap, Criterion::TaylorLow, Granularity::Unit)
         );
         assert_eq!(
-            (aim.strength, aim.keep, aim.depths, aim.reliance),
-            (Strength::Adaptive, Size::Adaptive, Depths::All, Reliance::Dual)
+            (aim.strength, aim.depths, aim.reliance),
+            (Strength::Adaptive, Depths::All, Reliance::Dual)
         );
-        assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes), (None, None, None, None));
+        assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes, aim.keep), (None, None, None, None, None));
     }
 
     #[test]
     fn the_scope_is_a_preset_for_what_is_left_out() {
         let preset = |aim: AimSettings| {
-            let Rule { gamma, k_0, lambda_min, passes, .. } = aim.rule();
-            (gamma, k_0, lambda_min, passes)
+            let Rule { gamma, k_0, lambda_min, passes, keep, .. } = aim.rule();
+            (gamma, k_0, lambda_min, passes, keep)
         };
         let (each, dominant) =
             (AimSettings::default(), AimSettings { scope: Scope::Dominant, ..AimSettings::default() });
-        assert_eq!(preset(each), (1., 0.1, 1., Passes::Separate));
-        assert_eq!(preset(dominant.clone()), (2., 1., 0., Passes::Joint));
+        assert_eq!(preset(each), (1., 0.1, 1., Passes::Others, Size::Constant));
+        assert_eq!(preset(dominant.clone()), (2., 1., 0., Passes::Joint, Size::Adaptive));
         let own = AimSettings { gamma: Some(0.), passes: Some(Passes::One), ..dominant };
-        assert_eq!(preset(own), (0., 1., 0., Passes::One));
+        assert_eq!(preset(own), (0., 1., 0., Passes::One, Size::Adaptive));
     }
 }

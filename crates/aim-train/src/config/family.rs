@@ -202,7 +202,10 @@ mod tests {
         };
         let tables = of("ogm").unwrap();
         let names: Vec<&str> = tables[0].rows.iter().map(|row| row.config.name.as_str()).collect();
-        assert_eq!((tables[0].name.as_str(), tables[0].set.as_deref(), names), ("few-a", Some("a"), vec!["ogm", "agm"]));
+        assert_eq!(
+            (tables[0].name.as_str(), tables[0].set.as_deref(), names),
+            ("few-a", Some("a"), vec!["ogm", "agm"])
+        );
         let message = of("ogn").unwrap_err().to_string();
         assert!(message.contains("few.yaml:3: of_set: ../a has no row `ogn`; joint, ogm"), "{message}");
     }
