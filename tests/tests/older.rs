@@ -33,10 +33,11 @@ fn runs(folder: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     all.filter(|(path, _)| path.components().count() > 3 && !path.ends_with(".lock")).collect()
 }
 
-/// The older table made again in a folder that has its runs.
+/// The older table made again in a folder that has its runs, without the row of `aim`, which has another revision.
 fn again(folder: &Path, registries: &Registries) -> Results {
     let source = Source::load(&Path::new(FIXTURE).join("older.yaml")).unwrap();
-    let table = TableConfig::new(source, Scale::Normal, registries).unwrap();
+    let mut table = TableConfig::new(source, Scale::Normal, registries).unwrap();
+    table.rows.retain(|row| row.config.name != "aim");
     run(&table, &run_options(folder), &Stop::default(), registries).unwrap()
 }
 
@@ -54,7 +55,7 @@ fn a_table_that_an_older_program_finished_is_found_finished() {
     assert_eq!(results.failures, [""; 0]);
     assert_eq!(runs(folder.path()), before, "no run is trained, mended or renamed");
     let runs: Vec<_> = results.rows.iter().flat_map(|row| &row.runs).collect();
-    assert_eq!(runs.len(), 3);
+    assert_eq!(runs.len(), 2);
     // Of test samples 3 in 20, 2 in 20 and so on, as the older results say.
     for run in runs {
         let stored = fs::read_to_string(run.folder.join("result.json")).unwrap();
@@ -85,14 +86,11 @@ fn a_new_metric_keeps_finished_runs() {
 #[test]
 fn runs_of_another_revision_are_made_anew() {
     let folder = fixture();
-    let aim = fs::read_dir(folder.path().join("runs/older")).unwrap().map(|entry| entry.unwrap().path());
-    let aim = aim.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("aim.")).last().unwrap();
-    let config = aim.join("seed0/config.yaml");
-    let text = fs::read_to_string(&config).unwrap();
-    // What a program with an older AIM would have written.
-    fs::write(&config, format!("format: 2\nrevisions:\n  aim: 0\n{text}")).unwrap();
+    let source = Source::load(&Path::new(FIXTURE).join("older.yaml")).unwrap();
+    let table = TableConfig::new(source, Scale::Normal, standard()).unwrap();
     let before = runs(folder.path());
-    assert_eq!(again(folder.path(), standard()).failures, [""; 0]);
+    let results = run(&table, &run_options(folder.path()), &Stop::default(), standard()).unwrap();
+    assert_eq!(results.failures, [""; 0]);
     let after = runs(folder.path());
     assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "the older runs stay as they are");
     let fresh: std::collections::BTreeSet<_> =

@@ -292,6 +292,7 @@ mod tests {
             (json!({"ogm": {"modulation_starts": 3, "modulation_ends": 2}}), "method.modulation_ends: "),
             (json!({"ogm-ge": {"modulation_starts": 51}}), "method.modulation_ends: "),
             (json!({"umt": {"starts": 1, "ends": 0}}), "method.ends: "),
+            (json!({"aim": {"keep": "pace", "prototypes": "none"}}), "method.keep: "),
             (json!({"msam": {"variant": "per_sample", "every": 2}}), "method.every: "),
         ] {
             let error = MethodSpec::read(builtin(), &section).unwrap_err().to_string();

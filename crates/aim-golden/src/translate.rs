@@ -65,6 +65,13 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
                 out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
             }
         }
+        // Cases leave out what was AIM's only form when they were made.
+        "aim" => {
+            let forms = [("keep", json!("adaptive")), ("saliency_every", json!(1)), ("aux_fraction", json!(1.))];
+            for (key, value) in forms {
+                settings.entry(key).or_insert(value);
+            }
+        }
         "pmr" => always(settings),
         "agm" => {
             always(settings);

@@ -21,7 +21,7 @@ fn weights(params: &Params, modality: usize) -> impl Iterator<Item = (&Arc<str>,
     })
 }
 
-/// Saliency from the gradient of the prototype loss.
+/// Saliency from the gradient of a loss, that of the prototypes or the joint one.
 pub(super) fn saliency(
     params: &Params,
     modality: usize,
@@ -32,10 +32,7 @@ pub(super) fn saliency(
     let mut out = Saliency::new();
     for (name, weight, _) in weights(params, modality) {
         let Some(grad) = grads.get(name) else { continue };
-        let effect = match criterion {
-            Criterion::GradHigh => grad.abs()?.neg()?,
-            _ => (grad * weight.detach())?.abs()?,
-        };
+        let effect = effect(&weight.detach(), grad, criterion)?;
         let effect = match granularity {
             Granularity::Unit => effect.flatten_from(1)?.mean(1)?,
             Granularity::Element => effect.flatten_all()?,
@@ -43,6 +40,19 @@ pub(super) fn saliency(
         out.insert(name.clone(), effect.to_dtype(DType::F32)?.to_vec1()?);
     }
     Ok(out)
+}
+
+/// What a criterion sees in each element: the lower, the less optimized.
+fn effect(weight: &Tensor, grad: &Tensor, criterion: Criterion) -> candle_core::Result<Tensor> {
+    match criterion {
+        Criterion::GradHigh => grad.abs()?.neg(),
+        // The floor keeps the ratio of a weight of 0 finite.
+        Criterion::Ratio => (grad.abs()? / (weight.abs()? + 1e-12)?)?.neg(),
+        Criterion::FisherLow => grad.sqr(),
+        // Taking a weight away changes the loss by -g w.
+        Criterion::LossChange => (grad * weight)?.neg(),
+        Criterion::TaylorLow | Criterion::Random => (grad * weight)?.abs(),
+    }
 }
 
 /// Random saliency: the ablation in which any unit may count as under-optimized.
@@ -118,6 +128,20 @@ mod tests {
         assert_eq!(lowest(&[0., 2., 0., 1.], 0.5), [1., 0., 1., 0.]);
         assert_eq!(lowest(&[0., 0., 0., 0.], 0.3), [1., 1., 0., 0.]);
         assert_eq!(lowest(&[3., 2.], 0.), [0., 1.]);
+    }
+
+    #[test]
+    fn criteria_by_hand() {
+        let [w, g] = [[2f32, -1., 0.5], [-3., 4., 2.]].map(|v| Tensor::new(&v, &Device::Cpu).unwrap());
+        for (criterion, want) in [
+            (Criterion::TaylorLow, [6., 4., 1.]),
+            (Criterion::GradHigh, [-3., -4., -2.]),
+            (Criterion::Ratio, [-1.5, -4., -4.]),
+            (Criterion::FisherLow, [9., 16., 4.]),
+            (Criterion::LossChange, [6., 4., -1.]),
+        ] {
+            assert_eq!(effect(&w, &g, criterion).unwrap().to_vec1::<f32>().unwrap(), want, "{criterion:?}");
+        }
     }
 
     #[test]

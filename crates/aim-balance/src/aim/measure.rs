@@ -3,7 +3,7 @@
 use aim_core::{Kept, NetSpec, Result, Site};
 use candle_core::{D, DType, Tensor};
 
-use super::settings::{Depths, Mode, Rule};
+use super::settings::{Depths, Rule, Size, Strength};
 
 /// One value for each modality and depth.
 pub(super) type Grid<T> = Vec<Vec<T>>;
@@ -41,8 +41,8 @@ pub(super) fn performance(logits: &Grid<Tensor>, labels: &Tensor) -> Result<Grid
     Ok(logits.iter().map(|row| values.by_ref().take(row.len()).collect()).collect())
 }
 
-/// `rho`: performance over the mean of the other modalities' at the same depth.
-pub(super) fn imbalance(s: &Grid<f64>) -> Grid<f64> {
+/// A modality's value over the mean of the other modalities' at the same depth: `rho` of performances.
+pub(super) fn relative(s: &Grid<f64>) -> Grid<f64> {
     let rho = |m: usize, d: usize| {
         let others: Vec<f64> = (0..s.len()).filter(|j| *j != m).map(|j| at_depth(&s[j], d, s[m].len())).collect();
         s[m][d] * others.len() as f64 / others.iter().sum::<f64>()
@@ -59,6 +59,22 @@ fn at_depth(row: &[f64], d: usize, depths: usize) -> f64 {
     row[(relative * (row.len() - 1) as f64).round() as usize]
 }
 
+/// What is measured of one modality at one depth, over steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Moving average of the relative performance.
+    pub rho: f64,
+    /// Performance of this batch.
+    pub s: f64,
+    /// Moving average of performance over one that is ten times slower, relative to the others'.
+    pub pace: f64,
+}
+
+impl Measure {
+    /// Nothing was measured: balance.
+    pub const NONE: Self = Self { rho: 1., s: 0., pace: 1. };
+}
+
 impl Rule {
     /// `lam`: how far the well-optimized part is taken away.
     pub(super) fn strength(&self, rho: f64, depth: usize, depths: usize) -> f64 {
@@ -68,19 +84,22 @@ impl Rule {
             Depths::First => depth == 0,
         };
         let strength = match self.strength {
-            Mode::Adaptive => (self.alpha * (rho - 1.).max(0.)).tanh(),
-            Mode::Constant => f64::from(rho > 1.),
+            Strength::Adaptive => (self.alpha * (rho - 1.).max(0.)).tanh(),
+            Strength::Imbalance => (self.alpha * rho.ln().abs()).tanh(),
+            Strength::Constant => f64::from(rho > 1.),
         };
         if modulated { strength.max(self.lambda_min) } else { 0. }
     }
 
     /// `keep`: share of units in the auxiliary block.
-    pub(super) fn keep(&self, rho: f64) -> f64 {
+    pub(super) fn keep(&self, measure: Measure) -> f64 {
         let keep = match self.keep {
-            Mode::Adaptive => self.k_0 * rho.powf(-self.gamma),
-            Mode::Constant => self.k_0,
+            Size::Adaptive => self.k_0 * measure.rho.powf(-self.gamma),
+            Size::Performance => self.k_0 * (1. - measure.s),
+            Size::Pace => self.k_0 * measure.pace.powf(-self.gamma),
+            Size::Constant => self.k_0,
         };
-        keep.clamp(self.k_min.min(1.), 1.)
+        keep.max(self.k_min).min(self.k_max)
     }
 }
 
@@ -92,9 +111,9 @@ pub(super) struct Dose {
 }
 
 /// The dose for every modality and depth.
-pub(super) fn doses(rule: &Rule, rho: &Grid<f64>) -> Grid<Dose> {
-    let dose = |d, depths, rho: f64| Dose { strength: rule.strength(rho, d, depths), keep: rule.keep(rho) };
-    rho.iter().map(|row| row.iter().enumerate().map(|(d, r)| dose(d, row.len(), *r)).collect()).collect()
+pub(super) fn doses(rule: &Rule, measures: &Grid<Measure>) -> Grid<Dose> {
+    let dose = |d, depths, x: Measure| Dose { strength: rule.strength(x.rho, d, depths), keep: rule.keep(x) };
+    measures.iter().map(|row| row.iter().enumerate().map(|(d, x)| dose(d, row.len(), *x)).collect()).collect()
 }
 
 /// Modalities with a strength that is not negligible at some depth.
@@ -109,7 +128,7 @@ mod tests {
 
     #[test]
     fn imbalance_of_three_by_hand() {
-        let rho = imbalance(&vec![vec![0.8], vec![0.4], vec![0.2]]);
+        let rho = relative(&vec![vec![0.8], vec![0.4], vec![0.2]]);
         let want = [0.8 / 0.3, 0.4 / 0.5, 0.2 / 0.6];
         for (got, want) in rho.iter().zip(want) {
             assert!((got[0] - want).abs() < 1e-12);
@@ -118,14 +137,34 @@ mod tests {
 
     #[test]
     fn doses_by_hand() {
+        let keep = |rule: &Rule, rho| rule.keep(Measure { rho, ..Measure::NONE });
         let dominant = AimSettings { scope: Scope::Dominant, ..Default::default() }.rule();
         assert_eq!(dominant.strength(0.9, 0, 1), 0.);
         assert!((dominant.strength(1.5, 0, 1) - 1.5f64.tanh()).abs() < 1e-15);
-        assert!((dominant.keep(2.) - 0.25).abs() < 1e-15);
-        let each = AimSettings::default().rule();
+        assert!((keep(&dominant, 2.) - 0.25).abs() < 1e-15);
+        let each = AimSettings { keep: Some(Size::Adaptive), ..Default::default() }.rule();
         assert_eq!(each.strength(0.5, 0, 1), 1.);
-        assert!((each.keep(0.5) - 0.2).abs() < 1e-15);
-        assert_eq!(each.keep(100.), 0.02);
+        assert!((keep(&each, 0.5) - 0.2).abs() < 1e-15);
+        assert_eq!(keep(&each, 100.), 0.02);
+        let bounded = AimSettings { keep: Some(Size::Adaptive), k_max: 0.15, ..Default::default() }.rule();
+        assert_eq!(keep(&bounded, 0.5), 0.15);
+    }
+
+    #[test]
+    fn sizes_of_performance_and_pace_by_hand() {
+        let of = |keep, measure| AimSettings { keep: Some(keep), ..Default::default() }.rule().keep(measure);
+        let measure = Measure { rho: 3., s: 0.7, pace: 0.8 };
+        assert!((of(Size::Performance, measure) - 0.03).abs() < 1e-15);
+        assert!((of(Size::Pace, measure) - 0.125).abs() < 1e-15);
+        assert_eq!(of(Size::Constant, measure), 0.1);
+    }
+
+    #[test]
+    fn strength_of_the_imbalance_is_the_same_for_both_sides() {
+        let settings = AimSettings { strength: Strength::Imbalance, lambda_min: Some(0.), ..Default::default() };
+        let of = |rho| settings.rule().strength(rho, 0, 1);
+        assert_eq!(of(1.), 0.);
+        assert!((of(1.25) - (3. * 1.25f64.ln()).tanh()).abs() < 1e-15 && (of(1.25) - of(0.8)).abs() < 1e-15);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use aim_core::{
 };
 use candle_core::{DType, Tensor};
 
+use super::averages::Averages;
 use super::blocks::Saliency;
-use super::measure::{self, Dose, Grid};
+use super::measure::{self, Dose, Grid, Measure};
 use super::prototypes;
 use super::settings::{AimSettings, Passes, Prototypes, Reliance, Rule};
 use crate::joint::cross_entropy;
@@ -18,8 +19,7 @@ pub struct Aim {
     pub(super) rule: Rule,
     pub(super) spec: NetSpec,
     prototypes: Option<Grid<Tensor>>,
-    /// Moving average of the imbalance; `None` before the first measurement.
-    rho: Option<Grid<f64>>,
+    averages: Averages,
     /// Latest saliency of each modality and the step it was taken at.
     pub(super) saliency: Vec<Option<(usize, Saliency)>>,
 }
@@ -28,8 +28,15 @@ impl Aim {
     /// AIM for a network.
     pub fn new(settings: AimSettings, net: &NetSpec) -> Self {
         let (rule, saliency) = (settings.rule(), vec![None; net.modalities.len()]);
-        Self { settings, rule, spec: net.clone(), prototypes: None, rho: None, saliency }
+        Self { settings, rule, spec: net.clone(), prototypes: None, averages: Averages::default(), saliency }
     }
+}
+
+/// What a step knows of each modality and depth before its auxiliary passes.
+struct Measured {
+    /// Prototype logits, where there are prototypes.
+    logits: Option<Grid<Tensor>>,
+    doses: Grid<Dose>,
 }
 
 impl Plain for Aim {}
@@ -40,13 +47,14 @@ impl EpochWork for Aim {
         if self.settings.beta == 0. || !since.is_some_and(|e| e.is_multiple_of(self.settings.refresh)) {
             return Ok(());
         }
-        self.prototypes = Some(match self.settings.prototypes {
-            Prototypes::ClassMean => prototypes::class_means(cx)?,
+        self.prototypes = match self.settings.prototypes {
+            Prototypes::None => None,
+            Prototypes::ClassMean => Some(prototypes::class_means(cx)?),
             Prototypes::Dap => {
                 let mut rng = Rng::keyed(cx.seed, &format!("aim.dap@{}", cx.clock.epoch));
-                prototypes::depth_adaptive(cx.net, self.settings.dap_steps, self.settings.dap_lr, &mut rng)?
+                Some(prototypes::depth_adaptive(cx.net, self.settings.dap_steps, self.settings.dap_lr, &mut rng)?)
             }
-        });
+        };
         Ok(())
     }
 }
@@ -60,9 +68,8 @@ impl GradFn for Aim {
         let plain = cross_entropy(&out.logits, cx.batch)?;
         report.note("logits", &out.logits);
         report.note("loss.plain", &plain);
-        let doses = self.measure(&pass.into_kept(), cx, &mut report)?;
-        let loss = match doses {
-            Some((logits, doses)) => self.total(cx, &out, plain, &logits, &doses, &mut report)?,
+        let loss = match self.measure(&pass.into_kept(), cx, &mut report)? {
+            Some(measured) => self.total(cx, &out, plain, &measured, &mut report)?,
             None => plain,
         };
         report.note("loss", &loss);
@@ -79,34 +86,31 @@ impl Aim {
         self.prototypes = given.or(self.prototypes.take());
     }
 
-    /// Prototype logits and doses; `None` where there are no prototypes (warm-up; beta 0, unless they are supplied).
-    fn measure(
-        &mut self,
-        kept: &Kept,
-        cx: &Step<'_>,
-        report: &mut Report,
-    ) -> Result<Option<(Grid<Tensor>, Grid<Dose>)>> {
-        let Some(prototypes) = &self.prototypes else { return Ok(None) };
-        let logits = measure::all_logits(kept, prototypes, self.settings.tau)?;
-        let s = measure::performance(&logits, &cx.batch.labels)?;
-        let mut rho = measure::imbalance(&s);
-        if let Some(old) = &self.rho {
-            let ema = self.settings.ema;
-            rho.iter_mut()
-                .flatten()
-                .zip(old.iter().flatten())
-                .for_each(|(new, old)| *new = ema * old + (1. - ema) * *new);
-        }
-        let doses = measure::doses(&self.rule, &rho);
+    /// `None` before the first prototypes, in the warm-up without any, and at beta 0 unless they are supplied.
+    fn measure(&mut self, kept: &Kept, cx: &Step<'_>, report: &mut Report) -> Result<Option<Measured>> {
+        let measured = match &self.prototypes {
+            Some(prototypes) => {
+                let logits = measure::all_logits(kept, prototypes, self.settings.tau)?;
+                let s = measure::performance(&logits, &cx.batch.labels)?;
+                let measures = self.averages.take(&s, self.settings.ema);
+                for (m, name) in self.spec.modalities.iter().enumerate() {
+                    report.list(format!("s.{name}"), &s[m])?;
+                    report.list(format!("rho.{name}"), &measures[m].iter().map(|x| x.rho).collect::<Vec<_>>())?;
+                }
+                Measured { logits: Some(logits), doses: measure::doses(&self.rule, &measures) }
+            }
+            None if self.settings.prototypes == Prototypes::None && cx.clock.epoch >= self.settings.warmup => {
+                let balance = self.spec.depths.iter().map(|depths| vec![Measure::NONE; *depths]).collect();
+                Measured { logits: None, doses: measure::doses(&self.rule, &balance) }
+            }
+            None => return Ok(None),
+        };
         for (m, name) in self.spec.modalities.iter().enumerate() {
-            let list = |f: fn(&Dose) -> f64| doses[m].iter().map(f).collect::<Vec<_>>();
-            report.list(format!("s.{name}"), &s[m])?;
-            report.list(format!("rho.{name}"), &rho[m])?;
+            let list = |f: fn(&Dose) -> f64| measured.doses[m].iter().map(f).collect::<Vec<_>>();
             report.list(format!("lambda.{name}"), &list(|d| d.strength))?;
             report.list(format!("keep.{name}"), &list(|d| d.keep))?;
         }
-        self.rho = Some(rho);
-        Ok(Some((logits, doses)))
+        Ok(Some(measured))
     }
 
     /// Plain loss plus auxiliary losses.
@@ -115,11 +119,10 @@ impl Aim {
         cx: &Step<'_>,
         out: &Output,
         plain: Tensor,
-        logits: &Grid<Tensor>,
-        doses: &Grid<Dose>,
+        measured: &Measured,
         report: &mut Report,
     ) -> Result<Tensor> {
-        let mut degraded = measure::degraded(doses, &self.spec);
+        let mut degraded = measure::degraded(&measured.doses, &self.spec);
         if degraded.is_empty() || self.settings.beta == 0. {
             return Ok(plain);
         }
@@ -127,12 +130,9 @@ impl Aim {
             let pick = cx.draws().rng("aim.one").below(degraded.len());
             degraded = vec![degraded[pick]];
         }
-        self.refresh_saliency(cx, logits, &degraded)?;
-        let features = self.auxiliary_features(cx, doses, &degraded, report)?;
-        let groups: Vec<Vec<usize>> = match self.rule.passes {
-            Passes::Joint => vec![degraded],
-            Passes::Separate | Passes::One => degraded.into_iter().map(|m| vec![m]).collect(),
-        };
+        self.refresh_saliency(cx, &plain, measured.logits.as_ref(), &degraded)?;
+        let features = self.auxiliary_features(cx, &measured.doses, &degraded, report)?;
+        let groups = groups(self.rule.passes, &degraded, self.spec.modalities.len());
         let mut total = (self.settings.reliance == Reliance::Dual).then_some(plain);
         for group in groups {
             let aux = self.auxiliary_loss(cx, out, &features, &group, report)?;
@@ -154,9 +154,7 @@ impl Stateful for Aim {
         for (m, row) in self.prototypes.iter().flatten().enumerate() {
             row.iter().enumerate().for_each(|(d, p)| drop(state.0.insert(format!("proto.{m}.{d}"), p.clone())));
         }
-        for (m, row) in self.rho.iter().flatten().enumerate() {
-            state.put(format!("rho.{m}"), row)?;
-        }
+        self.averages.save(&mut state)?;
         for (m, entry) in self.saliency.iter().enumerate() {
             let Some((step, saliency)) = entry else { continue };
             state.put(format!("saliency.{m}.step"), &[*step as f64])?;
@@ -173,14 +171,26 @@ impl Stateful for Aim {
             (0..*depths).map(|d| state.0.get(&format!("proto.{m}.{d}")).cloned()).collect()
         };
         self.prototypes = self.spec.depths.iter().enumerate().map(row).collect();
-        let modalities = 0..self.spec.modalities.len();
-        let saved = modalities.clone().all(|m| state.0.contains_key(&format!("rho.{m}")));
-        self.rho =
-            saved.then(|| modalities.map(|m| state.numbers(&format!("rho.{m}"))).collect::<Result<_>>()).transpose()?;
+        self.averages = Averages::load(state, self.spec.modalities.len())?;
         for (m, entry) in self.saliency.iter_mut().enumerate() {
             *entry = load_saliency(&state.part(&format!("saliency.{m}")))?;
         }
         Ok(())
+    }
+}
+
+/// The modalities that are reduced together in each auxiliary pass.
+fn groups(passes: Passes, degraded: &[usize], modalities: usize) -> Vec<Vec<usize>> {
+    match passes {
+        Passes::Joint => vec![degraded.to_vec()],
+        Passes::Separate | Passes::One => degraded.iter().map(|m| vec![*m]).collect(),
+        Passes::Others => {
+            let others = |plain| degraded.iter().copied().filter(|m| *m != plain).collect::<Vec<_>>();
+            // From the last plain one on, so that with two modalities losses are summed as `separate` does.
+            let mut groups: Vec<Vec<usize>> = (0..modalities).rev().map(others).filter(|g| !g.is_empty()).collect();
+            groups.dedup();
+            groups
+        }
     }
 }
 
@@ -192,4 +202,18 @@ fn load_saliency(state: &State) -> Result<Option<(usize, Saliency)>> {
     let of = state.part("of");
     let saliency = of.0.iter().map(|(k, t)| Ok((k.as_str().into(), values(t)?))).collect::<Result<_>>()?;
     Ok(Some((state.number("step")? as usize, saliency)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_leaves_one_modality_plain_at_a_time() {
+        assert_eq!(groups(Passes::Others, &[0, 1], 2), groups(Passes::Separate, &[0, 1], 2));
+        assert_eq!(groups(Passes::Others, &[0, 1, 2], 3), [[0, 1], [0, 2], [1, 2]]);
+        // A modality that nothing is taken from: leaving it plain and leaving either other one plain.
+        assert_eq!(groups(Passes::Others, &[0, 2], 3), [vec![0], vec![0, 2], vec![2]]);
+        assert_eq!(groups(Passes::Others, &[1], 3), [[1]]);
+    }
 }

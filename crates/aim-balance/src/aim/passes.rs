@@ -11,7 +11,13 @@ use crate::joint::cross_entropy;
 
 impl Aim {
     /// Saliency of the degraded modalities, where it is due.
-    pub(super) fn refresh_saliency(&mut self, cx: &Step<'_>, logits: &Grid<Tensor>, degraded: &[usize]) -> Result<()> {
+    pub(super) fn refresh_saliency(
+        &mut self,
+        cx: &Step<'_>,
+        plain: &Tensor,
+        logits: Option<&Grid<Tensor>>,
+        degraded: &[usize],
+    ) -> Result<()> {
         let (step, every) = (cx.clock.step, self.settings.saliency_every);
         let fresh = |s: &Option<(usize, Saliency)>| s.as_ref().is_some_and(|(at, _)| step < at + every);
         let due: Vec<usize> = degraded.iter().copied().filter(|m| !fresh(&self.saliency[*m])).collect();
@@ -27,10 +33,12 @@ impl Aim {
             return Ok(());
         }
         // One backward pass serves all: their encoders share no parameter.
-        let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
-        let sum = losses.reduce(|a, b| Ok((a? + b?)?));
-        let Some(sum) = sum.transpose()? else { return Ok(()) };
-        let grads = Grads::of(&sum, params)?;
+        let of = |logits: &Grid<Tensor>| {
+            let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
+            losses.reduce(|a, b| Ok((a? + b?)?)).transpose()
+        };
+        let Some(loss) = logits.map_or_else(|| Ok(Some(plain.clone())), of)? else { return Ok(()) };
+        let grads = Grads::of(&loss, params)?;
         for m in due {
             self.saliency[m] = Some((step, blocks::saliency(params, m, &grads, self.settings.criterion, granularity)?));
         }
@@ -86,14 +94,15 @@ impl Aim {
         let logits = cx.net.fuse(features, batch.present.as_ref(), &mut pass)?.logits;
         let loss = cross_entropy(&logits, &batch)?;
         let own = |m: &usize| &self.spec.modalities[*m];
-        match (self.rule.passes, group) {
-            (Passes::Separate | Passes::One, [m]) => {
-                report.note(format!("logits_aux.{}", own(m)), &logits);
-                report.note(format!("loss.aux_{}", own(m)), &loss);
-            }
-            _ => {
+        match self.rule.passes {
+            Passes::Joint => {
                 report.note("logits_aux", &logits);
                 report.note("loss.aux", &loss);
+            }
+            _ => {
+                let reduced = group.iter().map(own).map(String::as_str).collect::<Vec<_>>().join("+");
+                report.note(format!("logits_aux.{reduced}"), &logits);
+                report.note(format!("loss.aux_{reduced}"), &loss);
             }
         }
         Ok(loss)

@@ -1,7 +1,7 @@
 //! AIM's settings, presets and ablations.
 
 use aim_config::{above, above_to, at_least, between, by_type, choice, settings};
-use aim_core::{NetSpec, Result, capability};
+use aim_core::{Error, NetSpec, Result, capability};
 
 use super::Aim;
 use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
@@ -13,9 +13,9 @@ pub static ABOUT: MethodInfo = MethodInfo {
     idea: "let joint training rely on blocks reduced to what a modality has not yet learned, as strongly as the \
     imbalance at each depth asks for",
     paper: "Shen, Chen & Zhang 2025 (arXiv 2508.19769); reconstruction, equations not public in full",
-    cost: "step with every modality degraded: 2 forward passes of each encoder, M + 1 of the fusion, 2 backward passes \
-    that go through each encoder 3 times; every `refresh` epochs `dap_steps` forward and backward passes of one sample \
-    a class",
+    cost: "step with every modality degraded: beside the plain one, forward and backward passes of each encoder and M of \
+    the fusion over `aux_fraction` of the batch; every `saliency_every` steps another backward pass through each encoder; \
+    every `refresh` epochs `dap_steps` forward and backward passes of one sample a class",
     departs: &[
         "Measure of imbalance, strength, size and saliency of auxiliary blocks, passes and all numbers are ours, \
         because the paper's equations were not readable; each is a setting.",
@@ -33,7 +33,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         Quantity::depth("lambda", "", "strength with which the well-optimized part is taken away"),
         Quantity::depth("keep", "", "share of units in the auxiliary block"),
     ],
-    revision: 1,
+    revision: 2,
 };
 
 choice! {
@@ -55,6 +55,8 @@ choice! {
         Joint = "joint",
         /// One random degraded modality a step.
         One = "one",
+        /// One a modality, which stays plain while every other degraded one is reduced; with two, `separate`.
+        Others = "others",
     }
 }
 
@@ -65,6 +67,8 @@ choice! {
         Dap = "dap",
         /// Means of each class's training activations.
         ClassMean = "class-mean",
+        /// None: imbalance is not measured (1 everywhere), and saliency is that of the joint loss.
+        None = "none",
     }
 }
 
@@ -75,6 +79,12 @@ choice! {
         TaylorLow = "taylor-low",
         /// Highest gradient of the prototype loss.
         GradHigh = "grad-high",
+        /// Highest ratio of that gradient to the weight.
+        Ratio = "ratio",
+        /// Lowest squared gradient (the diagonal of the empirical Fisher information).
+        FisherLow = "fisher-low",
+        /// The prototype loss rises least, or falls most, to first order without them.
+        LossChange = "loss-change",
         /// Random units.
         Random = "random",
     }
@@ -91,11 +101,27 @@ choice! {
 }
 
 choice! {
-    /// Dependence of a quantity on the imbalance.
-    pub enum Mode {
-        /// Follows it.
+    /// What the strength follows.
+    pub enum Strength {
+        /// The lead of a modality over the others: `tanh(alpha max(rho - 1, 0))`.
         Adaptive = "adaptive",
-        /// Does not.
+        /// The imbalance at a depth, whoever leads: `tanh(alpha |ln rho|)`.
+        Imbalance = "imbalance",
+        /// Nothing: 1 wherever a modality is degraded.
+        Constant = "constant",
+    }
+}
+
+choice! {
+    /// What the size of an auxiliary block follows.
+    pub enum Size {
+        /// The imbalance: `k_0 rho^-gamma`.
+        Adaptive = "adaptive",
+        /// The modality's own performance at that depth: `k_0 (1 - s)`.
+        Performance = "performance",
+        /// How fast performance grows, against the others: `k_0 v^-gamma`.
+        Pace = "pace",
+        /// Nothing: `k_0`.
         Constant = "constant",
     }
 }
@@ -137,6 +163,8 @@ settings! {
         pub k_0: Option<f64> = None => between(0., 1.).shown("0.1 (dominant: 1)"), "ours";
         /// Smallest share of units kept.
         pub k_min: f64 = 0.02 => between(0., 1.), "ours";
+        /// Largest share of units kept; it counts more than the smallest.
+        pub k_max: f64 = 1. => between(0., 1.), "ours";
         /// Smallest strength.
         pub lambda_min: Option<f64> = None => between(0., 1.).shown("1 (dominant: 0)"), "ours";
         /// Weight of the auxiliary losses; 0 is joint training.
@@ -145,8 +173,9 @@ settings! {
         pub tau: f64 = 10. => above(0.), "ours";
         /// Share of the old imbalance in its moving average.
         pub ema: f64 = 0.9 => between(0., 1.), "ours";
-        /// Auxiliary passes: one a modality | one for all | one of a random modality a step.
-        pub passes: Option<Passes> = None => by_type().shown("separate (dominant: joint)"), "ours";
+        /// Auxiliary passes: one a modality that is reduced | one for all | one of a random modality a step | one a
+        /// modality that stays plain.
+        pub passes: Option<Passes> = None => by_type().shown("others (dominant: joint)"), "ours";
         /// Epochs T0 of joint training before the first prototypes.
         pub warmup: usize = 1 => at_least(0).unit("epochs"), "ours";
         /// Epochs R between prototypes.
@@ -156,19 +185,21 @@ settings! {
         /// Learning rate of the prototypes.
         pub dap_lr: f64 = 0.05 => above(0.), "ours";
         /// Steps r between saliency updates.
-        pub saliency_every: usize = 1 => at_least(1).unit("steps"), "ours";
+        pub saliency_every: usize = 10 => at_least(1).unit("steps"), "ours";
         /// Share of the batch in auxiliary passes.
-        pub aux_fraction: f64 = 1. => above_to(0., 1.), "ours";
-        /// Source of the prototypes: learnt inputs | class means of training activations.
+        pub aux_fraction: f64 = 0.5 => above_to(0., 1.), "ours";
+        /// Source of the prototypes: learnt inputs | class means of training activations | none.
         pub prototypes: Prototypes = Prototypes::Dap => by_type(), "paper";
-        /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | random ones.
+        /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | of high gradient
+        /// against their weights | of low squared gradient | whose loss would rise least | random ones.
         pub criterion: Criterion = Criterion::TaylorLow => by_type(), "ours";
         /// Parts that are kept or taken away: whole output units | single weights.
         pub granularity: Granularity = Granularity::Unit => by_type(), "ours";
-        /// Strength: that of the imbalance | constant, 1 wherever a modality is degraded.
-        pub strength: Mode = Mode::Adaptive => by_type(), "ours";
-        /// Share of units kept: that of the imbalance | constant, always `k_0`.
-        pub keep: Mode = Mode::Adaptive => by_type(), "ours";
+        /// What the strength follows: a modality's lead | imbalance at the depth | nothing, 1 wherever one is degraded.
+        pub strength: Strength = Strength::Adaptive => by_type(), "ours";
+        /// What the share of units kept follows: imbalance | the modality's own performance | its relative pace |
+        /// nothing, always `k_0`.
+        pub keep: Option<Size> = None => by_type().shown("constant (dominant: adaptive)"), "ours";
         /// Depths that are modulated.
         pub depths: Depths = Depths::All => by_type(), "ours";
         /// Losses: plain and auxiliary | a random half of the samples auxiliary | auxiliary alone.
@@ -185,27 +216,29 @@ pub struct Rule {
     pub(super) k_min: f64,
     pub(super) lambda_min: f64,
     pub(super) passes: Passes,
-    pub(super) strength: Mode,
-    pub(super) keep: Mode,
+    pub(super) k_max: f64,
+    pub(super) strength: Strength,
+    pub(super) keep: Size,
     pub(super) depths: Depths,
 }
 
 impl AimSettings {
     /// The settings with the scope's preset filled in.
     pub fn rule(&self) -> Rule {
-        let (gamma, k_0, lambda_min, passes) = match self.scope {
-            Scope::Each => (1., 0.1, 1., Passes::Separate),
-            Scope::Dominant => (2., 1., 0., Passes::Joint),
+        let (gamma, k_0, lambda_min, passes, keep) = match self.scope {
+            Scope::Each => (1., 0.1, 1., Passes::Others, Size::Constant),
+            Scope::Dominant => (2., 1., 0., Passes::Joint, Size::Adaptive),
         };
         Rule {
             alpha: self.alpha,
             gamma: self.gamma.unwrap_or(gamma),
             k_0: self.k_0.unwrap_or(k_0),
             k_min: self.k_min,
+            k_max: self.k_max,
             lambda_min: self.lambda_min.unwrap_or(lambda_min),
             passes: self.passes.unwrap_or(passes),
             strength: self.strength,
-            keep: self.keep,
+            keep: self.keep.unwrap_or(keep),
             depths: self.depths,
         }
     }
@@ -214,6 +247,14 @@ impl AimSettings {
 impl MethodSettings for AimSettings {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.prototypes == Prototypes::None && matches!(self.keep, Some(Size::Performance | Size::Pace)) {
+            let action = "choose `keep: constant`, or `prototypes: dap`";
+            return Err(Error::invalid("method.keep", "follows a performance that only prototypes measure", action));
+        }
+        Ok(())
     }
 
     fn build(&self, net: &NetSpec) -> Result<Built> {
@@ -228,31 +269,31 @@ mod tests {
     #[test]
     fn defaults_are_those_that_results_were_made_with() {
         let aim = AimSettings::default();
-        assert_eq!((aim.alpha, aim.k_min, aim.beta, aim.tau, aim.ema), (3., 0.02, 1., 10., 0.9));
+        assert_eq!((aim.alpha, aim.k_min, aim.k_max, aim.beta, aim.tau, aim.ema), (3., 0.02, 1., 1., 10., 0.9));
         assert_eq!((aim.warmup, aim.refresh, aim.dap_steps, aim.dap_lr), (1, 3, 60, 0.05));
-        assert_eq!((aim.saliency_every, aim.aux_fraction), (1, 1.));
+        assert_eq!((aim.saliency_every, aim.aux_fraction), (10, 0.5));
         assert_eq!(
             (aim.prototypes, aim.criterion, aim.granularity),
             (Prototypes::Dap, Criterion::TaylorLow, Granularity::Unit)
         );
         assert_eq!(
-            (aim.strength, aim.keep, aim.depths, aim.reliance),
-            (Mode::Adaptive, Mode::Adaptive, Depths::All, Reliance::Dual)
+            (aim.strength, aim.depths, aim.reliance),
+            (Strength::Adaptive, Depths::All, Reliance::Dual)
         );
-        assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes), (None, None, None, None));
+        assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes, aim.keep), (None, None, None, None, None));
     }
 
     #[test]
     fn the_scope_is_a_preset_for_what_is_left_out() {
         let preset = |aim: AimSettings| {
-            let Rule { gamma, k_0, lambda_min, passes, .. } = aim.rule();
-            (gamma, k_0, lambda_min, passes)
+            let Rule { gamma, k_0, lambda_min, passes, keep, .. } = aim.rule();
+            (gamma, k_0, lambda_min, passes, keep)
         };
         let (each, dominant) =
             (AimSettings::default(), AimSettings { scope: Scope::Dominant, ..AimSettings::default() });
-        assert_eq!(preset(each), (1., 0.1, 1., Passes::Separate));
-        assert_eq!(preset(dominant.clone()), (2., 1., 0., Passes::Joint));
+        assert_eq!(preset(each), (1., 0.1, 1., Passes::Others, Size::Constant));
+        assert_eq!(preset(dominant.clone()), (2., 1., 0., Passes::Joint, Size::Adaptive));
         let own = AimSettings { gamma: Some(0.), passes: Some(Passes::One), ..dominant };
-        assert_eq!(preset(own), (0., 1., 0., Passes::One));
+        assert_eq!(preset(own), (0., 1., 0., Passes::One, Size::Adaptive));
     }
 }

@@ -19,8 +19,10 @@ pub(super) struct Family {
     name: String,
     /// Begins their titles.
     title: Option<String>,
-    /// Names of the files whose tables are extended.
+    /// Names of the files whose tables are extended, with a path if they lie elsewhere (`../grid`).
     sets: Vec<String>,
+    /// Names of the sets' own rows that are taken; all, if left out.
+    of_set: Option<Vec<String>>,
     /// The protocols under which each table is made.
     #[serde(default = "clean")]
     protocols: Vec<Protocol>,
@@ -109,8 +111,18 @@ impl Family {
             TableConfig::rows_of(both, scale, registries, |i| self.rows.get(i).is_none_or(|row| meant_for(row, set)))?;
         let mut table = TableConfig::new(base, scale, registries)?;
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
-        table.name = format!("{}-{set}{suffix}", self.name);
-        (table.family, table.set) = (Some(self.name.clone()), Some(set.into()));
+        let short = set.rsplit('/').next().unwrap_or(set);
+        table.name = format!("{}-{short}{suffix}", self.name);
+        (table.family, table.set) = (Some(self.name.clone()), Some(short.into()));
+        if let Some(names) = &self.of_set {
+            let lacking = names.iter().find(|name| table.rows.iter().all(|row| row.config.name != **name));
+            if let Some(name) = lacking {
+                let known: Vec<&str> = table.rows.iter().map(|row| row.config.name.as_str()).collect();
+                let error = Error::invalid("of_set", format!("{set} has no row `{name}`"), known.join(", "));
+                return Err(source.locate(error, None));
+            }
+            table.rows.retain(|row| names.contains(&row.config.name));
+        }
         table.rows.extend(rows);
         table.sweep = self.sweep.clone().or(table.sweep);
         if scale == Scale::Normal {
@@ -176,6 +188,26 @@ mod tests {
         assert!(tables.iter().all(|t| t.seeds == 2));
         let encoders = &tables[0].rows[1].config.model.encoders;
         assert!(encoders.len() == 2 && encoders.values().all(|e| e.low_rank().is_some()));
+    }
+
+    #[test]
+    fn a_file_may_lie_elsewhere_and_take_some_rows_of_a_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = "  - {name: joint, method: joint}\n  - {name: ogm, method: ogm}\n";
+        write(folder.path(), "a.yaml", &SET.replace('A', "a").replace("  - {name: joint, method: joint}\n", rows));
+        std::fs::create_dir(folder.path().join("study")).unwrap();
+        let of = |row: &str| {
+            let text = format!("name: few\nsets: [../a]\nof_set: [{row}]\nrows:\n  - {{name: agm, method: agm}}\n");
+            load_tables(&write(&folder.path().join("study"), "few.yaml", &text), Scale::Normal, &[], standard())
+        };
+        let tables = of("ogm").unwrap();
+        let names: Vec<&str> = tables[0].rows.iter().map(|row| row.config.name.as_str()).collect();
+        assert_eq!(
+            (tables[0].name.as_str(), tables[0].set.as_deref(), names),
+            ("few-a", Some("a"), vec!["ogm", "agm"])
+        );
+        let message = of("ogn").unwrap_err().to_string();
+        assert!(message.contains("few.yaml:3: of_set: ../a has no row `ogn`; joint, ogm"), "{message}");
     }
 
     #[test]
