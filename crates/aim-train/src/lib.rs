@@ -10,7 +10,8 @@
 //! ```
 //! use aim_train::{config::{RunConfig, Source}, standard};
 //!
-//! let text = "data: synth-av
+//! let text = "name: mine
+//! data: synth-av
 //! model: {encoders: {sound: {name: mlp, widths: [8]}, image: {name: mlp, widths: [8]}}, fusion: concat}
 //! optimizer: adam
 //! method: ogm-ge
@@ -19,7 +20,7 @@
 //! assert_eq!((config.method.name().as_str(), seed), ("ogm-ge", 0));
 //! let wrong = Source::parse("mine.yaml".as_ref(), &text.replace("ogm-ge", "ogm-gee"))?;
 //! let message = RunConfig::single(&wrong, None, standard()).unwrap_err().to_string();
-//! assert!(message.starts_with("mine.yaml:4: method.name: unknown method `ogm-gee`"));
+//! assert!(message.starts_with("mine.yaml:5: method.name: unknown method `ogm-gee`"));
 //! # Ok::<(), aim_core::Error>(())
 //! ```
 #![deny(missing_docs)]
