@@ -1,7 +1,7 @@
 //! Batches of a split and of what an epoch shows beside it, in an order that depends on (seed, epoch) and their number
 //! alone.
 
-use aim_core::{Batch, Error, Extra, Result, Rng};
+use aim_core::{Batch, Criterion, Error, Extra, Result, Rng};
 use candle_core::Device;
 
 use crate::{
@@ -16,18 +16,25 @@ pub struct Loader<'a> {
     batch: usize,
     device: Device,
     drops_last: bool,
+    criterion: Criterion,
 }
 
 impl<'a> Loader<'a> {
     /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(source: &'a dyn Source, batch: usize, device: &Device) -> Self {
-        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false }
+        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, criterion: Criterion::default() }
     }
 
     /// Whether epochs leave out a last batch that is smaller.
     #[must_use]
     pub fn dropping_last(self, drops_last: bool) -> Self {
         Self { drops_last, ..self }
+    }
+
+    /// How the task's loss counts the labels of every batch.
+    #[must_use]
+    pub fn criterion(self, criterion: Criterion) -> Self {
+        Self { criterion, ..self }
     }
 
     /// Batches in an epoch without extras.
@@ -69,10 +76,10 @@ impl<'a> Loader<'a> {
         extra: Vec<Extra>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let count = self.count(order.len());
-        let Self { source, batch, device, .. } = self.clone();
+        let Self { source, batch, device, criterion, .. } = self.clone();
         (first.min(count)..count).map(move |i| {
             let index = &order[i * batch..((i + 1) * batch).min(order.len())];
-            show(source, index, &extra, &device)
+            Ok(Batch { criterion: criterion.clone(), ..show(source, index, &extra, &device)? })
         })
     }
 }
