@@ -6,9 +6,9 @@ use std::ops::ControlFlow::Continue;
 
 use aim_learn::{
     backbones::{MlpConfig, encoder},
+    balance::joint::cross_entropy,
     config::between,
     fusion::{ConcatConfig, ModelConfig, fusion},
-    ops::{Reduction, cross_entropy},
     prelude::*,
     train::{metrics, standard},
 };
@@ -48,8 +48,8 @@ impl Stateless for HelpTheLast {}
 
 impl Objective for HelpTheLast {
     fn losses(&mut self, seen: &Seen<'_>, _: &mut Report) -> Result<Vec<Loss>> {
-        let ce = |logits: &Tensor| cross_entropy(logits, &seen.batch.labels, 0., Reduction::Mean);
-        let own = seen.out.unimodal.iter().map(ce).collect::<Result<Vec<_>, _>>()?;
+        let ce = |logits: &Tensor| cross_entropy(logits, seen.batch);
+        let own = seen.out.unimodal.iter().map(ce).collect::<Result<Vec<_>>>()?;
         let last = Tensor::stack(&own, 0)?.max(0)?;
         Ok(vec![Loss::new("loss.ce", ce(&seen.out.logits)?), Loss::new("loss.last", last).times(self.weight)])
     }

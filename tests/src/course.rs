@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
 
 use aim_core::{Batch, Clock, Net, Prepared, Result, State, Stateful};
-use aim_data::{Dataset, Splits};
+use aim_data::Dataset;
 use aim_train::{
     Learner,
     config::RunConfig,
     experiment::{restrict, store},
     metrics,
-    run::{Checkpoint, learner},
+    run::{Checkpoint, learner, splits},
     standard,
 };
 use candle_core::Device;
@@ -51,7 +51,7 @@ impl<'a> Course<'a> {
         if self.learner.steps() >= end {
             return Ok(());
         }
-        let splits = Splits::new(&self.data, self.config.train.batch, &Device::Cpu);
+        let splits = splits(self.config, &self.data, &Device::Cpu)?;
         self.learner.run(&splits, |clock, _| {
             Ok(if clock.step + 1 < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })
@@ -62,7 +62,7 @@ impl<'a> Course<'a> {
     /// # Errors
     /// Those of the method.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
-        let splits = Splits::new(&self.data, self.config.train.batch, &Device::Cpu);
+        let splits = splits(self.config, &self.data, &Device::Cpu)?;
         let epochs = self.config.train.epochs;
         let clock = Clock { epochs, steps_per_epoch: splits.training().batches(), ..Clock::default() };
         self.learner.begin(&splits, clock)?;
@@ -90,7 +90,7 @@ impl<'a> Course<'a> {
     /// # Errors
     /// Those of the method.
     pub fn reported(&mut self) -> Result<BTreeSet<String>> {
-        let splits = Splits::new(&self.data, self.config.train.batch, &Device::Cpu);
+        let splits = splits(self.config, &self.data, &Device::Cpu)?;
         let mut keys = BTreeSet::new();
         self.learner.run(&splits, |_, report| {
             keys.extend(report.iter().filter(|(_, value)| value.rank() <= 1).map(|(key, _)| key.clone()));

@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 23] = [
+const REFUSED: [(&str, &str); 32] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -70,6 +70,30 @@ const REFUSED: [(&str, &str); 23] = [
         "optimizer.lr: is -1; use a number, 0 or more",
     ),
     ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
+    (
+        "  - {name: a, method: joint, train: {patience: 0}}",
+        "test.yaml:12: train.patience: is 0; use a number of at least 1",
+    ),
+    ("  - {name: a, method: joint, train: {patience: 2, select: last}}", "train.patience: waits for a better epoch"),
+    ("  - {name: a, method: joint, train: {accumulate: 0}}", "test.yaml:12: train.accumulate: is 0"),
+    (
+        "  - {name: a, method: {ema: {inner: ogm}}, train: {accumulate: 2}}",
+        "train.accumulate: needs methods with one update a step, and `ema(ogm)` owns its step",
+    ),
+    (
+        "  - {name: a, method: joint, train: {label_smoothing: 1.5}}",
+        "train.label_smoothing: is 1.5; use a number from 0",
+    ),
+    ("  - {name: a, method: tcmax, train: {label_smoothing: 0.1}}", "and `tcmax` has none"),
+    (
+        "  - {name: a, method: joint, train: {class_weights: even}}",
+        "train.class_weights: is neither `balanced` nor a list",
+    ),
+    ("  - {name: a, method: joint, train: {class_weights: [1, 0, 1]}}", "train.class_weights: has a weight 0"),
+    (
+        "  - {name: a, method: joint, train: {class_weights: [1, 2]}}",
+        "train.class_weights: has 2 weights, data set `bundle` has 3 classes; give one weight a class, or `balanced`",
+    ),
     ("  - {name: a, method: {name: joint}}\n  - {name: a, method: {name: joint}}", "`a` is there twice"),
 ];
 

@@ -10,11 +10,11 @@ use candle_core::Device;
 
 const BATCH: usize = 20;
 
-/// A method that adds showings to its epochs, under a schedule that moves the learning rate.
+/// A method that adds showings to its epochs, under a schedule that moves the learning rate with each update.
 fn config(world: &World) -> RunConfig {
     let method = "{name: valuation, level: modality, warmup: 0, alpha: 1}";
     let mut config = world.config(method, aim_balance::Requirements::NONE, "concat").unwrap();
-    config.schedule = aim_optim::schedule(aim_optim::Cosine::default());
+    config.schedule = aim_optim::schedule(aim_optim::WarmupCosine { warmup_steps: 2, ..Default::default() });
     config
 }
 
@@ -25,7 +25,12 @@ fn bits(state: &State) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_learner_that_is_stopped_behind_any_step_goes_on_with_the_same_bits() {
-    let world = World::two(40, "name: mlp, widths: [8]", "{epochs: 3, batch: 20}");
+    stops_and_goes_on("{epochs: 3, batch: 20}");
+    stops_and_goes_on("{epochs: 3, batch: 20, accumulate: 2}");
+}
+
+fn stops_and_goes_on(train: &str) {
+    let world = World::two(40, "name: mlp, widths: [8]", train);
     let config = config(&world);
     let splits = Splits::new(&world.data, BATCH, &Device::Cpu);
     let fresh = || learner(&config, &world.data, 0, &Device::Cpu).unwrap();

@@ -96,6 +96,12 @@ pub trait MethodSettings: AnySettings {
         None
     }
 
+    /// Whether it trains by the task's cross-entropy ([`cross_entropy`](crate::joint::cross_entropy)), so that label
+    /// smoothing and class weights act.
+    fn task_loss(&self) -> bool {
+        true
+    }
+
     /// Whether it does as released code does where that is a fault.
     fn compat(&self) -> bool {
         false

@@ -17,9 +17,8 @@ use aim_core::{EpochStart, EpochWork, GradOp, Grads, Net, NetSpec, Report, Resul
 use candle_core::Tensor;
 
 use crate::{
-    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
-    joint::{FusedAndUnimodal, cross_entropy},
-    util::number,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    util::log_loss,
 };
 
 /// Card of [`InfoReg`].
@@ -113,7 +112,7 @@ impl Regulated {
 impl GradOp for Regulated {
     fn apply(&mut self, grads: &mut Grads, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
         self.watch(grads, seen.net, report)?;
-        let score = |logits: &Tensor| Ok(-number(&cross_entropy(&logits.detach(), seen.batch)?)?);
+        let score = |logits: &Tensor| Ok(-log_loss(logits, seen.batch)?);
         let scores = seen.out.unimodal.iter().map(score).collect::<Result<Vec<_>>>()?;
         let leads = leads(&scores);
         let mut hold = vec![0.; leads.len()];

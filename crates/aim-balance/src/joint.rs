@@ -6,14 +6,32 @@
 //!   `L = CE(fused) + weight * sum_m CE(m)` (the multi-loss baseline of MMPareto, Wei & Hu 2024).
 
 use aim_config::{between, settings, words};
-use aim_core::{Batch, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless, capability};
+use aim_core::{Batch, Criterion, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless, capability};
+use aim_ops::Reduction;
 use candle_core::Tensor;
 
 use crate::{Built, MethodInfo, MethodSettings, Provenance, Requirements};
 
-/// Mean cross-entropy of logits against a batch's labels.
-pub(crate) fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
-    Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::Mean)?)
+/// The task's loss: mean cross-entropy of logits `[B, classes]` against a batch's labels, by its
+/// [`Criterion`](aim_core::Criterion). Methods that train by this function follow `train.label_smoothing` and
+/// `train.class_weights`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+    reduced(logits, batch, Reduction::Mean)
+}
+
+/// The task's loss of a batch, or of each of its samples.
+pub(crate) fn reduced(logits: &Tensor, batch: &Batch, reduction: Reduction) -> Result<Tensor> {
+    let Criterion { smoothing, weights } = &batch.criterion;
+    Ok(match weights {
+        None => aim_ops::cross_entropy(logits, &batch.labels, *smoothing, reduction)?,
+        Some(weights) => {
+            let weights = Tensor::new(&**weights, logits.device())?;
+            aim_ops::weighted_cross_entropy(logits, &batch.labels, &weights, *smoothing, reduction)?
+        }
+    })
 }
 
 /// Card of [`Unimodal`].

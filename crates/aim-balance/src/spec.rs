@@ -112,10 +112,15 @@ impl MethodSpec {
         }
         self.heads_learn(capabilities)?;
         // Sizes do not decide whether methods stack or know a modality's name: the smallest network shows it.
-        let ones = vec![1; modalities.len()];
-        let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());
-        let (modalities, capabilities) = (modalities.to_vec(), capabilities.clone());
-        self.built(&NetSpec { modalities, inputs, depths: ones, widths, frames, classes: 2, capabilities }).map(drop)
+        self.built(&smallest(modalities, capabilities)).map(drop)
+    }
+
+    /// Whether a step is more than one gradient and one update.
+    ///
+    /// # Errors
+    /// If the methods do not stack, or the network does not fit.
+    pub fn owns_step(&self, modalities: &[String], capabilities: &Capabilities) -> Result<bool> {
+        Ok(matches!(self.built(&smallest(modalities, capabilities))?, Built::Method(_)))
     }
 
     /// Checks that additional heads are trained by methods that stand side by side, here and in those that are wrapped.
@@ -188,6 +193,14 @@ impl MethodSpec {
         let whole = if drawn.is_empty() { self.clone() } else { Self::read(methods, &Value::Array(sections))? };
         Ok((whole, drawn))
     }
+}
+
+/// The smallest network of these modalities and capabilities.
+fn smallest(modalities: &[String], capabilities: &Capabilities) -> NetSpec {
+    let ones = vec![1; modalities.len()];
+    let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());
+    let (modalities, capabilities) = (modalities.to_vec(), capabilities.clone());
+    NetSpec { modalities, inputs, depths: ones, widths, frames, classes: 2, capabilities }
 }
 
 fn read_one(methods: &Methods, value: &Value, place: &str) -> Result<Spec<dyn MethodSettings>> {

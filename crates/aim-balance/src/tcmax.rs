@@ -55,6 +55,9 @@ impl MethodSettings for TcMax {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
+    fn task_loss(&self) -> bool {
+        false
+    }
     fn build(&self, _: &NetSpec) -> Result<Built> {
         Ok(Built::objective(self.clone()))
     }

@@ -1,10 +1,13 @@
 //! Small pieces that several methods share.
 
 use aim_core::{Batch, Error, Grads, Input, Net, NetSpec, Norm, Output, Params, Part, Pass, Result, Role};
+use aim_ops::Reduction;
 pub(crate) use aim_ops::unit_rows;
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::joint::cross_entropy;
+
+use crate::joint::reduced;
 
 /// A scalar tensor as a number.
 pub(crate) fn number(t: &Tensor) -> Result<f64> {
@@ -162,9 +165,24 @@ pub(crate) fn log_mean_probability(unimodal: &[Tensor], batch: &Batch) -> Result
     Ok((present_mean(&p, batch)? + 1e-30)?.log()?)
 }
 
-/// Each sample's cross-entropy.
+/// Each sample's part in the task's loss, `[B]`: their mean is [`cross_entropy`](crate::joint::cross_entropy).
 pub(crate) fn sample_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
-    Ok(aim_ops::cross_entropy(logits, &batch.labels, 0., aim_ops::Reduction::None)?)
+    let losses = reduced(logits, batch, Reduction::None)?;
+    if batch.criterion.weights.is_none() {
+        return Ok(losses);
+    }
+    Ok((losses * (batch.len() as f64 / batch.criterion.mass(&batch.labels)?))?)
+}
+
+/// Minus the logarithm of each sample's probability of its class, `[B]`, without gradient: a measure of what logits
+/// know, whatever the task's loss makes of labels.
+pub(crate) fn log_losses(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+    Ok(aim_ops::cross_entropy(&logits.detach(), &batch.labels, 0., Reduction::None)?)
+}
+
+/// Its mean over the batch.
+pub(crate) fn log_loss(logits: &Tensor, batch: &Batch) -> Result<f64> {
+    number(&aim_ops::cross_entropy(&logits.detach(), &batch.labels, 0., Reduction::Mean)?)
 }
 
 /// Number of samples that have modality m.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, IndexOp, Tensor};
 
-use crate::{Error, Input, Result};
+use crate::{Criterion, Error, Input, Result};
 
 /// Samples of every modality, with labels and ids.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Batch {
     pub inputs: Vec<Input>,
     /// Class indices `[B]`, u32.
     pub labels: Tensor,
+    /// How the task's loss counts them.
+    pub criterion: Criterion,
     /// Index of each sample in its split: what per-sample predictions and per-sample method state are filed under.
     pub ids: Vec<usize>,
     /// 1 where a sample has a modality, `[B, M]`; `None` where every sample has every modality.
@@ -46,7 +48,8 @@ impl Batch {
                 return Err(Error::shape(format!("input of modality {m}"), x.dims(), format!("[{len}, ...]")));
             }
         }
-        Ok(Self { inputs, labels, ids: (0..len).collect(), present: None, resting: vec![], given: BTreeMap::new() })
+        let (ids, given) = ((0..len).collect(), BTreeMap::new());
+        Ok(Self { inputs, labels, criterion: Criterion::default(), ids, present: None, resting: vec![], given })
     }
 
     /// Number of samples.
@@ -69,6 +72,7 @@ impl Batch {
         Ok(Self {
             inputs: self.inputs.iter().map(|x| x.rows(rows)).collect::<Result<_>>()?,
             labels: pick(&self.labels)?,
+            criterion: self.criterion.clone(),
             ids,
             present: self.present.as_ref().map(pick).transpose()?,
             resting: self.resting.clone(),
@@ -98,6 +102,7 @@ impl Batch {
         Ok(Self {
             inputs: self.inputs.iter().map(|x| x.head(n)).collect::<Result<_>>()?,
             labels: self.labels.i(..n)?,
+            criterion: self.criterion.clone(),
             ids: self.ids[..n.min(self.ids.len())].to_vec(),
             present: self.present.as_ref().map(|p| p.i(..n)).transpose()?,
             resting: self.resting.clone(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use candle_core::{DType, Tensor, backprop::GradStore};
 
-use crate::{Error, Params, Result, Role};
+use crate::{Error, Params, Result, Role, State, Stateful};
 
 /// Gradients by parameter name. An absent entry means "leave this parameter alone" (no decay, no moments); an entry of
 /// zeros is a gradient.
@@ -174,6 +174,28 @@ impl Grads {
     }
 }
 
+impl Stateful for Grads {
+    fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.nest("of", State(self.tensors.iter().map(|(name, grad)| (name.to_string(), grad.clone())).collect()));
+        for (name, Factors { lr, decay }) in &self.factors {
+            state.put(format!("factors.{name}"), &[*lr, *decay])?;
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.tensors = state.part("of").0.into_iter().map(|(name, grad)| (name.into(), grad)).collect();
+        let factors = state.part("factors");
+        let of = |name: &String| match factors.numbers(name)?[..] {
+            [lr, decay] => Ok((name.as_str().into(), Factors { lr, decay })),
+            _ => Err(Error::shape(format!("state `factors.{name}`"), &[], "[2]")),
+        };
+        self.factors = factors.0.keys().map(of).collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
@@ -222,6 +244,19 @@ mod tests {
         let mut later = grads.clone();
         later.insert("c".into(), Tensor::new(&[1f32], &Device::Cpu).unwrap());
         assert_eq!(later.factors("c"), Factors::default());
+    }
+
+    #[test]
+    fn gradients_survive_a_save_with_their_factors() {
+        let net = Toy::new(&[1., 1.]);
+        let mut saved = grads(&[("a", 1.5), ("b", -2.)]);
+        saved.adjust(net.params(), |role| only(0)(role).then_some(Factors { lr: 0.5, decay: 3. }));
+        let mut loaded = grads(&[("c", 7.)]);
+        loaded.load(&saved.state().unwrap()).unwrap();
+        let values = |grads: &Grads| grads.iter().map(|(k, g)| (k.to_string(), g.to_vec1::<f32>().unwrap())).collect();
+        let (found, wanted): (Vec<_>, Vec<_>) = (values(&loaded), values(&saved));
+        assert_eq!(found, wanted);
+        assert_eq!((loaded.factors("a"), loaded.factors("b")), (saved.factors("a"), Factors::default()));
     }
 
     #[test]

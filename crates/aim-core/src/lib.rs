@@ -30,6 +30,7 @@
 mod batch;
 pub mod capability;
 pub mod conformance;
+mod criterion;
 mod error;
 mod grads;
 mod input;
@@ -48,6 +49,7 @@ mod toy;
 
 pub use batch::Batch;
 pub use capability::{Capabilities, Capability};
+pub use criterion::Criterion;
 pub use error::{Context, Error, Result};
 pub use grads::{Factors, Grads};
 pub use input::Input;

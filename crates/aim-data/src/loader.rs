@@ -1,6 +1,6 @@
 //! Batches of a split or of what a plan shows of it, in an order that depends on (seed, epoch) and their number alone.
 
-use aim_core::{Batch, Error, Extra, Plan, Result, Rng};
+use aim_core::{Batch, Criterion, Error, Extra, Plan, Result, Rng};
 use candle_core::Device;
 
 use crate::{
@@ -15,18 +15,25 @@ pub struct Loader<'a> {
     batch: usize,
     device: Device,
     drops_last: bool,
+    criterion: Criterion,
 }
 
 impl<'a> Loader<'a> {
     /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(source: &'a dyn Source, batch: usize, device: &Device) -> Self {
-        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false }
+        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, criterion: Criterion::default() }
     }
 
     /// Whether epochs leave out a last batch that is smaller.
     #[must_use]
     pub fn dropping_last(self, drops_last: bool) -> Self {
         Self { drops_last, ..self }
+    }
+
+    /// How the task's loss counts the labels of every batch.
+    #[must_use]
+    pub fn criterion(self, criterion: Criterion) -> Self {
+        Self { criterion, ..self }
     }
 
     /// Batches in an epoch without extras.
@@ -85,8 +92,9 @@ impl<'a> Loader<'a> {
         cuts: Vec<Cut>,
         extra: Vec<Extra>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        let Self { source, device, .. } = self.clone();
-        cuts.into_iter().skip(first).map(move |cut| show(source, cut, &extra, &device))
+        let Self { source, device, criterion, .. } = self.clone();
+        let shown = move |cut| Ok(Batch { criterion: criterion.clone(), ..show(source, cut, &extra, &device)? });
+        cuts.into_iter().skip(first).map(shown)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The training and the validation split in batches: what training reads, and what methods look at between epochs.
 
-use aim_core::{Batch, Result, Samples, Split};
+use aim_core::{Batch, Criterion, Result, Samples, Split};
 use candle_core::Device;
 
 use crate::{Dataset, Loader};
@@ -12,18 +12,25 @@ pub struct Splits<'a> {
     batch: usize,
     device: Device,
     drops_last: bool,
+    criterion: Criterion,
 }
 
 impl<'a> Splits<'a> {
     /// Batches of `batch` samples; the last one of a split may be smaller.
     pub fn new(data: &'a Dataset, batch: usize, device: &Device) -> Self {
-        Self { data, batch, device: device.clone(), drops_last: false }
+        Self { data, batch, device: device.clone(), drops_last: false, criterion: Criterion::default() }
     }
 
     /// Whether epochs of training leave out a last batch that is smaller; what methods look at is whole.
     #[must_use]
     pub fn dropping_last(self, drops_last: bool) -> Self {
         Self { drops_last, ..self }
+    }
+
+    /// How the task's loss counts the labels of every batch.
+    #[must_use]
+    pub fn criterion(self, criterion: Criterion) -> Self {
+        Self { criterion, ..self }
     }
 
     /// Epochs of training.
@@ -36,7 +43,7 @@ impl<'a> Splits<'a> {
             Split::Train => &self.data.train,
             Split::Validation => &self.data.validation,
         };
-        Loader::new(source.as_ref(), self.batch, &self.device)
+        Loader::new(source.as_ref(), self.batch, &self.device).criterion(self.criterion.clone())
     }
 }
 

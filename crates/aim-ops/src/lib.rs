@@ -57,7 +57,7 @@ pub use activation::{add, dropout, gelu, relu};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
 pub use instructions::instruction_set;
 pub use linear::{linear, linear_relu};
-pub use loss::{Reduction, cross_entropy, soft_cross_entropy};
+pub use loss::{Reduction, cross_entropy, soft_cross_entropy, weighted_cross_entropy};
 pub use noise::{noisy, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};

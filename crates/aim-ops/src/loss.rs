@@ -31,6 +31,21 @@ fn check_labels(op: &str, labels: &Tensor) -> Result<()> {
     }
 }
 
+/// There must be one for each row.
+fn check_count(op: &str, labels: &Tensor, rows: usize) -> Result<()> {
+    if labels.dims() == [rows] {
+        return Ok(());
+    }
+    bail!("{op}: labels must have shape [{rows}], not {:?}", labels.shape())
+}
+
+fn check_smoothing(op: &str, smoothing: f64) -> Result<()> {
+    if (0. ..=1.).contains(&smoothing) {
+        return Ok(());
+    }
+    bail!("{op}: smoothing must be in [0, 1], got {smoothing}")
+}
+
 /// The labels as class indices, each below `classes`.
 fn class_indices(op: &str, labels: &Tensor, classes: usize) -> Result<Vec<u32>> {
     check_labels(op, labels)?;
@@ -54,12 +69,8 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction
     check::not_empty("cross_entropy", "logits", logits)?;
     check::one_device("cross_entropy", logits, &[Some(labels)])?;
     let (rows, classes) = logits.dims2()?;
-    if labels.dims() != [rows] {
-        bail!("cross_entropy: labels must have shape [{rows}], not {:?}", labels.shape());
-    }
-    if !(0. ..=1.).contains(&smoothing) {
-        bail!("cross_entropy: smoothing must be in [0, 1], got {smoothing}");
-    }
+    check_count("cross_entropy", labels, rows)?;
+    check_smoothing("cross_entropy", smoothing)?;
     #[cfg(feature = "cuda")]
     if logits.device().is_cuda() {
         check_labels("cross_entropy", labels)?;
@@ -71,6 +82,40 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction
         return cpu::cross_entropy("cross_entropy", logits, targets, reduction == Reduction::Mean);
     }
     reduce(compose::cross_entropy(logits, labels, smoothing)?, reduction)
+}
+
+/// Cross-entropy in which each class has a weight, `weights [C]`: the loss of a row with label `y` is
+/// `-(1 - s) w[y] log p[y] - s / C sum_c w[c] log p[c]` with label smoothing `s`, and the mean is their sum over the sum
+/// of `w[y]`, as PyTorch's `CrossEntropyLoss` has it. The gradient flows to `logits`.
+///
+/// # Errors
+/// Those of [`cross_entropy`], and weights of another shape.
+pub fn weighted_cross_entropy(
+    logits: &Tensor,
+    labels: &Tensor,
+    weights: &Tensor,
+    smoothing: f64,
+    reduction: Reduction,
+) -> Result<Tensor> {
+    check::rank("weighted_cross_entropy", "logits", logits, 2)?;
+    check::one_device("weighted_cross_entropy", logits, &[Some(labels), Some(weights)])?;
+    let (rows, classes) = logits.dims2()?;
+    check_count("weighted_cross_entropy", labels, rows)?;
+    check_labels("weighted_cross_entropy", labels)?;
+    check::shape("weighted_cross_entropy", "weights", weights, &[classes])?;
+    check_smoothing("weighted_cross_entropy", smoothing)?;
+    if logits.device().is_cpu() {
+        class_indices("weighted_cross_entropy", labels, classes)?;
+    }
+    let (labels, weights) = (labels.to_dtype(DType::U32)?, weights.detach());
+    let own = weights.index_select(&labels, 0)?;
+    let shared = (weights * (smoothing / classes as f64))?.broadcast_as((rows, classes))?.contiguous()?;
+    let targets = shared.scatter_add(&labels.unsqueeze(1)?, &(&own * (1. - smoothing))?.unsqueeze(1)?, 1)?;
+    let losses = soft_cross_entropy(logits, &targets, Reduction::None)?;
+    match reduction {
+        Reduction::Mean => losses.sum_all()? / own.sum_all()?,
+        Reduction::None => Ok(losses),
+    }
 }
 
 /// Cross-entropy of `logits [B, C]` against probabilities `targets [B, C]`; the gradient flows to `logits` only.

@@ -11,6 +11,7 @@ use aim_ops::{
     linear, linear_relu, log_softmax, max_pool2d, noisy, relu, set_precision, soft_cross_entropy, softmax, spread,
     unit_rows,
     update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd, adagrad, adam, rmsprop, sgd},
+    weighted_cross_entropy,
 };
 use candle_core::{Device, Result, Tensor, Var};
 
@@ -110,6 +111,11 @@ const OPS: &[(&str, &[&[usize]], Op)] = &[
     ("cross-entropy", &[&[50, 30]], |t| {
         let labels = Tensor::from_iter((0..50).map(|i| i * 7 % 30_u32), t[0].device())?;
         cross_entropy(&t[0], &labels, 0.1, Reduction::Mean)
+    }),
+    ("weighted cross-entropy", &[&[50, 30]], |t| {
+        let device = t[0].device();
+        let labels = Tensor::from_iter((0..50).map(|i| i * 7 % 30_u32), device)?;
+        weighted_cross_entropy(&t[0], &labels, &random(&[30], 7, device).abs()?, 0.1, Reduction::Mean)
     }),
     ("soft cross-entropy", &[&[50, 30]], |t| {
         soft_cross_entropy(&t[0], &random(&[50, 30], 7, t[0].device()).abs()?, Reduction::None)

@@ -5,11 +5,12 @@
 //! or [`ScheduleSettings`], and joins a registry by [`optimizer_card`] or [`schedule_card`].
 //!
 //! ```
+//! use aim_core::Clock;
 //! use aim_optim::{Adam, Cosine, OptimizerSettings, Scheduler, schedule};
 //!
 //! let mut adam = Adam { lr: 0.01, ..Adam::default() }.build();
 //! let cosine = Scheduler::new(&schedule(Cosine::default()), adam.lr(), 10);
-//! cosine.before_epoch(5, adam.as_mut());
+//! cosine.before_update(Clock { epoch: 5, epochs: 10, ..Clock::default() }, adam.as_mut());
 //! assert!((adam.lr() - 0.005).abs() < 1e-12); // half way down
 //! ```
 #![deny(missing_docs)]
@@ -25,7 +26,8 @@ pub use config::{
 };
 pub use rules::{AdaGrad, Adam, AdamW, RmsProp, Sgd};
 pub use schedule::{
-    ByEpoch, Constant, Cosine, LinearWarmup, MultiStep, Plateau, Schedule, ScheduleCard, ScheduleInfo,
-    ScheduleSettings, ScheduleSpec, Scheduler, Schedules, Step, builtin_schedules, schedule, schedule_card,
+    ByEpoch, ByUpdate, Constant, Cosine, LinearWarmup, MultiStep, Plateau, Schedule, ScheduleCard, ScheduleInfo,
+    ScheduleSettings, ScheduleSpec, Scheduler, Schedules, Step, WarmupCosine, builtin_schedules, schedule,
+    schedule_card,
 };
 pub use slots::{Optimizer, Rule, Slot};

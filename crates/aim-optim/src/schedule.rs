@@ -1,9 +1,9 @@
-//! Learning-rate schedules: a factor on the base rate for each epoch. Epochs count from 0.
+//! Learning-rate schedules: a factor on the base rate for each epoch or each update. Both count from 0.
 
 use std::sync::{Arc, LazyLock};
 
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value, above_to, at_least, below, between, settings};
-use aim_core::{Error, Optim, Result, State, Stateful, Stateless};
+use aim_core::{Clock, Error, Optim, Result, State, Stateful, Stateless};
 
 /// Description of a schedule.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,8 @@ pub struct ScheduleInfo {
 
 /// A schedule in use.
 pub trait Schedule: Stateful {
-    /// Factor on the base rate in an epoch.
-    fn factor(&self, epoch: usize) -> f64;
+    /// Factor on the base rate at an update; `at` counts updates, not batches.
+    fn factor(&self, at: Clock) -> f64;
 
     /// Takes note of the validation accuracy after an epoch.
     fn after_epoch(&mut self, validation_accuracy: f64);
@@ -29,8 +29,21 @@ pub struct ByEpoch<F>(pub F);
 impl<F> Stateless for ByEpoch<F> {}
 
 impl<F: Fn(usize) -> f64> Schedule for ByEpoch<F> {
-    fn factor(&self, epoch: usize) -> f64 {
-        (self.0)(epoch)
+    fn factor(&self, at: Clock) -> f64 {
+        (self.0)(at.epoch)
+    }
+
+    fn after_epoch(&mut self, _: f64) {}
+}
+
+/// A schedule that depends on the update alone.
+pub struct ByUpdate<F>(pub F);
+
+impl<F> Stateless for ByUpdate<F> {}
+
+impl<F: Fn(Clock) -> f64> Schedule for ByUpdate<F> {
+    fn factor(&self, at: Clock) -> f64 {
+        (self.0)(at)
     }
 
     fn after_epoch(&mut self, _: f64) {}
@@ -78,6 +91,7 @@ pub fn builtin_schedules() -> &'static Schedules {
             schedule_card::<MultiStep>(),
             schedule_card::<Cosine>(),
             schedule_card::<LinearWarmup>(),
+            schedule_card::<WarmupCosine>(),
             schedule_card::<Plateau>(),
         ] {
             drop(all.add(card));
@@ -201,6 +215,45 @@ impl ScheduleSettings for LinearWarmup {
 }
 
 settings! {
+    /// Linear growth over a number of updates, then half a cosine over those that are left.
+    pub struct WarmupCosine {
+        /// Updates of linear growth.
+        pub warmup_steps: usize = 0 => at_least(0).required().unit("updates"), "ours";
+        /// Factor of the first update.
+        pub start: f64 = 0. => between(0., 1.), "Transformers";
+        /// Factor that the cosine ends at.
+        pub min: f64 = 0. => between(0., 1.), "Transformers";
+    }
+}
+
+impl ScheduleSettings for WarmupCosine {
+    fn info(&self) -> &'static ScheduleInfo {
+        static INFO: ScheduleInfo = ScheduleInfo {
+            name: "warmup-cosine",
+            about: "linear growth over `warmup_steps` updates, then half a cosine down to min times the base rate",
+        };
+        &INFO
+    }
+
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        let Self { warmup_steps, start, min } = *self;
+        Box::new(ByUpdate(move |at: Clock| {
+            if at.step < warmup_steps {
+                return start + (1. - start) * at.step as f64 / warmup_steps as f64;
+            }
+            let rest = updates(at).saturating_sub(warmup_steps).max(1) as f64;
+            let t = ((at.step - warmup_steps) as f64 / rest).min(1.);
+            min + (1. - min) * 0.5 * (1. + (std::f64::consts::PI * t).cos())
+        }))
+    }
+}
+
+/// Updates of the whole run, if the epochs to come are as long as this one.
+fn updates(at: Clock) -> usize {
+    at.step - at.batch + (at.epochs - at.epoch) * at.steps_per_epoch
+}
+
+settings! {
     /// Drops when validation accuracy has stopped growing.
     pub struct Plateau {
         /// Factor of a drop.
@@ -235,7 +288,7 @@ struct Waiting {
 }
 
 impl Schedule for Waiting {
-    fn factor(&self, _: usize) -> f64 {
+    fn factor(&self, _: Clock) -> f64 {
         self.scale
     }
 
@@ -267,7 +320,7 @@ impl Stateful for Waiting {
     }
 }
 
-/// A schedule around a base rate: sets the optimizer's rate before each epoch.
+/// A schedule around a base rate: sets the optimizer's rate before each update.
 pub struct Scheduler {
     schedule: Box<dyn Schedule>,
     base: f64,
@@ -279,14 +332,14 @@ impl Scheduler {
         Self { schedule: schedule.build(epochs), base }
     }
 
-    /// Factor of an epoch.
-    pub fn factor(&self, epoch: usize) -> f64 {
-        self.schedule.factor(epoch)
+    /// Factor at an update; `at` counts updates, not batches.
+    pub fn factor(&self, at: Clock) -> f64 {
+        self.schedule.factor(at)
     }
 
-    /// Sets the rate for an epoch.
-    pub fn before_epoch(&self, epoch: usize, opt: &mut dyn Optim) {
-        opt.set_lr(self.base * self.factor(epoch));
+    /// Sets the rate for an update.
+    pub fn before_update(&self, at: Clock, opt: &mut dyn Optim) {
+        opt.set_lr(self.base * self.factor(at));
     }
 
     /// Takes note of the validation accuracy after an epoch.
@@ -311,7 +364,49 @@ mod tests {
 
     fn factors(settings: impl Settings + ScheduleSettings, epochs: usize) -> Vec<f64> {
         let s = Scheduler::new(&schedule(settings), 1., epochs);
-        (0..epochs).map(|e| s.factor(e)).collect()
+        (0..epochs).map(|epoch| s.factor(Clock { epoch, epochs, ..Clock::default() })).collect()
+    }
+
+    /// Factors of every update of a run whose epochs have these lengths.
+    fn by_update(settings: impl Settings + ScheduleSettings, lengths: &[usize]) -> Vec<f64> {
+        let (epochs, mut step) = (lengths.len(), 0);
+        let s = Scheduler::new(&schedule(settings), 1., epochs);
+        let mut factors = vec![];
+        for (epoch, &steps_per_epoch) in lengths.iter().enumerate() {
+            for batch in 0..steps_per_epoch {
+                factors.push(s.factor(Clock { epoch, epochs, step, batch, steps_per_epoch }));
+                step += 1;
+            }
+        }
+        factors
+    }
+
+    fn assert_near(found: &[f64], wanted: &[f64]) {
+        let near = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(found.len() == wanted.len() && near, "{found:?}");
+    }
+
+    #[test]
+    fn warm_up_and_cosine_by_hand() {
+        // Two updates of growth, then cos at 0, 1/4, 1/2 and 3/4 of pi, whatever the epochs are.
+        let wanted = [0., 0.5, 1., 0.853_553, 0.5, 0.146_447];
+        let settings = || WarmupCosine { warmup_steps: 2, ..WarmupCosine::default() };
+        assert_near(&by_update(settings(), &[3, 3]), &wanted);
+        assert_near(&by_update(settings(), &[2, 2, 2]), &wanted);
+        assert_near(&by_update(settings(), &[6]), &wanted);
+        // A start of 0.2 and a floor of 0.1.
+        let settings = WarmupCosine { warmup_steps: 2, start: 0.2, min: 0.1 };
+        assert_near(&by_update(settings, &[3, 3]), &[0.2, 0.6, 1., 0.868_198, 0.55, 0.231_802]);
+        // A run that ends within the growth.
+        assert_near(&by_update(WarmupCosine { warmup_steps: 8, ..WarmupCosine::default() }, &[2]), &[0., 0.125]);
+    }
+
+    #[test]
+    fn a_cosine_over_epochs_of_several_lengths_ends_with_the_run() {
+        let factors = by_update(WarmupCosine { warmup_steps: 1, ..WarmupCosine::default() }, &[2, 4, 3]);
+        assert!(factors[1..].windows(2).all(|pair| pair[1] < pair[0]), "{factors:?}");
+        // The last epoch knows how long it is: its last update is one before the end of 8.
+        assert_near(&factors[8..], &[0.5 * (1. + (std::f64::consts::PI * 7. / 8.).cos())]);
     }
 
     #[test]
@@ -332,7 +427,7 @@ mod tests {
             .into_iter()
             .map(|v| {
                 s.after_epoch(v);
-                s.factor(0)
+                s.factor(Clock::default())
             })
             .collect();
         assert_eq!(seen, [1., 1., 1., 0.5, 0.5]);

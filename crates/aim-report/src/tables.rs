@@ -18,7 +18,7 @@ use aim_train::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{compat, searches};
+use crate::{compat, remarks::remarks, searches};
 
 /// Level of the intervals.
 const LEVEL: f64 = 0.95;
@@ -42,6 +42,7 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
         Column::number("seeds", 0),
         Column::number("accuracy, 95 % interval (t)", 3),
         Column::text("bootstrap"),
+        Column::number("majority", 3),
     ];
     columns.extend(others.iter().map(|(_, heading)| Column::number(*heading, 3)));
     columns.extend([Column::number("difference", 3), Column::text("p seeds"), Column::text("p samples (networks)")]);
@@ -53,6 +54,7 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
             Cell::number(row.runs.len() as f64),
             with_interval(&accuracy)?,
             bootstrap(&accuracy)?,
+            majority(row),
         ];
         for (metric, _) in &others {
             cells.push(estimate(&row.values(|r| r.outcome.test.get(metric.name)))?);
@@ -100,6 +102,7 @@ fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: 
         let scored = format!("Scored is {select}, on the whole test split, once.");
         table.note(which + protocol.warning().unwrap_or(&scored));
     }
+    remarks(results).into_iter().for_each(|line| table.note(line));
     compat::note(table);
     provenance(results).into_iter().for_each(|line| table.note(line));
     programs(results).into_iter().for_each(|line| table.note(line));
@@ -230,6 +233,12 @@ fn bootstrap(values: &[f64]) -> Result<Cell> {
     let plan = Resampling { level: LEVEL, resamples: DRAWS };
     let interval = bootstrap_bca(values, mean, plan, &mut ChaCha8Rng::seed_from_u64(0)).map_err(statistics)?;
     Ok(Cell::text(format!("[{:.3}, {:.3}]", interval.low, interval.high)))
+}
+
+/// What the most frequent class alone scores: a property of the data, the same in every run.
+fn majority(row: &RowResults) -> Cell {
+    let share = row.runs.iter().find_map(|run| Some(run.outcome.majority.as_ref()?.share));
+    share.map_or_else(Cell::empty, Cell::number)
 }
 
 fn difference(row: &RowResults, baseline: &RowResults) -> Result<Cell> {

@@ -71,6 +71,16 @@ impl Confusion {
         present.iter().sum::<f64>() / present.len() as f64
     }
 
+    /// The mean over the classes in the truth of the share of their samples that is predicted right.
+    ///
+    /// This is scikit-learn's `balanced_accuracy_score(truth, predicted)`. Whoever predicts one class only scores one
+    /// over the number of classes, however frequent it is.
+    pub fn balanced_accuracy(&self) -> f64 {
+        let totals = self.rows().map(|row| row.iter().sum::<u64>()).enumerate().filter(|(_, total)| *total > 0);
+        let recalls: Vec<f64> = totals.map(|(c, total)| self.count(c, c) as f64 / total as f64).collect();
+        recalls.iter().sum::<f64>() / recalls.len() as f64
+    }
+
     /// The share of samples on the diagonal.
     pub fn accuracy(&self) -> f64 {
         let correct: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
@@ -87,5 +97,19 @@ fn labels(labels: &[usize], classes: usize) -> Result<()> {
     match labels.iter().position(|&label| label >= classes) {
         Some(index) => Err(Error::Label { index, label: labels[index], classes }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Confusion;
+
+    #[test]
+    fn balanced_accuracy_by_hand() {
+        // Of class 0 one in four is right, of class 1 one in two; class 2 is predicted once but never true.
+        let confusion = Confusion::of(&[0, 0, 0, 0, 1, 1], &[0, 1, 1, 2, 1, 0], 3).unwrap();
+        assert!((confusion.balanced_accuracy() - (0.25 + 0.5) / 2.).abs() < 1e-12);
+        let always = Confusion::of(&[0, 0, 0, 0, 1, 2], &[0; 6], 3).unwrap();
+        assert!((always.balanced_accuracy() - 1. / 3.).abs() < 1e-12);
     }
 }

@@ -1,5 +1,7 @@
 //! The training loop: epochs of steps, and everything that a restart needs. It knows no folder and no configuration.
 
+mod group;
+
 use std::ops::ControlFlow;
 
 use aim_core::{
@@ -9,6 +11,8 @@ use aim_core::{
 use aim_data::Splits;
 use aim_optim::{Constant, ScheduleSpec, Scheduler, schedule};
 use candle_core::Tensor;
+
+use group::Group;
 
 /// A network in training by a method. It can be stopped behind any step and goes on from its [`state`](Self::state)
 /// with the same bits.
@@ -38,6 +42,9 @@ pub struct Learner {
     seed: u64,
     epochs: usize,
     trace: bool,
+    /// Batches in a group, and what those of the current one have left.
+    accumulate: usize,
+    group: Group,
     at: Position,
 }
 
@@ -47,6 +54,8 @@ struct Position {
     epoch: usize,
     /// Steps done; epochs differ in length where a method shows samples more than once.
     step: usize,
+    /// Updates done: one a step, or one a group of them.
+    update: usize,
     /// Batches done of the current epoch; 0 before its work.
     batch: usize,
     /// What the current epoch shows.
@@ -57,8 +66,17 @@ impl Learner {
     /// Training of `net` over `epochs` epochs at the optimizer's learning rate. Every draw is keyed by `seed`.
     pub fn new(net: Box<dyn Net>, method: Box<dyn Method>, opt: Box<dyn Optim>, seed: u64, epochs: usize) -> Self {
         let schedule = Scheduler::new(&schedule(Constant {}), opt.lr(), epochs);
-        let (prepared, at) = (Prepared::default(), Position::default());
-        Self { net, method, opt, schedule, prepared, seed, epochs, trace: false, at }
+        let (prepared, group, at) = (Prepared::default(), Group::default(), Position::default());
+        Self { net, method, opt, schedule, prepared, seed, epochs, trace: false, accumulate: 1, group, at }
+    }
+
+    /// One update for every `batches` batches, and for what is left of them at the end of an epoch. The method still
+    /// steps on each batch, and what it would have descended is averaged, by the batches' masses
+    /// ([`Criterion::mass`](aim_core::Criterion::mass): their number of samples, as a rule). Methods that make several
+    /// updates a step end with an error.
+    #[must_use]
+    pub fn accumulate(self, batches: usize) -> Self {
+        Self { accumulate: batches.max(1), ..self }
     }
 
     /// Another schedule of the learning rate, around the one that the optimizer begins with.
@@ -95,7 +113,7 @@ impl Learner {
         self.opt.lr()
     }
 
-    /// Number of steps done.
+    /// Number of steps done, one a batch.
     pub fn steps(&self) -> usize {
         self.at.step
     }
@@ -137,22 +155,26 @@ impl Learner {
     ) -> Result<()> {
         let loader = data.training();
         if self.at.batch == 0 {
-            self.schedule.before_epoch(self.at.epoch, self.opt.as_mut());
-            self.at.plan = self.begin(data, self.clock(loader.batches()))?;
+            let clock = self.clock(loader.batches());
+            self.schedule.before_update(self.updates(clock), self.opt.as_mut());
+            self.at.plan = self.begin(data, clock)?;
         }
         let Position { epoch, batch, plan, .. } = self.at.clone();
         let batches = loader.epoch_from(batch, self.seed, epoch, plan);
         let total = batch + batches.len();
         for batch in batches {
             let clock = self.clock(total);
+            self.schedule.before_update(self.updates(clock), self.opt.as_mut());
             let report = self.step(&batch?, clock)?;
+            self.at.update += usize::from(self.ends_group(clock));
             (self.at.step, self.at.batch) = (self.at.step + 1, self.at.batch + 1);
             if observe(clock, &report)?.is_break() {
                 break;
             }
         }
         if self.at.batch >= total {
-            self.at = Position { epoch: epoch + 1, step: self.at.step, ..Position::default() };
+            let Position { step, update, .. } = self.at;
+            self.at = Position { epoch: epoch + 1, step, update, ..Position::default() };
         }
         Ok(())
     }
@@ -165,6 +187,19 @@ impl Learner {
     fn clock(&self, steps_per_epoch: usize) -> Clock {
         let Position { epoch, step, batch, .. } = self.at;
         Clock { epoch, epochs: self.epochs, step, batch, steps_per_epoch }
+    }
+
+    /// A clock of steps as one of updates.
+    fn updates(&self, clock: Clock) -> Clock {
+        let Clock { batch, steps_per_epoch, .. } = clock;
+        let (batch, steps_per_epoch) = (batch / self.accumulate, steps_per_epoch.div_ceil(self.accumulate));
+        Clock { step: self.at.update, batch, steps_per_epoch, ..clock }
+    }
+
+    /// Whether the step at `clock` is its group's last.
+    fn ends_group(&self, clock: Clock) -> bool {
+        let done = clock.batch + 1;
+        done.is_multiple_of(self.accumulate) || done >= clock.steps_per_epoch
     }
 
     /// The method's work before the epoch of `clock`, and what the epoch is to show. [`epoch`](Self::epoch) does this
@@ -185,8 +220,19 @@ impl Learner {
     /// # Errors
     /// Those of the method.
     pub fn step(&mut self, batch: &Batch, clock: Clock) -> Result<Report> {
-        let Self { net, method, opt, seed, trace, .. } = self;
-        method.step(&mut Step { net: net.as_ref(), opt: opt.as_mut(), batch, clock, seed: *seed, trace: *trace })
+        let (ends, alone) = (self.ends_group(clock), self.accumulate == 1);
+        let Self { net, method, opt, seed, trace, group, .. } = self;
+        let (net, seed, trace) = (net.as_ref(), *seed, *trace);
+        if alone {
+            return method.step(&mut Step { net, opt: opt.as_mut(), batch, clock, seed, trace });
+        }
+        let opt = opt.as_mut();
+        let mut gather = group.gather(opt, batch.criterion.mass(&batch.labels)?);
+        let report = method.step(&mut Step { net, opt: &mut gather, batch, clock, seed, trace })?;
+        if ends {
+            group.descend(net.params(), opt)?;
+        }
+        Ok(report)
     }
 
     /// Takes over the weights, buffers and the method's state of a [`state`](Self::state), to answer by them.
@@ -201,13 +247,15 @@ impl Learner {
 
 impl Stateful for Learner {
     /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`,
-    /// `optimizer.` and `schedule.`, and where training stands under `clock.`.
+    /// `optimizer.` and `schedule.`, what a group of batches has left under `group.`, and where training stands under
+    /// `clock.`.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.nest("net", State(self.net.params().tensors()));
         state.nest("method", self.method.state()?);
         state.nest("optimizer", self.opt.state()?);
         state.nest("schedule", self.schedule.state()?);
+        state.nest("group", self.group.state()?);
         state.nest("clock", self.at.state()?);
         let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.copy()?));
         Ok(State(state.0.into_iter().map(copy).collect::<Result<_>>()?))
@@ -217,17 +265,21 @@ impl Stateful for Learner {
         self.adopt(state)?;
         self.opt.load(&state.part("optimizer"))?;
         self.schedule.load(&state.part("schedule"))?;
+        self.group.load(&state.part("group"))?;
         self.at = Position::of(&state.part("clock"), self.net.modalities())?;
         Ok(())
     }
 }
 
 impl Position {
-    /// Between epochs that is the epoch and the number of steps alone.
+    /// Between epochs that is the epoch and the numbers of steps and updates alone.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.put("epoch", &[self.epoch as f64])?;
         state.put("step", &[self.step as f64])?;
+        if self.update != self.step {
+            state.put("update", &[self.update as f64])?;
+        }
         if self.batch > 0 {
             state.put("batch", &[self.batch as f64])?;
             let number = |flag: &bool| f64::from(u8::from(*flag));
@@ -244,8 +296,10 @@ impl Position {
 
     fn of(state: &State, modalities: usize) -> Result<Self> {
         let (epoch, step) = (state.number("epoch")? as usize, state.number("step")? as usize);
+        let grouped = state.0.contains_key("update");
+        let update = if grouped { state.number("update")? as usize } else { step };
         if !state.0.contains_key("batch") {
-            return Ok(Self { epoch, step, ..Self::default() });
+            return Ok(Self { epoch, step, update, ..Self::default() });
         }
         let flags = |numbers: &[f64]| numbers.iter().map(|flag| *flag > 0.).collect::<Vec<_>>();
         let extra = |row: &[f64]| Extra { sample: row[0] as usize, present: flags(&row[1..]) };
@@ -259,6 +313,6 @@ impl Position {
         };
         let turns =
             (0..).take_while(|i| state.0.contains_key(&format!("turn.{i}"))).map(turn).collect::<Result<_>>()?;
-        Ok(Self { epoch, step, batch: state.number("batch")? as usize, plan: Plan { extra, turns } })
+        Ok(Self { epoch, step, update, batch: state.number("batch")? as usize, plan: Plan { extra, turns } })
     }
 }

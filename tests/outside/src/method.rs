@@ -5,11 +5,10 @@
 //! r_m <- keep r_m + (1 - keep) v_m                    its running mean, 1/M at first
 //! ```
 
-use aim_balance::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use aim_balance::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::cross_entropy};
 use aim_config::{below, between, settings};
 use aim_core::{Error, Idle, Loss, NetSpec, Objective, Report, Result, Seen, State, Stateful};
 use candle_core::DType;
-use candle_nn::loss::cross_entropy;
 
 use crate::fusion::VOTES;
 
@@ -68,7 +67,7 @@ impl Objective for Even {
         for (name, running) in seen.net.spec().modalities.iter().zip(&self.running) {
             report.scalar(format!("vote.{name}"), *running)?;
         }
-        let fused = cross_entropy(&seen.out.logits, &seen.batch.labels)?;
+        let fused = cross_entropy(&seen.out.logits, seen.batch)?;
         Ok(vec![Loss::new("loss.ce", fused), Loss::new("loss.votes", price).times(weight)])
     }
 }

@@ -21,7 +21,7 @@ use candle_core::{DType, Tensor};
 pub use self::settings::{ABOUT, Agm};
 use crate::{
     joint::cross_entropy,
-    util::{number, sample_losses, shapley},
+    util::{log_losses, number, shapley},
 };
 
 struct Running {
@@ -87,7 +87,7 @@ fn ratios(losses: &[f64]) -> Vec<f64> {
 impl Running {
     fn coefficients(&mut self, phi: &[Tensor], cx: &Step<'_>, report: &mut Report) -> Result<Vec<f64>> {
         // Probabilities count as at least 1e-8.
-        let loss = |phi: &Tensor| number(&sample_losses(&phi.detach(), cx.batch)?.minimum(-1e-8f64.ln())?.mean_all()?);
+        let loss = |phi: &Tensor| number(&log_losses(phi, cx.batch)?.minimum(-1e-8f64.ln())?.mean_all()?);
         let scores = phi.iter().map(loss).collect::<Result<Vec<_>>>()?;
         let (ratio, tau) = (ratios(&scores), ratios(&self.mean));
         let coefficient = |(r, tau): (&f64, &f64)| (self.settings.alpha * (tau - r).min(self.cap)).exp();

@@ -4,7 +4,7 @@ use aim_core::{Report, Result, Seen};
 use candle_core::{D, Tensor};
 
 use super::Amss;
-use crate::{joint::cross_entropy, util::number};
+use crate::util::{log_loss, number};
 
 impl Amss {
     /// Share of each modality's units that is updated.
@@ -14,8 +14,7 @@ impl Amss {
         report.scalar("label_entropy", label_entropy)?;
         let (mut information, mut rates) = (vec![], vec![]);
         for (m, name) in names.iter().enumerate() {
-            let own =
-                label_entropy + self.offset - number(&cross_entropy(&seen.out.unimodal[m].detach(), seen.batch)?)?;
+            let own = label_entropy + self.offset - log_loss(&seen.out.unimodal[m], seen.batch)?;
             let entropy = feature_entropy(&seen.out.features[m].detach())?;
             report.scalar(format!("information.{name}"), own)?;
             report.scalar(format!("feature_entropy.{name}"), entropy)?;

@@ -3,7 +3,7 @@
 use aim_core::{Batch, Draws, EpochStart, Grads, Net, Pass, Result, Rng, Split};
 use candle_core::Tensor;
 
-use crate::{joint::cross_entropy, teacher::Teacher, util::number};
+use crate::{joint::cross_entropy, teacher::Teacher, util::log_loss};
 
 /// What the weights are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ fn measure(cx: &EpochStart<'_>, branches: Branches<'_>) -> Result<(Vec<f64>, Vec
         let (mut sums, mut count) = (vec![0.; cx.net.modalities() + 1], 0.);
         cx.samples.each(split, &mut |batch| {
             for (sum, logits) in sums.iter_mut().zip(branches(cx.net, batch)?) {
-                *sum += number(&cross_entropy(&logits.detach(), batch)?)? * batch.len() as f64;
+                *sum += log_loss(&logits, batch)? * batch.len() as f64;
             }
             count += batch.len() as f64;
             Ok(())

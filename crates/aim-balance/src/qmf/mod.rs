@@ -20,7 +20,10 @@ use aim_core::{
 use candle_core::{D, DType, Tensor};
 
 pub use self::settings::{ABOUT, Qmf};
-use crate::{joint::cross_entropy, util::sample_losses};
+use crate::{
+    joint::cross_entropy,
+    util::{log_losses, sample_losses},
+};
 
 /// `logsumexp / 10` of each sample.
 fn confidence(logits: &Tensor) -> Result<Tensor> {
@@ -71,7 +74,7 @@ impl Objective for Ranked {
             let rank = rank(&confidence, &self.normalised(m, &seen.batch.ids))?;
             losses.push(Loss::new(format!("loss.{name}"), own.mean_all()?));
             losses.push(Loss::new(format!("loss.rank.{name}"), rank).times(self.settings.lambda));
-            self.remember(m, &seen.batch.ids, &own)?;
+            self.remember(m, &seen.batch.ids, &log_losses(logits, seen.batch)?)?;
             report.list(format!("history.{name}"), &self.history[m])?;
         }
         Ok(losses)

@@ -23,7 +23,7 @@ use candle_core::{D, DType, Tensor};
 
 use self::history::{best_epoch, ratio};
 pub use self::settings::{Factor, MSES, MSLR, Mses, Mslr};
-use crate::{joint::cross_entropy, util::number};
+use crate::util::{log_loss, number};
 
 enum Rule {
     Mslr { init: Vec<f64>, factor: Factor },
@@ -117,7 +117,7 @@ impl EpochWork for Rates {
             for (sum, logits) in sums.iter_mut().zip(&out.unimodal) {
                 *sum += match self.rule {
                     Rule::Mslr { .. } => number(&right(&logits.detach(), &batch.labels)?.sum_all()?)?,
-                    Rule::Mses { .. } => number(&cross_entropy(&logits.detach(), batch)?)? * batch.len() as f64,
+                    Rule::Mses { .. } => log_loss(logits, batch)? * batch.len() as f64,
                 };
             }
             count += batch.len() as f64;

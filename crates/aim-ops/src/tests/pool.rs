@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::{assert_agree, assert_close, check_gradients, random, scattered, values};
 use crate::{
     Pool2d, Reduction, attention, avg_pool2d, compose, cross_entropy, embedding, global_avg_pool, log_softmax,
-    max_pool2d, soft_cross_entropy, softmax,
+    max_pool2d, soft_cross_entropy, softmax, weighted_cross_entropy,
 };
 
 const POOLS: &[(usize, usize, usize)] = &[(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1), (1, 1, 0), (5, 2, 2)];
@@ -71,6 +71,37 @@ fn cross_entropy_matches_a_hand_computed_case() {
 }
 
 #[test]
+fn weighted_cross_entropy_matches_a_hand_computed_case() {
+    let logits = Tensor::new(&[[0f32, 0., 0.], [1., 2., 3.]], &Device::Cpu).unwrap();
+    let labels = Tensor::new(&[1u32, 2], &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[0.5f32, 3., 2.], &Device::Cpu).unwrap();
+    let of = |s, reduction| values(&weighted_cross_entropy(&logits, &labels, &weights, s, reduction).unwrap());
+    let near = |found: &[f32], wanted: &[f32]| {
+        let near = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(found.len() == wanted.len() && near, "{found:?}");
+    };
+    // 3 ln 3 and 2 * 0.407606; their mean is over 3 + 2.
+    near(&of(0., Reduction::None), &[3.295_837, 0.815_212]);
+    near(&of(0., Reduction::Mean), &[0.822_210]);
+    // 0.7 * 3 ln 3 + 0.3 / 3 * (0.5 + 3 + 2) ln 3 and
+    // 0.7 * 2 * 0.407606 + 0.1 * (0.5 * 2.407606 + 3 * 1.407606 + 2 * 0.407606)
+    near(&of(0.3, Reduction::None), &[2.911_323, 1.194_832]);
+    near(&of(0.3, Reduction::Mean), &[0.821_231]);
+    // Equal weights are none.
+    let ones = weights.ones_like().unwrap();
+    let equal = values(&weighted_cross_entropy(&logits, &labels, &ones, 0.3, Reduction::Mean).unwrap());
+    near(&equal, &values(&cross_entropy(&logits, &labels, 0.3, Reduction::Mean).unwrap()));
+    let error = |labels: &[u32], weights: &[f32], s| {
+        let of = |x| Tensor::new(x, &Device::Cpu).unwrap();
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+        weighted_cross_entropy(&logits, &labels, &of(weights), s, Reduction::Mean).unwrap_err().to_string()
+    };
+    assert!(error(&[1, 3], &[1., 1., 1.], 0.).contains("row 1"));
+    assert!(error(&[1, 2], &[1., 1.], 0.).contains("weights"));
+    assert!(error(&[1, 2], &[1., 1., 1.], 2.).contains("smoothing"));
+}
+
+#[test]
 fn losses_have_right_gradients() {
     let logits = random(&[5, 6], 1);
     let labels = Tensor::new(&[0i64, 5, 2, 3, 3], &Device::Cpu).unwrap();
@@ -82,6 +113,10 @@ fn losses_have_right_gradients() {
             });
         }
         check_gradients(std::slice::from_ref(&logits), 1e-2, 1e-2, |t| soft_cross_entropy(&t[0], &targets, reduction));
+        let weights = Tensor::new(&[0.5f32, 3., 2., 0.1, 1., 0.7], &Device::Cpu).unwrap();
+        check_gradients(std::slice::from_ref(&logits), 1e-2, 1e-2, |t| {
+            weighted_cross_entropy(&t[0], &labels, &weights, 0.2, reduction)
+        });
     }
     let fast = |t: &[Tensor]| cross_entropy(&t[0], &labels, 0.2, Reduction::None);
     assert_agree(&[logits], 1e-5, fast, |t| compose::cross_entropy(&t[0], &labels, 0.2));

@@ -31,7 +31,13 @@ const SECTIONS: &[Section] = &[
         about: "A dot a seed, the bar their mean, the whisker its 95 % interval (t).",
         content: accuracy,
     },
-    Section { name: "curves", title: "Validation accuracy by epoch", over_seeds: true, about: "", content: curves },
+    Section {
+        name: "curves",
+        title: "Validation accuracy by epoch",
+        over_seeds: true,
+        about: "Where runs stopped early, of those that went on.",
+        content: curves,
+    },
     Section {
         name: "probes",
         title: "Probe of each encoder",

@@ -16,14 +16,16 @@ mod search;
 mod single;
 mod source;
 mod table;
+mod train;
 
 pub use diff::{Difference, differences, text};
 pub use family::load_tables;
 pub use identity::Identity;
 pub use protocol::Protocol;
 pub use resolved::resolve;
-pub use run::{RunConfig, Select, TrainConfig};
+pub use run::RunConfig;
 pub use schema::schema;
 pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;
 pub use table::{Row, Scale, TableConfig};
+pub use train::{ClassWeights, Select, TrainConfig};

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::Value as Yaml;
 
-use super::Protocol;
+use super::{Protocol, TrainConfig};
 use crate::Registries;
 
 /// Everything that decides a run but its seed.
@@ -35,7 +35,7 @@ pub struct RunConfig {
     pub optimizer: OptimizerSpec,
     /// The learning-rate schedule.
     pub schedule: ScheduleSpec,
-    /// Length of training and choice of the checkpoint.
+    /// Length of training, updates, the task's loss and choice of the checkpoint.
     pub train: TrainConfig,
     /// The balancing method.
     pub method: MethodSpec,
@@ -108,35 +108,6 @@ impl Model {
     }
 }
 
-/// Length of training and choice of the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainConfig {
-    /// Passes over the training split.
-    pub epochs: usize,
-    /// Samples in a batch.
-    pub batch: usize,
-    /// Which epoch's weights are scored on the test split.
-    pub select: Select,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self { epochs: 10, batch: 64, select: Select::Best }
-    }
-}
-
-/// Which epoch's weights are scored on the test split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Select {
-    /// The one with the highest validation accuracy, the earlier on a tie.
-    #[default]
-    Best,
-    /// The last.
-    Last,
-}
-
 impl RunConfig {
     /// Understands a merged section and checks everything that needs no data.
     ///
@@ -161,6 +132,7 @@ impl RunConfig {
             config.model.modalities = Some(vec![modality.to_owned()]);
         }
         config.check_model(registries)?;
+        config.check_method()?;
         Ok(config)
     }
 
@@ -217,14 +189,23 @@ impl RunConfig {
     }
 }
 
-impl TrainConfig {
-    fn checked(self) -> Result<Self> {
-        for (key, value) in [("epochs", self.epochs), ("batch", self.batch)] {
-            if value == 0 {
-                return Err(Error::invalid(format!("train.{key}"), "is 0", "use a number of at least 1"));
-            }
+impl RunConfig {
+    /// Checks that the method can be trained as the section `train` wants.
+    fn check_method(&self) -> Result<()> {
+        if self.train.accumulate > 1 && self.method.owns_step(&self.modalities(), &self.model.capabilities())? {
+            let problem = format!("needs methods with one update a step, and `{}` owns its step", self.method.name());
+            return Err(Error::invalid("train.accumulate", problem, "leave it out, or use a smaller train.batch"));
         }
-        Ok(self)
+        let plain = self.method.all().into_iter().find(|method| !method.task_loss());
+        let key = match &self.train {
+            TrainConfig { class_weights: Some(_), .. } => "class_weights",
+            TrainConfig { label_smoothing, .. } if *label_smoothing != 0. => "label_smoothing",
+            _ => return Ok(()),
+        };
+        plain.map_or(Ok(()), |method| {
+            let problem = format!("changes the cross-entropy of the task, and `{}` has none", method.info().name);
+            Err(Error::invalid(format!("train.{key}"), problem, "leave it out"))
+        })
     }
 }
 

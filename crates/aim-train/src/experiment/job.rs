@@ -51,9 +51,11 @@ impl<'a> Job<'a> {
     /// A run on a data set of that checksum.
     ///
     /// # Errors
-    /// If the data set lacks a modality of the network.
+    /// If the data set lacks a modality of the network, or has another number of classes than there are weights.
     pub fn new(title: &'a str, config: &'a RunConfig, seed: u64, data: &Dataset, crc32: u32) -> Result<Self> {
-        Ok(Self { title, config, seed, data: restrict(config, data)?, crc32 })
+        let data = restrict(config, data)?;
+        config.train.criterion(&data)?;
+        Ok(Self { title, config, seed, data, crc32 })
     }
 
     /// What makes it the run it is.
@@ -94,6 +96,9 @@ impl<'a> Job<'a> {
         let (config, seed, data, metrics) = (self.config, self.seed, &self.data, &shared.registries.metrics);
         let run = Run { config, seed, data, device, prepared: &prepared, metrics };
         let outcome = train(run, folder, control).inspect_err(|error| watch.log(&error.to_string()))?;
+        let (done, all) = (outcome.epochs(self.config.train.epochs), self.config.train.epochs);
+        shared.console.skip(all - done);
+        outcome.single_class.iter().for_each(|class| watch.say(&format!("takes every test sample for `{class}`")));
         let took = clock(start.elapsed().as_secs_f64());
         watch.say(&format!("test accuracy {:.3} ({took})", outcome.test.accuracy()));
         Ok(outcome)

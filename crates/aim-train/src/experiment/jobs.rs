@@ -133,15 +133,20 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
     Ok(all)
 }
 
-/// Whether every row's network fits its data; each network is looked at once.
+/// Whether every row's network and class weights fit its data; each is looked at once.
 fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Result<()> {
     let mut seen: Vec<&RunConfig> = Vec::new();
     for config in configs {
-        let known = |c: &&RunConfig| c.data == config.data && c.model == config.model;
+        let weights = &config.train.class_weights;
+        let known =
+            |c: &&RunConfig| c.data == config.data && c.model == config.model && c.train.class_weights == *weights;
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
             continue;
         };
-        let fits = restrict(config, &loaded.data).and_then(|data| network(config, &data, 0, &Device::Cpu));
+        let fits = restrict(config, &loaded.data).and_then(|data| {
+            config.train.criterion(&data)?;
+            network(config, &data, 0, &Device::Cpu)
+        });
         fits.at(|| format!("row `{}`", config.name))?;
         seen.push(config);
     }

@@ -72,12 +72,13 @@ impl Answer {
 }
 
 impl RunResults {
-    /// Reads a run's folder, if the run is done.
+    /// Reads a run's folder, if the run of so many epochs is done.
     ///
     /// # Errors
     /// If a file is missing or damaged.
     pub fn read(folder: &Folder, epochs: usize) -> Result<Option<Self>> {
         let Some(outcome) = folder.result()? else { return Ok(None) };
+        let epochs = outcome.epochs(epochs);
         let place = || folder.path().display().to_string();
         let answers = folder.predictions()?.lines().skip(1).map(answer).collect::<Option<Vec<_>>>();
         let answers = answers.ok_or_else(|| {
@@ -96,6 +97,12 @@ impl RunResults {
             projection: folder.projection()?,
             folder: folder.path().to_owned(),
         }))
+    }
+
+    /// Whether every test sample is taken for the same class although there are several.
+    pub fn single_class(&self) -> bool {
+        let same = |of: fn(&Answer) -> usize| self.answers.iter().all(|answer| of(answer) == of(&self.answers[0]));
+        same(|answer| answer.predicted) && !same(|answer| answer.label)
     }
 
     /// The share of the test split's most frequent class, which no knowledge is needed for.

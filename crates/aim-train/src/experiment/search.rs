@@ -17,14 +17,18 @@ use super::{
 };
 use crate::{
     Registries,
-    config::{Row, RunConfig, TableConfig, Trial, text},
+    config::{Row, RunConfig, Select, TableConfig, Trial, text},
     metrics::statistics,
     run::{Outcome, write_atomically},
 };
 
-/// How a trial is chosen.
-const RULE: &str =
-    "the highest mean validation accuracy over the seeds, the earlier trial on a tie; the test split is not looked at";
+/// How a trial is chosen by a metric.
+fn rule(select: Select) -> String {
+    let metric = select.metric();
+    format!(
+        "the highest mean validation {metric} over the seeds, the earlier trial on a tie; the test split is not looked at"
+    )
+}
 
 /// All trials of a row and the one that was chosen: the content of `<row>.search.json` beside the runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +52,7 @@ pub struct Tried {
     pub settings: BTreeMap<String, Value>,
     /// Key of its runs' folder.
     pub key: String,
-    /// Validation accuracy at the scored epoch, one a seed; none if a seed diverged.
+    /// Validation accuracy, or what `train.select` names, at the scored epoch, one a seed; none if a seed diverged.
     pub validation: Option<Vec<f64>>,
     /// Their mean.
     pub mean: Option<f64>,
@@ -64,19 +68,20 @@ struct Stored {
 }
 
 impl Choice {
-    /// Chooses among trials by the validation accuracies of their seeds (none where one diverged).
-    fn among(row: &str, trials: &[Trial], keys: Vec<String>, validation: Vec<Option<Vec<f64>>>) -> Result<Self> {
+    /// Chooses among a row's trials by what its seeds scored on validation (none where one diverged).
+    fn among(row: &RunConfig, trials: &[Trial], keys: Vec<String>, validation: Vec<Option<Vec<f64>>>) -> Result<Self> {
         let tried = |((trial, key), validation): ((&Trial, String), Option<Vec<f64>>)| {
             let mean = validation.as_ref().map(|v| mean(v).map_err(statistics)).transpose()?;
             Ok(Tried { settings: trial.settings.clone(), key, validation, mean })
         };
         let trials: Vec<Tried> = trials.iter().zip(keys).zip(validation).map(tried).collect::<Result<_>>()?;
         let best = trials.iter().filter_map(|t| t.mean).max_by(f64::total_cmp).ok_or_else(|| {
-            Error::invalid(format!("search of `{row}`"), "every trial diverged", "try lower learning rates")
+            Error::invalid(format!("search of `{}`", row.name), "every trial diverged", "try lower learning rates")
         })?;
         let mut ties = (0..trials.len()).filter(|&i| trials[i].mean == Some(best));
         let chosen = ties.next().unwrap_or_default();
-        Ok(Self { row: row.into(), rule: RULE.into(), chosen, ties: ties.collect(), trials })
+        let (row, rule) = (row.name.clone(), rule(row.train.select));
+        Ok(Self { row, rule, chosen, ties: ties.collect(), trials })
     }
 
     /// The choice that is stored for a row, if it was made among trials of these keys. A damaged file is told of, and
@@ -175,7 +180,7 @@ struct Found<'a> {
     keys: Vec<String>,
     /// The choice, if it is stored.
     stored: Option<Choice>,
-    /// Validation accuracies of each trial; none if a seed diverged.
+    /// What each trial's seeds scored on validation; none if one diverged.
     validation: Vec<Option<Vec<f64>>>,
     /// Whether no trial is missing.
     whole: bool,
@@ -201,7 +206,7 @@ impl<'a> Found<'a> {
     /// Takes what came of a run; what is to be told if it failed. Divergence is an answer, not a failure.
     fn take(&mut self, trial: usize, task: &Task<'_>, outcome: Option<Result<RunResults>>) -> Option<String> {
         match outcome {
-            Some(Ok(run)) => self.validation[trial].as_mut()?.push(accuracy(&run.outcome)),
+            Some(Ok(run)) => self.validation[trial].as_mut()?.push(scored(&run.outcome, self.row.config.train.select)),
             Some(Err(error)) if error.is_divergence() => self.validation[trial] = None,
             Some(Err(error)) if !error.is_stop() => {
                 self.whole = false;
@@ -221,7 +226,7 @@ impl<'a> Found<'a> {
         let choice = match stored {
             Some(choice) => choice,
             None if !whole => return Ok(None),
-            None => match Choice::among(&row.config.name, trials, keys, validation) {
+            None => match Choice::among(&row.config, trials, keys, validation) {
                 Ok(choice) => {
                     choice.write(work.folder)?;
                     choice
@@ -239,8 +244,8 @@ impl<'a> Found<'a> {
 }
 
 /// The only number that a choice sees.
-fn accuracy(outcome: &Outcome) -> f64 {
-    outcome.validation.accuracy()
+fn scored(outcome: &Outcome, select: Select) -> f64 {
+    outcome.validation.get(select.metric()).unwrap_or(f64::NAN)
 }
 
 fn place(folder: &Path, row: &str) -> PathBuf {

@@ -52,6 +52,12 @@ impl Evaluation {
         self.labels.iter().zip(&self.predicted).map(|(y, p)| y == p).collect()
     }
 
+    /// The class that every sample is taken for, if it is one for all although there are several.
+    pub fn single_class(&self) -> Option<usize> {
+        let same = |all: &[usize]| all.iter().all(|class| *class == all[0]);
+        (same(&self.predicted) && !same(&self.labels)).then(|| self.predicted[0])
+    }
+
     /// Mean cross-entropy of the fused logits, in nats.
     pub fn mean_loss(&self) -> f64 {
         self.loss / self.labels.len() as f64

@@ -34,8 +34,12 @@ impl std::fmt::Debug for Metric {
 /// Metrics by name.
 pub type Metrics = Registry<Metric>;
 
-/// Name of the metric that everything is chosen by.
+/// Name of the metric that everything is chosen by, unless a row's `train.select` says otherwise.
 pub const ACCURACY: &str = "accuracy";
+/// Name of the mean F1 over classes.
+pub const MACRO_F1: &str = "macro_f1";
+/// Name of the mean share of right predictions over classes.
+pub const BALANCED_ACCURACY: &str = "balanced_accuracy";
 /// Name of the loss.
 pub const LOSS: &str = "loss";
 
@@ -43,7 +47,7 @@ pub const LOSS: &str = "loss";
 pub fn builtin() -> Metrics {
     let mut metrics = Metrics::new("metric", "metrics");
     // Names differ, as a test makes sure.
-    for metric in [CROSS_ENTROPY, SHARE_RIGHT, MACRO_F1, CALIBRATION_ERROR] {
+    for metric in [CROSS_ENTROPY, SHARE_RIGHT, MEAN_RECALL, MEAN_F1, CALIBRATION_ERROR] {
         drop(metrics.add(metric));
     }
     metrics
@@ -64,8 +68,15 @@ const SHARE_RIGHT: Metric = Metric {
     of: |answers, classes| Ok(answers.confusion(classes)?.accuracy()),
 };
 
-const MACRO_F1: Metric = Metric {
-    name: "macro_f1",
+const MEAN_RECALL: Metric = Metric {
+    name: BALANCED_ACCURACY,
+    column: Some("balanced"),
+    about: "mean over the classes that occur of the share of their samples that is predicted right, 0 to 1",
+    of: |answers, classes| Ok(answers.confusion(classes)?.balanced_accuracy()),
+};
+
+const MEAN_F1: Metric = Metric {
+    name: MACRO_F1,
     column: Some("macro-F1"),
     about: "mean F1 over the classes that occur, 0 to 1",
     of: |answers, classes| Ok(answers.confusion(classes)?.macro_f1()),
@@ -87,6 +98,6 @@ mod tests {
 
     #[test]
     fn names_differ() {
-        assert_eq!(builtin().iter().count(), 4);
+        assert_eq!(builtin().iter().count(), 5);
     }
 }

@@ -9,7 +9,7 @@ mod scores;
 
 pub use evaluation::{Evaluation, evaluate};
 pub use features::{Features, contributions, features};
-pub use metric::{ACCURACY, LOSS, Metric, Metrics, builtin};
+pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};
 pub use probe::{Probe, probe};
 pub use projection::{ALL, Projection};
 pub use scores::{Contributions, Probes, REMOVAL, Scores};

@@ -12,13 +12,14 @@ use super::EpochLog;
 /// Where the header keeps what is no tensor.
 const KEY: &str = "checkpoint";
 
-/// The epoch with the best validation accuracy so far.
+/// The epoch with the best validation so far, by what `train.select` names.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Epoch, counted from 0.
     pub epoch: usize,
-    /// Its validation accuracy.
-    pub accuracy: f64,
+    /// The value on validation.
+    #[serde(rename = "accuracy")]
+    pub value: f64,
 }
 
 /// The state of a run between two epochs.
@@ -161,7 +162,7 @@ mod tests {
                 modality: [("heart".to_owned(), 0.7)].into(),
             },
         };
-        Checkpoint { log: (0..3).map(entry).collect(), best: Some(Best { epoch: 1, accuracy: 0.625 }), state }
+        Checkpoint { log: (0..3).map(entry).collect(), best: Some(Best { epoch: 1, value: 0.625 }), state }
     }
 
     #[test]

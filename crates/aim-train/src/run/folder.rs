@@ -6,7 +6,7 @@
 //! | `last.safetensors` | everything that a restart needs, with a checksum |
 //! | `previous.safetensors` | the one before it, used if that is damaged |
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
-//! | `best.safetensors` | weights and method state of the epoch with the best validation accuracy; such a copy, too |
+//! | `best.safetensors` | weights and method state of the epoch with the best validation, by what `train.select` names; such a copy, too |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
 //! | `projection.json` | test samples' features in two dimensions |
@@ -341,10 +341,10 @@ pub fn chosen(folder: &Path, select: Select) -> Result<Checkpoint> {
     let path = folder.join(LAST);
     let none = || Error::io(&path, std::io::ErrorKind::NotFound.into());
     match load(&folder.join(BEST)) {
-        Ok(Some(best)) if select == Select::Best => Ok(best),
+        Ok(Some(best)) if select != Select::Last => Ok(best),
         _ => {
             let last = load(&path)?.ok_or_else(none)?;
-            if select == Select::Best { last.of_best().ok_or_else(none) } else { Ok(last) }
+            if select != Select::Last { last.of_best().ok_or_else(none) } else { Ok(last) }
         }
     }
 }

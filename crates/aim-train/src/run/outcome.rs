@@ -28,10 +28,19 @@ pub struct Outcome {
     pub parameters: usize,
     /// The epoch whose weights were scored, counted from 0.
     pub epoch: usize,
+    /// Why training stopped before its last epoch, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Scores on the validation split at that epoch.
     pub validation: Scores,
     /// Scores on the test split.
     pub test: Scores,
+    /// What knowing the most frequent class of the training split alone would score; older programs did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub majority: Option<Majority>,
+    /// Name of the class that every test sample is taken for, if it is one for all although there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_class: Option<String>,
     /// Linear probes.
     pub probes: Probes,
     /// Shapley values.
@@ -41,12 +50,54 @@ pub struct Outcome {
     pub program: Program,
 }
 
+/// Training that stopped because validation had got no better for a while (`train.patience`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Epochs done.
+    pub epochs: usize,
+    /// Epochs without a better value that were waited for.
+    pub patience: usize,
+    /// The metric.
+    pub metric: String,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epochs, patience, metric } = self;
+        write!(f, "stopped after {epochs} epochs: no higher {metric} on validation in the last {patience}")
+    }
+}
+
+/// The most frequent class of the training split, the first of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Majority {
+    /// Its name.
+    pub class: String,
+    /// The share of test samples that are of it: the accuracy of whoever always says its name.
+    pub share: f64,
+}
+
+impl Majority {
+    /// That of a data set.
+    pub fn of(data: &Dataset) -> Self {
+        let count = |labels: &[u32], class: usize| labels.iter().filter(|y| **y as usize == class).count();
+        let train = data.train.labels();
+        let class = (0..data.classes()).rev().max_by_key(|class| count(train, *class)).unwrap_or_default();
+        let share = count(data.test.labels(), class) as f64 / data.test.len() as f64;
+        Self { class: data.class_names[class].clone(), share }
+    }
+}
+
 /// Everything that is measured on a trained network with the test split.
 pub struct Judged {
     /// Predictions.
     pub evaluation: Evaluation,
     /// Scores.
     pub test: Scores,
+    /// The most frequent class.
+    pub majority: Majority,
+    /// Name of the class that every test sample is taken for, if it is one for all although there are several.
+    pub single_class: Option<String>,
     /// Linear probes, fitted on the training split.
     pub probes: Probes,
     /// Shapley values.
@@ -55,21 +106,41 @@ pub struct Judged {
     pub projection: Projection,
 }
 
+impl Outcome {
+    /// Epochs done of those that the configuration wants.
+    pub fn epochs(&self, wanted: usize) -> usize {
+        self.stopped.as_ref().map_or(wanted, |stopped| stopped.epochs)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}, seed {}, weights of epoch {}", self.method, self.data, self.seed, self.epoch)?;
+        self.stopped.iter().try_for_each(|stopped| writeln!(f, "{stopped}"))?;
+        print_accuracy(f, &self.test, self.majority.as_ref(), self.single_class.as_deref())?;
         print(f, &self.test, &self.probes, &self.contributions)
     }
 }
 
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_accuracy(f, &self.test, Some(&self.majority), self.single_class.as_deref())?;
         print(f, &self.test, &self.probes, &self.contributions)
     }
 }
 
+fn print_accuracy(
+    f: &mut fmt::Formatter<'_>,
+    test: &Scores,
+    majority: Option<&Majority>,
+    single_class: Option<&str>,
+) -> fmt::Result {
+    let always = majority.map_or(String::new(), |m| format!(" (always `{}`: {:.4})", m.class, m.share));
+    writeln!(f, "test accuracy {:.4}{always}, loss {:.4}", test.accuracy(), test.loss())?;
+    single_class.map_or(Ok(()), |class| writeln!(f, "takes every test sample for `{class}`"))
+}
+
 fn print(f: &mut fmt::Formatter<'_>, test: &Scores, probes: &Probes, parts: &Contributions) -> fmt::Result {
-    writeln!(f, "test accuracy {:.4}, loss {:.4}", test.accuracy(), test.loss())?;
     let others = test.values.iter().filter(|(name, _)| ![ACCURACY, LOSS].contains(&name.as_str()));
     others.into_iter().try_for_each(|(name, value)| writeln!(f, "{name} {value:.4}"))?;
     for (name, share) in &parts.share {
@@ -92,7 +163,8 @@ pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device,
     let contributions = metrics::contributions(net, &score)?;
     let spec = net.spec();
     let projection = Projection::of(&spec.modalities, &score.pooled(&spec.frames)?)?;
-    Ok(Judged { evaluation, test, probes, contributions, projection })
+    let single_class = evaluation.single_class().map(|class| data.class_names[class].clone());
+    Ok(Judged { evaluation, test, majority: Majority::of(data), single_class, probes, contributions, projection })
 }
 
 fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {

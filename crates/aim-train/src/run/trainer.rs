@@ -13,7 +13,8 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, history::Means, judge, outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, Stopped, history::Means, judge,
+    outcome::predictions,
 };
 use crate::{
     Learner,
@@ -151,7 +152,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn epochs(&mut self, control: Control<'_>) -> Result<()> {
-        for epoch in self.log.len()..self.run.config.train.epochs {
+        while self.log.len() < self.run.config.train.epochs && self.stopped().is_none() {
+            let epoch = self.log.len();
             let start = Instant::now();
             let train = self.steps(epoch, control.stop)?;
             let validation = self.validate()?;
@@ -164,7 +166,16 @@ impl<'a> Trainer<'a> {
                 self.flush()?;
             }
         }
+        self.stopped().iter().for_each(|stopped| control.watch.say(&stopped.to_string()));
         Ok(())
+    }
+
+    /// Why there is no further epoch, if validation has got no better for as long as the configuration waits.
+    fn stopped(&self) -> Option<Stopped> {
+        let (train, epochs) = (&self.run.config.train, self.log.len());
+        let (patience, best) = (train.patience?, self.last.as_ref()?.best?);
+        let over = epochs < train.epochs && epochs - 1 - best.epoch >= patience;
+        over.then(|| Stopped { epochs, patience, metric: train.select.metric().into() })
     }
 
     /// Whether it is time for a checkpoint.
@@ -174,8 +185,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<BTreeMap<String, Quantity>> {
-        let splits = Splits::new(self.run.data, self.run.config.train.batch, self.run.device)
-            .dropping_last(self.run.config.protocol.drops_last());
+        let splits = splits(self.run.config, self.run.data, self.run.device)?;
         let mut means = Means::default();
         self.learner.epoch(&splits, |clock, report| {
             means.add(report, &format!("epoch {epoch}, step {}", clock.step))?;
@@ -208,11 +218,11 @@ impl<'a> Trainer<'a> {
 
     /// Keeps the state between this epoch and the next.
     fn snapshot(&mut self, epoch: usize) -> Result<()> {
-        let accuracy = self.log[epoch].validation.accuracy();
+        let value = self.selected(&self.log[epoch].validation)?;
         let held = self.last.as_ref().and_then(|c| c.best);
-        let better = held.is_none_or(|b| accuracy > b.accuracy);
-        let best = if better { Some(Best { epoch, accuracy }) } else { held };
-        self.learner.after_epoch(accuracy);
+        let better = held.is_none_or(|b| value > b.value);
+        let best = if better { Some(Best { epoch, value }) } else { held };
+        self.learner.after_epoch(self.log[epoch].validation.accuracy());
         let mut state = self.learner.state()?;
         state.0.remove(EPOCH);
         let of_best = if better {
@@ -226,6 +236,15 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// What the epoch is chosen by.
+    fn selected(&self, validation: &Scores) -> Result<f64> {
+        let metric = self.run.config.train.select.metric();
+        validation.get(metric).ok_or_else(|| {
+            let problem = format!("needs the metric `{metric}`, which this program has not");
+            Error::invalid("train.select", problem, "add it to the registry of metrics, or choose another")
+        })
+    }
+
     /// Brings what is new to the disk. After a failure in mid-epoch this is the state before that epoch.
     fn flush(&mut self) -> Result<()> {
         let Some(last) = self.last.as_ref().filter(|_| self.last_is_new) else { return Ok(()) };
@@ -237,13 +256,13 @@ impl<'a> Trainer<'a> {
 
     fn finish(mut self, program: &Program) -> Result<Outcome> {
         let epoch = match (self.run.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
-            (Select::Best, Some(best)) => {
+            (select, Some(best)) if select != Select::Last => {
                 self.learner.adopt(&best.state)?;
                 best.epochs().saturating_sub(1)
             }
-            _ => self.run.config.train.epochs - 1,
+            _ => self.log.len() - 1,
         };
-        let net = self.learner.net();
+        let (net, stopped) = (self.learner.net(), self.stopped());
         let judged = judge(net, self.learner.method(), self.run.data, self.run.device, self.run.metrics)?;
         let spec = net.spec();
         let outcome = Outcome {
@@ -254,8 +273,11 @@ impl<'a> Trainer<'a> {
             modalities: spec.modalities.clone(),
             parameters: net.params().count(),
             epoch,
+            stopped,
             validation: self.log[epoch].validation.clone(),
             test: judged.test,
+            majority: Some(judged.majority),
+            single_class: judged.single_class,
             probes: judged.probes,
             contributions: judged.contributions,
             program: program.clone(),
@@ -281,7 +303,17 @@ fn answering(state: &State) -> State {
 pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -> Result<Learner> {
     let net = network(config, data, seed, device)?;
     let (method, opt) = (config.method.build(net.spec())?, config.optimizer.build());
-    Ok(Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule))
+    let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
+    Ok(learner.accumulate(config.train.accumulate))
+}
+
+/// What a configuration's learner reads of a data set.
+///
+/// # Errors
+/// If the data set has another number of classes than the configuration has weights.
+pub fn splits<'a>(config: &RunConfig, data: &'a Dataset, device: &Device) -> Result<Splits<'a>> {
+    let splits = Splits::new(data, config.train.batch, device).dropping_last(config.protocol.drops_last());
+    Ok(splits.criterion(config.train.criterion(data)?))
 }
 
 /// The network of a configuration for a data set.

@@ -1,0 +1,184 @@
+//! How long training goes on, what an update is made of, and which epoch is scored.
+
+use aim_core::{Criterion, Error, Result};
+use aim_data::Dataset;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
+
+/// Length of training, updates, the task's loss and the choice of the checkpoint. What is neutral is not written, so
+/// that runs of programs which did not know it are the same runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Batches whose gradients are averaged for one update, 1 or more; for methods with one update a step.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
+    /// Label smoothing of the task's cross-entropy, 0 to 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Weights of the classes in the task's cross-entropy: `balanced`, or a list with one a class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// Which epoch's weights are scored on the test split.
+    pub select: Select,
+    /// Epochs without a better value of what `select` names, after which training stops; it goes on to the end, if left
+    /// out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 64,
+            accumulate: 1,
+            label_smoothing: 0.,
+            class_weights: None,
+            select: Select::Best,
+            patience: None,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.
+}
+
+/// Which epoch's weights are scored on the test split. The earlier epoch counts on a tie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// The one with the highest validation accuracy.
+    #[default]
+    Best,
+    /// The one with the highest macro-F1 on validation.
+    MacroF1,
+    /// The one with the highest balanced accuracy on validation.
+    BalancedAccuracy,
+    /// The last.
+    Last,
+}
+
+impl Select {
+    /// The metric that is the higher the better; the accuracy for the last epoch, which is kept beside.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::Best | Self::Last => ACCURACY,
+            Self::MacroF1 => MACRO_F1,
+            Self::BalancedAccuracy => BALANCED_ACCURACY,
+        }
+    }
+}
+
+/// Weights of the classes in the task's cross-entropy.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// `N / (C n_c)` for the `n_c` of `N` training samples that are of class c of C.
+    Balanced,
+    /// One a class, in the order of the labels, each above 0.
+    #[serde(untagged)]
+    Each(Vec<f64>),
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match serde_yaml::Value::deserialize(deserializer)? {
+            serde_yaml::Value::String(word) if word == "balanced" => Ok(Self::Balanced),
+            value => serde_yaml::from_value(value)
+                .map(Self::Each)
+                .map_err(|_| D::Error::custom("is neither `balanced` nor a list of numbers, one a class")),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks what needs no data.
+    pub(super) fn checked(self) -> Result<Self> {
+        let wrong =
+            |key: &str, problem: String, remedy: &str| Err(Error::invalid(format!("train.{key}"), problem, remedy));
+        let counts = [("epochs", self.epochs), ("batch", self.batch), ("accumulate", self.accumulate)];
+        for (key, value) in counts.into_iter().chain(self.patience.map(|epochs| ("patience", epochs))) {
+            if value == 0 {
+                return wrong(key, "is 0".into(), "use a number of at least 1");
+            }
+        }
+        if !(0. ..=1.).contains(&self.label_smoothing) {
+            return wrong("label_smoothing", format!("is {}", self.label_smoothing), "use a number from 0 to 1");
+        }
+        if let Some(ClassWeights::Each(weights)) = &self.class_weights
+            && let Some(weight) = weights.iter().find(|w| !(w.is_finite() && **w > 0.))
+        {
+            return wrong("class_weights", format!("has a weight {weight}"), "use numbers above 0");
+        }
+        if self.patience.is_some() && self.select == Select::Last {
+            let problem = "waits for a better epoch on validation, but `train.select` is `last`";
+            return wrong("patience", problem.into(), "choose train.select: best, or leave one of them out");
+        }
+        Ok(self)
+    }
+
+    /// How the task's loss counts labels of a data set.
+    ///
+    /// # Errors
+    /// If there is not one weight a class.
+    pub fn criterion(&self, data: &Dataset) -> Result<Criterion> {
+        let weights = match &self.class_weights {
+            None => None,
+            Some(ClassWeights::Balanced) => Some(balanced(data.train.labels(), data.classes())),
+            Some(ClassWeights::Each(weights)) if weights.len() == data.classes() => {
+                Some(weights.iter().map(|w| *w as f32).collect())
+            }
+            Some(ClassWeights::Each(weights)) => {
+                let (found, classes) = (weights.len(), data.classes());
+                let problem = format!("has {found} weights, data set `{}` has {classes} classes", data.name);
+                return Err(Error::invalid("train.class_weights", problem, "give one weight a class, or `balanced`"));
+            }
+        };
+        Ok(Criterion { smoothing: self.label_smoothing, weights })
+    }
+}
+
+/// Weights under which every class of the training split counts alike; 0 for a class without samples.
+fn balanced(labels: &[u32], classes: usize) -> std::sync::Arc<[f32]> {
+    let mut counts = vec![0_usize; classes];
+    labels.iter().for_each(|label| counts[*label as usize] += 1);
+    let weight = |count| if count == 0 { 0. } else { labels.len() as f32 / (classes * count) as f32 };
+    counts.into_iter().map(weight).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_by_hand() {
+        // 6 samples of 3 classes: 6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1).
+        assert_eq!(*balanced(&[0, 0, 1, 0, 1, 2], 3), [2. / 3., 1., 2.]);
+        assert_eq!(*balanced(&[0, 2], 3), [2. / 3., 0., 2. / 3.]);
+    }
+
+    #[test]
+    fn what_is_neutral_is_not_written() {
+        let text = |config: &TrainConfig| serde_yaml::to_string(config).unwrap();
+        assert_eq!(text(&TrainConfig::default()), "epochs: 10\nbatch: 64\nselect: best\n");
+        for section in ["class_weights: balanced\npatience: 3", "class_weights: [1.0, 2.0]", "select: macro_f1"] {
+            let config: TrainConfig = serde_yaml::from_str(section).unwrap();
+            assert_eq!(serde_yaml::from_str::<TrainConfig>(&text(&config)).unwrap(), config, "{section}");
+            assert_ne!(config, TrainConfig::default());
+        }
+    }
+}

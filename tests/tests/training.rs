@@ -1,0 +1,277 @@
+//! Options of training that published recipes use: accumulated gradients, early stopping, the task's loss, selection.
+
+use std::{ops::ControlFlow::Continue, path::Path, time::Duration};
+
+use aim_balance::{Requirements, builtin};
+use aim_tests::{
+    World, bundle_config, cases::active, fusion, requires, run_folder, run_table, split, train_run, write_bundle,
+    write_report, write_split,
+};
+use aim_train::{
+    config::{Identity, RunConfig, Select},
+    run::{EpochLog, Folder, Outcome, Stop, Stopped, Watch, learner, splits},
+    standard,
+};
+use candle_core::{DType, Device, Tensor};
+
+/// Weights after a whole run of joint training on 65 samples by this section of `train`.
+fn trained(train: &str) -> Vec<f32> {
+    let world = World::two(65, "name: mlp, widths: [8]", train).optimizer("{name: sgd, lr: 0.1, momentum: 0.9}");
+    let mut config = world.config("joint", Requirements::NONE, "concat").unwrap();
+    // Per update, so that its rates agree only if updates do.
+    config.schedule = aim_optim::schedule(aim_optim::WarmupCosine { warmup_steps: 3, start: 0.1, min: 0.01 });
+    let mut learner = learner(&config, &world.data, 0, &Device::Cpu).unwrap();
+    let splits = splits(&config, &world.data, &Device::Cpu).unwrap();
+    learner.run(&splits, |_, _| Ok(Continue(()))).unwrap();
+    let all = learner.net().params().tensors();
+    all.into_iter().flat_map(|(_, t)| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0., f32::max)
+}
+
+#[test]
+fn accumulated_batches_are_one_large_batch() {
+    // Batches of 10 make six of 10 and one of 5: groups of 40 and 25 samples.
+    for loss in ["", ", label_smoothing: 0.1, class_weights: balanced", ", class_weights: [1, 5, 0.2]"] {
+        let of = |batch, accumulate| trained(&format!("{{epochs: 3, batch: {batch}, accumulate: {accumulate}{loss}}}"));
+        let (large, grouped, small) = (of(40, 1), of(10, 4), of(10, 1));
+        assert!(distance(&large, &grouped) < 2e-5, "{loss}: {}", distance(&large, &grouped));
+        assert!(distance(&large, &small) > 1e-2, "{loss}: {}", distance(&large, &small));
+    }
+}
+
+#[test]
+fn every_method_is_trained_on_accumulated_batches_or_refused() {
+    let world = World::two(60, "name: cnn, widths: [4, 8]", "{epochs: 2, batch: 20, accumulate: 2}");
+    let mut refused = vec![];
+    for card in builtin() {
+        let needs = requires(card);
+        match world.config(&active(card.name()), needs, fusion(needs)) {
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("train.accumulate: needs methods with one update a step"), "{error}");
+                refused.push(card.name());
+            }
+            Ok(config) => {
+                let course = || aim_tests::Course::new(&config, &world.data, 0).unwrap();
+                let (mut alone, mut stopped) = (course(), course());
+                // In the middle of a group, and behind the short one that ends an epoch.
+                for step in [1, 3] {
+                    stopped.train(step).unwrap();
+                    let saved = stopped.save().unwrap();
+                    stopped = aim_tests::Course::resumed(&config, &world.data, 0, &saved).unwrap();
+                    assert!(stopped.save().unwrap() == saved, "{}, step {step}", card.name());
+                }
+                alone.finish().unwrap();
+                stopped.finish().unwrap();
+                assert!(alone.save().unwrap() == stopped.save().unwrap(), "{} goes another way", card.name());
+            }
+        }
+    }
+    refused.sort_unstable();
+    assert_eq!(refused, ["ema", "equilibrium", "mbcd", "mla"]);
+}
+
+#[test]
+fn a_method_of_several_updates_cannot_be_accumulated_by_hand_either() {
+    let world = World::two(40, "name: mlp, widths: [8]", "{epochs: 1, batch: 20}");
+    let needs = requires(builtin().find("mla").unwrap());
+    let config = world.config("mla", needs, fusion(needs)).unwrap();
+    let learner = learner(&config, &world.data, 0, &Device::Cpu).unwrap();
+    let splits = splits(&config, &world.data, &Device::Cpu).unwrap();
+    let error = learner.accumulate(2).run(&splits, |_, _| Ok(Continue(()))).unwrap_err().to_string();
+    assert!(error.contains("train.accumulate") && error.contains("several"), "{error}");
+}
+
+#[test]
+fn the_task_s_loss_acts_in_every_method_that_has_it() {
+    let world = |more: &str| World::two(60, "name: cnn, widths: [4, 8]", &format!("{{epochs: 2, batch: 20{more}}}"));
+    let plain = world("");
+    let mut without = vec![];
+    for (key, more) in
+        [("label_smoothing", ", label_smoothing: 0.2"), ("class_weights", ", class_weights: [1, 3, 0.5]")]
+    {
+        let changed = world(more);
+        for card in builtin() {
+            let needs = requires(card);
+            let weights = |world: &World| -> aim_core::Result<Vec<u8>> {
+                let config = world.config(&active(card.name()), needs, fusion(needs))?;
+                let mut course = aim_tests::Course::new(&config, &world.data, 0)?;
+                course.finish()?;
+                course.weights()
+            };
+            match weights(&changed) {
+                Ok(changed) => assert!(changed != weights(&plain).unwrap(), "{key} does nothing in {}", card.name()),
+                Err(error) => {
+                    assert!(error.to_string().starts_with(&format!("train.{key}: ")), "{}: {error}", card.name());
+                    without.push(card.name());
+                }
+            }
+        }
+    }
+    assert_eq!(without, ["tcmax"; 2]);
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    folder
+}
+
+/// Asks to stop when an epoch is done, and keeps what is said.
+struct StopAfter<'a>(usize, &'a Stop, std::sync::Mutex<Vec<String>>);
+
+impl Watch for StopAfter<'_> {
+    fn epoch(&self, log: &EpochLog, _: usize, _: f64) {
+        if log.epoch == self.0 {
+            self.1.ask();
+        }
+    }
+    fn say(&self, line: &str) {
+        self.2.lock().unwrap().push(line.to_owned());
+    }
+}
+
+/// The run of a configuration, stopped behind these epochs and taken up again: its outcome, its files, what is said in
+/// the last part.
+fn run(config: &RunConfig, folder: &Path, name: &str, stops: &[usize]) -> (Outcome, Vec<Vec<u8>>, Vec<String>) {
+    let (data, path) = (aim_data::load(&config.data, None).unwrap(), folder.join(name));
+    let mut last = None;
+    for after in stops.iter().chain([&99]) {
+        let open = Folder::open(&path, &Identity::new(config, 3, 0), standard()).unwrap();
+        let stop = Stop::default();
+        let watch = StopAfter(*after, &stop, std::sync::Mutex::default());
+        let done = train_run((config, 3), &data, &open, (&watch, &stop), Duration::ZERO);
+        assert_eq!(done.is_ok(), *after == 99);
+        last = done.ok().zip(watch.2.into_inner().ok());
+    }
+    let (outcome, said) = last.unwrap();
+    let file = |f: &str| std::fs::read(path.join(f)).unwrap();
+    let files = ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"];
+    (outcome, files.map(file).to_vec(), said)
+}
+
+fn single(folder: &Path, train: &str) -> RunConfig {
+    let rows = "  - {name: joint, method: {name: joint}}";
+    let mut source = bundle_config(rows, &[&format!("train={train}")]);
+    for split in ["train", "validation", "test"] {
+        source.set(&format!("data.{split}={}", folder.join(format!("{split}.safetensors")).display())).unwrap();
+    }
+    RunConfig::single(&source, Some("joint"), standard()).unwrap().0
+}
+
+#[test]
+fn training_stops_where_validation_has_got_no_better_for_as_long_as_it_waits() {
+    let folder = folder();
+    let config = single(folder.path(), "{epochs: 40, batch: 32, patience: 3}");
+    let (outcome, files, said) = run(&config, folder.path(), "alone", &[]);
+    let Some(Stopped { epochs, patience: 3, metric }) = &outcome.stopped else { panic!("{:?}", outcome.stopped) };
+    assert_eq!((metric.as_str(), *epochs), ("accuracy", outcome.epoch + 4));
+    // The best epoch is the first with its accuracy, and the three after it are no better.
+    let text = String::from_utf8(files[2].clone()).unwrap();
+    let log: Vec<EpochLog> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let accuracy: Vec<f64> = log.iter().map(|epoch| epoch.validation.accuracy()).collect();
+    let best = accuracy.iter().copied().fold(0., f64::max);
+    assert_eq!((log.len(), accuracy.iter().position(|a| *a == best)), (*epochs, Some(outcome.epoch)));
+    assert!(outcome.to_string().contains(&format!("stopped after {epochs} epochs")), "{outcome}");
+    assert_eq!(said, [format!("stopped after {epochs} epochs: no higher accuracy on validation in the last 3")]);
+
+    // Killed anywhere, also while it waits and when there was nothing left to wait for, it stops at the same epoch.
+    for (name, stops) in [("early", vec![0, 1]), ("waiting", vec![epochs - 3, epochs - 2])] {
+        assert!(run(&config, folder.path(), name, &stops).1 == files, "{name}");
+    }
+    // Without patience the run is the same up to there, and goes on.
+    let on = single(folder.path(), &format!("{{epochs: {epochs}, batch: 32}}"));
+    let (whole, same, _) = run(&on, folder.path(), "whole", &[]);
+    assert!(whole.stopped.is_none() && same[..4] == files[..4], "patience changes what is trained");
+}
+
+#[test]
+fn a_run_that_gets_better_is_not_stopped() {
+    let folder = folder();
+    let (outcome, ..) = run(&single(folder.path(), "{epochs: 2, batch: 32, patience: 1}"), folder.path(), "a", &[]);
+    assert_eq!(outcome.stopped, None, "the last epoch ends every run");
+}
+
+#[test]
+fn a_table_of_runs_that_stopped_early_is_read_again() {
+    let folder = folder();
+    let rows = "  - {name: joint, method: joint, train: {epochs: 40, patience: 2}}\n  - {name: whole, method: joint}";
+    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+    let runs: Vec<_> = results.rows.iter().map(|row| &row.runs[0]).collect();
+    let epochs = runs[0].outcome.stopped.as_ref().unwrap().epochs;
+    assert_eq!([runs[0].log.len(), runs[1].log.len()], [epochs, 3]);
+    let text = write_report(&results, folder.path()).comparison;
+    let said = format!("`joint`, 1 of 1 runs, after {epochs} of 40 epochs");
+    assert!(text.contains(&said), "{text}");
+    let again = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    assert_eq!(again.rows[0].runs[0].outcome, runs[0].outcome);
+}
+
+#[test]
+fn the_epoch_is_chosen_by_the_metric_that_select_names() {
+    let folder = folder();
+    // Few of the first class, none of them easy.
+    for (name, samples) in [("train", 90), ("validation", 30)] {
+        let mut tensors = split(name, samples);
+        let rare = |i: u32| if i.is_multiple_of(10) { 0 } else { 1 + i % 2 };
+        tensors
+            .insert("y".into(), Tensor::new((0..samples as u32).map(rare).collect::<Vec<_>>(), &Device::Cpu).unwrap());
+        write_split(folder.path(), name, &tensors);
+    }
+    let mut chosen = vec![];
+    for select in [Select::Best, Select::MacroF1, Select::BalancedAccuracy] {
+        let name = serde_yaml::to_string(&select).unwrap();
+        let config = single(folder.path(), &format!("{{epochs: 30, batch: 32, select: {}}}", name.trim()));
+        let (outcome, files, _) = run(&config, folder.path(), name.trim(), &[2]);
+        let text = String::from_utf8(files[2].clone()).unwrap();
+        let log: Vec<EpochLog> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let values: Vec<f64> = log.iter().map(|epoch| epoch.validation.get(select.metric()).unwrap()).collect();
+        let best = values.iter().copied().fold(0., f64::max);
+        assert_eq!(values.iter().position(|v| *v == best), Some(outcome.epoch), "{select:?}: {values:?}");
+        chosen.push(outcome.epoch);
+    }
+    assert!(chosen.windows(2).any(|pair| pair[0] != pair[1]), "the metrics agree on every epoch: {chosen:?}");
+}
+
+#[test]
+fn a_run_that_says_one_class_for_everything_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    // Inputs that tell nothing: training can learn the frequencies of the classes alone.
+    let labels = |counts: [u32; 3]| -> Vec<u32> {
+        (0..3).flat_map(|class| std::iter::repeat_n(class as u32, counts[class] as usize)).collect()
+    };
+    for (name, counts) in [("train", [20, 60, 10]), ("validation", [10, 20, 10]), ("test", [20, 16, 4])] {
+        let (mut tensors, y) = (split(name, 1), labels(counts));
+        tensors
+            .values_mut()
+            .for_each(|x| *x = Tensor::zeros((y.len(), x.dim(1).unwrap_or(1)), DType::F32, &Device::Cpu).unwrap());
+        tensors.insert("y".into(), Tensor::new(y, &Device::Cpu).unwrap());
+        write_split(folder.path(), name, &tensors);
+    }
+    let rows = "  - {name: joint, method: joint, train: {epochs: 20}}";
+    let results = run_table(bundle_config(rows, &["seeds=2"]), folder.path()).unwrap();
+    let outcome = &results.rows[0].runs[0].outcome;
+    let majority = outcome.majority.as_ref().unwrap();
+    // The class of most training samples, on the test split: 16 of 40.
+    assert_eq!((majority.class.as_str(), majority.share), ("1", 0.4));
+    assert_eq!((outcome.single_class.as_deref(), outcome.test.accuracy()), (Some("1"), 0.4));
+    assert_eq!(outcome.test.get("balanced_accuracy"), Some(1. / 3.));
+    let written = write_report(&results, folder.path());
+    assert!(written.comparison.contains("ONE CLASS ONLY: `joint`, 2 of 2 runs"), "{}", written.comparison);
+    assert!(written.comparison.lines().any(|line| line.contains("majority")), "{}", written.comparison);
+    assert!(std::fs::read_to_string(&written.report).unwrap().contains("ONE CLASS ONLY"));
+    let run = run_folder(folder.path(), "joint");
+    let said = "takes every test sample for `1`";
+    assert!(std::fs::read_to_string(run.join("log.txt")).unwrap().contains(said));
+    assert!(std::fs::read_to_string(run.join("report.html")).unwrap().contains("takes every test sample for `1`"));
+    // Weights by frequency leave nothing to prefer: the classes' probabilities come out alike.
+    let rows = "  - {name: joint, method: joint, train: {epochs: 20, batch: 90, class_weights: balanced}}";
+    let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
+    let text = std::fs::read_to_string(results.rows[0].runs[0].folder.join("predictions.csv")).unwrap();
+    let confidence: f64 = text.lines().nth(1).unwrap().split(',').nth(3).unwrap().parse().unwrap();
+    assert!(confidence < 0.45, "{confidence}");
+}
