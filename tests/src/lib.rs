@@ -125,6 +125,7 @@ pub fn run_options(folder: &Path) -> Options {
         threads: 1,
         device: Device::Cpu,
         quiet: true,
+        ledger: None,
         checkpoint_every: Duration::from_secs(5),
         program: Program::here("cargo xtask", None),
     }

@@ -58,7 +58,7 @@ fn a_table_that_an_older_program_finished_is_found_finished() {
     assert_eq!(runs.len(), 2);
     // Of test samples 3 in 20, 2 in 20 and so on, as the older results say.
     for run in runs {
-        let stored = fs::read_to_string(run.folder.join("result.json")).unwrap();
+        let stored = fs::read_to_string(run.folder.as_ref().unwrap().join("result.json")).unwrap();
         let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
         assert_eq!(stored["test"]["accuracy"].as_f64(), Some(run.outcome.test.accuracy()), "{}", run.outcome.name);
         assert_eq!(run.outcome.program.commit, None, "the older program did not say which it was");
@@ -72,6 +72,7 @@ fn a_new_metric_keeps_finished_runs() {
         name: "answers",
         column: Some("answers"),
         about: "number of samples",
+        range: (0., f64::INFINITY),
         of: |evaluation, _| Ok(evaluation.labels.len() as f64),
     };
     let folder = fixture();
@@ -130,8 +131,10 @@ fn a_result_of_a_newer_program_is_left_alone() {
 
 #[test]
 fn a_metric_that_is_no_number_is_named_and_nothing_is_stored() {
-    const UNDEFINED: Metric = Metric { name: "auc", column: None, about: "undefined", of: |_, _| Ok(f64::NAN) };
-    const TAKEN: Metric = Metric { name: "modality", column: None, about: "a name in results", of: |_, _| Ok(1.) };
+    const UNDEFINED: Metric =
+        Metric { name: "auc", column: None, about: "undefined", range: (0., 1.), of: |_, _| Ok(f64::NAN) };
+    const TAKEN: Metric =
+        Metric { name: "modality", column: None, about: "a name in results", range: (0., 1.), of: |_, _| Ok(1.) };
     for (metric, told) in [(UNDEFINED, "metric `auc`"), (TAKEN, "give the metric another name")] {
         let folder = tempfile::tempdir().unwrap();
         copy(Path::new(FIXTURE), folder.path());

@@ -35,7 +35,11 @@ fn every_run_is_one_record_with_its_numbers() {
         assert_eq!(record["test.accuracy"], run.outcome.test.accuracy());
         assert_eq!(record["test.modality.motion"].as_f64(), run.outcome.test.modality.get("motion").copied());
         assert_eq!((&record["test.samples"], &record["test.most_frequent"]), (&45.into(), &(15. / 45.).into()));
-        assert!(run.folder.parent().unwrap().ends_with(format!("{}.{}", row.name, record["key"].as_str().unwrap())));
+        assert!(run.folder.as_ref().unwrap().parent().unwrap().ends_with(format!(
+            "{}.{}",
+            row.name,
+            record["key"].as_str().unwrap()
+        )));
         let keys = |record: &Value| record.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(record), keys(&records[0]), "all records have the same columns");
     }

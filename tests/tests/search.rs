@@ -48,7 +48,9 @@ fn every_row_has_its_trials_and_runs_what_they_chose() {
         let best = choice.trials.iter().filter_map(|t| t.mean).fold(0., f64::max);
         let chosen = &choice.trials[choice.chosen];
         assert!(choice.trials.len() == 3 && chosen.mean == Some(best), "{choice:?}");
-        assert_eq!(row.runs[0].outcome.validation.accuracy(), best);
+        assert_eq!(row.runs[0].outcome.seed, 0);
+        let searched = folder.path().join(format!("runs/test-sweep/{}.{}/seed1000", row.name, chosen.key));
+        assert!(searched.exists(), "trials have seeds apart from the table's");
         let rate = chosen.settings.get("optimizer.lr").and_then(|v| v.as_f64());
         assert_eq!(row.config.optimizer.lr(), rate.unwrap_or(0.01));
     }

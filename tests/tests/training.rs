@@ -271,7 +271,8 @@ fn a_run_that_says_one_class_for_everything_says_so() {
     // Weights by frequency leave nothing to prefer: the classes' probabilities come out alike.
     let rows = "  - {name: joint, method: joint, train: {epochs: 20, batch: 90, class_weights: balanced}}";
     let results = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
-    let text = std::fs::read_to_string(results.rows[0].runs[0].folder.join("predictions.csv")).unwrap();
+    let text =
+        std::fs::read_to_string(results.rows[0].runs[0].folder.as_ref().unwrap().join("predictions.csv")).unwrap();
     let confidence: f64 = text.lines().nth(1).unwrap().split(',').nth(3).unwrap().parse().unwrap();
     assert!(confidence < 0.45, "{confidence}");
 }

@@ -29,13 +29,13 @@ fn folder(rows: &str) -> tempfile::TempDir {
     folder
 }
 
-/// A sweep of so many runs: a row's trials, and its seeds but the one that its chosen trial has run.
+/// A sweep of so many runs: a row's trials and its seeds, which are none of the trials'.
 fn swept(runs: usize) -> tempfile::TempDir {
     let methods = ["joint", "ogm", "ogm-ge", "aim"];
     let rows = methods[..ROWS].iter().map(|name| format!("  - {{name: {name}, method: {name}}}\n")).collect::<String>();
     let folder = folder(&rows);
     let table = fs::read_to_string(folder.path().join("table.yaml")).unwrap();
-    let trials = runs / ROWS - (SEEDS - 1);
+    let trials = runs / ROWS - SEEDS;
     let ranges = "{optimizer.lr: {low: 0.001, high: 0.1, log: true}}";
     let sweep = format!("sweep: {{random: {{trials: {trials}, method: [alpha], ranges: {ranges}}}}}\nrows:");
     let table = table.replace("seeds: 1", &format!("seeds: {SEEDS}")).replace("rows:", &sweep);

@@ -168,6 +168,17 @@ impl MethodSpec {
         all.filter(|(_, provenance)| *provenance != Provenance::Faithful).collect()
     }
 
+    /// The main setting of every method, those that are wrapped included, each once.
+    pub fn main_settings(&self, methods: &Methods) -> Vec<&'static str> {
+        let cards = self.all().into_iter().filter_map(|method| methods.find(method.info().name)?.main());
+        cards.fold(Vec::new(), |mut names, setting| {
+            if !names.contains(&setting.name) {
+                names.push(setting.name);
+            }
+            names
+        })
+    }
+
     /// The same with a setting drawn anew in every method that has such a setting, and the values by `method.setting`;
     /// none of them if no method has one that can be drawn.
     ///

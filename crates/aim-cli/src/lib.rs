@@ -9,13 +9,16 @@
 #![deny(missing_docs)]
 
 mod aa_test;
+mod across;
 mod application;
 mod bench;
 mod config;
 mod data;
 mod eval;
+mod ledger;
 mod list;
 mod methods;
+mod power;
 mod reproduce;
 mod sweep;
 mod train;
@@ -55,6 +58,17 @@ enum Command {
     /// `seeds` is the number of seeds of a trial. All trials and the choice are in `<row>.search.json` beside the runs.
     /// Runs that are done are not repeated, and runs that were stopped go on where they were.
     Sweep(sweep::Sweep),
+    /// Find out how many seeds a table needs for its planned comparisons, from pilot runs.
+    ///
+    /// Pilots have seeds of their own and do not count in the table. `seeds: auto` then stands for the number that is
+    /// printed; `power: {difference: 0.01, chance: 0.8, pilots: 5, least: 5, most: 30}` says what it is to be enough for.
+    Power(power::Power),
+    /// Compare a row with others over finished tables of several sets: each set's differences with intervals, one test by
+    /// sign flips within each set, ranks, and what the row regains of what joint training loses.
+    Across(across::Across),
+    /// Write the finished runs of tables as ledgers: small files without weights and predictions, from which
+    /// `reproduce --ledger` makes the tables on another machine without training them again.
+    Ledger(ledger::Keep),
     /// Train one run of a configuration.
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
@@ -182,6 +196,9 @@ fn run(application: &Application) -> Result<ExitCode> {
     match Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command {
         Command::Reproduce(command) => command.run(application),
         Command::Sweep(command) => command.run(application),
+        Command::Power(command) => command.run(application),
+        Command::Across(command) => command.run(),
+        Command::Ledger(command) => command.run(application),
         Command::Train(command) => command.run(application),
         Command::Eval(command) => command.run(application),
         Command::AaTest(command) => command.run(),

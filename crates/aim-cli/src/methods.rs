@@ -1,6 +1,6 @@
 //! What `list methods` says of each method: for a terminal, or as the page `docs/methods.md`.
 
-use aim_balance::{By, MethodCard, MethodInfo};
+use aim_balance::{By, MethodCard};
 use aim_config::Setting;
 use aim_core::Result;
 use aim_train::Registries;
@@ -18,6 +18,7 @@ Every method of `aim-balance`, from the cards in its source. What papers and rel
 [paper-vs-code.md](paper-vs-code.md).
 
 * **cost** counts passes through the whole network unless it says otherwise; M is the number of modalities.
+* **searched** is the main setting, which a search with `main: true` draws.
 * **source** of a default: the *paper*, *released code* of its authors, a *third party*'s code, or *ours*.
 ";
 
@@ -38,7 +39,8 @@ pub(crate) fn markdown(registries: &Registries) -> String {
 }
 
 /// What a card says beside its settings, by name; departures come last, one a line.
-fn facts(info: &MethodInfo, registries: &Registries) -> [(&'static str, Vec<String>); 6] {
+fn facts(card: &MethodCard, registries: &Registries) -> [(&'static str, Vec<String>); 7] {
+    let info = card.defaults().info();
     let demand = |c: aim_core::Capability| format!("{} ({})", c.meaning(), registries.offers(c));
     // Every network of this workspace has views and sites, and unimodal logits if its fusion or additional heads give
     // them.
@@ -56,6 +58,7 @@ fn facts(info: &MethodInfo, registries: &Registries) -> [(&'static str, Vec<Stri
         ("provenance", info.provenance.warning().map(Into::into).into_iter().collect()),
         ("needs", vec![needs.collect::<Vec<_>>().join("; ")]),
         ("cost", vec![info.cost.into()]),
+        ("searched", card.main().map(|setting| format!("`{}`", setting.name)).into_iter().collect()),
         ("reports", reports.collect()),
         ("departs", info.departs.iter().map(|d| d.to_string()).collect()),
     ]
@@ -67,8 +70,8 @@ fn text(card: &MethodCard, registries: &Registries) -> String {
         let value = format!("{} = {default} ({})", s.name, s.range());
         format!("{value}: {} Default: {}.", sentence(s.meaning), s.source)
     });
-    let [paper, provenance, needs, cost, reports, departs] = facts(info, registries);
-    let rows = [paper, provenance, needs, cost, ("settings", settings.collect()), reports, departs];
+    let [paper, provenance, needs, cost, searched, reports, departs] = facts(card, registries);
+    let rows = [paper, provenance, needs, cost, searched, ("settings", settings.collect()), reports, departs];
     let rows: String = rows.iter().map(|(label, items)| row(label, items)).collect();
     format!("{}: {}\n{rows}\n", info.name, wrap(info.idea, info.name.len() + 2, 4))
 }
@@ -108,7 +111,7 @@ fn section(card: &MethodCard, registries: &Registries) -> String {
         [one] => format!("* **{label}**: {one}\n"),
         many => format!("* **{label}**:\n{}", many.iter().map(|d| format!("  * {d}\n")).collect::<String>()),
     };
-    let facts: String = facts(info, registries).iter().map(fact).collect();
+    let facts: String = facts(card, registries).iter().map(fact).collect();
     format!("\n## {}\n\n{}: {}.\n\n{facts}{}", info.name, info.title, info.idea, table(card))
 }
 

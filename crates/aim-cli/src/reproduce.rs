@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use aim_core::{Error, Result};
+use aim_report::{Written, power};
 use aim_train::{
     Registries,
     config::{Scale, TableConfig, builtin, load_tables},
@@ -11,7 +12,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Application, INTERRUPTED, Places, config::yaml, cores, print};
+use crate::{Application, INTERRUPTED, Places, config::yaml, cores, ledger::LEDGERS, print};
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
@@ -43,6 +44,9 @@ pub(crate) struct Making {
     /// Print the table's resolved configuration, which runs again as it is, and train nothing.
     #[arg(long)]
     print_config: bool,
+    /// Take runs from the ledger of the table in this folder in place of training them again; only what it lacks is trained.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = LEDGERS)]
+    ledger: Option<PathBuf>,
     /// Runs at a time [default: one a processor, one on a GPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -70,21 +74,60 @@ impl Making {
             return Err(Error::invalid("--set", format!("no table of `{name}` is of `{set}`"), "see its `sets`"));
         }
         if let Some(seeds) = self.seeds {
-            tables.iter_mut().for_each(|table| table.seeds = seeds);
+            tables.iter_mut().for_each(|table| (table.seeds, table.auto) = (seeds, false));
         }
         Ok(tables)
     }
 
+    /// Makes the pilots of the tables that are wanted, and says how many seeds each needs.
+    pub(crate) fn pilots(self, tables: &[TableConfig], application: &Application) -> Result<ExitCode> {
+        let mut wanted: Vec<TableConfig> = tables.iter().filter(|table| self.wanted(table)).cloned().collect();
+        if let Some(pilots) = self.seeds {
+            wanted.iter_mut().for_each(|table| table.power.pilots = pilots);
+        }
+        let options = self.options(application)?;
+        let stop = stop_on_interrupt()?;
+        for table in &wanted {
+            let pilots = experiment::run(&table.pilot()?, &options, &stop, &application.registries)?;
+            if stop.asked() {
+                return Err(Error::Stopped);
+            }
+            let found = power::Found::of(table, &pilots)?;
+            found.write(table, &options.out)?;
+            print(&format!("{}\n", found.table(table)?.to_plain()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// Makes the tables that are wanted, one after the other, and says what they say together with those made before.
     pub(crate) fn make(self, tables: &[TableConfig], application: &Application) -> Result<ExitCode> {
-        let wanted: Vec<&TableConfig> =
-            tables.iter().filter(|table| self.set.is_none() || table.set == self.set).collect();
+        let wanted: Vec<&TableConfig> = tables.iter().filter(|table| self.wanted(table)).collect();
         if self.print_config {
             return print_config(&wanted);
         }
+        let options = self.options(application)?;
+        let stop = stop_on_interrupt()?;
+        let mut whole = true;
+        for table in wanted {
+            let mut table = table.clone();
+            power::settle(&mut table, &options.out)?;
+            whole &= make(&table, &options, &stop, application)?;
+        }
+        if let Some((text, report)) = aim_report::write_family(tables, &options.out)? {
+            print(&format!("{text}\nreport: {}\n", report.display()))?;
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The tables of a file that are to be made.
+    fn wanted(&self, table: &TableConfig) -> bool {
+        self.set.is_none() || table.set == self.set
+    }
+
+    fn options(self, application: &Application) -> Result<Options> {
         let device = self.places.device.open()?;
         let jobs = self.jobs.map_or(if device.is_cpu() { cores() } else { 1 }, usize::from);
-        let options = Options {
+        Ok(Options {
             data_root: aim_data::root(self.places.data_root),
             out: self.places.out,
             jobs,
@@ -93,16 +136,8 @@ impl Making {
             quiet: self.places.quiet,
             checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
             program: application.program.clone(),
-        };
-        let stop = stop_on_interrupt()?;
-        let mut whole = true;
-        for table in wanted {
-            whole &= make(table, &options, &stop, application)?;
-        }
-        if let Some((text, report)) = aim_report::write_family(tables, &options.out)? {
-            print(&format!("{text}\nreport: {}\n", report.display()))?;
-        }
-        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            ledger: self.ledger,
+        })
     }
 }
 
@@ -144,8 +179,9 @@ fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Appli
     let Application { registries, sections, .. } = application;
     let results = experiment::run(table, options, stop, registries)?;
     let written = aim_report::write(&results, &options.out, registries, sections)?;
-    let report = written.report.display();
-    print(&format!("{}\n{}\nreport: {report}\n", written.comparison, written.diagnosis))?;
+    let Written { comparison, planned, diagnosis, report } = written;
+    let planned = planned.map_or(String::new(), |planned| planned + "\n");
+    print(&format!("{planned}{comparison}\n{diagnosis}\nreport: {}\n", report.display()))?;
     if stop.asked() {
         return Err(Error::Stopped);
     }

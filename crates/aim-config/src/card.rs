@@ -2,12 +2,12 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use aim_core::Result;
+use aim_core::{Result, Rng};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
-    Named, Registry, Setting, Settings, parse,
+    Kind, Named, Registry, Setting, Settings, parse,
     registry::section,
     setting::{rows, to_value},
 };
@@ -107,6 +107,18 @@ impl<D: AnySettings + ?Sized> Card<D> {
         Ok(Spec { name: self.name, settings: (self.read)(settings, place)? })
     }
 
+    /// The setting that decides most, which searches draw: the one that is marked so, or else the first number that
+    /// can be drawn; none if there is none.
+    pub fn main(&self) -> Option<&'static Setting> {
+        let defaults = self.defaults.values();
+        let number = |s: &&Setting| {
+            matches!(s.kind, Kind::Number | Kind::Whole)
+                && s.draw(&defaults[s.name], &mut Rng::keyed(0, s.name)).is_some()
+        };
+        let marked = self.settings().iter().find(|s| s.rule.main);
+        marked.or_else(|| self.settings().iter().find(number))
+    }
+
     /// Each setting with its default in words.
     pub fn rows(&self) -> Vec<(&'static Setting, String)> {
         rows(self.settings(), &self.defaults.values())
@@ -182,5 +194,52 @@ impl<D: AnySettings + ?Sized> fmt::Debug for Spec<D> {
 impl<D: AnySettings + ?Sized> Serialize for Spec<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         self.section().serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{above, between, by_type, settings};
+
+    settings! {
+        /// Settings whose first number can be drawn.
+        struct First {
+            /// Flag.
+            flag: bool = true => by_type(), "ours";
+            /// Number that nothing can be drawn around.
+            bound: Option<f64> = None => above(0.), "ours";
+            /// Weight.
+            weight: f64 = 0.5 => between(0., 100.), "ours";
+            /// Another.
+            other: f64 = 0.5 => between(0., 100.), "ours";
+        }
+    }
+
+    settings! {
+        /// Settings with a mark.
+        struct Marked {
+            /// Weight.
+            weight: f64 = 0.5 => between(0., 100.), "ours";
+            /// Radius.
+            radius: f64 = 0.5 => between(0., 100.).main(), "ours";
+        }
+    }
+
+    settings! {
+        /// Nothing to draw.
+        struct Neither {
+            /// Flag.
+            flag: bool = true => by_type(), "ours";
+        }
+    }
+
+    #[test]
+    fn the_main_setting_is_marked_or_the_first_number() {
+        fn main<S: Settings>() -> Option<&'static str> {
+            let read = |_: &Value, _: &str| -> Result<Arc<S>> { Ok(Arc::new(S::default())) };
+            Card::new("card", Arc::new(S::default()), read).main().map(|setting| setting.name)
+        }
+        assert_eq!((main::<First>(), main::<Marked>(), main::<Neither>()), (Some("weight"), Some("radius"), None));
     }
 }

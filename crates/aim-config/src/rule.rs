@@ -42,11 +42,13 @@ pub struct Rule {
     pub required: bool,
     /// The default in words, where its value says too little.
     pub shown: Option<&'static str>,
+    /// Whether it is the setting that a search of the whole entry draws.
+    pub main: bool,
 }
 
 impl Rule {
     const fn new(values: Values) -> Self {
-        Self { values, unit: "", required: false, shown: None }
+        Self { values, unit: "", required: false, shown: None, main: false }
     }
 
     /// The same in a unit, said in the plural.
@@ -67,6 +69,13 @@ impl Rule {
     #[must_use]
     pub const fn shown(mut self, words: &'static str) -> Self {
         self.shown = Some(words);
+        self
+    }
+
+    /// The same for the setting that a search draws, where that is not the entry's first number.
+    #[must_use]
+    pub const fn main(mut self) -> Self {
+        self.main = true;
         self
     }
 

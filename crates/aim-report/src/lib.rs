@@ -22,9 +22,13 @@
 //! ```
 #![deny(missing_docs)]
 
+mod across;
 mod compat;
 pub mod export;
+mod notes;
 pub mod page;
+mod planned;
+pub mod power;
 mod protocols;
 mod remarks;
 mod report;
@@ -32,9 +36,11 @@ mod searches;
 mod summary;
 mod tables;
 
+pub use across::{across, agreed};
 pub use compat::title;
 pub use page::{Section, Sections, View};
+pub use planned::planned;
 pub use protocols::protocols;
-pub use report::{Written, write, write_family, write_run};
+pub use report::{Written, write, write_across, write_family, write_run};
 pub use summary::summary;
 pub use tables::{combined, comparison, diagnosis, sign_flips};

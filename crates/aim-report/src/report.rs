@@ -6,17 +6,19 @@ use aim_core::{Error, Result};
 use aim_stats::table::Table;
 use aim_train::{
     Registries,
-    config::{RunConfig, TableConfig},
+    config::{Planned, RunConfig, TableConfig},
     experiment::{Results, RunResults},
     run::write_atomically,
 };
 
-use crate::{Sections, comparison, compat, diagnosis, export, page, protocols, summary};
+use crate::{Sections, across, comparison, compat, diagnosis, export, page, planned, protocols, summary};
 
 /// What was written.
 pub struct Written {
     /// The comparison as text.
     pub comparison: String,
+    /// The planned comparisons as text, if there are any.
+    pub planned: Option<String>,
     /// The diagnosis as text.
     pub diagnosis: String,
     /// The page.
@@ -32,26 +34,30 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     let (comparison, diagnosis) = (comparison(results, &registries.metrics)?, diagnosis(results)?);
     put(&folder, "comparison", &comparison)?;
     put(&folder, "diagnosis", &diagnosis)?;
+    let planned = planned(results, &registries.metrics)?;
+    planned.as_ref().map_or(Ok(()), |planned| put(&folder, "planned", planned))?;
     let records = export::records(results)?;
     put_if_new(&folder.join("results.jsonl"), export::to_jsonl(&records).as_bytes())?;
     #[cfg(feature = "parquet")]
     put_if_new(&folder.join("results.parquet"), &export::to_parquet(&records)?)?;
     let report = folder.join("report.html");
-    put_if_new(&report, page::of_table(results, &[&comparison, &diagnosis], sections).as_bytes())?;
+    let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).collect();
+    put_if_new(&report, page::of_table(results, &tables, sections).as_bytes())?;
     for row in &results.rows {
         row.runs.iter().try_for_each(|run| write_run(&compat::title(row), &row.config, run, sections).map(drop))?;
     }
-    Ok(Written { comparison: comparison.to_plain(), diagnosis: diagnosis.to_plain(), report })
+    let planned = planned.map(|planned| planned.to_plain());
+    Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), report })
 }
 
-/// Writes the page of a run into its folder, and says where it is.
+/// Writes the page of a run into its folder, if it has one, and says where the page is.
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn write_run(title: &str, config: &RunConfig, run: &RunResults, sections: &Sections) -> Result<PathBuf> {
-    let report = run.folder.join("report.html");
+pub fn write_run(title: &str, config: &RunConfig, run: &RunResults, sections: &Sections) -> Result<Option<PathBuf>> {
+    let Some(report) = run.folder.as_ref().map(|folder| folder.join("report.html")) else { return Ok(None) };
     put_if_new(&report, page::of_run(title, config, run, sections).as_bytes())?;
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// Writes what is said over several tables of a family: over its sets, and over its protocols. The text and the page,
@@ -66,16 +72,40 @@ pub fn write_family(family: &[TableConfig], out: &Path) -> Result<Option<(String
     for (i, table) in protocols(family, out)?.into_iter().enumerate() {
         tables.push((format!("protocols-{}", i + 1), table));
     }
+    let made: Vec<&TableConfig> = family.iter().filter(|t| out.join(&t.name).join("results.jsonl").exists()).collect();
+    if let Some(planned) = made.first().and_then(|t| t.planned.as_ref()).filter(|_| made.len() > 1)
+        && made.iter().all(|t| t.planned.as_ref() == Some(planned) && t.protocols().iter().all(|p| p.is_clean()))
+    {
+        let folders: Vec<PathBuf> = made.iter().map(|t| out.join(&t.name)).collect();
+        tables.extend(named(across(&folders, planned, true)?));
+    }
     if tables.is_empty() {
         return Ok(None);
     }
-    for (name, table) in &tables {
-        put(&folder, name, table)?;
+    page(&folder, name, &tables).map(Some)
+}
+
+/// Writes what is said of one row over finished tables into a folder; the text and the page.
+///
+/// # Errors
+/// If results are missing or damaged, or the folder cannot be written.
+pub fn write_across(folders: &[PathBuf], planned: &Planned, before: bool, into: &Path) -> Result<(String, PathBuf)> {
+    page(into, &format!("{} over several sets", planned.of), &named(across(folders, planned, before)?))
+}
+
+fn named(tables: Vec<Table>) -> Vec<(String, Table)> {
+    ["across", "standing"].map(Into::into).into_iter().zip(tables).collect()
+}
+
+/// Writes tables in every format and their page; the text and the page.
+fn page(folder: &Path, title: &str, tables: &[(String, Table)]) -> Result<(String, PathBuf)> {
+    for (name, table) in tables {
+        put(folder, name, table)?;
     }
     let all: Vec<&Table> = tables.iter().map(|(_, table)| table).collect();
     let report = folder.join("report.html");
-    put_if_new(&report, page::of_tables(name, &all).as_bytes())?;
-    Ok(Some((all.iter().map(|table| table.to_plain()).collect::<Vec<_>>().join("\n"), report)))
+    put_if_new(&report, page::of_tables(title, &all).as_bytes())?;
+    Ok((all.iter().map(|table| table.to_plain()).collect::<Vec<_>>().join("\n"), report))
 }
 
 /// Writes a table in every format.

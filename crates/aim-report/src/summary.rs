@@ -12,6 +12,7 @@ use aim_train::{config::TableConfig, metrics::statistics};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::compat;
 
@@ -25,6 +26,19 @@ pub(crate) struct Line {
     pub accuracy: f64,
     #[serde(rename = "test.most_frequent")]
     most_frequent: f64,
+    pub baseline: String,
+    /// Names of the modalities, joined by `+`.
+    pub modalities: String,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Line {
+    /// The linear probe of a modality's encoder, if the run has the modality.
+    pub fn probe(&self, modality: &str) -> Option<f64> {
+        self.rest.get(&format!("probes.modality.{modality}"))?.as_f64()
+    }
 }
 
 /// The runs of a table that an earlier command left, in the order of its rows; none if it has not been made.
@@ -32,7 +46,12 @@ pub(crate) struct Line {
 /// # Errors
 /// If the file is damaged.
 pub(crate) fn lines(table: &TableConfig, out: &Path) -> Result<Vec<Line>> {
-    let path = out.join(&table.name).join("results.jsonl");
+    lines_in(&out.join(&table.name))
+}
+
+/// The same of the table in a folder.
+pub(crate) fn lines_in(folder: &Path) -> Result<Vec<Line>> {
+    let path = folder.join("results.jsonl");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,5 @@
 //! The two tables of an experiment: who is better, and why.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use aim_core::Result;
 use aim_stats::{
     adjust::holm,
@@ -11,19 +9,18 @@ use aim_stats::{
     table::{Cell, Column, Table},
 };
 use aim_train::{
-    config::Select,
     experiment::{Answer, Results, RowResults, RunResults},
-    metrics::{Metric, Metrics, REMOVAL, statistics},
+    metrics::{ACCURACY, Metric, Metrics, REMOVAL, statistics},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{compat, remarks::remarks, searches};
+use crate::{compat, notes::notes};
 
 /// Level of the intervals.
-const LEVEL: f64 = 0.95;
+pub(crate) const LEVEL: f64 = 0.95;
 /// Resamples of a bootstrap, and sign patterns of a permutation test that cannot list them all.
-const DRAWS: usize = 10_000;
+pub(crate) const DRAWS: usize = 10_000;
 
 /// Accuracy of every row with intervals, and its tests against the baseline.
 ///
@@ -45,116 +42,40 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
         Column::number("majority", 3),
     ];
     columns.extend(others.iter().map(|(_, heading)| Column::number(*heading, 3)));
-    columns.extend([Column::number("difference", 3), Column::text("p seeds"), Column::text("p samples (networks)")]);
+    let exploratory = results.table.planned.is_some();
+    match exploratory {
+        true => columns.push(Column::number(format!("difference to {}, 95 % interval", results.table.baseline), 3)),
+        false => columns.extend([
+            Column::number("difference", 3),
+            Column::text("p seeds"),
+            Column::text("p samples (networks)"),
+        ]),
+    }
+    columns.extend([Column::number("parameters", 0), Column::number("training, s", 0)]);
     let mut table = Table::new(columns).with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
         let accuracy = row.values(|r| Some(r.outcome.test.accuracy()));
         let mut cells = vec![
             Cell::text(compat::title(row)),
             Cell::number(row.runs.len() as f64),
-            with_interval(&accuracy)?,
+            with_interval(&accuracy, range(metrics))?,
             bootstrap(&accuracy)?,
             majority(row),
         ];
         for (metric, _) in &others {
             cells.push(estimate(&row.values(|r| r.outcome.test.get(metric.name)))?);
         }
-        cells.extend([
-            tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b))?,
-            seeds[i].map_or_else(Cell::empty, Cell::p),
-            samples[i].map_or_else(Cell::empty, Cell::p),
-        ]);
+        cells.push(tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b, exploratory.then(|| range(metrics))))?);
+        if !exploratory {
+            cells.extend([seeds[i], samples[i]].map(|p| p.map_or_else(Cell::empty, Cell::p)));
+        }
+        cells.push(average(&row.values(|r| Some(r.outcome.parameters as f64)))?);
+        cells.push(average(&row.values(|r| Some(r.seconds.iter().sum())))?);
         table.push(cells).map_err(statistics)?;
     }
     let count = |tests: &[Option<f64>]| tests.iter().flatten().count();
     notes(&mut table, results, count(&seeds), count(&samples));
     Ok(table)
-}
-
-/// Says what varied, what was chosen where and how many tests there are.
-fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
-    let t = &results.table;
-    let select = if results.rows.iter().all(|r| r.config.train.select == Select::Best) {
-        "the epoch with the best validation accuracy"
-    } else {
-        "the epoch that each row's `train.select` names"
-    };
-    table.note(format!(
-        "Mean ± standard deviation (n-1) over {} seeds, which vary initialisation, order of samples and the method's draws; \
-         the data and their splits are fixed. Settings are those of the configuration; what was searched is said below.",
-        t.seeds
-    ));
-    table.note(format!(
-        "{} tests against `{}`: {over_seeds} over seeds (sign flips of the seeds' differences; with n seeds no unadjusted p \
-         is below 2^(1-n) = {:.4}) and {over_samples} over the test samples (exact McNemar tests, one a seed, combined as \
-         twice their median). Each of the two columns is Holm-adjusted for its own number of tests.",
-        over_seeds + over_samples,
-        t.baseline,
-        2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
-    ));
-    table.note(power(t.seeds, over_seeds));
-    table.note(NETWORKS);
-    let protocols = t.protocols();
-    for protocol in &protocols {
-        let rows = t.rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.config.name.as_str());
-        let which =
-            if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
-        let scored = format!("Scored is {select}, on the whole test split, once.");
-        table.note(which + protocol.warning().unwrap_or(&scored));
-    }
-    remarks(results).into_iter().for_each(|line| table.note(line));
-    compat::note(table);
-    provenance(results).into_iter().for_each(|line| table.note(line));
-    programs(results).into_iter().for_each(|line| table.note(line));
-    if let Some(searched) = searches::note(&t.rows, &results.choices) {
-        table.note(searched);
-    }
-    for failure in &results.failures {
-        table.note(format!("FAILED: {failure}"));
-    }
-}
-
-/// Says which methods of the table are no faithful ones.
-fn provenance(results: &Results) -> Vec<String> {
-    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (title, provenance) in results.rows.iter().flat_map(|row| row.config.method.provenance()) {
-        let titles = said.entry(provenance.warning().unwrap_or_default()).or_default();
-        if !titles.contains(&title) {
-            titles.push(title);
-        }
-    }
-    said.into_iter().map(|(warning, titles)| format!("{}: {warning}.", titles.join(", "))).collect()
-}
-
-/// Says so if the runs of a table were made by several programs or on several instruction sets.
-fn programs(results: &Results) -> Option<String> {
-    let runs = results.rows.iter().flat_map(|row| &row.runs);
-    let all: BTreeSet<String> = runs.map(|run| run.outcome.program.to_string()).collect();
-    let all: Vec<String> = all.into_iter().collect();
-    (all.len() > 1).then(|| {
-        let all = all.join("; ");
-        format!("The runs were made by several programs or processors, whose results may differ in their last digits: {all}.")
-    })
-}
-
-/// What the test over samples does not tell.
-const NETWORKS: &str = "A test over samples compares the trained networks at hand. Two trainings of one method are different networks, \
-     too, so that such a test tells joint training from joint training with other seeds far more often than its level says; \
-     how often is measured by the command `aa-test`. No row is better or worse than the baseline for a small p over samples \
-     alone; only the test over seeds speaks of methods.";
-
-/// Whether the test over seeds can find anything, and with how many seeds it could.
-fn power(seeds: u64, tests: usize) -> String {
-    let least = |seeds: u64| (tests.max(1) as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.);
-    if least(seeds) <= 0.05 {
-        return format!("The smallest adjusted p over seeds that this table can have is {:.4}.", least(seeds));
-    }
-    let enough = (1..).find(|&seeds| least(seeds) <= 0.05).unwrap_or(u64::MAX);
-    format!(
-        "The smallest adjusted p over seeds that this table can have is {:.3}, so that it cannot find a difference at .05; \
-         with `--seeds {enough}` it could.",
-        least(seeds)
-    )
 }
 
 /// Own accuracy, probes and contributions of every modality.
@@ -216,12 +137,23 @@ fn estimate(values: &[f64]) -> Result<Cell> {
     Ok(Cell::from(Summary::of(values).map_err(statistics)?))
 }
 
-fn with_interval(values: &[f64]) -> Result<Cell> {
+/// A mean alone.
+fn average(values: &[f64]) -> Result<Cell> {
+    if values.is_empty() { Ok(Cell::empty()) } else { Ok(Cell::number(mean(values).map_err(statistics)?)) }
+}
+
+/// The smallest and the largest accuracy that there can be, as the metric itself says.
+pub(crate) fn range(metrics: &Metrics) -> (f64, f64) {
+    metrics.find(ACCURACY).map_or((0., 1.), |metric| metric.range)
+}
+
+/// The interval is cut at the ends of the range, where no true mean can lie beyond.
+fn with_interval(values: &[f64], (low, high): (f64, f64)) -> Result<Cell> {
     if values.len() < 2 {
         return estimate(values);
     }
     let summary = Summary::of(values).map_err(statistics)?;
-    let interval = t_interval(values, LEVEL).map_err(statistics)?;
+    let interval = t_interval(values, LEVEL).map_err(statistics)?.within(low, high);
     Ok(Cell::estimate(summary.mean, summary.std, Some(interval)))
 }
 
@@ -241,13 +173,20 @@ fn majority(row: &RowResults) -> Cell {
     share.map_or_else(Cell::empty, Cell::number)
 }
 
-fn difference(row: &RowResults, baseline: &RowResults) -> Result<Cell> {
-    let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy());
-    estimate(&a.iter().zip(&b).map(|(a, b)| a - b).collect::<Vec<_>>())
+/// Accuracies of the seeds that both rows have.
+pub(crate) fn accuracies(row: &RowResults, other: &RowResults) -> (Vec<f64>, Vec<f64>) {
+    row.paired(other, |r| r.outcome.test.accuracy())
+}
+
+/// The mean difference; with its interval, if the range of accuracies is given.
+fn difference(row: &RowResults, baseline: &RowResults, range: Option<(f64, f64)>) -> Result<Cell> {
+    let (a, b) = accuracies(row, baseline);
+    let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
+    range.map_or_else(|| estimate(&differences), |(low, high)| with_interval(&differences, (low - high, high - low)))
 }
 
 fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
-    let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy());
+    let (a, b) = accuracies(row, baseline);
     sign_flips(&a, &b)
 }
 
@@ -286,12 +225,22 @@ fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Result<Vec<Option<f64>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::power;
+    use aim_stats::table::Content;
+
+    use super::*;
 
     #[test]
-    fn the_text_says_how_many_seeds_are_enough() {
-        // 10 tests: 10 / 2^4 = .625 with 5 seeds, 10 / 2^7 = .078 with 8, 10 / 2^8 = .039 with 9.
-        assert!(power(5, 10).contains("is 0.625") && power(5, 10).contains("`--seeds 9`"), "{}", power(5, 10));
-        assert!(power(9, 10).contains("is 0.0391") && !power(9, 10).contains("--seeds"), "{}", power(9, 10));
+    fn intervals_end_where_accuracies_do() {
+        let ends = |values: &[f64], range| match with_interval(values, range).unwrap().content {
+            Content::Number { interval: Some(interval), .. } => (interval.low, interval.high),
+            other => panic!("{other:?}"),
+        };
+        // t = 4.3027 with 2 degrees of freedom: .9867 -+ 4.3027 * .01528 / sqrt 3.
+        let (low, high) = ends(&[0.97, 0.99, 1.], (0., 1.));
+        assert!((low - 0.94872).abs() < 1e-4 && high == 1., "{low} {high}");
+        assert_eq!(ends(&[0., 0.01, 0.02], (0., 1.)).0, 0.);
+        // A difference has its own range, and what lies within is left as it is.
+        let (low, high) = ends(&[-0.01, 0., 0.01], (-1., 1.));
+        assert!((low + 0.024841).abs() < 1e-5 && (high - 0.024841).abs() < 1e-5, "{low} {high}");
     }
 }

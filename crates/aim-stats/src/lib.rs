@@ -25,6 +25,7 @@ mod distribution;
 mod error;
 pub mod interval;
 pub mod paired;
+pub mod power;
 pub mod shapley;
 pub mod summary;
 pub mod table;

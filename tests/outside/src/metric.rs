@@ -8,6 +8,7 @@ pub const LEAST_RECALL: Metric = Metric {
     name: "least_recall",
     column: Some("least recall"),
     about: "smallest recall of a class that occurs, 0 to 1",
+    range: (0., 1.),
     of: least_recall,
 };
 

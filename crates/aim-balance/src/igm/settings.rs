@@ -46,7 +46,7 @@ settings! {
         /// Share of the perturbed gradient.
         pub lambda: f64 = 0.3 => between(0., 1.), "released code";
         /// Suppression; 0 changes no gradient.
-        pub tau: f64 = 0.4 => between(0., 100.), "released code";
+        pub tau: f64 = 0.4 => between(0., 100.).main(), "released code";
         /// Epochs of each stage in turn, a list that begins anew at its end, for instance [25, 50]; `stage_epochs` each
         /// if it is empty.
         pub stages: Vec<usize> = Vec::new() => at_least(1).unit("epochs").shown("stage_epochs each"),

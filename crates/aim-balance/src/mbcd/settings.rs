@@ -56,7 +56,7 @@ settings! {
         /// Share of the old teacher.
         pub beta: f64 = 0.99 => between(0., 1.), "ours";
         /// Weight of the distillation.
-        pub lambda: f64 = 0.5 => between(0., 100.), "ours";
+        pub lambda: f64 = 0.5 => between(0., 100.).main(), "ours";
         /// Steps before the teacher teaches and lags behind.
         pub warmup: usize = 0 => at_least(0).unit("steps"), "ours";
         /// Part that a draw drops: a modality of the whole batch | of a sample.

@@ -76,7 +76,7 @@ settings! {
         /// Share of the samples in the mean, at the modality level.
         pub share: f64 = 0.2 => between(0., 1.), "released code";
         /// Amount of copies, at the modality level; 0 is none.
-        pub alpha: f64 = 1. => between(0., 10.), "released code";
+        pub alpha: f64 = 1. => between(0., 10.).main(), "released code";
         /// Function f of the difference between modalities, at the modality level.
         pub form: Form = Form::Linear => by_type(), "released code";
     }

@@ -1,5 +1,6 @@
 //! `aa-test`.
 
+mod drawn;
 mod rates;
 
 use std::process::ExitCode;

@@ -25,12 +25,14 @@ use aim_train::{
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use super::drawn::drawn;
+
 const CLASSES: usize = 3;
 const EPOCHS: usize = 4;
 const BATCH: usize = 16;
 /// Level of the tests, and of the intervals around their rates.
-const ALPHA: f64 = 0.05;
-const LEVEL: f64 = 0.95;
+pub(crate) const ALPHA: f64 = 0.05;
+pub(crate) const LEVEL: f64 = 0.95;
 /// Seeds of most tables, with which sign flips cannot reject at [`ALPHA`].
 const FEW: usize = 5;
 
@@ -53,12 +55,25 @@ pub(crate) struct Rate {
     pub(crate) name: String,
     /// Seeds of an arm that it sees.
     pub(crate) seeds: usize,
+    /// How often it was tried.
+    pub(crate) of: usize,
     /// How often it rejected.
     pub(crate) rejected: usize,
     /// The share of rejections with its exact interval.
     pub(crate) interval: Interval,
-    /// The share that there should be; none where the test makes no promise about methods.
-    pub(crate) promised: Option<f64>,
+    /// The share that there should be.
+    pub(crate) promise: Promise,
+}
+
+/// What a test promises of its rejections where nothing differs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Promise {
+    /// Nothing about methods.
+    Nothing,
+    /// This share, which the interval must hold.
+    Share(f64),
+    /// A share between these.
+    Near((f64, f64)),
 }
 
 /// What came out.
@@ -85,15 +100,19 @@ pub(crate) fn aa_test(plan: AaPlan, stop: &Stop) -> Result<Rates> {
     let pairs: Vec<Pair> = (0..plan.pairs).into_par_iter().map(pair).collect::<Result<_>>()?;
     let over_seeds = |n: usize| {
         let name = "sign flips of the seeds' differences";
-        rate(name, n, Some(attainable(n)), &pairs, move |pair: &Pair| pair.over_seeds(n))
+        rate(name, n, Promise::Share(attainable(n)), &pairs, move |pair: &Pair| pair.over_seeds(n))
     };
-    let over_samples = |n: usize, name| rate(name, n, None, &pairs, move |pair: &Pair| pair.over_samples(n));
+    let over_samples =
+        |n: usize, name| rate(name, n, Promise::Nothing, &pairs, move |pair: &Pair| pair.over_samples(n));
     let mut tests = vec![over_seeds(plan.seeds)?];
     if plan.seeds > FEW {
         tests.insert(0, over_seeds(FEW)?);
     }
     tests.push(over_samples(1, "McNemar over the samples of one seed")?);
     tests.push(over_samples(plan.seeds, "McNemar, twice the median over the seeds")?);
+    let pool: Vec<f64> =
+        pairs.iter().flat_map(|pair| pair.0.iter().chain(&pair.1)).map(|right| accuracy(right)).collect();
+    tests.extend(drawn(&pool, plan.seed)?);
     Ok(Rates { plan, tests })
 }
 
@@ -104,22 +123,20 @@ fn attainable(n: usize) -> f64 {
     (ALPHA * patterns).floor() / patterns
 }
 
-fn rate(
-    name: &str,
-    seeds: usize,
-    promised: Option<f64>,
-    pairs: &[Pair],
-    p: impl Fn(&Pair) -> Option<f64>,
-) -> Result<Rate> {
+fn rate(name: &str, seeds: usize, promise: Promise, pairs: &[Pair], p: impl Fn(&Pair) -> Option<f64>) -> Result<Rate> {
     let rejected = pairs.iter().filter_map(p).filter(|p| *p <= ALPHA).count();
     let interval = share_interval(rejected, pairs.len(), LEVEL).map_err(statistics)?;
-    Ok(Rate { name: name.into(), seeds, rejected, interval, promised })
+    Ok(Rate { name: name.into(), seeds, of: pairs.len(), rejected, interval, promise })
+}
+
+/// Share of the test samples that a training has right.
+fn accuracy(right: &[bool]) -> f64 {
+    right.iter().filter(|r| **r).count() as f64 / right.len() as f64
 }
 
 impl Pair {
     fn over_seeds(&self, n: usize) -> Option<f64> {
-        let accuracy = |right: &Vec<bool>| right.iter().filter(|r| **r).count() as f64 / right.len() as f64;
-        let of = |arm: &[Vec<bool>]| arm.iter().take(n).map(accuracy).collect::<Vec<_>>();
+        let of = |arm: &[Vec<bool>]| arm.iter().take(n).map(|right| accuracy(right)).collect::<Vec<_>>();
         sign_flips(&of(&self.0), &of(&self.1))
     }
 
@@ -130,20 +147,28 @@ impl Pair {
 }
 
 impl Rate {
-    /// Whether its promise, if it makes one, lies in the interval.
+    /// Whether it keeps its promise, if it makes one.
     pub(crate) fn holds(&self) -> bool {
-        self.promised.is_none_or(|promised| (self.interval.low..=self.interval.high).contains(&promised))
+        match self.promise {
+            Promise::Nothing => true,
+            Promise::Share(share) => (self.interval.low..=self.interval.high).contains(&share),
+            Promise::Near((low, high)) => (low..=high).contains(&self.share()),
+        }
+    }
+
+    fn share(&self) -> f64 {
+        self.rejected as f64 / self.of as f64
     }
 
     /// What the rate says of the test.
     fn verdict(&self) -> &'static str {
-        match self.promised {
-            Some(_) if !self.holds() => "WRONG",
-            Some(0.) => "right: too few seeds to reject",
-            Some(_) => "right",
-            None if self.interval.low > ALPHA => "compares networks, not methods",
-            None if self.interval.high < ALPHA => "compares networks; rejects too seldom here",
-            None => "compares networks",
+        match self.promise {
+            _ if !self.holds() => "WRONG",
+            Promise::Share(0.) => "right: too few seeds to reject",
+            Promise::Share(_) | Promise::Near(_) => "right",
+            Promise::Nothing if self.interval.low > ALPHA => "compares networks, not methods",
+            Promise::Nothing if self.interval.high < ALPHA => "compares networks; rejects too seldom here",
+            Promise::Nothing => "compares networks",
         }
     }
 }
@@ -163,20 +188,26 @@ impl Rates {
         let mut table = Table::new(vec![
             Column::text("test"),
             Column::number("seeds an arm", 0),
+            Column::number("tries", 0),
             Column::number("rejected", 0),
             Column::number("share, 95 % interval", 3),
-            Column::number("should be", 3),
+            Column::text("should be"),
             Column::text("verdict"),
         ])
         .with_caption("Joint training against joint training with other seeds: false rejections at .05");
         for test in &self.tests {
-            let share = test.rejected as f64 / pairs as f64;
+            let promise = match test.promise {
+                Promise::Nothing => String::new(),
+                Promise::Share(share) => format!("{share:.3}"),
+                Promise::Near((low, high)) => format!("{low} to {high}"),
+            };
             let cells = vec![
                 Cell::text(&test.name),
                 Cell::number(test.seeds as f64),
+                Cell::number(test.of as f64),
                 Cell::number(test.rejected as f64),
-                Cell::estimate(share, None, Some(test.interval)),
-                test.promised.map_or_else(Cell::empty, Cell::number),
+                Cell::estimate(test.share(), None, Some(test.interval)),
+                Cell::text(promise),
                 Cell::text(test.verdict()),
             ];
             table.push(cells).map_err(statistics)?;
@@ -193,6 +224,11 @@ impl Rates {
             "McNemar's test asks whether two trained networks differ on further samples like these. Two trainings of one \
              method are two networks that do differ, the more visibly the larger the test split, so that its rejections \
              are no evidence that methods differ.",
+        );
+        table.note(
+            "Families, paired t and sets: runs are drawn from the accuracies of all these trainings, so that arms differ in \
+             nothing, and the accuracies of a set are those times its number. Folds: normal numbers with the correlation \
+             that overlapping training sets have by the assumption of the corrected test.",
         );
         Ok(table)
     }
@@ -258,7 +294,8 @@ mod tests {
     fn a_test_that_rejects_too_often_is_found_out() {
         let pair = |p: f64| Pair(vec![vec![p > 0.5]], vec![vec![true]]);
         let pairs: Vec<Pair> = (0..100).map(|i| pair(f64::from(i) / 100.)).collect();
-        let tenth = rate("t", 1, Some(ALPHA), &pairs, |pair| Some(f64::from(u8::from(pair.0[0][0])))).unwrap();
+        let tenth =
+            rate("t", 1, Promise::Share(ALPHA), &pairs, |pair| Some(f64::from(u8::from(pair.0[0][0])))).unwrap();
         assert!(tenth.rejected == 51 && !tenth.holds() && tenth.verdict() == "WRONG");
     }
 }

@@ -49,8 +49,8 @@ fn record(table: &TableConfig, row: &RowResults, run: &RunResults) -> Result<Rec
     let mut outcome = json(&run.outcome)?;
     outcome["modalities"] = run.outcome.modalities.join("+").into();
     flatten("", &outcome, &mut record);
-    record.insert("test.samples".into(), run.answers.len().into());
-    record.insert("test.most_frequent".into(), run.most_frequent().into());
+    record.insert("test.samples".into(), run.test.samples.into());
+    record.insert("test.most_frequent".into(), run.test.most_frequent.into());
     Ok(record)
 }
 

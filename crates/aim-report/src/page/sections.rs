@@ -249,10 +249,10 @@ fn projections(view: &View<'_>) -> String {
 fn settings(view: &View<'_>) -> String {
     let yaml = serde_yaml::to_string(view.config).unwrap_or_default();
     let command = |run: &&RunResults| {
-        let folder = run.folder.display();
+        let folder = run.folder.as_ref()?.display();
         let program = &run.outcome.program.command;
-        format!("{program} train --config {folder}/config.yaml\n{program} eval --run {folder}\n")
+        Some(format!("{program} train --config {folder}/config.yaml\n{program} eval --run {folder}\n"))
     };
-    let commands: String = view.runs.iter().map(command).collect();
+    let commands: String = view.runs.iter().filter_map(command).collect();
     format!("<pre>{}</pre>\n<pre>{}</pre>\n", escape(&commands), escape(&yaml))
 }

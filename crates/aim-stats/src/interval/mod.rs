@@ -2,10 +2,12 @@
 
 mod binomial;
 mod bootstrap;
+mod ratio;
 
 pub use binomial::share_interval;
 pub use bootstrap::{Resampling, bca_of, bootstrap_bca, bootstrap_percentile};
 pub(crate) use bootstrap::{percentile_of, replicates};
+pub use ratio::ratio_interval;
 
 use crate::distribution::t_quantile;
 use crate::summary::{mean, std};
@@ -20,6 +22,21 @@ pub struct Interval {
     pub high: f64,
     /// The confidence level, for example 0.95.
     pub level: f64,
+}
+
+impl Interval {
+    /// The part of it that lies from `low` to `high`, for a quantity that cannot be elsewhere: a true value in that range
+    /// is in the part exactly when it is in the whole, so that the level stays what it was.
+    ///
+    /// ```
+    /// let interval = aim_stats::interval::t_interval(&[0.97, 0.99, 1.0], 0.95)?;
+    /// assert!(interval.high > 1.0 && interval.within(0.0, 1.0).high == 1.0);
+    /// # Ok::<(), aim_stats::Error>(())
+    /// ```
+    #[must_use]
+    pub fn within(self, low: f64, high: f64) -> Self {
+        Self { low: self.low.max(low).min(high), high: self.high.min(high).max(low), level: self.level }
+    }
 }
 
 /// Student's interval of a mean: mean -+ t * std / sqrt(n), with t the quantile for n - 1 degrees of freedom.

@@ -1,19 +1,24 @@
-//! Comparisons of two methods under the same conditions: over seeds (sign flips, t, Wilcoxon), over test samples
-//! (McNemar, bootstrap), and how large the difference is.
+//! Comparisons of two methods under the same conditions: over seeds (sign flips, t, Wilcoxon), over folds (corrected t),
+//! over seeds of several sets (stratified sign flips), over test samples (McNemar, bootstrap), and how large the
+//! difference is.
 //!
 //! All tests are two-sided.
 
+mod corrected;
 mod effect;
 mod mcnemar;
 mod samples;
-mod sign_flip;
+pub(crate) mod sign_flip;
+mod stratified;
 mod t_test;
 mod wilcoxon;
 
+pub use corrected::Repeats;
 pub use effect::{WinTieLoss, cliffs_delta, cohens_dz, win_tie_loss};
 pub use mcnemar::{McNemar, mcnemar};
 pub use samples::{PairedBootstrap, paired_bootstrap};
 pub use sign_flip::{SignFlip, sign_flip};
+pub use stratified::stratified_sign_flip;
 pub use t_test::{TTest, t_test};
 pub use wilcoxon::{Wilcoxon, wilcoxon};
 

@@ -37,9 +37,14 @@ pub struct SignFlip {
 pub fn sign_flip<R: Rng + ?Sized>(a: &[f64], b: &[f64], draws: usize, rng: &mut R) -> Result<SignFlip> {
     check::count("draws", draws)?;
     let (differences, _) = rounded_differences(a, b)?;
-    let exact = differences.len() <= EXACT_UP_TO;
-    let p = if exact { enumerated(&differences) } else { sampled(&differences, draws, rng) };
+    let (p, exact) = flips(&differences, draws, rng);
     Ok(SignFlip { mean_difference: mean(&differences)?, p, exact })
+}
+
+/// The p-value of a sum under sign flips of its terms, and whether all patterns were enumerated.
+pub(crate) fn flips<R: Rng + ?Sized>(terms: &[f64], draws: usize, rng: &mut R) -> (f64, bool) {
+    let exact = terms.len() <= EXACT_UP_TO;
+    (if exact { enumerated(terms) } else { sampled(terms, draws, rng) }, exact)
 }
 
 /// The sum from which on a pattern is as extreme as the one seen; sums in another order round differently.
@@ -48,7 +53,7 @@ fn extreme(differences: &[f64]) -> f64 {
     differences.iter().sum::<f64>().abs() - 1e-12 * size
 }
 
-fn enumerated(differences: &[f64]) -> f64 {
+pub(crate) fn enumerated(differences: &[f64]) -> f64 {
     let extreme = extreme(differences);
     // A pattern and its opposite are equally extreme, so the last sign can stay.
     let patterns = 1_u32 << (differences.len() - 1);
@@ -56,7 +61,7 @@ fn enumerated(differences: &[f64]) -> f64 {
     found.count() as f64 / f64::from(patterns)
 }
 
-fn sampled<R: Rng + ?Sized>(differences: &[f64], draws: usize, rng: &mut R) -> f64 {
+pub(crate) fn sampled<R: Rng + ?Sized>(differences: &[f64], draws: usize, rng: &mut R) -> f64 {
     let extreme = extreme(differences);
     let found = (0..draws).filter(|_| flipped_sum(differences, |_| rng.random::<bool>()).abs() >= extreme).count();
     (1 + found) as f64 / (1 + draws) as f64

@@ -9,7 +9,7 @@ use serde_yaml::{Mapping, Value};
 
 use crate::Registries;
 
-use super::{Protocol, Scale, Search, Source, TableConfig, run::typed};
+use super::{Planned, Power, Protocol, Scale, Search, Source, TableConfig, planned::Seeds, run::typed};
 
 /// A file that names sets. Each of them is a table of its own beside it, which becomes one here: its rows, then these.
 #[derive(Deserialize, JsonSchema)]
@@ -26,8 +26,13 @@ pub(super) struct Family {
     /// The protocols under which each table is made.
     #[serde(default = "clean")]
     protocols: Vec<Protocol>,
-    /// Number of seeds in place of the tables' own.
-    seeds: Option<u64>,
+    /// Number of seeds, or `auto`, in place of the tables' own.
+    #[schemars(with = "serde_json::Value", extend("anyOf" = [{"type": "integer", "minimum": 1}, {"const": "auto"}]))]
+    seeds: Option<Seeds>,
+    /// The comparisons that are tested in every table, in place of the tables' own.
+    planned: Option<Planned>,
+    /// What `seeds: auto` is to be enough for, in place of the tables' own.
+    power: Option<Power>,
     /// What `sweep` searches for every row, in place of the tables' own.
     sweep: Option<Search>,
     /// The rows that every table gets beside its own.
@@ -125,8 +130,10 @@ impl Family {
         }
         table.rows.extend(rows);
         table.sweep = self.sweep.clone().or(table.sweep);
-        if scale == Scale::Normal {
-            table.seeds = self.seeds.unwrap_or(table.seeds);
+        table.planned = self.planned.clone().or(table.planned);
+        table.power = self.power.unwrap_or(table.power);
+        if let Some(seeds) = self.seeds.filter(|_| scale == Scale::Normal) {
+            table.set_seeds(seeds);
         }
         table.check().map_err(|e| source.locate(e, None))?;
         Ok(table)

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_yaml::Value;
 
-use super::{Protocol, Search};
+use super::{Planned, Power, Protocol, Search, planned::Seeds};
 
 /// A section that the schema describes elsewhere.
 type Json = serde_json::Value;
@@ -17,11 +17,17 @@ pub(super) struct File {
     pub name: String,
     /// What the table shows.
     pub title: Option<String>,
-    /// Number of seeds, counted from 0.
+    /// Number of seeds, counted from 0; `auto` is as many as `power` asks for, which the command `power` finds out.
     #[serde(default = "five")]
-    pub seeds: u64,
+    #[schemars(with = "Json", extend("anyOf" = [{"type": "integer", "minimum": 1}, {"const": "auto"}]))]
+    pub seeds: Seeds,
     /// Name of the row that the others are tested against; `joint` by default.
     pub baseline: Option<String>,
+    /// The comparisons that are tested; without it, every row is tested against the baseline.
+    pub planned: Option<Planned>,
+    /// What `seeds: auto` is to be enough for.
+    #[serde(default)]
+    pub power: Power,
     /// What the splits are used for.
     #[serde(default)]
     #[schemars(with = "Protocol")]
@@ -113,8 +119,8 @@ pub(super) struct RowHead {
     _method: IgnoredAny,
 }
 
-fn five() -> u64 {
-    5
+fn five() -> Seeds {
+    Seeds::Number(5)
 }
 
 impl File {

@@ -96,6 +96,15 @@ impl Identity {
             .map_err(|e| Error::invalid("config", e.to_string(), "report this fault with the command that met it"))
     }
 
+    /// As a value with the content of a run folder's `config.yaml`.
+    ///
+    /// # Errors
+    /// If a value cannot be written.
+    pub fn to_value(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.written())
+            .map_err(|e| Error::invalid("config", e.to_string(), "report this fault with the command that met it"))
+    }
+
     /// As it is written.
     pub(super) fn written(&self) -> Written<'_> {
         let Self { seed, data_crc32, revisions, config } = self;
@@ -151,7 +160,11 @@ impl Identity {
     /// The key that a program of today's format gave to a run with this `config.yaml`: of what is written there, with
     /// the defaults of that program.
     pub fn stored_key(stored: &str) -> Option<String> {
-        let mut value: serde_json::Value = serde_yaml::from_str(stored).ok()?;
+        Self::key_of(serde_yaml::from_str(stored).ok()?)
+    }
+
+    /// The same of such a value.
+    pub fn key_of(mut value: serde_json::Value) -> Option<String> {
         *value.get_mut("seed")? = 0.into();
         Some(digits(&value))
     }

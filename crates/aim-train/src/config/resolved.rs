@@ -39,16 +39,22 @@ impl TableConfig {
         // Null, which is as good as nothing, where there is no row to name.
         let named = self.rows.iter().any(|row| row.config.name == self.baseline);
         let baseline = if named { self.baseline.clone().into() } else { Value::Null };
-        let head: [(&str, Value); 5] = [
+        let seeds: Value = if self.auto { "auto".into() } else { self.seeds.into() };
+        let power = self.auto.then(|| mapping(&self.power)).transpose()?;
+        let planned = self.planned.as_ref().map(mapping).transpose()?;
+        let head: [(&str, Value); 7] = [
             ("name", self.name.clone().into()),
             ("title", self.title.clone().into()),
-            ("seeds", self.seeds.into()),
+            ("seeds", seeds),
+            ("planned", planned.map_or(Value::Null, Value::Mapping)),
+            ("power", power.map_or(Value::Null, Value::Mapping)),
             ("baseline", baseline),
             ("rows", rows.into()),
         ];
         let sweep = self.sweep.as_ref().map(mapping).transpose()?;
         let sweep = sweep.map(|sweep| ("sweep", Value::Mapping(sweep)));
-        Ok(Value::Mapping(head.into_iter().chain(sweep).map(|(key, value)| (key.into(), value)).collect()))
+        let given = head.into_iter().filter(|(key, value)| *key == "baseline" || !value.is_null());
+        Ok(Value::Mapping(given.chain(sweep).map(|(key, value)| (key.into(), value)).collect()))
     }
 }
 

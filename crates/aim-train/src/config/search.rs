@@ -13,6 +13,7 @@ use crate::Registries;
 
 use super::{
     RunConfig,
+    planned::TRIALS,
     source::{merge, nested},
 };
 
@@ -29,9 +30,12 @@ pub struct Search {
     /// Values that are drawn.
     #[serde(default)]
     pub random: Random,
-    /// Seeds of each trial, counted from 0; the mean of their validation accuracies decides.
+    /// Seeds of each trial; the mean of their validation accuracies decides.
     #[serde(default = "one")]
     pub seeds: u64,
+    /// The first of these seeds, which by default are none of the table's.
+    #[serde(default = "apart")]
+    pub first_seed: u64,
 }
 
 /// Draws, each of all keys at once.
@@ -44,6 +48,8 @@ pub struct Random {
     pub seed: u64,
     /// Settings of methods, drawn as their cards say, in every row whose method has them.
     pub method: Vec<String>,
+    /// Whether each method's main setting is drawn, too, which its card names.
+    pub main: bool,
     /// Intervals of other keys, for all rows.
     pub ranges: BTreeMap<String, Interval>,
 }
@@ -74,9 +80,13 @@ fn one() -> u64 {
     1
 }
 
+fn apart() -> u64 {
+    TRIALS
+}
+
 impl Default for Random {
     fn default() -> Self {
-        Self { trials: 1, seed: 0, method: Vec::new(), ranges: BTreeMap::new() }
+        Self { trials: 1, seed: 0, method: Vec::new(), main: false, ranges: BTreeMap::new() }
     }
 }
 
@@ -160,6 +170,17 @@ impl Search {
         Ok(trials)
     }
 
+    /// The seeds of a trial.
+    pub fn trial_seeds(&self) -> std::ops::Range<u64> {
+        self.first_seed..self.first_seed + self.seeds
+    }
+
+    /// Settings of a row's methods that are drawn.
+    fn settings(&self, row: &RunConfig, registries: &Registries) -> BTreeSet<String> {
+        let main = if self.random.main { row.method.main_settings(&registries.methods) } else { Vec::new() };
+        self.random.method.iter().cloned().chain(main.into_iter().map(Into::into)).collect()
+    }
+
     /// Every combination of the grid's values; the last key varies fastest.
     fn points(&self) -> Vec<Vec<(&String, &Value)>> {
         let mut points = vec![Vec::new()];
@@ -191,10 +212,10 @@ impl Search {
                 put(&mut value, key, &new);
                 settings.insert(key.clone(), new);
             }
-            for setting in &self.random.method {
+            for setting in self.settings(row, registries) {
                 let method = from_yaml(&value["method"], "method")?;
                 let method = MethodSpec::read(&registries.methods, &method)?;
-                let (method, drawn) = method.draw(&registries.methods, setting, &mut rng(setting))?;
+                let (method, drawn) = method.draw(&registries.methods, &setting, &mut rng(&setting))?;
                 value["method"] = yaml(&method)?;
                 for (key, new) in drawn {
                     settings.insert(key, yaml(&new)?);
@@ -275,6 +296,25 @@ mod tests {
         let alpha =
             |at: usize, name: &str| more.plan("sweep", &row(at), standard()).unwrap()[1].settings[name].as_f64();
         assert!(alpha(1, "ogm.alpha").is_some() && alpha(1, "ogm.alpha") == alpha(2, "ogm-ge.alpha"));
+    }
+
+    #[test]
+    fn each_methods_main_setting_is_drawn_where_that_is_asked_for() {
+        let range = "ranges: {optimizer.lr: {low: 0.0001, high: 0.01, log: true}}";
+        let search = search(&format!("random: {{trials: 2, main: true, {range}}}"));
+        let names = |at: usize| {
+            let trials = search.plan("sweep", &row(at), standard()).unwrap();
+            trials[1].settings.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(names(0), ["optimizer.lr"]);
+        assert_eq!(names(1), ["ogm.alpha", "optimizer.lr"]);
+        assert_eq!(names(2), ["ogm-ge.alpha", "opm.q_base", "optimizer.lr"]);
+    }
+
+    #[test]
+    fn seeds_of_trials_are_apart_from_those_of_tables() {
+        assert_eq!(search("{seeds: 2, grid: {optimizer.lr: [1, 2]}}").trial_seeds(), 1000..1002);
+        assert_eq!(search("{first_seed: 0, grid: {optimizer.lr: [1, 2]}}").trial_seeds(), 0..1);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use serde_yaml::Value;
 use crate::Registries;
 
 use super::{
-    Protocol, RunConfig, Search, Source,
+    Planned, Power, Protocol, RunConfig, Search, Source,
     file::{File, RowHead},
+    planned::{PILOTS, Seeds},
     run::typed,
     source::merge,
 };
@@ -21,8 +22,18 @@ pub struct TableConfig {
     pub name: String,
     /// What it shows.
     pub title: String,
-    /// Number of seeds, counted from 0.
+    /// Number of seeds.
     pub seeds: u64,
+    /// The first seed: 0 but for pilots.
+    pub first_seed: u64,
+    /// Whether the number is still to be found out, by `power`.
+    pub auto: bool,
+    /// Where a number that was found out comes from, in words.
+    pub seeds_from: Option<String>,
+    /// What `auto` is to be enough for.
+    pub power: Power,
+    /// The comparisons that are tested; if there are none, every row is tested against the baseline.
+    pub planned: Option<Planned>,
     /// The row that the others are compared with.
     pub baseline: String,
     /// The rows, in order.
@@ -81,18 +92,52 @@ impl TableConfig {
                 (format!("there is no row `{baseline}`"), format!("use one of {}", names.join(", ")));
             return Err(source.locate(Error::invalid("baseline", problem, remedy), None));
         }
-        let table = Self {
+        let mut table = Self {
             title: file.title.unwrap_or_else(|| file.name.clone()),
             name: file.name,
-            seeds: file.seeds,
+            seeds: 0,
+            first_seed: 0,
+            auto: false,
+            seeds_from: None,
+            power: file.power,
+            planned: file.planned,
             baseline: file.baseline.unwrap_or_else(|| "joint".into()),
             rows,
             family: None,
             set: None,
             sweep: file.sweep,
         };
+        table.set_seeds(file.seeds);
         table.check().map_err(|e| source.locate(e, None))?;
         Ok(table)
+    }
+
+    /// The seeds of its rows.
+    pub fn run_seeds(&self) -> std::ops::Range<u64> {
+        self.first_seed..self.first_seed + self.seeds
+    }
+
+    pub(super) fn set_seeds(&mut self, seeds: Seeds) {
+        (self.seeds, self.auto) = match seeds {
+            Seeds::Number(number) => (number, false),
+            Seeds::Auto => (self.power.least, true),
+        };
+    }
+
+    /// The pilot of a table: its planned rows with seeds of their own. Its runs lie beside the table's and do not count
+    /// in it.
+    ///
+    /// # Errors
+    /// If nothing is planned.
+    pub fn pilot(&self) -> Result<Self> {
+        let missing = || {
+            let remedy = "say what is compared: `planned: {of: aim, against: [joint]}`";
+            Error::invalid("planned", "is missing, so that there is nothing to find seeds for", remedy)
+        };
+        let planned = self.planned.as_ref().ok_or_else(missing)?;
+        let mut pilot = Self { first_seed: PILOTS, seeds: self.power.pilots, auto: false, ..self.clone() };
+        pilot.rows.retain(|row| planned.rows().any(|name| *name == row.config.name));
+        Ok(pilot)
     }
 
     /// The protocols of its rows.
@@ -126,7 +171,22 @@ impl TableConfig {
                 return Err(Error::invalid(place, format!("`{}` is there twice", row.config.name), "rename one"));
             }
         }
+        self.power.check()?;
+        if self.auto && self.planned.is_none() {
+            let remedy = "say what is compared under `planned`, or how many seeds there are";
+            return Err(Error::invalid("seeds", "is auto, but nothing is planned", remedy));
+        }
+        if self.auto && self.planned.as_ref().is_some_and(|planned| planned.test_to_train.is_some()) {
+            let remedy = "say how many seeds there are";
+            return Err(Error::invalid("seeds", "is auto, which is worked out for seeds and not for folds", remedy));
+        }
+        self.check_planned()?;
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check("sweep"))
+    }
+
+    fn check_planned(&self) -> Result<()> {
+        let names: Vec<&str> = self.rows.iter().map(|row| row.config.name.as_str()).collect();
+        self.planned.as_ref().map_or(Ok(()), |planned| planned.check(&names))
     }
 
     /// The table in which every row is searched as the `sweep` section says. Rows with a search of their own are left
@@ -138,6 +198,7 @@ impl TableConfig {
         let missing = || Error::invalid("sweep", "is missing", "say what is tried, under `grid` and `random`");
         let search = self.sweep.take().ok_or_else(missing)?;
         self.rows.retain(|row| row.tune.is_none());
+        self.check_planned()?;
         let configs: Vec<&RunConfig> = self.rows.iter().map(|row| &row.config).collect();
         search.check_settings("sweep", &configs, registries)?;
         for row in &mut self.rows {

@@ -15,9 +15,10 @@ use aim_data::{Dataset, DatasetSpec};
 use candle_core::Device;
 
 use super::{
-    Console, Job, Results, Shared,
+    Console, Declared, Job, Ledger, Results, Shared,
     job::restrict,
     place::place,
+    plan::plan,
     results::{RowResults, RunResults},
     search::{self, Settled},
 };
@@ -46,6 +47,8 @@ pub struct Options {
     pub checkpoint_every: Duration,
     /// What results say that they were made by.
     pub program: Program,
+    /// Folder of ledgers, whose runs are not made again.
+    pub ledger: Option<PathBuf>,
 }
 
 /// A data section that has been loaded.
@@ -61,6 +64,8 @@ pub(super) struct Work<'a> {
     pub folder: &'a Path,
     pub options: &'a Options,
     pub shared: Shared<'a>,
+    /// Runs that need not be made.
+    pub ledger: Option<&'a Ledger>,
     data: Vec<Loaded>,
 }
 
@@ -85,12 +90,16 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let data = load(configs.clone(), options)?;
     fit(configs, &data)?;
     let _lock = hold(&folder)?;
+    let ledger = options.ledger.as_ref().map(|from| Ledger::read(from, &table.name, registries)).transpose()?.flatten();
+    let declared = Declared::note(table, &folder, ledger.as_ref())?;
     let console = Console::new(options.quiet);
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
     let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program };
-    let work = Work { folder: &folder, options, shared, data };
+    ledger.iter().for_each(|ledger| console.say(&ledger.summary()));
+    let work = Work { folder: &folder, options, shared, ledger: ledger.as_ref(), data };
+    console.say(&plan(&work, table, &plans, &search::chosen(&work, table, &plans)?)?);
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * table.seeds as usize;
     console.expect(table.rows.len() * table.seeds as usize, epochs);
     let Settled { configs, choices, mut failures } = search::settle(&work, table, &plans)?;
@@ -100,7 +109,7 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let settled: Vec<(usize, &RunConfig)> = (0..configs.len()).filter_map(of_row).collect();
     let task = |(i, config): (usize, _), seed| Task { title: table.rows[i].title.clone(), config, seed };
     let tasks: Vec<Task<'_>> =
-        (0..table.seeds).flat_map(|seed| settled.iter().map(move |row| task(*row, seed))).collect();
+        table.run_seeds().flat_map(|seed| settled.iter().map(move |row| task(*row, seed))).collect();
     let mut rows: Vec<RowResults> = table.rows.iter().zip(&configs).map(RowResults::new).collect();
     for (place, outcome) in work.make(&tasks.iter().collect::<Vec<_>>()).into_iter().enumerate() {
         match outcome {
@@ -109,7 +118,7 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
             _ => {}
         }
     }
-    Ok(Results { table: table.clone(), rows, failures, choices })
+    Ok(Results { table: table.clone(), rows, failures, choices, declared })
 }
 
 /// Keeps other processes from making the same table.
@@ -214,12 +223,26 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether a run need not be made.
+    pub fn is_done(&self, config: &RunConfig, seed: u64) -> Result<bool> {
+        let identity = Identity::new(config, seed, self.loaded(config)?.crc32);
+        let folder = place(self.folder, &config.name, &identity, self.shared.registries)?.folder;
+        let there = folder.join(format!("seed{seed}")).join("result.json").exists();
+        Ok(there || self.ledger.is_some_and(|ledger| ledger.find(&identity).is_some()))
+    }
+
     fn one(&self, task: &Task<'_>) -> Result<RunResults> {
         let (loaded, console, epochs) = (self.loaded(task.config)?, self.shared.console, task.config.train.epochs);
         let job = Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)?;
         self.tell_outdated(task, &job.identity())?;
         let registries = self.shared.registries;
-        let folder = Folder::open(&job.folder(self.folder, registries)?, &job.identity(), registries)?;
+        let folder = job.folder(self.folder, registries)?;
+        let kept = self.ledger.filter(|_| !folder.join("result.json").exists()).and_then(|l| l.find(&job.identity()));
+        if let Some(kept) = kept {
+            console.skip(epochs);
+            return Ok(kept);
+        }
+        let folder = Folder::open(&folder, &job.identity(), registries)?;
         let read = || RunResults::read(&folder, epochs);
         match read() {
             Ok(Some(done)) => {

@@ -1,14 +1,19 @@
 //! Tables: every row with every seed, side by side, and what the runs left.
 
 mod console;
+mod declared;
 mod job;
 mod jobs;
+mod ledger;
 mod place;
+mod plan;
 mod results;
 mod search;
 
 pub use console::Console;
+pub use declared::{Declared, declared};
 pub use job::{Job, Shared, restrict, store};
 pub use jobs::{Options, run};
-pub use results::{Answer, Results, RowResults, RunResults};
+pub use ledger::Ledger;
+pub use results::{Answer, Results, RowResults, RunResults, TestSplit};
 pub use search::{Choice, Tried};

@@ -38,15 +38,20 @@ pub(super) fn place(under: &Path, name: &str, identity: &Identity, registries: &
     Ok(own)
 }
 
+/// Name and key of a folder of runs; none for another.
+pub(super) fn keyed(path: &Path) -> Option<(&str, &str)> {
+    let (name, key) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    (key.len() == 8 && key.bytes().all(|b| b.is_ascii_hexdigit())).then_some((name, key))
+}
+
 /// Folders of that name with a key of eight digits behind it, in the order of their keys.
 fn siblings(under: &Path, name: &str) -> Vec<(PathBuf, String)> {
     let entries = std::fs::read_dir(under).into_iter().flatten().flatten();
-    let keyed = |path: PathBuf| {
-        let file = path.file_name()?.to_str()?;
-        let key = file.strip_prefix(name)?.strip_prefix('.')?.to_owned();
-        (key.len() == 8 && key.bytes().all(|b| b.is_ascii_hexdigit())).then_some((path, key))
+    let of_name = |path: PathBuf| {
+        let key = keyed(&path).filter(|(own, _)| *own == name)?.1.to_owned();
+        Some((path, key))
     };
-    let mut all: Vec<_> = entries.filter_map(|entry| keyed(entry.path())).collect();
+    let mut all: Vec<_> = entries.filter_map(|entry| of_name(entry.path())).collect();
     all.sort_by(|a, b| a.1.cmp(&b.1));
     all
 }

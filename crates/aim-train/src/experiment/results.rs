@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use aim_core::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-use super::Choice;
+use super::{Choice, Declared};
 use crate::{
     config::{Row, RunConfig, TableConfig},
     metrics::Projection,
@@ -21,6 +22,8 @@ pub struct Results {
     pub failures: Vec<String>,
     /// What searches chose, in the order of their rows.
     pub choices: Vec<Choice>,
+    /// When the planned comparisons were declared, if there are any.
+    pub declared: Option<Declared>,
 }
 
 /// A row with its runs.
@@ -43,14 +46,25 @@ pub struct RunResults {
     pub log: Vec<EpochLog>,
     /// Seconds of every epoch.
     pub seconds: Vec<f64>,
-    /// What it answered for every test sample.
+    /// What it answered for every test sample; nothing if it is from a ledger.
     pub answers: Vec<Answer>,
+    /// The test split.
+    pub test: TestSplit,
     /// Checksum of its data.
     pub data_crc32: u32,
     /// Test samples' features in two dimensions, if the folder has them.
     pub projection: Option<Projection>,
-    /// Where it is.
-    pub folder: PathBuf,
+    /// Where it is; none if it is from a ledger.
+    pub folder: Option<PathBuf>,
+}
+
+/// What there is to know of a test split to judge an accuracy on it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestSplit {
+    /// Number of samples.
+    pub samples: usize,
+    /// Share of its most frequent class, which no knowledge is needed for.
+    pub most_frequent: f64,
 }
 
 /// The fused prediction for a test sample.
@@ -92,26 +106,31 @@ impl RunResults {
             outcome,
             log: folder.log(epochs)?,
             seconds: folder.seconds(epochs)?,
+            test: TestSplit::of(&answers),
             answers,
             data_crc32: folder.data_crc32(),
             projection: folder.projection()?,
-            folder: folder.path().to_owned(),
+            folder: Some(folder.path().to_owned()),
         }))
     }
+}
 
+impl RunResults {
     /// Whether every test sample is taken for the same class although there are several.
     pub fn single_class(&self) -> bool {
         let same = |of: fn(&Answer) -> usize| self.answers.iter().all(|answer| of(answer) == of(&self.answers[0]));
         same(|answer| answer.predicted) && !same(|answer| answer.label)
     }
+}
 
-    /// The share of the test split's most frequent class, which no knowledge is needed for.
-    pub fn most_frequent(&self) -> f64 {
-        let classes: BTreeMap<usize, usize> = self.answers.iter().fold(BTreeMap::new(), |mut counts, answer| {
+impl TestSplit {
+    fn of(answers: &[Answer]) -> Self {
+        let classes: BTreeMap<usize, usize> = answers.iter().fold(BTreeMap::new(), |mut counts, answer| {
             *counts.entry(answer.label).or_default() += 1;
             counts
         });
-        classes.values().max().copied().unwrap_or_default() as f64 / self.answers.len().max(1) as f64
+        let most = classes.values().max().copied().unwrap_or_default() as f64;
+        Self { samples: answers.len(), most_frequent: most / answers.len().max(1) as f64 }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Registries,
-    config::{Row, RunConfig, Select, TableConfig, Trial, text},
+    config::{Row, RunConfig, Search, Select, TableConfig, Trial, text},
     metrics::statistics,
     run::{Outcome, write_atomically},
 };
@@ -149,6 +149,15 @@ pub(super) fn plans(table: &TableConfig, registries: &Registries) -> Result<Vec<
     table.rows.iter().map(plan).collect()
 }
 
+/// Whether the choice of each row is stored.
+pub(super) fn chosen(work: &Work<'_>, table: &TableConfig, plans: &[Vec<Trial>]) -> Result<Vec<bool>> {
+    let is_stored = |(row, trials): (&Row, &Vec<Trial>)| {
+        let keys: Vec<String> = trials.iter().map(|trial| work.key(&trial.config)).collect::<Result<_>>()?;
+        Ok(Choice::read(work.folder, &row.config.name, &keys, &|_| ())?.is_some())
+    };
+    table.rows.iter().zip(plans).map(is_stored).collect()
+}
+
 /// Makes the trials of all rows, unless their choice is stored, and chooses.
 pub(super) fn settle(work: &Work<'_>, table: &TableConfig, plans: &[Vec<Trial>]) -> Result<Settled> {
     let found = table.rows.iter().zip(plans).map(|(row, trials)| Found::new(work, row, trials));
@@ -197,10 +206,10 @@ impl<'a> Found<'a> {
     /// The runs of a trial, one a seed; none if the choice is made.
     fn tasks(&self, trial: usize) -> impl Iterator<Item = Task<'a>> + use<'a> {
         let Self { row, trials, .. } = *self;
-        let seeds = row.tune.as_ref().filter(|_| self.stored.is_none()).map_or(0, |search| search.seeds);
+        let seeds = row.tune.as_ref().filter(|_| self.stored.is_none()).map_or(0..0, Search::trial_seeds);
         let config = trials.get(trial).map(|trial| &trial.config);
         let task = move |seed| Some(Task { title: format!("{}, trial {trial}", row.title), config: config?, seed });
-        (0..seeds).filter_map(task)
+        seeds.filter_map(task)
     }
 
     /// Takes what came of a run; what is to be told if it failed. Divergence is an answer, not a failure.

@@ -15,6 +15,8 @@ pub struct Metric {
     pub column: Option<&'static str>,
     /// Definition, with the range.
     pub about: &'static str,
+    /// The smallest and the largest value that there can be, which no interval passes.
+    pub range: (f64, f64),
     /// The metric of answers to samples of so many classes.
     pub of: fn(&Evaluation, usize) -> Result<f64>,
 }
@@ -57,6 +59,7 @@ const CROSS_ENTROPY: Metric = Metric {
     name: LOSS,
     column: None,
     about: "mean cross-entropy of the fused logits, in nats",
+    range: (0., f64::INFINITY),
     of: |answers, _| Ok(answers.mean_loss()),
 };
 
@@ -65,6 +68,7 @@ const SHARE_RIGHT: Metric = Metric {
     // It has columns of its own, with intervals and tests.
     column: None,
     about: "share of samples whose fused prediction is right, 0 to 1",
+    range: (0., 1.),
     of: |answers, classes| Ok(answers.confusion(classes)?.accuracy()),
 };
 
@@ -72,6 +76,7 @@ const MEAN_RECALL: Metric = Metric {
     name: BALANCED_ACCURACY,
     column: Some("balanced"),
     about: "mean over the classes that occur of the share of their samples that is predicted right, 0 to 1",
+    range: (0., 1.),
     of: |answers, classes| Ok(answers.confusion(classes)?.balanced_accuracy()),
 };
 
@@ -79,6 +84,7 @@ const MEAN_F1: Metric = Metric {
     name: MACRO_F1,
     column: Some("macro-F1"),
     about: "mean F1 over the classes that occur, 0 to 1",
+    range: (0., 1.),
     of: |answers, classes| Ok(answers.confusion(classes)?.macro_f1()),
 };
 
@@ -86,6 +92,7 @@ const CALIBRATION_ERROR: Metric = Metric {
     name: "calibration_error",
     column: None,
     about: "expected calibration error of the fused prediction, 0 to 1",
+    range: (0., 1.),
     of: |answers, _| {
         let confidence: Vec<f64> = answers.confidence.iter().map(|c| c.min(1.)).collect();
         calibration::expected_calibration_error(&confidence, &answers.correct(), calibration::BINS).map_err(statistics)

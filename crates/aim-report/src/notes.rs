@@ -1,0 +1,135 @@
+//! What the text under a comparison says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aim_stats::table::Table;
+use aim_train::{config::Select, experiment::Results};
+
+use crate::{compat, remarks::remarks, searches};
+
+/// Says what varied, what was chosen where and how many tests there are.
+pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
+    let t = &results.table;
+    let select = if results.rows.iter().all(|r| r.config.train.select == Select::Best) {
+        "the epoch with the best validation accuracy"
+    } else {
+        "the epoch that each row's `train.select` names"
+    };
+    table.note(format!(
+        "Mean ± standard deviation (n-1) over {} seeds, which vary initialisation, order of samples and the method's draws; \
+         the data and their splits are fixed. Settings are those of the configuration; what was searched is said below.",
+        t.seeds
+    ));
+    if t.planned.is_some() {
+        table.note(format!(
+            "Nothing is tested here: the differences to `{}` are exploratory, their intervals (t) are not corrected for their \
+             number. What was planned is in a table of its own.",
+            t.baseline
+        ));
+    } else {
+        tests(table, results, over_seeds, over_samples);
+    }
+    table.note(COSTS);
+    let protocols = t.protocols();
+    for protocol in &protocols {
+        let rows = t.rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.config.name.as_str());
+        let which =
+            if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
+        let scored = format!("Scored is {select}, on the whole test split, once.");
+        table.note(which + protocol.warning().unwrap_or(&scored));
+    }
+    remarks(results).into_iter().for_each(|line| table.note(line));
+    compat::note(table);
+    provenance(results).into_iter().for_each(|line| table.note(line));
+    programs(results).into_iter().for_each(|line| table.note(line));
+    ledger(results).into_iter().for_each(|line| table.note(line));
+    if let Some(searched) = searches::note(t.seeds, &t.rows, &results.choices) {
+        table.note(searched);
+    }
+    for failure in &results.failures {
+        table.note(format!("FAILED: {failure}"));
+    }
+}
+
+/// What parameters and times are.
+const COSTS: &str = "parameters: trained numbers of the row's network. training: mean seconds that the epochs of a run took, while \
+     other runs may share the machine; what a row needs trained before, and searches, come on top.";
+
+/// Says how many tests against the baseline there are, and what they can find.
+fn tests(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
+    let t = &results.table;
+    table.note(format!(
+        "{} tests against `{}`: {over_seeds} over seeds (sign flips of the seeds' differences; with n seeds no unadjusted p \
+         is below 2^(1-n) = {:.4}) and {over_samples} over the test samples (exact McNemar tests, one a seed, combined as \
+         twice their median). Each of the two columns is Holm-adjusted for its own number of tests.",
+        over_seeds + over_samples,
+        t.baseline,
+        2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
+    ));
+    table.note(power(t.seeds, over_seeds));
+    table.note(NETWORKS);
+}
+
+/// Says which methods of the table are no faithful ones.
+fn provenance(results: &Results) -> Vec<String> {
+    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (title, provenance) in results.rows.iter().flat_map(|row| row.config.method.provenance()) {
+        let titles = said.entry(provenance.warning().unwrap_or_default()).or_default();
+        if !titles.contains(&title) {
+            titles.push(title);
+        }
+    }
+    said.into_iter().map(|(warning, titles)| format!("{}: {warning}.", titles.join(", "))).collect()
+}
+
+/// Says so if the runs of a table were made by several programs or on several instruction sets.
+fn programs(results: &Results) -> Option<String> {
+    let runs = results.rows.iter().flat_map(|row| &row.runs);
+    let all: BTreeSet<String> = runs.map(|run| run.outcome.program.to_string()).collect();
+    let all: Vec<String> = all.into_iter().collect();
+    (all.len() > 1).then(|| {
+        let all = all.join("; ");
+        format!("The runs were made by several programs or processors, whose results may differ in their last digits: {all}.")
+    })
+}
+
+/// Says so if runs were taken from a ledger.
+fn ledger(results: &Results) -> Option<String> {
+    let runs = || results.rows.iter().flat_map(|row| &row.runs);
+    let (all, kept) = (runs().count(), runs().filter(|run| run.folder.is_none()).count());
+    (kept > 0).then(|| {
+        format!("{kept} of the {all} runs are from the ledger: they were made before, and only their figures are here.")
+    })
+}
+
+/// What the test over samples does not tell.
+const NETWORKS: &str = "A test over samples compares the trained networks at hand. Two trainings of one method are different networks, \
+     too, so that such a test tells joint training from joint training with other seeds far more often than its level says; \
+     how often is measured by the command `aa-test`. No row is better or worse than the baseline for a small p over samples \
+     alone; only the test over seeds speaks of methods.";
+
+/// Whether the test over seeds can find anything, and with how many seeds it could.
+fn power(seeds: u64, tests: usize) -> String {
+    let least = |seeds: u64| (tests.max(1) as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.);
+    if least(seeds) <= 0.05 {
+        return format!("The smallest adjusted p over seeds that this table can have is {:.4}.", least(seeds));
+    }
+    let enough = (1..).find(|&seeds| least(seeds) <= 0.05).unwrap_or(u64::MAX);
+    format!(
+        "The smallest adjusted p over seeds that this table can have is {:.3}, so that it cannot find a difference at .05; \
+         with `--seeds {enough}` it could.",
+        least(seeds)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power;
+
+    #[test]
+    fn the_text_says_how_many_seeds_are_enough() {
+        // 10 tests: 10 / 2^4 = .625 with 5 seeds, 10 / 2^7 = .078 with 8, 10 / 2^8 = .039 with 9.
+        assert!(power(5, 10).contains("is 0.625") && power(5, 10).contains("`--seeds 9`"), "{}", power(5, 10));
+        assert!(power(9, 10).contains("is 0.0391") && !power(9, 10).contains("--seeds"), "{}", power(9, 10));
+    }
+}

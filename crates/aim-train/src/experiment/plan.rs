@@ -1,0 +1,100 @@
+//! What is about to be made, and how long it will take, before it begins.
+
+use std::path::Path;
+
+use aim_core::Result;
+
+use super::{console::clock, jobs::Work, ledger::Ledger, place::keyed};
+use crate::config::{RunConfig, TableConfig, Trial};
+
+/// Runs that are left of a row, and the seconds that one takes, if any of the row has been timed.
+struct Left {
+    runs: usize,
+    seconds: Option<f64>,
+}
+
+/// The plan of a table in words: runs, how many are done, and the time of the others by the epochs that were timed.
+/// Trials whose choice is stored need not be made; what is run with a choice that is not made yet is left to do.
+pub(super) fn plan(work: &Work<'_>, table: &TableConfig, trials: &[Vec<Trial>], chosen: &[bool]) -> Result<String> {
+    let (mut all, mut tried, mut left) = (0, 0, Vec::new());
+    for ((row, trials), chosen) in table.rows.iter().zip(trials).zip(chosen) {
+        let mut undone = 0;
+        let mut count = |config: &RunConfig, seed: u64, all: &mut usize| -> Result<()> {
+            *all += 1;
+            undone += usize::from(!work.is_done(config, seed)?);
+            Ok(())
+        };
+        for seed in table.run_seeds().filter(|_| trials.is_empty()) {
+            count(&row.config, seed, &mut all)?;
+        }
+        for trial in trials.iter().filter(|_| !chosen) {
+            let seeds = row.tune.as_ref().map_or(0..0, crate::config::Search::trial_seeds);
+            seeds.into_iter().try_for_each(|seed| count(&trial.config, seed, &mut tried))?;
+        }
+        if !trials.is_empty() {
+            all += table.seeds as usize;
+            undone += table.seeds as usize;
+        }
+        let seconds = epoch(work.folder, &row.config.name, work.ledger).map(|s| s * row.config.train.epochs as f64);
+        left.push(Left { runs: undone, seconds });
+    }
+    let undone: usize = left.iter().map(|row| row.runs).sum();
+    let from = table.seeds_from.as_ref().map_or(String::new(), |from| format!(" ({from})"));
+    let trials = if tried == 0 { String::new() } else { format!(" and {tried} trials before") };
+    let (rows, seeds, done) = (table.rows.len(), table.seeds, all + tried - undone);
+    let time = time(&left, work.options.jobs);
+    Ok(format!("plan: {rows} rows with {seeds} seeds{from}{trials}: {} runs, {done} of them done; {time}", all + tried))
+}
+
+/// The time that is left, with so many runs at a time; rows that were never timed count as the mean of the others.
+fn time(left: &[Left], jobs: usize) -> String {
+    let left: Vec<&Left> = left.iter().filter(|row| row.runs > 0).collect();
+    let known: Vec<f64> = left.iter().filter_map(|row| row.seconds).collect();
+    if left.is_empty() {
+        return "nothing is left to do".into();
+    }
+    if known.is_empty() {
+        return "time unknown, because no run of these rows has been timed".into();
+    }
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    let seconds: f64 = left.iter().map(|row| row.seconds.unwrap_or(mean) * row.runs as f64).sum();
+    let unknown = left.len() - known.len();
+    let rest = if unknown == 0 { String::new() } else { format!(", {unknown} of them taken as the others' mean") };
+    let hours = seconds / jobs as f64 / 3600.;
+    format!(
+        "about {:.1} hours ({}) with {jobs} at a time, by the epochs that were timed in {} rows{rest}; what rows need \
+         trained before comes on top",
+        hours,
+        clock(hours * 3600.),
+        left.len()
+    )
+}
+
+/// Mean seconds of an epoch in the runs of a row that lie in the table's folder, whatever their settings, or stand in
+/// the ledger; none if there are none.
+fn epoch(folder: &Path, row: &str, ledger: Option<&Ledger>) -> Option<f64> {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
+    let of_row = |path: &std::path::PathBuf| keyed(path).is_some_and(|(name, _)| name == row);
+    let runs = entries(folder).filter(of_row).flat_map(|row| entries(&row).collect::<Vec<_>>());
+    let timings = runs.filter_map(|run| std::fs::read_to_string(run.join("timing.jsonl")).ok());
+    let lines: Vec<f64> =
+        timings.flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<f64>>()).collect();
+    let all: Vec<f64> = lines.into_iter().chain(ledger.into_iter().flat_map(|l| l.seconds(row)).copied()).collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_that_of_what_is_left_on_all_jobs() {
+        let row = |runs, seconds| Left { runs, seconds };
+        assert_eq!(time(&[row(0, Some(9.))], 1), "nothing is left to do");
+        assert!(time(&[row(2, None), row(0, Some(9.))], 1).starts_with("time unknown"));
+        // 10 runs of 720 s and 2 runs of the same by the mean, two at a time: 4320 s.
+        let said = time(&[row(10, Some(720.)), row(2, None)], 2);
+        assert!(said.starts_with("about 1.2 hours (1 h 12 min) with 2 at a time"), "{said}");
+        assert!(said.contains("in 2 rows, 1 of them taken as the others' mean"), "{said}");
+    }
+}

@@ -1,0 +1,250 @@
+//! Planned comparisons, pilots, the ledger, and what is said over several sets, from runs to tables.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aim_core::Result;
+use aim_report::{across, agreed, planned, power};
+use aim_tests::{bundle_config, run_options, run_with, write_bundle, write_report};
+use aim_train::{
+    config::{Planned, Scale, TableConfig},
+    experiment::{Ledger, Options, Results, run},
+    run::Stop,
+    standard,
+};
+
+const ROWS: &str = "  - {name: motion-alone, method: {name: unimodal, modality: motion}}
+  - {name: joint, method: joint}
+  - {name: ogm, method: ogm}
+  - {name: aim, method: {name: aim, warmup: 0}}";
+const PLANNED: &str = "planned={of: aim, against: [joint, ogm]}";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    folder
+}
+
+fn table(overrides: &[&str]) -> TableConfig {
+    TableConfig::new(bundle_config(ROWS, overrides), Scale::Normal, standard()).unwrap()
+}
+
+fn make(table: &TableConfig, options: &Options) -> Result<Results> {
+    run(table, options, &Stop::default(), standard())
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join("runs/test").join(name)).unwrap()
+}
+
+#[test]
+fn only_what_was_planned_is_tested() {
+    let folder = folder();
+    let options = run_options(folder.path());
+    let results = run_with(bundle_config(ROWS, &["seeds=3", PLANNED, "train.epochs=2"]), &options).unwrap();
+    let written = write_report(&results, &options.out);
+    let table = planned(&results, &standard().metrics).unwrap().unwrap();
+    let names: Vec<String> = table.rows().iter().map(|row| row[0].content.shown(0)).collect();
+    assert_eq!(names, ["aim - joint", "aim - ogm"]);
+    // Three seeds: p is a multiple of 1/4, and at most doubled.
+    for row in table.rows() {
+        let p: f64 = row[3].content.shown(3).parse().unwrap();
+        assert!([0.25, 0.5, 0.75, 1.].contains(&p), "{p}");
+    }
+    assert!(table.notes()[0].contains("declared before any run of the table was done"), "{:?}", table.notes());
+    let comparison = read(folder.path(), "comparison.md");
+    assert!(
+        !comparison.contains("p seeds") && comparison.contains("difference to joint, 95 % interval"),
+        "{comparison}"
+    );
+    assert!(comparison.contains("parameters") && comparison.contains("training, s"), "{comparison}");
+    assert!(written.planned.unwrap().contains("aim - ogm") && read(folder.path(), "planned.md").contains("Holm"));
+    assert!(read(folder.path(), "report.html").contains("planned comparisons of"));
+
+    // Without a plan every row is tested against the baseline, as it always was.
+    let results = run_with(bundle_config(ROWS, &["seeds=3", "train.epochs=2"]), &options).unwrap();
+    write_report(&results, &options.out);
+    let comparison = read(folder.path(), "comparison.md");
+    assert!(comparison.contains("p seeds") && planned(&results, &standard().metrics).unwrap().is_none());
+    // One that comes after the runs is told.
+    let late = bundle_config(ROWS, &["seeds=3", "train.epochs=2", "planned={of: ogm, against: [joint]}"]);
+    let results = run_with(late, &options).unwrap();
+    let late = planned(&results, &standard().metrics).unwrap().unwrap();
+    assert!(late.notes()[0].contains("declared, after others before, when 12 runs"), "{:?}", late.notes());
+}
+
+#[test]
+fn folds_have_the_corrected_test_and_no_sign_flips() {
+    let folder = folder();
+    let folds = "planned={of: aim, against: [joint], test_to_train: 0.25}";
+    let results = run_with(bundle_config(ROWS, &["seeds=4", folds]), &run_options(folder.path())).unwrap();
+    let table = planned(&results, &standard().metrics).unwrap().unwrap();
+    assert_eq!(table.columns()[5].heading, "p corrected t");
+    assert!(table.rows()[0][3].content.shown(3).is_empty() && table.notes()[1].contains("Nadeau and Bengio"));
+}
+
+#[test]
+fn pilots_say_how_many_seeds_there_are_and_are_not_in_the_table() {
+    let folder = folder();
+    let options = run_options(folder.path());
+    let asked = ["seeds=auto", PLANNED, "power={pilots: 3, least: 2, most: 4, difference: 0.5}"];
+    let mut table = table(&asked);
+    let missing = power::settle(&mut table.clone(), &options.out).unwrap_err().to_string();
+    assert!(missing.contains("power.json: is missing") && missing.contains("start the command `power`"), "{missing}");
+    let pilots = make(&table.pilot().unwrap(), &options).unwrap();
+    let seeds: Vec<u64> = pilots.rows[0].runs.iter().map(|run| run.outcome.seed).collect();
+    assert_eq!((pilots.rows.len(), seeds), (3, vec![2000, 2001, 2002]));
+    let found = power::Found::of(&table, &pilots).unwrap();
+    found.write(&table, &options.out).unwrap();
+    let text = found.table(&table).unwrap().to_plain();
+    // Two tests cannot reach .025 with fewer than 7 seeds by sign flips.
+    assert!(found.seeds == 4 && text.contains("aim - joint") && text.contains("more than 4"), "{text}");
+
+    power::settle(&mut table, &options.out).unwrap();
+    assert_eq!((table.seeds, table.auto), (4, false));
+    let results = make(&table, &options).unwrap();
+    let all = results.rows.iter().flat_map(|row| &row.runs);
+    assert!(all.clone().count() == 16 && all.into_iter().all(|run| run.outcome.seed < 4));
+    let planned = planned(&results, &standard().metrics).unwrap().unwrap();
+    assert!(planned.notes()[1].contains("4 seeds: found by `power` from pilots with the seeds 2000 to 2002"));
+    assert!(planned.notes()[0].contains("before any run"), "pilots are no runs of the table");
+
+    let mut other = self::table(&[asked[0], asked[1], asked[2], "train.epochs=5"]);
+    let other = power::settle(&mut other, &options.out).unwrap_err().to_string();
+    assert!(other.contains("is of other planned rows, settings or aims"), "{other}");
+    fs::write(options.out.join("test/power.json"), "{").unwrap();
+    let damaged = power::settle(&mut self::table(&asked), &options.out).unwrap_err().to_string();
+    assert!(damaged.contains("power.json: is damaged"), "{damaged}");
+}
+
+#[test]
+fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
+    let first = folder();
+    let options = run_options(first.path());
+    let searched = ["seeds=2", "train.epochs=2", "sweep={grid: {optimizer.lr: [0.01, 0.02]}}"];
+    let table = |overrides: &[&str]| table(overrides).swept(standard()).unwrap();
+    let results = make(&table(&searched), &options).unwrap();
+    write_report(&results, &options.out);
+    let ledgers = first.path().join("ledgers");
+    let (path, runs) = Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    assert_eq!(runs, 4 * (2 + 2));
+    let bytes = fs::read(&path).unwrap();
+    Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    assert!(fs::read(&path).unwrap() == bytes && bytes.len() < 20_000, "{} bytes", bytes.len());
+
+    // Elsewhere, with the same data.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let options =
+        Options { out: elsewhere.path().join("runs"), ledger: Some(ledgers.clone()), ..run_options(first.path()) };
+    let again = make(&table(&searched), &options).unwrap();
+    assert_eq!(again.failures, [""; 0]);
+    assert!(again.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_none()));
+    write_report(&again, &options.out);
+    let same = |name: &str| {
+        let of = |out: &Path| fs::read_to_string(out.join("test-sweep").join(name)).unwrap();
+        (of(&first.path().join("runs")), of(&options.out))
+    };
+    for name in ["results.jsonl", "joint.search.json", "diagnosis.csv", "comparison.csv"] {
+        let (one, other) = same(name);
+        // What was answered for each sample is not kept, and with it the test over samples.
+        let csv =
+            |text: &str| text.lines().map(|l| l.split(',').take(6).collect::<Vec<_>>().join(",")).collect::<String>();
+        assert!(if name.starts_with("comparison") { csv(&one) == csv(&other) } else { one == other }, "{name}");
+    }
+    assert!(same("comparison.md").1.contains("8 of the 8 runs are from the ledger"));
+
+    // One more seed is trained, nothing else.
+    let more = make(&table(&["seeds=3", searched[1], searched[2]]), &options).unwrap();
+    let trained = more.rows.iter().flat_map(|row| &row.runs).filter(|run| run.folder.is_some()).count();
+    assert_eq!(trained, 4);
+    // Other settings are other runs.
+    let other = make(&table(&["seeds=1", "train.epochs=1", searched[2]]), &options).unwrap();
+    assert!(other.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_some()));
+
+    for (damage, told) in [
+        (bytes[..bytes.len() / 2].to_vec(), "is damaged"),
+        (b"no gzip".to_vec(), "is damaged"),
+        (flipped(&bytes), "is damaged"),
+    ] {
+        fs::write(&path, damage).unwrap();
+        let error = make(&table(&searched), &options).map(drop).unwrap_err().to_string();
+        assert!(error.contains("test-sweep.jsonl.gz") && error.contains(told), "{error}");
+    }
+    fs::write(Ledger::path(&ledgers, "other"), bytes).unwrap();
+    let renamed = Ledger::read(&ledgers, "other", standard()).map(drop).unwrap_err().to_string();
+    assert!(renamed.contains("is the ledger of `test-sweep`"), "{renamed}");
+    assert!(Ledger::read(&ledgers, "none", standard()).unwrap().is_none());
+}
+
+/// One bit of the middle is another.
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bytes
+}
+
+/// A table's folder with these accuracies, one a seed, and probes of the weak modality, by row.
+fn set(folder: &Path, name: &str, rows: &[(&str, &str, [f64; 3], [f64; 3])]) -> PathBuf {
+    let mut text = String::new();
+    for (row, modalities, accuracies, probes) in rows {
+        for seed in 0..3 {
+            text += &format!(
+                "{{\"row\": \"{row}\", \"title\": \"{row}\", \"seed\": {seed}, \"baseline\": \"joint\", \"modalities\": \
+                 \"{modalities}\", \"test.accuracy\": {}, \"test.most_frequent\": 0.5, \"probes.modality.image\": {}}}\n",
+                accuracies[seed], probes[seed]
+            );
+        }
+    }
+    let folder = folder.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("results.jsonl"), text).unwrap();
+    folder
+}
+
+#[test]
+fn over_sets_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |aim: [f64; 3], regained: [f64; 3]| {
+        [
+            ("image-alone", "image", [0.6; 3], [0.7, 0.8, 0.9]),
+            ("joint", "image+sound", [0.7, 0.8, 0.9], [0.6, 0.7, 0.8]),
+            ("ogm", "image+sound", [0.9; 3], [0.6; 3]),
+            ("aim", "image+sound", aim, regained),
+        ]
+    };
+    let one = set(folder.path(), "one", &rows([0.72, 0.81, 0.93], [0.65, 0.75, 0.85]));
+    let other = set(folder.path(), "other", &rows([0.71, 0.84, 0.92], [0.6, 0.7, 0.8]));
+    let planned = |against: &[&str]| Planned {
+        of: "aim".into(),
+        against: against.iter().map(|name| (*name).to_owned()).collect(),
+        test_to_train: None,
+    };
+    let tables = across(&[one.clone(), other.clone()], &planned(&["joint", "ogm"]), true).unwrap();
+    let cells = |table: usize, row: usize| {
+        tables[table].rows()[row].iter().map(|cell| cell.content.shown(3)).collect::<Vec<_>>()
+    };
+    let joint = cells(0, 0);
+    // All six differences are positive: 2 of 64 patterns.
+    assert!(joint[1].starts_with("0.020 [") && joint[2].starts_with("0.023 ["), "{joint:?}");
+    assert_eq!(joint[3..], ["0.022", "0.031", "0.062"], "mean of .02 and .07 / 3, p 1 / 32, twice that");
+    let ogm = cells(0, 1);
+    assert_eq!(ogm[3], "-0.078");
+    // Means .82 and .823 against .9, .8, .6: second of four.
+    assert_eq!(cells(1, 0)[..5], ["one", "2.000", "4.000", "ogm", "image"]);
+    // Half of the gap of .1 in each seed; nothing of it on the other set.
+    assert_eq!(cells(1, 0)[5..], ["0.700", "0.750", "0.800", "0.500 [0.500, 0.500]"]);
+    assert_eq!(cells(1, 1)[8], "0.000 [0.000, 0.000]");
+    assert!(tables[1].notes()[0].contains("mean rank 2.0"));
+
+    let say = |folders: &[PathBuf], against: &[&str]| across(folders, &planned(against), true).unwrap_err().to_string();
+    assert!(
+        say(&[one.clone(), other.clone()], &["agm"]).contains("has no row `agm`; use one of image-alone, joint, ogm")
+    );
+    assert!(say(std::slice::from_ref(&one), &["joint"]).contains("needs tables of several sets"));
+    let none = folder.path().join("none");
+    assert!(say(&[one.clone(), none], &["joint"]).contains("none: holds no results"));
+    assert!(agreed(&[one, other]).unwrap_err().to_string().contains("plans no comparison"));
+}
