@@ -6,7 +6,7 @@
 //!     + log mean over samples j_1 .. j_M and classes c of exp f(phi_1[j_1], .., phi_M[j_M])[c]
 //! ```
 //! Everything has a gradient. Where heads are linear in each modality the mean over all B^M combinations factorises:
-//! logsumexp_c of (f(0)[c] + sum over m of logsumexp_j z_m[j, c]), z_m the modality's own part of the logits. Other
+//! `logsumexp_c of (f(0)[c] + sum over m of logsumexp_j z_m[j, c])`, z_m the modality's own part of the logits. Other
 //! fusions run on every combination. `negatives` draws that many combinations instead, with replacement. The true ones
 //! are among the combinations, and a batch of one sample is joint training plus a constant.
 

@@ -20,8 +20,8 @@ fn cosine(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok((a * b)?.sum_all()?.div(&(length(a)? * length(b)?)?)?)
 }
 
-/// Cosines of the gradients of the fused and the classifier's loss at their last layers, each `(p - y)^T phi`. The head's
-/// share of the gradient goes through p alone.
+/// Cosines of the gradients of the fused and the classifier's loss at their last layers, each `(p - y)^T phi`. The
+/// head's share of the gradient goes through p alone.
 pub(super) fn of_gradients(seen: &Output, batch: &Batch) -> Result<Vec<Tensor>> {
     let (_, classes) = seen.logits.dims2()?;
     let index = Tensor::arange(0u32, classes as u32, batch.labels.device())?.unsqueeze(0)?;

@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn contrast_by_hand() {
-        // Units a = (1, 0), b = (0, 1) of the first modality, twice (1, 0) of the second; labels 0, 1, 0, 1. Pairs of one
-        // label: rows 0 and 2 (s = 2, others: 0 and 2), 1 and 3 (s = 0; others of row 1: 0, 0, of row 3: 2, 2).
+        // Units a = (1, 0), b = (0, 1) of the first modality, twice (1, 0) of the second; labels 0, 1, 0, 1. Pairs of
+        // one label: rows 0 and 2 (s = 2, others: 0 and 2), 1 and 3 (s = 0; others of row 1: 0, 0, of row 3: 2, 2).
         let e2 = 2f64.exp();
         let one = |s: f64, others: f64| -(s.exp() / (s.exp() + others)).ln();
         let by_hand = (2. * one(2., 1. + e2) + one(0., 2.) + one(0., 2. * e2)) / 4.;
