@@ -2,14 +2,14 @@
 //! that raises its own effect on the prediction and, in the greedy game, lowers the others'.
 //!
 //! ```text
-//! D_S = mean over n draws and samples of JSD(p, p_S),  p = softmax f(z),  p_S: the features of the set S permuted
+//! D_S = mean over n draws and samples of JSD(p, p_S),  p = softmax f(z),  p_S: features of the set S permuted
 //! L   = CE(f(z)) + unimodal sum over m of CE(h_m(z_m)) + contrast * NT-Xent(z)
 //! gradient of what belongs to modality m:  grad L - mipd (sum of grad D_S, m in S + k sum of grad D_S, m not in S)
 //! k   = -1 greedy, 0 independent, 1 collaborative;   S: proper subsets, modalities of a set are permuted separately
 //! ```
-//! To a modality belong its encoder, its columns of one linear head over all features, or its own head. What belongs to
-//! nobody takes no part in the greedy game and follows -mipd times the sum of all grad D_S in the others. Each D_S goes
-//! back through the fusion alone; the encoders see one backward pass.
+//! Features are permuted within the batch. To a modality belong its encoder, its columns of one linear head over all
+//! features, or its own head. What belongs to nobody takes no part in the greedy game and follows -mipd times the sum
+//! of all grad D_S in the others. Each D_S goes back through the fusion alone; the encoders see one backward pass.
 
 mod contrast;
 mod game;

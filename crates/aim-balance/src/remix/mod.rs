@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! epoch < warmup:  L = CE(z) + warmup_weight sum over m of CE(h_m(phi_m))
-//! later, before the epoch, in evaluation:   K_m = sum over c of p_m log2(p_m C),  p_m = softmax h_m(phi_m), at least 1e-9
+//! later, before the epoch, in evaluation:
+//!   p_m = softmax h_m(phi_m), at least 1e-9;   K_m = sum over c of p_m log2(p_m C)
 //!   a sample -> the smallest K_m, the last of equals;   modalities have their batches one after the other, last first
 //!   batch of modality k:  L = CE(fuse(0, .., phi_k, .., 0)) + gamma CE(h_k(phi_k))
 //! ```
@@ -12,7 +13,7 @@
 mod assign;
 mod settings;
 
-use aim_core::{EpochStart, EpochWork, Loss, Objective, Report, Result, Seen, Split, State, Stateful, Turn};
+use aim_core::{EpochStart, EpochWork, Loss, Objective, Pass, Report, Result, Seen, Split, State, Stateful, Turn};
 use candle_core::{DType, Tensor};
 
 pub use self::{
@@ -43,7 +44,7 @@ impl EpochWork for Remixed {
         }
         let (mut divergence, mut ids) = (vec![vec![]; self.names.len()], vec![]);
         cx.samples.each(Split::Train, &mut |batch| {
-            let out = cx.net.forward(batch, &mut aim_core::Pass::eval())?;
+            let out = cx.net.forward(batch, &mut Pass::eval())?;
             for (m, (all, logits)) in divergence.iter_mut().zip(&out.unimodal).enumerate() {
                 all.extend(of_those_who_have(divergences(logits)?, m, batch.present.as_ref())?);
             }
