@@ -34,7 +34,9 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn accumulated_batches_are_one_large_batch() {
     // Batches of 10 make six of 10 and one of 5: groups of 40 and 25 samples.
-    for loss in ["", ", label_smoothing: 0.1, class_weights: balanced", ", class_weights: [1, 5, 0.2]"] {
+    for loss in
+        ["", ", label_smoothing: 0.1, class_weights: balanced", ", class_weights: [1, 5, 0.2, 1, 2, 1, 0.5, 3, 1, 1]"]
+    {
         let of = |batch, accumulate| trained(&format!("{{epochs: 3, batch: {batch}, accumulate: {accumulate}{loss}}}"));
         let (large, grouped, small) = (of(40, 1), of(10, 4), of(10, 1));
         assert!(distance(&large, &grouped) < 2e-5, "{loss}: {}", distance(&large, &grouped));
@@ -90,9 +92,10 @@ fn the_task_s_loss_acts_in_every_method_that_has_it() {
     let world = |more: &str| World::two(60, "name: cnn, widths: [4, 8]", &format!("{{epochs: 2, batch: 20{more}}}"));
     let plain = world("");
     let mut without = vec![];
-    for (key, more) in
-        [("label_smoothing", ", label_smoothing: 0.2"), ("class_weights", ", class_weights: [1, 3, 0.5]")]
-    {
+    for (key, more) in [
+        ("label_smoothing", ", label_smoothing: 0.2"),
+        ("class_weights", ", class_weights: [1, 5, 0.2, 1, 2, 1, 0.5, 3, 1, 1]"),
+    ] {
         let changed = world(more);
         for card in builtin() {
             let needs = requires(card);

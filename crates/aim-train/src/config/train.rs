@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
 
-/// Length of training, updates, the task's loss and the choice of the checkpoint. What is neutral is not written, so
-/// that runs of programs which did not know it are the same runs.
+/// Length of training, updates, the task's loss and the choice of the checkpoint.
+// What is neutral is not written, so that runs of programs which did not know it are the same runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -27,8 +27,7 @@ pub struct TrainConfig {
     pub class_weights: Option<ClassWeights>,
     /// Which epoch's weights are scored on the test split.
     pub select: Select,
-    /// Epochs without a better value of what `select` names, after which training stops; it goes on to the end, if left
-    /// out.
+    /// Epochs without a better value of what `select` names, after which training stops; never, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
 }
