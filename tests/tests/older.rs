@@ -133,8 +133,10 @@ fn a_result_of_a_newer_program_is_left_alone() {
 
 #[test]
 fn a_metric_that_is_no_number_is_named_and_nothing_is_stored() {
-    const UNDEFINED: Metric = Metric { name: "auc", column: None, about: "undefined", range: (0., 1.), of: |_, _| Ok(f64::NAN) };
-    const TAKEN: Metric = Metric { name: "modality", column: None, about: "a name in results", range: (0., 1.), of: |_, _| Ok(1.) };
+    const UNDEFINED: Metric =
+        Metric { name: "auc", column: None, about: "undefined", range: (0., 1.), of: |_, _| Ok(f64::NAN) };
+    const TAKEN: Metric =
+        Metric { name: "modality", column: None, about: "a name in results", range: (0., 1.), of: |_, _| Ok(1.) };
     for (metric, told) in [(UNDEFINED, "metric `auc`"), (TAKEN, "give the metric another name")] {
         let folder = tempfile::tempdir().unwrap();
         copy(Path::new(FIXTURE), folder.path());
