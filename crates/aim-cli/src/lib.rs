@@ -61,10 +61,11 @@ enum Command {
     /// Find out how many seeds a table needs for its planned comparisons, from pilot runs.
     ///
     /// Pilots have seeds of their own and do not count in the table. `seeds: auto` then stands for the number that is
-    /// printed; `power: {difference: 0.01, chance: 0.8, pilots: 5, least: 5, most: 30}` says what it is to be enough for.
+    /// printed; `power: {difference: 0.01, chance: 0.8, pilots: 5, least: 5, most: 30}` says what it is to be enough
+    /// for.
     Power(power::Power),
-    /// Compare a row with others over finished tables of several sets: each set's differences with intervals, one test by
-    /// sign flips within each set, ranks, and what the row regains of what joint training loses.
+    /// Compare a row with others over finished tables of several sets: each set's differences with intervals, one test
+    /// by sign flips within each set, ranks, and what the row regains of what joint training loses.
     Across(across::Across),
     /// Write the finished runs of tables as ledgers: small files without weights and predictions, from which
     /// `reproduce --ledger` makes the tables on another machine without training them again.

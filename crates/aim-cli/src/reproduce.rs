@@ -44,7 +44,8 @@ pub(crate) struct Making {
     /// Print the table's resolved configuration, which runs again as it is, and train nothing.
     #[arg(long)]
     print_config: bool,
-    /// Take runs from the ledger of the table in this folder in place of training them again; only what it lacks is trained.
+    /// Take runs from the ledger of the table in this folder in place of training them again; only what it lacks is
+    /// trained.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = LEDGERS)]
     ledger: Option<PathBuf>,
     /// Runs at a time [default: one a processor, one on a GPU].

@@ -51,7 +51,7 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
             Column::text("p samples (networks)"),
         ]),
     }
-    columns.extend([Column::number("parameters", 0), Column::number("training, s", 0)]);
+    columns.extend([Column::number("parameters", 0), Column::number("training, s", 1)]);
     let mut table = Table::new(columns).with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
         let accuracy = row.values(|r| Some(r.outcome.test.accuracy()));

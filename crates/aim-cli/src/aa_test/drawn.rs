@@ -1,5 +1,5 @@
-//! Tests of families, sets and folds where nothing differs: arms that are drawn from the accuracies of trained networks,
-//! thousands of times.
+//! Tests of families, sets and folds where nothing differs: arms that are drawn from the accuracies of trained
+//! networks, thousands of times.
 
 use aim_core::{Result, Rng};
 use aim_report::sign_flips;
@@ -22,11 +22,11 @@ const SEEDS: usize = 10;
 /// Planned comparisons of one arm with others, and sets, each with so many seeds.
 const PLANNED: usize = 6;
 const SETS: usize = 4;
-const SEEDS_OF_A_SET: usize = 5;
+const SEEDS_OF_A_SET: usize = 6;
 /// Folds, and how often they are dealt.
 const FOLDS: usize = 5;
 const DEALS: usize = 3;
-/// Sign patterns of a test that cannot list them all.
+/// Sign patterns of a test over sets, whose pairs are too many to list all of them.
 const DRAWS: usize = 999;
 /// Shares of false rejections that are near enough to [`ALPHA`].
 const NEAR: (f64, f64) = (0.03, 0.07);

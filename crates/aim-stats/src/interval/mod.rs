@@ -25,8 +25,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The part of it that lies from `low` to `high`, for a quantity that cannot be elsewhere: a true value in that range
-    /// is in the part exactly when it is in the whole, so that the level stays what it was.
+    /// The part of it that lies from `low` to `high`, for a quantity that cannot be elsewhere: a true value in that
+    /// range is in the part exactly when it is in the whole, so that the level stays what it was.
     ///
     /// ```
     /// let interval = aim_stats::interval::t_interval(&[0.97, 0.99, 1.0], 0.95)?;

@@ -1,5 +1,5 @@
-//! Comparisons of two methods under the same conditions: over seeds (sign flips, t, Wilcoxon), over folds (corrected t),
-//! over seeds of several sets (stratified sign flips), over test samples (McNemar, bootstrap), and how large the
+//! Comparisons of two methods under the same conditions: over seeds (sign flips, t, Wilcoxon), over folds (corrected
+//! t), over seeds of several sets (stratified sign flips), over test samples (McNemar, bootstrap), and how large the
 //! difference is.
 //!
 //! All tests are two-sided.

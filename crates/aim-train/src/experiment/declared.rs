@@ -1,5 +1,5 @@
-//! When the planned comparisons of a table were declared: noted beside its runs, so that what was decided on after a look
-//! at results shows.
+//! When the planned comparisons of a table were declared: noted beside its runs, so that what was decided on after a
+//! look at results shows.
 
 use std::{fs, path::Path};
 
