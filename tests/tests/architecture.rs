@@ -133,7 +133,7 @@ const TRAIN: [Arrows; 6] = [
     ("learner", &[]),
     ("metrics", &[]),
     ("registries", &["metrics"]),
-    ("config", &["registries"]),
+    ("config", &["metrics", "registries"]),
     ("run", &["config", "learner", "metrics", "registries"]),
     ("experiment", &["config", "metrics", "registries", "run"]),
 ];

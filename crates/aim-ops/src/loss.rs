@@ -85,8 +85,8 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64, reduction
 }
 
 /// Cross-entropy in which each class has a weight, `weights [C]`: the loss of a row with label `y` is
-/// `-(1 - s) w[y] log p[y] - s / C sum_c w[c] log p[c]` with label smoothing `s`, and the mean is their sum over the sum
-/// of `w[y]`, as PyTorch's `CrossEntropyLoss` has it. The gradient flows to `logits`.
+/// `-(1 - s) w[y] log p[y] - s / C sum_c w[c] log p[c]` with label smoothing `s`, and the mean is their sum over the
+/// sum of `w[y]`, as PyTorch's `CrossEntropyLoss` has it. The gradient flows to `logits`.
 ///
 /// # Errors
 /// Those of [`cross_entropy`], and weights of another shape.

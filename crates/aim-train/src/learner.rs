@@ -222,13 +222,12 @@ impl Learner {
     pub fn step(&mut self, batch: &Batch, clock: Clock) -> Result<Report> {
         let (ends, alone) = (self.ends_group(clock), self.accumulate == 1);
         let Self { net, method, opt, seed, trace, group, .. } = self;
-        let (net, seed, trace) = (net.as_ref(), *seed, *trace);
+        let (net, opt, seed, trace) = (net.as_ref(), opt.as_mut(), *seed, *trace);
+        let mut step = |opt: &mut dyn Optim| method.step(&mut Step { net, opt, batch, clock, seed, trace });
         if alone {
-            return method.step(&mut Step { net, opt: opt.as_mut(), batch, clock, seed, trace });
+            return step(opt);
         }
-        let opt = opt.as_mut();
-        let mut gather = group.gather(opt, batch.criterion.mass(&batch.labels)?);
-        let report = method.step(&mut Step { net, opt: &mut gather, batch, clock, seed, trace })?;
+        let report = step(&mut group.gather(opt, batch.criterion.mass(&batch.labels)?))?;
         if ends {
             group.descend(net.params(), opt)?;
         }

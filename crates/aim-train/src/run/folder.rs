@@ -6,7 +6,7 @@
 //! | `last.safetensors` | everything that a restart needs, with a checksum |
 //! | `previous.safetensors` | the one before it, used if that is damaged |
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
-//! | `best.safetensors` | weights and method state of the epoch with the best validation, by what `train.select` names; such a copy, too |
+//! | `best.safetensors` | weights and method state of the best epoch, by what `train.select` names; such a copy, too |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
 //! | `projection.json` | test samples' features in two dimensions |
