@@ -5,7 +5,7 @@ use aim_core::{Batch, Error, Extra, Result, Rng};
 use candle_core::Device;
 
 use crate::{
-    Source,
+    Showing, Source,
     source::{possession, present},
 };
 
@@ -16,18 +16,26 @@ pub struct Loader<'a> {
     batch: usize,
     device: Device,
     drops_last: bool,
+    trains: bool,
 }
 
 impl<'a> Loader<'a> {
     /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(source: &'a dyn Source, batch: usize, device: &Device) -> Self {
-        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false }
+        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, trains: false }
     }
 
     /// Whether epochs leave out a last batch that is smaller.
     #[must_use]
     pub fn dropping_last(self, drops_last: bool) -> Self {
         Self { drops_last, ..self }
+    }
+
+    /// Whether epochs show samples as training does, with random changes by (seed, epoch, sample) where the set's
+    /// settings ask for them.
+    #[must_use]
+    pub fn showing(self, trains: bool) -> Self {
+        Self { trains, ..self }
     }
 
     /// Batches in an epoch without extras.
@@ -54,12 +62,12 @@ impl<'a> Loader<'a> {
         extra: Vec<Extra>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let order = Rng::keyed(seed, &format!("loader@{epoch}")).permutation(self.source.len() + extra.len());
-        self.over(first, order, extra)
+        self.over(first, order, extra, self.trains.then_some(Showing { seed, epoch }))
     }
 
     /// Every sample once, in the order of the split.
     pub fn in_order(&self) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        self.over(0, (0..self.source.len()).collect(), vec![])
+        self.over(0, (0..self.source.len()).collect(), vec![], None)
     }
 
     fn over(
@@ -67,21 +75,28 @@ impl<'a> Loader<'a> {
         first: usize,
         order: Vec<usize>,
         extra: Vec<Extra>,
+        showing: Option<Showing>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let count = self.count(order.len());
         let Self { source, batch, device, .. } = self.clone();
         (first.min(count)..count).map(move |i| {
             let index = &order[i * batch..((i + 1) * batch).min(order.len())];
-            show(source, index, &extra, &device)
+            show(source, index, &extra, showing, &device)
         })
     }
 }
 
 /// The samples at `index`, which goes on into the extras where the split ends.
-fn show(source: &dyn Source, index: &[usize], extra: &[Extra], device: &Device) -> Result<Batch> {
+fn show(
+    source: &dyn Source,
+    index: &[usize],
+    extra: &[Extra],
+    showing: Option<Showing>,
+    device: &Device,
+) -> Result<Batch> {
     let extras: Vec<_> = index.iter().map(|i| extra.get(i.checked_sub(source.len())?)).collect();
     let samples: Vec<usize> = index.iter().zip(&extras).map(|(i, e)| e.map_or(*i, |e| e.sample)).collect();
-    let mut batch = source.batch(&samples, device)?;
+    let mut batch = source.batch_shown(&samples, showing, device)?;
     if extras.iter().any(Option::is_some) {
         let row = |(sample, extra): (&usize, &Option<&Extra>)| kept(possession(source, *sample), *extra);
         batch.present = present(&samples.iter().zip(&extras).map(row).collect::<Result<Vec<_>>>()?, device)?;
