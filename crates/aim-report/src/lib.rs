@@ -26,6 +26,7 @@ mod compat;
 pub mod export;
 pub mod page;
 mod protocols;
+mod recipes;
 mod report;
 mod searches;
 mod summary;

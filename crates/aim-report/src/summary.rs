@@ -20,11 +20,20 @@ use crate::compat;
 pub(crate) struct Line {
     pub row: String,
     pub title: String,
-    pub seed: u64,
+    seed: u64,
+    fold: Option<usize>,
     #[serde(rename = "test.accuracy")]
     pub accuracy: f64,
     #[serde(rename = "test.most_frequent")]
     most_frequent: f64,
+}
+
+impl Line {
+    /// Its seed, and its fold where there are several, in words.
+    pub fn run(&self) -> String {
+        let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
+        format!("seed {}{fold}", self.seed)
+    }
 }
 
 /// The runs of a table that an earlier command left, in the order of its rows; none if it has not been made.

@@ -18,7 +18,7 @@ use aim_train::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{compat, searches};
+use crate::{compat, recipes, searches};
 
 /// Level of the intervals.
 const LEVEL: f64 = 0.95;
@@ -92,6 +92,13 @@ fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: 
     ));
     table.note(power(t.seeds, over_seeds));
     table.note(NETWORKS);
+    if let Some(folds) = t.folds {
+        table.note(format!(
+            "Each seed was run on all {folds} folds: means and deviations are over seeds and folds, the test over seeds takes each \
+             seed's mean over its folds, because the folds' training sets overlap."
+        ));
+    }
+    recipes::note(table, results);
     let protocols = t.protocols();
     for protocol in &protocols {
         let rows = t.rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.config.name.as_str());
@@ -238,8 +245,21 @@ fn difference(row: &RowResults, baseline: &RowResults) -> Result<Cell> {
 }
 
 fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
-    let (a, b) = row.paired(baseline, |r| r.outcome.test.accuracy());
+    let (a, b): (Vec<f64>, Vec<f64>) = by_seed(row, baseline).into_values().unzip();
     sign_flips(&a, &b)
+}
+
+/// Accuracies of both rows by seed: over folds, whose training sets overlap, their mean.
+fn by_seed(row: &RowResults, baseline: &RowResults) -> BTreeMap<u64, (f64, f64)> {
+    let mut all: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+    for (a, b) in row.pairs(baseline) {
+        all.entry(a.outcome.seed).or_default().push((a.outcome.test.accuracy(), b.outcome.test.accuracy()));
+    }
+    let mean = |runs: Vec<(f64, f64)>| {
+        let n = runs.len() as f64;
+        runs.into_iter().fold((0., 0.), |(a, b), (x, y)| (a + x / n, b + y / n))
+    };
+    all.into_iter().map(|(seed, runs)| (seed, mean(runs))).collect()
 }
 
 /// The p value of paired seeds, as the tables have it: sign flips of their differences. None with fewer than two pairs.

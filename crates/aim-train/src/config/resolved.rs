@@ -29,6 +29,7 @@ impl TableConfig {
     pub fn resolved(&self) -> Result<Value> {
         let row = |row: &super::Row| -> Result<Value> {
             let mut map = mapping(&row.config)?;
+            map.remove("recipe");
             map.insert("title".into(), row.title.clone().into());
             if let Some(tune) = &row.tune {
                 map.insert("tune".into(), Value::Mapping(mapping(tune)?));
@@ -46,9 +47,17 @@ impl TableConfig {
             ("baseline", baseline),
             ("rows", rows.into()),
         ];
+        let recipe = self.recipe.as_ref().map(|recipe| ("recipe", recipe.name.clone().into()));
         let sweep = self.sweep.as_ref().map(mapping).transpose()?;
         let sweep = sweep.map(|sweep| ("sweep", Value::Mapping(sweep)));
-        Ok(Value::Mapping(head.into_iter().chain(sweep).map(|(key, value)| (key.into(), value)).collect()))
+        Ok(Value::Mapping(
+            head.into_iter()
+                .chain(self.folds.map(|_| ("folds", "all".into())))
+                .chain(recipe)
+                .chain(sweep)
+                .map(|(key, value)| (key.into(), value))
+                .collect(),
+        ))
     }
 }
 

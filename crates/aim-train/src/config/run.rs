@@ -27,6 +27,9 @@ pub struct RunConfig {
     /// What the splits are used for.
     #[serde(skip_serializing_if = "Protocol::is_clean")]
     pub protocol: Protocol,
+    /// The recipe that it follows, where its sections do not say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
     /// The data set.
     pub data: DatasetSpec,
     /// Encoders and fusion.
@@ -48,6 +51,7 @@ struct Sections {
     name: String,
     #[serde(default)]
     protocol: Protocol,
+    recipe: Option<String>,
     data: Yaml,
     model: Model,
     #[serde(default = "adam")]
@@ -118,11 +122,35 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Which epoch's weights are scored on the test split.
     pub select: Select,
+    /// Splits whose last batch is left out where it is smaller.
+    #[serde(skip_serializing_if = "DropLast::is_none")]
+    pub drop_last: DropLast,
+}
+
+/// Splits whose last batch is left out where it is smaller than the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DropLast {
+    /// None.
+    #[default]
+    None,
+    /// Training, in every epoch.
+    Train,
+    /// The test split, whose remaining samples are never scored; not under the clean protocol.
+    Test,
+    /// Both.
+    Both,
+}
+
+impl DropLast {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { epochs: 10, batch: 64, select: Select::Best }
+        Self { epochs: 10, batch: 64, select: Select::Best, drop_last: DropLast::None }
     }
 }
 
@@ -143,13 +171,14 @@ impl RunConfig {
     /// # Errors
     /// With the key as place.
     pub fn read(value: Yaml, registries: &Registries) -> Result<Self> {
-        let Sections { name, protocol, data, model, optimizer, schedule, train, method } = typed(value, "")?;
+        let Sections { name, protocol, recipe, data, model, optimizer, schedule, train, method } = typed(value, "")?;
         let mut config = Self {
             name,
             protocol,
+            recipe,
             optimizer: registries.optimizers.read(&from_yaml(&optimizer, "optimizer")?, "optimizer")?,
             schedule: registries.schedules.read(&from_yaml(&schedule, "schedule")?, "schedule")?,
-            train: train.checked()?,
+            train: train.checked(protocol)?,
             data: registries.datasets.read(&from_yaml(&data, "data")?, "data")?,
             method: MethodSpec::read(&registries.methods, &from_yaml(&method, "method")?)?,
             model: model.read(registries)?,
@@ -218,7 +247,11 @@ impl RunConfig {
 }
 
 impl TrainConfig {
-    fn checked(self) -> Result<Self> {
+    fn checked(self, protocol: Protocol) -> Result<Self> {
+        if protocol.is_clean() && matches!(self.drop_last, DropLast::Test | DropLast::Both) {
+            let problem = "leaves out test samples, which a clean table scores whole";
+            return Err(Error::invalid("train.drop_last", problem, "use none or train, or a protocol that does so"));
+        }
         for (key, value) in [("epochs", self.epochs), ("batch", self.batch)] {
             if value == 0 {
                 return Err(Error::invalid(format!("train.{key}"), "is 0", "use a number of at least 1"));

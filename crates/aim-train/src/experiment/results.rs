@@ -31,7 +31,7 @@ pub struct RowResults {
     pub name: String,
     /// Configuration.
     pub config: RunConfig,
-    /// One entry a seed, in the order of the seeds; failed ones are missing.
+    /// One entry a seed, or a seed and fold, in the order of the seeds; failed ones are missing.
     pub runs: Vec<RunResults>,
 }
 
@@ -45,6 +45,8 @@ pub struct RunResults {
     pub seconds: Vec<f64>,
     /// What it answered for every test sample.
     pub answers: Vec<Answer>,
+    /// The fold that it is on, in a table over folds.
+    pub fold: Option<usize>,
     /// Checksum of its data.
     pub data_crc32: u32,
     /// Test samples' features in two dimensions, if the folder has them.
@@ -92,6 +94,7 @@ impl RunResults {
             log: folder.log(epochs)?,
             seconds: folder.seconds(epochs)?,
             answers,
+            fold: None,
             data_crc32: folder.data_crc32(),
             projection: folder.projection()?,
             folder: folder.path().to_owned(),
@@ -132,9 +135,10 @@ impl RowResults {
         self.pairs(other).map(|(a, b)| (of(a), of(b))).unzip()
     }
 
-    /// The runs with the same seed.
+    /// The runs with the same seed and fold.
     pub fn pairs<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a RunResults, &'a RunResults)> {
-        let with = |seed| other.runs.iter().find(move |r| r.outcome.seed == seed);
-        self.runs.iter().filter_map(move |run| Some((run, with(run.outcome.seed)?)))
+        let of = |run: &RunResults| (run.outcome.seed, run.fold);
+        let with = move |run| other.runs.iter().find(move |r| of(r) == of(run));
+        self.runs.iter().filter_map(move |run| Some((run, with(run)?)))
     }
 }

@@ -175,7 +175,7 @@ impl<'a> Trainer<'a> {
 
     fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<BTreeMap<String, Quantity>> {
         let splits = Splits::new(self.run.data, self.run.config.train.batch, self.run.device)
-            .dropping_last(self.run.config.protocol.drops_last());
+            .dropping_last(self.run.config.protocol.drops_last(&self.run.config.train));
         let mut means = Means::default();
         self.learner.epoch(&splits, |clock, report| {
             means.add(report, &format!("epoch {epoch}, step {}", clock.step))?;
