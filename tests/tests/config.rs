@@ -11,10 +11,10 @@ use serde_json::Value;
 const ROWS: &str =
     "  - {name: joint, method: {name: joint}}\n  - {name: heart, method: {name: unimodal, modality: heart}}";
 
-/// Every file in configs/.
+/// Every table in configs/.
 fn files() -> Vec<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
-    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
     assert!(files.len() > 5);
     files
 }
@@ -78,7 +78,10 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
         ("model.encoders.heart.widths=8", "model.encoders"),
         ("model.fusion=7", "`model.fusion=7`: model.fusion"),
         ("data.train=3", "`data.train=3`: data.train: invalid type: the number `3`, expected"),
-        ("protocol=loose", "`protocol=loose`: protocol: unknown variant `loose`, expected `clean` or `balancebench`"),
+        (
+            "protocol=loose",
+            "`protocol=loose`: protocol: unknown variant `loose`, expected one of `clean`, `balancebench`, `as-published`",
+        ),
         ("seeds=three", "`seeds=three`: seeds: invalid type: string \"three\", expected a whole number"),
     ];
     let mut wrong = String::new();
@@ -157,6 +160,14 @@ fn the_schema_allows_every_configuration_and_method() {
         validate(&validator, &bundle_text(&format!("  - {{name: a, method: {method}, model: {{fusion: {fusion}}}}}")))
             .unwrap();
     }
+}
+
+#[test]
+fn the_schema_lets_a_table_leave_to_its_recipe_what_that_says() {
+    let text = |head: &str| format!("name: t\n{head}data: {{folder: x}}\nrows: [{{name: joint, method: joint}}]\n");
+    let validator = validator();
+    validate(&validator, &text("recipe: cremad/clean\n")).unwrap();
+    assert!(validate(&validator, &text("")).is_err());
 }
 
 #[test]

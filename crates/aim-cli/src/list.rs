@@ -8,6 +8,7 @@ use aim_core::{Error, Result};
 use aim_data::DatasetCard;
 use aim_fusion::FusionCard;
 use aim_optim::{OptimizerCard, ScheduleCard};
+use aim_train::config::{Recipe, recipes};
 use clap::{Args, ValueEnum};
 
 use crate::{Application, methods, print};
@@ -38,6 +39,8 @@ enum What {
     Optimizers,
     /// Data sets.
     Datasets,
+    /// Recipes: how published work reads sets and trains on them.
+    Recipes,
     /// Metrics that runs are scored by.
     Metrics,
     /// Sections of report pages.
@@ -63,6 +66,7 @@ impl List {
                 chosen(name, registries.optimizers.iter().map(optimizer).chain(schedules))?
             }
             What::Datasets => chosen(name, registries.datasets.iter().map(dataset))?,
+            What::Recipes => chosen(name, recipes()?.iter().map(recipe))?,
             What::Metrics => chosen(name, registries.metrics.iter().map(|m| entry(m.name, m.about, &[], vec![])))?,
             What::Sections => chosen(name, sections.iter().map(|s| entry(s.name, s.title, &[], vec![])))?,
         };
@@ -135,6 +139,15 @@ fn schedule(card: &ScheduleCard) -> Entry {
 fn dataset(card: &DatasetCard) -> Entry {
     let info = card.defaults().info();
     entry(info.name, info.about, &[info.modalities.into()], card.rows())
+}
+
+fn recipe(recipe: &Recipe) -> Entry {
+    let Recipe { name, about, origin, facts, .. } = recipe;
+    let rule =
+        if recipe.is_published_otherwise() { "protocol: as-published does as was published" } else { "as published" };
+    let facts = facts.iter().map(|fact| format!("{}: {} [{}]", fact.what, fact.is, fact.sure));
+    let facts: Vec<String> = [format!("source: {origin}"), format!("rule: {rule}")].into_iter().chain(facts).collect();
+    entry(name, about, &facts, vec![])
 }
 
 #[cfg(test)]

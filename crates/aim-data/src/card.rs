@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::Result;
 
-use crate::Dataset;
+use crate::{Dataset, PrepareOptions, Prepared};
 
 /// Description of a data set.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,14 @@ pub trait DatasetSettings: AnySettings {
     /// # Errors
     /// If files are missing or broken.
     fn load(&self, root: Option<&Path>) -> Result<Dataset>;
+
+    /// Prepares the set, see [`prepare`](crate::prepare()); `None` for a set without raw files that are decoded.
+    ///
+    /// # Errors
+    /// If files are missing or broken, or the store cannot be written.
+    fn prepare(&self, _root: Option<&Path>, _options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
+        Ok(None)
+    }
 
     /// Checks what single declarations cannot say, without touching any file.
     ///

@@ -4,7 +4,7 @@ use aim_core::{Batch, Criterion, Error, Extra, Plan, Result, Rng};
 use candle_core::Device;
 
 use crate::{
-    Source,
+    Showing, Source,
     source::{possession, present},
 };
 
@@ -16,12 +16,14 @@ pub struct Loader<'a> {
     device: Device,
     drops_last: bool,
     criterion: Criterion,
+    trains: bool,
 }
 
 impl<'a> Loader<'a> {
     /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(source: &'a dyn Source, batch: usize, device: &Device) -> Self {
-        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, criterion: Criterion::default() }
+        let criterion = Criterion::default();
+        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, trains: false, criterion }
     }
 
     /// Whether epochs leave out a last batch that is smaller.
@@ -34,6 +36,13 @@ impl<'a> Loader<'a> {
     #[must_use]
     pub fn criterion(self, criterion: Criterion) -> Self {
         Self { criterion, ..self }
+    }
+
+    /// Whether epochs show samples as training does, with random changes by (seed, epoch, sample) where the set's
+    /// settings ask for them.
+    #[must_use]
+    pub fn showing(self, trains: bool) -> Self {
+        Self { trains, ..self }
     }
 
     /// Batches in an epoch without extras.
@@ -59,10 +68,11 @@ impl<'a> Loader<'a> {
         epoch: usize,
         plan: Plan,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
+        let showing = self.trains.then_some(Showing { seed, epoch });
         let order = |turn: &str, showings| Rng::keyed(seed, &format!("loader@{epoch}{turn}")).permutation(showings);
         if plan.turns.is_empty() {
             let order = order("", self.source.len() + plan.extra.len());
-            return self.over(first, self.cut(&order, &[]), plan.extra);
+            return self.over(first, self.cut(&order, &[]), plan.extra, showing);
         }
         let (mut cuts, mut shown) = (vec![], vec![]);
         for (turn, (showings, resting)) in turns(plan).into_iter().enumerate() {
@@ -72,13 +82,13 @@ impl<'a> Loader<'a> {
             cuts.extend(self.cut(&order, &resting));
             shown.extend(showings);
         }
-        self.over(first, cuts, shown)
+        self.over(first, cuts, shown, showing)
     }
 
     /// Every sample once, in the order of the split.
     pub fn in_order(&self) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let order: Vec<usize> = (0..self.source.len()).collect();
-        self.over(0, self.cut(&order, &[]), vec![])
+        self.over(0, self.cut(&order, &[]), vec![], None)
     }
 
     fn cut(&self, order: &[usize], resting: &[usize]) -> Vec<Cut> {
@@ -91,9 +101,11 @@ impl<'a> Loader<'a> {
         first: usize,
         cuts: Vec<Cut>,
         extra: Vec<Extra>,
+        showing: Option<Showing>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let Self { source, device, criterion, .. } = self.clone();
-        let shown = move |cut| Ok(Batch { criterion: criterion.clone(), ..show(source, cut, &extra, &device)? });
+        let shown =
+            move |cut| Ok(Batch { criterion: criterion.clone(), ..show(source, cut, &extra, showing, &device)? });
         cuts.into_iter().skip(first).map(shown)
     }
 }
@@ -118,10 +130,16 @@ fn turns(Plan { mut extra, turns }: Plan) -> Vec<(Vec<Extra>, Vec<usize>)> {
     all
 }
 
-fn show(source: &dyn Source, Cut { index, resting }: Cut, extra: &[Extra], device: &Device) -> Result<Batch> {
+fn show(
+    source: &dyn Source,
+    Cut { index, resting }: Cut,
+    extra: &[Extra],
+    showing: Option<Showing>,
+    device: &Device,
+) -> Result<Batch> {
     let extras: Vec<_> = index.iter().map(|i| extra.get(i.checked_sub(source.len())?)).collect();
     let samples: Vec<usize> = index.iter().zip(&extras).map(|(i, e)| e.map_or(*i, |e| e.sample)).collect();
-    let mut batch = source.batch(&samples, device)?;
+    let mut batch = source.batch_shown(&samples, showing, device)?;
     batch.resting = resting;
     if extras.iter().any(Option::is_some) {
         let row = |(sample, extra): (&usize, &Option<&Extra>)| kept(possession(source, *sample), *extra);

@@ -41,4 +41,5 @@ sets! {
     mfeat: Mfeat;
     bundle: Bundle;
     manifest: Manifest;
+    corpus: Corpus;
 }

@@ -9,6 +9,16 @@ use safetensors::View;
 /// Samples that are read at a time where a whole split is looked at.
 const PIECE: usize = 256;
 
+/// A showing of samples in training, by which random changes of them are drawn: the same changes for the same seed,
+/// epoch and sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Showing {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Epoch, counted from 0.
+    pub epoch: usize,
+}
+
 /// One split. Labels and names are at hand; inputs are read when they are asked for, one modality at a time, so that
 /// nobody reads a modality that no network looks at.
 pub trait Source: Send + Sync {
@@ -28,9 +38,24 @@ pub trait Source: Send + Sync {
     /// If an index is out of range, or a sample cannot be read; the message names the sample.
     fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input>;
 
+    /// The same as training shows it: with the random changes that the set's settings ask for. What is evaluated, and
+    /// what methods look at between epochs, is [`input`](Self::input), which is the same every time.
+    ///
+    /// # Errors
+    /// Those of [`input`](Self::input).
+    fn shown(&self, modality: usize, index: &[usize], _showing: Showing, device: &Device) -> Result<Input> {
+        self.input(modality, index, device)
+    }
+
     /// Whether a sample has a modality. What is read of one that it lacks is never looked at, but must have the shape.
     fn has(&self, _sample: usize, _modality: usize) -> bool {
         true
+    }
+
+    /// Whether every reading checks shapes and values by itself, so that a set need not be read as a whole before it is
+    /// used.
+    fn checks_values(&self) -> bool {
+        false
     }
 
     /// Number of samples.
@@ -48,9 +73,21 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// If an index is out of range, a sample cannot be read, or the copy to the device fails.
     fn batch(&self, index: &[usize], device: &Device) -> Result<Batch> {
+        self.batch_shown(index, None, device)
+    }
+
+    /// The same, as a showing in training where one is given.
+    ///
+    /// # Errors
+    /// Those of [`batch`](Self::batch).
+    fn batch_shown(&self, index: &[usize], showing: Option<Showing>, device: &Device) -> Result<Batch> {
         let labels: Option<Vec<u32>> = index.iter().map(|&i| self.labels().get(i).copied()).collect();
         let labels = labels.ok_or_else(|| Error::shape("batch", index, format!("indices below {}", self.len())))?;
-        let inputs = (0..self.shapes().len()).map(|m| self.input(m, index, device)).collect::<Result<_>>()?;
+        let input = |m| match showing {
+            Some(showing) => self.shown(m, index, showing, device),
+            None => self.input(m, index, device),
+        };
+        let inputs = (0..self.shapes().len()).map(input).collect::<Result<_>>()?;
         let mut batch = Batch::of(inputs, Tensor::new(labels, device)?)?;
         batch.ids = index.to_vec();
         batch.present = present(&index.iter().map(|&i| possession(self, i)).collect::<Vec<_>>(), device)?;

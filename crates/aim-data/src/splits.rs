@@ -35,7 +35,7 @@ impl<'a> Splits<'a> {
 
     /// Epochs of training.
     pub fn training(&self) -> Loader<'a> {
-        self.loader(Split::Train).dropping_last(self.drops_last)
+        self.loader(Split::Train).dropping_last(self.drops_last).showing(true)
     }
 
     fn loader(&self, split: Split) -> Loader<'a> {

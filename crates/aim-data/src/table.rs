@@ -8,7 +8,8 @@ use candle_core::{Device, Tensor};
 use crate::{Dataset, Source, Subset};
 
 /// Which split a sample belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, aim_config::serde::Serialize, aim_config::serde::Deserialize)]
+#[serde(crate = "aim_config::serde")]
 pub(crate) enum Part {
     /// Training.
     Train,
@@ -50,30 +51,13 @@ impl Array {
     /// nothing of the other splits enters). Constant groups are only centred.
     pub fn standardise(&mut self, fit: &[usize], share: Share) {
         let size = self.size().max(1);
-        let groups = match share {
-            Share::All => 1,
-            Share::Channel => self.shape.first().copied().unwrap_or(1).max(1),
-            Share::Feature => size,
+        let rows = |see: &mut dyn FnMut(&[f32])| -> Result<()> {
+            fit.iter().for_each(|row| see(&self.data[row * size..][..size]));
+            Ok(())
         };
-        let width = size / groups;
-        let stats: Vec<(f64, f64)> = (0..groups).map(|g| self.moments(fit, g * width, width)).collect();
-        for row in self.data.chunks_mut(size) {
-            for (run, (mean, std)) in row.chunks_mut(width).zip(&stats) {
-                run.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / std) as f32);
-            }
-        }
-    }
-
-    /// Mean and standard deviation (1 if there is none to speak of) of `width` entries from `start` on of each sample.
-    fn moments(&self, fit: &[usize], start: usize, width: usize) -> (f64, f64) {
-        let size = self.size();
-        let mean = |f: &dyn Fn(&[f32]) -> f64| {
-            let runs = fit.iter().map(|row| f(&self.data[row * size + start..][..width]));
-            runs.sum::<f64>() / (fit.len() * width).max(1) as f64
-        };
-        let centre = mean(&|run| run.iter().map(|v| f64::from(*v)).sum());
-        let variance = mean(&|run| run.iter().map(|v| (f64::from(*v) - centre).powi(2)).sum());
-        (centre, if variance > 1e-12 { variance.sqrt() } else { 1. })
+        // Rows in memory are read without fail.
+        let Ok(moments) = Moments::of(share, &self.shape, rows) else { return };
+        self.data.chunks_mut(size).for_each(|row| moments.apply(row));
     }
 
     /// Adds normal noise, the same in every run.
@@ -115,6 +99,47 @@ impl Array {
         rows.iter().for_each(|row| data.extend_from_slice(&self.data[row * size..][..size]));
         let shape = [&[rows.len()][..], &self.shape].concat();
         Ok(Tensor::from_vec(data, shape, &Device::Cpu)?)
+    }
+}
+
+/// Means and standard deviations of groups of a sample's entries.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    /// Entries in a group, which lie side by side.
+    width: usize,
+    groups: Vec<(f64, f64)>,
+}
+
+impl Moments {
+    /// Those over all samples that `rows` shows, which it is asked to do twice; a standard deviation that is nothing to
+    /// speak of is 1.
+    pub fn of(share: Share, shape: &[usize], rows: impl Fn(&mut dyn FnMut(&[f32])) -> Result<()>) -> Result<Self> {
+        let size = shape.iter().product::<usize>().max(1);
+        let groups = match share {
+            Share::All => 1,
+            Share::Channel => shape.first().copied().unwrap_or(1).max(1),
+            Share::Feature => size,
+        };
+        let width = size / groups;
+        let mean = |of: &dyn Fn(usize, &[f32]) -> f64| -> Result<Vec<f64>> {
+            let (mut sums, mut count) = (vec![0.; groups], 0);
+            rows(&mut |row| {
+                count += 1;
+                sums.iter_mut().zip(row.chunks(width)).enumerate().for_each(|(g, (sum, run))| *sum += of(g, run));
+            })?;
+            Ok(sums.into_iter().map(|sum| sum / (count * width).max(1) as f64).collect())
+        };
+        let centres = mean(&|_, run| run.iter().map(|v| f64::from(*v)).sum())?;
+        let variances = mean(&|g, run| run.iter().map(|v| (f64::from(*v) - centres[g]).powi(2)).sum())?;
+        let std = |variance: f64| if variance > 1e-12 { variance.sqrt() } else { 1. };
+        Ok(Self { width, groups: centres.into_iter().zip(variances.into_iter().map(std)).collect() })
+    }
+
+    /// Brings the groups of a sample to mean 0 and standard deviation 1.
+    pub fn apply(&self, row: &mut [f32]) {
+        for (run, (mean, std)) in row.chunks_mut(self.width).zip(&self.groups) {
+            run.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / std) as f32);
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use aim_core::{Input, Result};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
-use crate::Source;
+use crate::{Showing, Source};
 
 /// Some modalities of a split.
 pub struct Projected {
@@ -35,8 +35,14 @@ impl Source for Projected {
     fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
         self.of.input(self.modalities[modality], index, device)
     }
+    fn shown(&self, modality: usize, index: &[usize], showing: Showing, device: &Device) -> Result<Input> {
+        self.of.shown(self.modalities[modality], index, showing, device)
+    }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, self.modalities[modality])
+    }
+    fn checks_values(&self) -> bool {
+        self.of.checks_values()
     }
 }
 
@@ -67,14 +73,79 @@ impl Source for First {
     fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
         self.of.input(modality, index, device)
     }
+    fn shown(&self, modality: usize, index: &[usize], showing: Showing, device: &Device) -> Result<Input> {
+        self.of.shown(modality, index, showing, device)
+    }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, modality)
     }
 }
 
+/// The samples of one split, then those of another.
+pub struct Joined {
+    parts: [Arc<dyn Source>; 2],
+    labels: Vec<u32>,
+    ids: Vec<String>,
+}
+
+impl Joined {
+    /// Two splits of the same modalities as one.
+    pub fn new(first: Arc<dyn Source>, second: Arc<dyn Source>) -> Self {
+        let labels = [first.labels(), second.labels()].concat();
+        let ids = [first.ids(), second.ids()].concat();
+        Self { parts: [first, second], labels, ids }
+    }
+
+    /// What both give of their samples at `index`, in that order.
+    fn both(&self, index: &[usize], read: impl Fn(&dyn Source, &[usize]) -> Result<Input>) -> Result<Input> {
+        let border = self.parts[0].len();
+        let (mut own, mut at): ([Vec<usize>; 2], Vec<(usize, usize)>) = Default::default();
+        for i in index {
+            let (part, i) = if *i < border { (0, *i) } else { (1, i - border) };
+            at.push((part, own[part].len()));
+            own[part].push(i);
+        }
+        match (own[0].is_empty(), own[1].is_empty()) {
+            (_, true) => return read(&*self.parts[0], &own[0]),
+            (true, false) => return read(&*self.parts[1], &own[1]),
+            (false, false) => {}
+        }
+        let [first, second] = [read(&*self.parts[0], &own[0])?, read(&*self.parts[1], &own[1])?];
+        let order = at.into_iter().map(|(part, k)| (part * own[0].len() + k) as u32).collect::<Vec<_>>();
+        let order = Tensor::new(order, first.values.device())?;
+        let valid = match (first.valid, second.valid) {
+            (Some(a), Some(b)) => Some(Tensor::cat(&[a, b], 0)?),
+            _ => None,
+        };
+        Input { values: Tensor::cat(&[first.values, second.values], 0)?, valid }.rows(&order)
+    }
+}
+
+impl Source for Joined {
+    fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+    fn ids(&self) -> &[String] {
+        &self.ids
+    }
+    fn shapes(&self) -> &[Vec<usize>] {
+        self.parts[0].shapes()
+    }
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        self.both(index, |part, index| part.input(modality, index, device))
+    }
+    fn shown(&self, modality: usize, index: &[usize], showing: Showing, device: &Device) -> Result<Input> {
+        self.both(index, |part, index| part.shown(modality, index, showing, device))
+    }
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        let border = self.parts[0].len();
+        if sample < border { self.parts[0].has(sample, modality) } else { self.parts[1].has(sample - border, modality) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Tensor};
+    use candle_core::DType;
 
     use super::*;
     use crate::Subset;
@@ -140,6 +211,20 @@ mod tests {
         assert!(refused.contains("indices below 2"), "{refused}");
         let whole = First::new(Arc::new(split(&[0, 1])), 9);
         assert_eq!((whole.len(), digest(&whole)), (3, digest(&split(&[0, 1]))));
+    }
+
+    #[test]
+    fn two_splits_in_any_order_are_one() {
+        let joined = Joined::new(Arc::new(split(&[0, 2])), Arc::new(First::new(Arc::new(Lacking(split(&[0, 2]))), 2)));
+        assert_eq!((joined.len(), joined.labels()), (5, &[0, 1, 0, 0, 1][..]));
+        let batch = joined.batch(&[4, 0, 3, 2], &Device::Cpu).unwrap();
+        assert_eq!(batch.inputs[0].values.to_vec2::<f32>().unwrap(), [[1.], [0.], [0.], [2.]]);
+        let valid = batch.inputs[1].valid.as_ref().unwrap().to_vec2::<u8>().unwrap();
+        assert_eq!(valid, [[1, 0], [1, 1], [1, 1], [1, 1]]);
+        assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), [1, 0, 0, 0]);
+        assert_eq!([joined.has(1, 0), joined.has(4, 0), joined.has(4, 1)], [true, false, true]);
+        let one = joined.batch(&[1], &Device::Cpu).unwrap();
+        assert_eq!(one.inputs[0].values.to_vec2::<f32>().unwrap(), [[1.]]);
     }
 
     #[test]

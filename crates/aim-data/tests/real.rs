@@ -158,3 +158,17 @@ fn avmnist_can_be_whole() {
     assert_eq!(sizes(&set), [55_000, 5_000, 10_000]);
     assert_eq!(set.validation.labels().iter().collect::<BTreeSet<_>>().len(), 10);
 }
+
+#[test]
+#[cfg(feature = "media")]
+fn words_of_raw_films_are_cut_at_their_times_and_stay_with_their_sentence() {
+    let settings = "{name: corpus, layout: grid, folder: grid/raw, split: {by: group}, modalities: {\
+        audio: {column: \"{sentence}.mpg\", audio: {seconds: 0.5, front: fbank, bins: 40}},\
+        video: {column: \"{sentence}.mpg\", video: {rate: 25, image: {size: 24}}}}}";
+    let Some(set) = real(settings) else { return };
+    // 40 sentences of six words in five folds.
+    assert_eq!(sizes(&set), [144, 48, 48]);
+    assert_eq!(set.shapes(), [vec![1, 48, 40], vec![9, 24, 24]]);
+    let [train, validation, test] = [&set.train, &set.validation, &set.test].map(groups);
+    assert!(train.is_disjoint(&test) && train.is_disjoint(&validation) && validation.is_disjoint(&test));
+}

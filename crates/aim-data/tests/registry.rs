@@ -40,7 +40,7 @@ impl DatasetSettings for Own {
 
 #[test]
 fn every_set_has_a_name_of_its_own() {
-    assert_eq!(builtin().names(), "synth-av, grid, avmnist, lis, geotec, mosi, mfeat, bundle, manifest");
+    assert_eq!(builtin().names(), "synth-av, grid, avmnist, lis, geotec, mosi, mfeat, bundle, manifest, corpus");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! One row against others over several finished tables: each set's differences, one test over all, ranks, and what the
 //! row regains of what joint training loses.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use aim_core::{Error, Result};
 use aim_stats::{
@@ -51,10 +54,14 @@ impl Set {
         rows
     }
 
-    /// A number of each run of a row, by seed.
+    /// A number of each seed of a row; over folds, whose training sets overlap, their mean.
     fn values(&self, row: &str, of: impl Fn(&Line) -> Option<f64>) -> Vec<(u64, f64)> {
-        let runs = self.lines.iter().filter(|line| line.row == row);
-        runs.filter_map(|line| Some((line.seed, of(line)?))).collect()
+        let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        for line in self.lines.iter().filter(|line| line.row == row) {
+            seeds.entry(line.seed).or_default().extend(of(line));
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        seeds.into_iter().filter(|(_, v)| !v.is_empty()).map(|(seed, values)| (seed, mean(&values))).collect()
     }
 
     /// Accuracies of two rows, by the seeds that both have.

@@ -30,6 +30,7 @@ pub mod page;
 mod planned;
 pub mod power;
 mod protocols;
+mod recipes;
 mod remarks;
 mod report;
 mod searches;

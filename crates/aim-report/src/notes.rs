@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aim_stats::table::Table;
 use aim_train::{config::Select, experiment::Results};
 
-use crate::{compat, remarks::remarks, searches};
+use crate::{compat, recipes, remarks::remarks, searches};
 
 /// Says what varied, what was chosen where and how many tests there are.
 pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
@@ -29,6 +29,13 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
     } else {
         tests(table, results, over_seeds, over_samples);
     }
+    if let Some(folds) = t.folds {
+        table.note(format!(
+            "Each seed was run on all {folds} folds: means and deviations are over seeds and folds, the test over seeds takes \
+             each seed's mean over its folds, because the folds' training sets overlap."
+        ));
+    }
+    recipes::note(table, results);
     table.note(COSTS);
     let protocols = t.protocols();
     for protocol in &protocols {

@@ -1,4 +1,4 @@
-//! The same rows under two protocols, side by side: how much of a gain the protocol makes.
+//! The same rows under two protocols or by two recipes, side by side: how much of a gain these make.
 
 use std::path::Path;
 
@@ -7,45 +7,67 @@ use aim_stats::{
     summary::{Summary, mean},
     table::{Cell, Column, Table},
 };
-use aim_train::{config::TableConfig, metrics::statistics};
+use aim_train::{
+    config::{Protocol, TableConfig},
+    metrics::statistics,
+};
 
 use crate::{
     compat,
     summary::{Line, lines},
 };
 
-/// A row that both tables have: its accuracies by seed under either.
+/// A row that both tables have: its accuracies by seed (and fold) under either.
 struct Pair {
     row: String,
     title: String,
-    clean: Vec<(u64, f64)>,
-    other: Vec<(u64, f64)>,
+    clean: Vec<(String, f64)>,
+    other: Vec<(String, f64)>,
 }
 
 impl Pair {
     /// The numbers of the seeds that all have.
-    fn numbers(a: &[(u64, f64)], b: &[(u64, f64)]) -> Vec<f64> {
-        let with = |seed: u64| b.iter().find(|(s, _)| *s == seed).map(|(_, accuracy)| *accuracy);
-        a.iter().filter_map(|(seed, accuracy)| Some(accuracy - with(*seed)?)).collect()
+    fn numbers(a: &[(String, f64)], b: &[(String, f64)]) -> Vec<f64> {
+        let with = |seed: &str| b.iter().find(|(s, _)| s == seed).map(|(_, accuracy)| *accuracy);
+        a.iter().filter_map(|(seed, accuracy)| Some(accuracy - with(seed)?)).collect()
     }
 }
 
-/// A table for each set that a family makes under the clean and under another protocol, of those whose results are
-/// there.
+/// A table for each set that a family makes under the clean and under another protocol, or by its first and by another
+/// recipe, of those whose results are there.
 ///
 /// # Errors
 /// If a results file is damaged.
 pub fn protocols(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
-    let is_clean = |table: &&TableConfig| table.protocols().iter().all(|p| p.is_clean());
     let mut tables = Vec::new();
-    for other in family.iter().filter(|table| !is_clean(table)) {
-        let Some(clean) = family.iter().filter(is_clean).find(|table| table.set == other.set) else { continue };
-        let pairs = pairs(lines(clean, out)?, &lines(other, out)?);
-        if pairs.iter().any(|pair| pair.row == clean.baseline) {
-            tables.push(side_by_side(clean, other, &pairs)?);
+    for (i, other) in family.iter().enumerate() {
+        // A set's first table is the one that its others are set beside.
+        let Some(first) = family[..i].iter().find(|table| table.set == other.set && is_clean(table)) else { continue };
+        if is_clean(other) && recipe(other) == recipe(first) {
+            continue;
+        }
+        let pairs = pairs(lines(first, out)?, &lines(other, out)?);
+        if pairs.iter().any(|pair| pair.row == first.baseline) {
+            tables.push(side_by_side(first, other, &pairs)?);
         }
     }
     Ok(tables)
+}
+
+fn is_clean(table: &TableConfig) -> bool {
+    table.protocols().iter().all(|protocol| protocol.is_clean())
+}
+
+fn recipe(table: &TableConfig) -> Option<&str> {
+    table.recipe.as_ref().map(|recipe| recipe.name.as_str())
+}
+
+/// What the columns of a table are called: its recipe where the two differ, its protocol where that is not clean.
+fn label(table: &TableConfig, beside: &TableConfig) -> String {
+    let recipe = recipe(table).filter(|_| recipe(table) != recipe(beside));
+    let protocol = table.rows.first().map(|row| row.config.protocol).unwrap_or_default();
+    let protocol = (!protocol.is_clean() || recipe.is_none()).then(|| protocol.name());
+    recipe.into_iter().chain(protocol).collect::<Vec<_>>().join(", ")
 }
 
 fn pairs(clean: Vec<Line>, other: &[Line]) -> Vec<Pair> {
@@ -53,39 +75,52 @@ fn pairs(clean: Vec<Line>, other: &[Line]) -> Vec<Pair> {
     for line in clean {
         let known = pairs.iter_mut().find(|pair| pair.row == line.row);
         if let Some(pair) = known {
-            pair.clean.push((line.seed, line.accuracy));
+            pair.clean.push((line.run(), line.accuracy));
             continue;
         }
-        let of = other.iter().filter(|o| o.row == line.row).map(|o| (o.seed, o.accuracy)).collect();
-        let Line { row, title, .. } = line;
-        pairs.push(Pair { row, title, clean: vec![(line.seed, line.accuracy)], other: of });
+        let of = other.iter().filter(|o| o.row == line.row).map(|o| (o.run(), o.accuracy)).collect();
+        let clean = vec![(line.run(), line.accuracy)];
+        pairs.push(Pair { row: line.row, title: line.title, clean, other: of });
     }
     pairs.retain(|pair| !pair.other.is_empty());
     pairs
 }
 
 fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Result<Table> {
-    let name = other.rows.first().map_or("other", |row| row.config.protocol.name());
+    let (first, name) = (label(clean, other), label(other, clean));
+    let recipes = recipe(clean) != recipe(other);
     let set = clean.set.as_deref().unwrap_or(&clean.name);
     let mut table = Table::new(vec![
         Column::text("method"),
-        Column::number("clean", 3),
-        Column::number("clean gain", 3),
-        Column::number(name, 3),
+        Column::number(&first, 3),
+        Column::number(format!("{first} gain"), 3),
+        Column::number(&name, 3),
         Column::number(format!("{name} gain"), 3),
         Column::text("gain of a single seed"),
-        Column::number("accuracy by protocol", 3),
-        Column::number("gain by protocol", 3),
+        Column::number(if recipes { "accuracy by recipe" } else { "accuracy by protocol" }, 3),
+        Column::number(if recipes { "gain by recipe" } else { "gain by protocol" }, 3),
     ])
-    .with_caption(format!("{set}: the same methods under two protocols"));
+    .with_caption(format!(
+        "{set}: the same methods {}",
+        if recipes { "by two recipes" } else { "under two protocols" }
+    ));
     let Some(baseline) = pairs.iter().find(|pair| pair.row == clean.baseline) else { return Ok(table) };
     for pair in pairs {
         table.push(cells(pair, baseline)?).map_err(statistics)?;
     }
+    let same = match (recipes, other.rows.first().map(|row| row.config.protocol)) {
+        (true, _) => {
+            "The recipes read the set by different front ends and splits: a difference between them is none of methods."
+        }
+        (false, Some(Protocol::AsPublished)) => {
+            "Networks, settings and seeds are the same under both; the split is the recipe's, which as published trains on all that \
+             is not tested."
+        }
+        (false, _) => "Data, training split, networks, settings and seeds are the same under both.",
+    };
     table.note(format!(
         "Test accuracy and gain over `{}` with the same seed, mean ± standard deviation (n-1) over {} seeds. The last two columns \
-         are what {name} adds to the accuracy and to the gain, paired by seed. Data, training split, networks, settings and \
-         seeds are the same under both; nothing is tested.",
+         are what {name} adds to the accuracy and to the gain, paired by seed. {same} Nothing is tested.",
         clean.baseline,
         baseline.clean.len()
     ));
@@ -94,12 +129,12 @@ fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Res
     compat::note(&mut table);
     let several = |row: &str| clean.rows.iter().any(|r| r.config.name == row && r.config.modalities().len() > 1);
     let fused: Vec<&Pair> = pairs.iter().filter(|pair| several(&pair.row)).collect();
-    headlines(&fused, baseline, name).into_iter().for_each(|line| table.note(line));
+    headlines(&fused, baseline, &name, &first).into_iter().for_each(|line| table.note(line));
     Ok(table)
 }
 
 fn cells(pair: &Pair, baseline: &Pair) -> Result<Vec<Cell>> {
-    let values = |of: &[(u64, f64)]| of.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>();
+    let values = |of: &[(String, f64)]| of.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>();
     let cell = |values: &[f64]| -> Result<Cell> { Ok(Cell::from(Summary::of(values).map_err(statistics)?)) };
     let (clean, other) = (Pair::numbers(&pair.clean, &baseline.clean), Pair::numbers(&pair.other, &baseline.other));
     let is_baseline = pair.row == baseline.row;
@@ -127,17 +162,17 @@ fn cells(pair: &Pair, baseline: &Pair) -> Result<Vec<Cell>> {
 
 /// What a table of one seed would have shown as its best method, and what that method gains over all seeds when nothing
 /// is chosen on the test split.
-fn headlines(pairs: &[&Pair], baseline: &Pair, name: &str) -> Option<String> {
+fn headlines(pairs: &[&Pair], baseline: &Pair, name: &str, first: &str) -> Option<String> {
     let rows: Vec<&&Pair> = pairs.iter().filter(|p| p.row != baseline.row).collect();
-    let at = |of: &[(u64, f64)], seed| of.iter().find(|(s, _)| *s == seed).map(|(_, accuracy)| *accuracy);
-    let headline = |&(seed, joint): &(u64, f64)| {
+    let at = |of: &[(String, f64)], seed: &str| of.iter().find(|(s, _)| s == seed).map(|(_, accuracy)| *accuracy);
+    let headline = |(seed, joint): &(String, f64)| {
         let gains = rows.iter().filter_map(|pair| Some((pair, at(&pair.other, seed)? - joint)));
         let (best, gain) = gains.max_by(|a, b| a.1.total_cmp(&b.1))?;
         let clean = mean(&Pair::numbers(&best.clean, &baseline.clean)).ok()?;
-        Some(format!("seed {seed}: {} {gain:+.3} (clean, all seeds: {clean:+.3})", best.title))
+        Some(format!("{seed}: {} {gain:+.3} ({first}, all seeds: {clean:+.3})", best.title))
     };
     let said: Vec<String> = baseline.other.iter().filter_map(headline).collect();
     let about =
-        format!("The best row of a table of one seed under {name}, with its gain, and what it gains under clean");
+        format!("The best row of a table of one seed under {name}, with its gain, and what it gains under {first}");
     (!said.is_empty()).then(|| format!("{about}: {}.", said.join("; ")))
 }

@@ -22,6 +22,7 @@ pub(crate) struct Line {
     pub row: String,
     pub title: String,
     pub seed: u64,
+    fold: Option<usize>,
     #[serde(rename = "test.accuracy")]
     pub accuracy: f64,
     #[serde(rename = "test.most_frequent")]
@@ -38,6 +39,14 @@ impl Line {
     /// The linear probe of a modality's encoder, if the run has the modality.
     pub fn probe(&self, modality: &str) -> Option<f64> {
         self.rest.get(&format!("probes.modality.{modality}"))?.as_f64()
+    }
+}
+
+impl Line {
+    /// Its seed, and its fold where there are several, in words.
+    pub fn run(&self) -> String {
+        let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
+        format!("seed {}{fold}", self.seed)
     }
 }
 

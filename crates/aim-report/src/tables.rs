@@ -1,5 +1,7 @@
 //! The two tables of an experiment: who is better, and why.
 
+use std::collections::BTreeMap;
+
 use aim_core::Result;
 use aim_stats::{
     adjust::holm,
@@ -186,8 +188,21 @@ fn difference(row: &RowResults, baseline: &RowResults, range: Option<(f64, f64)>
 }
 
 fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
-    let (a, b) = accuracies(row, baseline);
+    let (a, b): (Vec<f64>, Vec<f64>) = by_seed(row, baseline).into_values().unzip();
     sign_flips(&a, &b)
+}
+
+/// Accuracies of both rows by seed: over folds, whose training sets overlap, their mean.
+fn by_seed(row: &RowResults, baseline: &RowResults) -> BTreeMap<u64, (f64, f64)> {
+    let mut all: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+    for (a, b) in row.pairs(baseline) {
+        all.entry(a.outcome.seed).or_default().push((a.outcome.test.accuracy(), b.outcome.test.accuracy()));
+    }
+    let mean = |runs: Vec<(f64, f64)>| {
+        let n = runs.len() as f64;
+        runs.into_iter().fold((0., 0.), |(a, b), (x, y)| (a + x / n, b + y / n))
+    };
+    all.into_iter().map(|(seed, runs)| (seed, mean(runs))).collect()
 }
 
 /// The p value of paired seeds, as the tables have it: sign flips of their differences. None with fewer than two pairs.

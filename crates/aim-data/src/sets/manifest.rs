@@ -8,12 +8,16 @@ mod assemble;
 mod decoding;
 mod faults;
 mod folds;
+mod keep;
 #[cfg(feature = "media")]
 mod media;
 mod numbers;
 mod picture;
+mod prepare;
 mod rows;
+mod shown;
 mod sound;
+mod store;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -21,14 +25,31 @@ use std::path::{Path, PathBuf};
 use aim_config::{above, at_least, by_type, settings, whole, words as text};
 use aim_core::{Error, Result};
 
+use assemble::Plan;
 pub use decoding::{Decoding, Standardise};
 pub use numbers::{ArrayRows, Series};
-pub use picture::{Choose, Fit, Frames, Image, Normalise, Video};
+pub use picture::{Augment, Choose, Fit, Frames, Image, Normalise, Stack, Video};
 pub use rows::Columns;
-pub use sound::{Audio, Front, Length, Scale};
+pub use sound::{Audio, Ends, Front, Length, Piece, Scale};
 pub use words::Text;
 
-use crate::{Dataset, DatasetInfo, DatasetSettings, files::existing};
+/// What other sets of rows are made by.
+pub(super) mod inner {
+    pub(in crate::sets) use super::kept_by;
+    pub(in crate::sets) use super::{
+        assemble::Plan,
+        folds::deal,
+        prepare::{Set, folder, prepare},
+        rows::Row,
+        shown::Records,
+        store::Store,
+    };
+}
+
+use crate::{
+    Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
+    files::{bytes, existing},
+};
 
 static INFO: DatasetInfo = DatasetInfo {
     name: "manifest",
@@ -70,6 +91,70 @@ settings! {
         pub groups_across_splits: bool = false => by_type(), "ours";
         /// Most memory that decoded samples may take.
         pub memory: f64 = 4. => above(0.).unit("GiB"), "ours";
+        /// Folder of prepared sets.
+        pub store: Option<PathBuf> = None => text("a path").shown("`prepared` beside the manifest"), "ours";
+    }
+}
+
+impl Manifest {
+    fn place(&self, root: Option<&Path>) -> Result<PathBuf> {
+        match root.map(|root| root.join(&self.file)) {
+            Some(below) if !self.file.exists() && below.exists() => Ok(below),
+            _ => existing(self.file.clone()),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.file.file_stem().map_or("manifest".into(), |stem| stem.to_string_lossy().into_owned())
+    }
+
+    fn rows(&self, file: &Path) -> Result<Vec<rows::Row>> {
+        rows::read(file, &self.columns, &self.modalities, self.folds.is_some())
+    }
+
+    fn plan<'a>(&'a self, file: &'a Path) -> Plan<'a> {
+        Plan {
+            name: self.name(),
+            place: file,
+            folder: file.parent().unwrap_or(Path::new("")),
+            modalities: &self.modalities,
+            class_names: self.class_names.clone(),
+            memory: self.memory,
+        }
+    }
+
+    /// Folder of prepared sets, and what this one is prepared by: the manifest's content and what is kept by it.
+    fn prepared_by(&self, file: &Path) -> Result<(PathBuf, aim_config::Value)> {
+        let store = self.store.clone().unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join("prepared"));
+        let section = serde_json::json!({
+            "manifest": format!("{:08x}", crc32fast::hash(&bytes(file)?)),
+            "columns": self.columns,
+            "folds": self.folds.is_some(),
+            "modalities": kept_by(&self.modalities),
+        });
+        Ok((store, section))
+    }
+}
+
+/// How modalities are decoded, as far as what is kept depends on it: not on means over a split.
+pub(in crate::sets) fn kept_by(modalities: &std::collections::BTreeMap<String, Decoding>) -> aim_config::Value {
+    let mut section = serde_json::json!(modalities);
+    section.as_object_mut().into_iter().flat_map(|map| map.values_mut()).filter_map(|m| m.as_object_mut()).for_each(
+        |m| {
+            m.remove("standardise");
+        },
+    );
+    section
+}
+
+impl Folds {
+    /// Refuses a fold that there is none of.
+    pub(super) fn check_fold(&self, place: &str) -> Result<()> {
+        let Self { folds, fold, .. } = self;
+        if fold < folds {
+            return Ok(());
+        }
+        Err(Error::invalid(place, format!("is {fold}"), format!("use 0 to {}", folds - 1)))
     }
 }
 
@@ -83,24 +168,26 @@ impl DatasetSettings for Manifest {
             return Err(Error::invalid("data.modalities", "is missing", remedy));
         }
         self.modalities.iter().try_for_each(|(name, decoding)| decoding.one(&format!("data.modalities.{name}")))?;
-        match &self.folds {
-            Some(Folds { folds, fold, .. }) if fold >= folds => {
-                Err(Error::invalid("data.folds.fold", format!("is {fold}"), format!("use 0 to {}", folds - 1)))
-            }
-            _ => Ok(()),
-        }
+        self.folds.as_ref().map_or(Ok(()), |folds| folds.check_fold("data.folds.fold"))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
-        let file = match root.map(|root| root.join(&self.file)) {
-            Some(below) if !self.file.exists() && below.exists() => below,
-            _ => existing(self.file.clone())?,
-        };
-        let mut rows = rows::read(&file, &self.columns, &self.modalities, self.folds.is_some())?;
+        let file = self.place(root)?;
+        let mut rows = self.rows(&file)?;
         match &self.folds {
             Some(rule) => folds::deal(&mut rows, rule, &file)?,
             None if !self.groups_across_splits => folds::check_groups(&rows, &file)?,
             None => {}
         }
-        assemble::dataset(self, &file, &rows)
+        let (store, section) = self.prepared_by(&file)?;
+        let records = store::Store::open(&prepare::folder(&store, &self.name(), &section))?;
+        self.plan(&file).dataset(&rows, records.map(|store| Box::new(store) as Box<dyn shown::Records>))
+    }
+    fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
+        let file = self.place(root)?;
+        let rows = self.rows(&file)?;
+        let (store, section) = self.prepared_by(&file)?;
+        let (plan, class_names) = (self.plan(&file), self.class_names.clone());
+        let set = prepare::Set { section, store, plan, rows: &rows, class_names, left_out: 0 };
+        prepare::prepare(set, &self.name(), options).map(Some)
     }
 }

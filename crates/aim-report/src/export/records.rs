@@ -34,7 +34,14 @@ pub fn records(results: &Results) -> Result<Vec<Record>> {
 }
 
 fn record(table: &TableConfig, row: &RowResults, run: &RunResults) -> Result<Record> {
-    let key = Identity::new(&row.config, run.outcome.seed, run.data_crc32).key()?;
+    let key = match run.fold {
+        // The row's configuration is that of one fold; the run's folder tells its own.
+        Some(_) => {
+            let folder = run.folder.as_deref().and_then(std::path::Path::parent);
+            folder.and_then(std::path::Path::extension).unwrap_or_default().to_string_lossy().into()
+        }
+        None => Identity::new(&row.config, run.outcome.seed, run.data_crc32).key()?,
+    };
     let head: [(&str, Value); 8] = [
         ("table", table.name.clone().into()),
         ("set", table.set.clone().into()),
@@ -49,6 +56,9 @@ fn record(table: &TableConfig, row: &RowResults, run: &RunResults) -> Result<Rec
     let mut outcome = json(&run.outcome)?;
     outcome["modalities"] = run.outcome.modalities.join("+").into();
     flatten("", &outcome, &mut record);
+    if let Some(fold) = run.fold {
+        record.insert("fold".into(), fold.into());
+    }
     record.insert("test.samples".into(), run.test.samples.into());
     record.insert("test.most_frequent".into(), run.test.most_frequent.into());
     Ok(record)

@@ -26,6 +26,9 @@ pub(super) struct Family {
     /// The protocols under which each table is made.
     #[serde(default = "clean")]
     protocols: Vec<Protocol>,
+    /// The recipes by which each table is made, in place of the tables' own.
+    #[serde(default)]
+    recipes: Vec<String>,
     /// Number of seeds, or `auto`, in place of the tables' own.
     #[schemars(with = "serde_json::Value", extend("anyOf" = [{"type": "integer", "minimum": 1}, {"const": "auto"}]))]
     seeds: Option<Seeds>,
@@ -70,8 +73,11 @@ pub fn load_tables(
     for set in &family.sets {
         let mut base = Source::load(&path.with_file_name(format!("{set}.yaml")))?;
         base.set_all(overrides)?;
-        for protocol in &family.protocols {
-            tables.push(family.table(set, *protocol, base.clone(), (&source, scale), registries)?);
+        let recipes = family.recipes.iter().map(Some);
+        for recipe in if family.recipes.is_empty() { vec![None] } else { recipes.collect() } {
+            for protocol in &family.protocols {
+                tables.push(family.table(set, (recipe, *protocol), base.clone(), (&source, scale), registries)?);
+            }
         }
     }
     Ok(tables)
@@ -95,15 +101,19 @@ impl Family {
     fn table(
         &self,
         set: &str,
-        protocol: Protocol,
+        (recipe, protocol): (Option<&String>, Protocol),
         mut base: Source,
         (source, scale): (&Source, Scale),
         registries: &Registries,
     ) -> Result<TableConfig> {
         let mut suffix = String::new();
+        if let Some(recipe) = recipe {
+            base.set(&format!("recipe={recipe}"))?;
+            suffix = format!("-{}", recipe.trim_end_matches(".yaml").replace(['/', '\\'], "-"));
+        }
         if !protocol.is_clean() {
             base.set(&format!("protocol={}", protocol.name()))?;
-            suffix = format!("-{}", protocol.name());
+            suffix = format!("{suffix}-{}", protocol.name());
         }
         // The rows keep their places, so that errors find their lines.
         let mut both = source.clone();

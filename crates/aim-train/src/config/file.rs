@@ -1,10 +1,13 @@
 //! The schema of a file: its keys, and those of a row.
 
+use std::path::Path;
+
+use aim_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_yaml::Value;
 
-use super::{Planned, Power, Protocol, Search, planned::Seeds};
+use super::{Planned, Power, Protocol, Recipe, Search, folds::Over, planned::Seeds};
 
 /// A section that the schema describes elsewhere.
 type Json = serde_json::Value;
@@ -21,6 +24,8 @@ pub(super) struct File {
     #[serde(default = "five")]
     #[schemars(with = "Json", extend("anyOf" = [{"type": "integer", "minimum": 1}, {"const": "auto"}]))]
     pub seeds: Seeds,
+    /// Runs each row with each seed on every fold of the data section.
+    pub folds: Option<Over>,
     /// Name of the row that the others are tested against; `joint` by default.
     pub baseline: Option<String>,
     /// The comparisons that are tested; without it, every row is tested against the baseline.
@@ -32,6 +37,8 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(with = "Protocol")]
     pub protocol: Value,
+    /// A recipe that lies below the sections: one that comes with the program, or the path of a file.
+    pub recipe: Option<String>,
     /// The data set and its settings.
     #[serde(default)]
     #[schemars(with = "Json", extend("$ref" = "#/$defs/data"))]
@@ -70,9 +77,7 @@ pub(super) struct File {
     #[schemars(with = "u32")]
     _data_crc32: IgnoredAny,
     /// Version of the folder's files.
-    #[serde(default, rename = "format")]
-    #[schemars(with = "u32")]
-    _format: IgnoredAny,
+    pub format: Option<u32>,
     /// Revision of each method's numbers.
     #[serde(default, rename = "revisions")]
     #[schemars(with = "std::collections::BTreeMap<String, u32>")]
@@ -124,9 +129,16 @@ fn five() -> Seeds {
 }
 
 impl File {
+    /// The recipe that lies below the sections. A run folder's configuration has all that it said.
+    pub fn recipe(&self, folder: Option<&Path>) -> Result<Option<Recipe>> {
+        self.recipe.as_deref().filter(|_| self.format.is_none()).map(|name| Recipe::load(name, folder)).transpose()
+    }
+
     /// What all rows share, as the mapping of a run of that name.
     pub fn shared(&self, name: &str) -> Value {
+        let recipe = self.recipe.as_deref().map_or(Value::Null, Value::from);
         let sections = [
+            ("recipe", &recipe),
             ("protocol", &self.protocol),
             ("data", &self.data),
             ("model", &self.model),

@@ -29,6 +29,7 @@ impl TableConfig {
     pub fn resolved(&self) -> Result<Value> {
         let row = |row: &super::Row| -> Result<Value> {
             let mut map = mapping(&row.config)?;
+            map.remove("recipe");
             map.insert("title".into(), row.title.clone().into());
             if let Some(tune) = &row.tune {
                 map.insert("tune".into(), Value::Mapping(mapping(tune)?));
@@ -51,10 +52,13 @@ impl TableConfig {
             ("baseline", baseline),
             ("rows", rows.into()),
         ];
+        let recipe = self.recipe.as_ref().map(|recipe| ("recipe", recipe.name.clone().into()));
         let sweep = self.sweep.as_ref().map(mapping).transpose()?;
         let sweep = sweep.map(|sweep| ("sweep", Value::Mapping(sweep)));
+        let folds = self.folds.map(|_| ("folds", "all".into()));
         let given = head.into_iter().filter(|(key, value)| *key == "baseline" || !value.is_null());
-        Ok(Value::Mapping(given.chain(sweep).map(|(key, value)| (key.into(), value)).collect()))
+        let all = given.chain(folds).chain(recipe).chain(sweep);
+        Ok(Value::Mapping(all.map(|(key, value)| (key.into(), value)).collect()))
     }
 }
 

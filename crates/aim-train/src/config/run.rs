@@ -27,6 +27,9 @@ pub struct RunConfig {
     /// What the splits are used for.
     #[serde(skip_serializing_if = "Protocol::is_clean")]
     pub protocol: Protocol,
+    /// The recipe that it follows, where its sections do not say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
     /// The data set.
     pub data: DatasetSpec,
     /// Encoders and fusion.
@@ -48,6 +51,7 @@ struct Sections {
     name: String,
     #[serde(default)]
     protocol: Protocol,
+    recipe: Option<String>,
     data: Yaml,
     model: Model,
     #[serde(default = "adam")]
@@ -114,13 +118,14 @@ impl RunConfig {
     /// # Errors
     /// With the key as place.
     pub fn read(value: Yaml, registries: &Registries) -> Result<Self> {
-        let Sections { name, protocol, data, model, optimizer, schedule, train, method } = typed(value, "")?;
+        let Sections { name, protocol, recipe, data, model, optimizer, schedule, train, method } = typed(value, "")?;
         let mut config = Self {
             name,
             protocol,
+            recipe,
             optimizer: registries.optimizers.read(&from_yaml(&optimizer, "optimizer")?, "optimizer")?,
             schedule: registries.schedules.read(&from_yaml(&schedule, "schedule")?, "schedule")?,
-            train: train.checked()?,
+            train: train.checked(protocol)?,
             data: registries.datasets.read(&from_yaml(&data, "data")?, "data")?,
             method: MethodSpec::read(&registries.methods, &from_yaml(&method, "method")?)?,
             model: model.read(registries)?,

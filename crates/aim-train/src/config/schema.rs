@@ -33,6 +33,7 @@ pub fn schema(registries: &Registries) -> Value {
         defs.insert(name.into(), section);
     }
     let (mut table, mut row) = (of::<File>(), of::<RowHead>());
+    over_recipe(&mut table);
     defs.insert("table-changes".into(), changes(&table));
     for scale in ["quick", "full"] {
         let about = format!("What `--{scale}` lays over the rest.");
@@ -49,6 +50,20 @@ pub fn schema(registries: &Registries) -> Value {
         "if": {"required": ["sets"]}, "then": family, "else": table,
         "$defs": defs,
     })
+}
+
+/// Lets sections be changes of those of a recipe, where a file names one.
+fn over_recipe(table: &mut Value) {
+    const SECTIONS: [&str; 5] = ["data", "model", "optimizer", "schedule", "train"];
+    let refs = |end: &str| -> Value {
+        let of = |section: &&str| ((*section).to_owned(), json!({"$ref": format!("#/$defs/{section}{end}")}));
+        json!({"properties": SECTIONS.iter().map(of).collect::<Map<_, _>>()})
+    };
+    for section in SECTIONS {
+        table["properties"][section].as_object_mut().and_then(|map| map.remove("$ref"));
+    }
+    table["if"] = json!({"required": ["recipe"]});
+    (table["then"], table["else"]) = (refs("-changes"), refs(""));
 }
 
 /// A section that names one entry of a registry.

@@ -8,6 +8,7 @@ use crate::Registries;
 use super::{
     RunConfig, Scale, Source,
     file::File,
+    recipe::over,
     run::typed,
     source::merge,
     table::{apply_scale, row},
@@ -28,8 +29,9 @@ impl RunConfig {
             if file.method.is_null() {
                 merge(&mut base, &serde_yaml::from_str("method: {name: joint}").unwrap_or_default());
             }
-            let config = Self::read(base, registries).map_err(|e| source.locate(e, None))?;
-            return Ok((config, file.seed));
+            let recipe = file.recipe(source.folder()).map_err(|e| source.locate(e, None))?;
+            let config = over(recipe.as_ref(), base).and_then(|value| Self::read(value, registries));
+            return Ok((config.map_err(|e| source.locate_below(e, None, recipe.as_ref()))?, file.seed));
         };
         let names: Vec<_> = file.rows.iter().filter_map(|r| r.get("name")?.as_str()).collect();
         let at = file.rows.iter().position(|r| r.get("name").and_then(Value::as_str) == Some(wanted));

@@ -10,7 +10,7 @@ use aim_core::{Error, Result};
 use saphyr_parser::{Event, Parser};
 use serde_yaml::Value;
 
-use super::builtin;
+use super::{Recipe, builtin};
 
 /// The sections that describe a run.
 pub(super) const SECTIONS: [&str; 7] = ["protocol", "data", "model", "optimizer", "schedule", "train", "method"];
@@ -51,6 +51,22 @@ impl Source {
             Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
         })?;
         Ok(Self { path: path.into(), value, lines: lines(text), overrides: BTreeMap::new(), over_rows: false })
+    }
+
+    /// The folder that the file is in.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.path.parent()
+    }
+
+    /// [`locate`](Self::locate), but in the recipe where only that has the key.
+    pub(super) fn locate_below(&self, error: Error, section: Option<&str>, recipe: Option<&Recipe>) -> Error {
+        let Error::Invalid { place, .. } = &error else { return error };
+        let own = section.into_iter().map(|s| format!("{s}.{place}")).chain([place.clone()]);
+        let said = own.into_iter().any(|key| self.lines.contains_key(&key) || self.overrides.contains_key(&key));
+        match recipe.filter(|recipe| !said && recipe.source.lines.contains_key(place)) {
+            Some(recipe) => recipe.source.locate(error, None),
+            None => self.locate(error, section),
+        }
     }
 
     /// Applies an override of the command line, `key=value` with dots between keys; the value is YAML.

@@ -8,9 +8,11 @@ use serde_yaml::Value;
 use crate::Registries;
 
 use super::{
-    Planned, Power, Protocol, RunConfig, Search, Source,
+    Planned, Power, Protocol, Recipe, RunConfig, Search, Source,
     file::{File, RowHead},
+    folds::Over,
     planned::{PILOTS, Seeds},
+    recipe::over,
     run::typed,
     source::merge,
 };
@@ -34,6 +36,8 @@ pub struct TableConfig {
     pub power: Power,
     /// The comparisons that are tested; if there are none, every row is tested against the baseline.
     pub planned: Option<Planned>,
+    /// Number of folds that each row is run on with each seed, where it is run on all.
+    pub folds: Option<usize>,
     /// The row that the others are compared with.
     pub baseline: String,
     /// The rows, in order.
@@ -44,6 +48,8 @@ pub struct TableConfig {
     pub family: Option<String>,
     /// The set that it is of, as the family names it.
     pub set: Option<String>,
+    /// The recipe that its rows follow.
+    pub recipe: Option<Recipe>,
 }
 
 /// One row.
@@ -55,6 +61,8 @@ pub struct Row {
     pub config: RunConfig,
     /// What is tried before, to choose the runs' configuration.
     pub tune: Option<Search>,
+    /// Where it says something else than its recipe, in words.
+    pub departures: Vec<String>,
 }
 
 /// How much of a table is run.
@@ -86,6 +94,7 @@ impl TableConfig {
         apply_scale(&mut source.value, scale).map_err(|e| source.locate(e, None))?;
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
         let rows = rows(&file, &source, registries, |_| true)?;
+        let recipe = file.recipe(source.folder())?;
         if let Some(baseline) = file.baseline.as_ref().filter(|b| rows.iter().all(|row| row.config.name != **b)) {
             let names: Vec<&str> = rows.iter().map(|row| row.config.name.as_str()).collect();
             let (problem, remedy) =
@@ -101,10 +110,12 @@ impl TableConfig {
             seeds_from: None,
             power: file.power,
             planned: file.planned,
+            folds: over_folds(file.folds, &rows).map_err(|e| source.locate(e, None))?,
             baseline: file.baseline.unwrap_or_else(|| "joint".into()),
             rows,
             family: None,
             set: None,
+            recipe,
             sweep: file.sweep,
         };
         table.set_seeds(file.seeds);
@@ -157,8 +168,19 @@ impl TableConfig {
         rows(&file, &source, registries, wanted)
     }
 
+    /// Refuses rows that read other data than their recipe's table: their numbers are not to be compared.
+    fn check_recipe(&self) -> Result<()> {
+        let (Some(recipe), Some(first)) = (&self.recipe, self.rows.first()) else { return Ok(()) };
+        let other = self.rows.iter().position(|row| row.config.data != first.config.data);
+        let Some(i) = other else { return Ok(()) };
+        let problem = format!("is another than that of the other rows, which follow recipe {}", recipe.name);
+        let remedy = "make a table of its own for it; a family with `recipes` sets tables side by side";
+        Err(Error::invalid(format!("rows[{i}].data"), problem, remedy))
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         check_name(&self.name)?;
+        self.check_recipe()?;
         if self.seeds == 0 {
             return Err(Error::invalid("seeds", "is 0", "use at least 1; an interval needs 2"));
         }
@@ -196,6 +218,10 @@ impl TableConfig {
     /// If there is no such section, or a row has no trials of its own to make.
     pub fn swept(mut self, registries: &Registries) -> Result<Self> {
         let missing = || Error::invalid("sweep", "is missing", "say what is tried, under `grid` and `random`");
+        if self.folds.is_some() {
+            let problem = "is all: a search on one fold would choose on what the others test";
+            return Err(Error::invalid("folds", problem, "leave it out for a sweep"));
+        }
         let search = self.sweep.take().ok_or_else(missing)?;
         self.rows.retain(|row| row.tune.is_none());
         self.check_planned()?;
@@ -210,6 +236,24 @@ impl TableConfig {
         self.title += ", every row searched";
         Ok(self)
     }
+}
+
+/// Number of folds of a table over all of them; its rows must have as many, and no search, whose choice on the
+/// validation split of one fold would see the test split of another.
+fn over_folds(over: Option<Over>, rows: &[Row]) -> Result<Option<usize>> {
+    let (Some(Over::All), Some(first)) = (over, rows.first()) else { return Ok(None) };
+    let count = first.config.fold_count()?;
+    for (i, row) in rows.iter().enumerate() {
+        if row.config.fold_count()? != count {
+            let problem = format!("has another number of folds than the {count} of the first row");
+            return Err(Error::invalid(format!("rows[{i}].data"), problem, "give all rows the same"));
+        }
+        if row.tune.is_some() {
+            let problem = "searches on one fold what is tested on the others";
+            return Err(Error::invalid(format!("rows[{i}].tune"), problem, "leave it out in a table over folds"));
+        }
+    }
+    Ok(Some(count))
 }
 
 /// Lays the `quick` or `full` section over the rest and removes both.
@@ -234,6 +278,7 @@ fn rows(file: &File, source: &Source, registries: &Registries, wanted: impl Fn(u
 /// One row of a file, with an error's line.
 pub(super) fn row(file: &File, i: usize, source: &Source, registries: &Registries) -> Result<Row> {
     let section = format!("rows[{i}]");
+    let recipe = file.recipe(source.folder()).map_err(|e| source.locate(e, None))?;
     let read = || -> Result<Row> {
         let head: RowHead = typed(file.rows[i].clone(), "")?;
         let mut value = file.shared(&head.name);
@@ -245,15 +290,17 @@ pub(super) fn row(file: &File, i: usize, source: &Source, registries: &Registrie
         }
         merge(&mut value, &changes);
         check_name(&head.name)?;
-        let config = RunConfig::read(value, registries)?;
+        let config = RunConfig::read(over(recipe.as_ref(), value)?, registries)?;
         if let Some(search) = &head.tune {
             search.check("tune")?;
             search.check_settings("tune", &[&config], registries)?;
             search.plan("tune", &config, registries)?;
         }
-        Ok(Row { title: head.title.unwrap_or_else(|| head.name.clone()), config, tune: head.tune })
+        let departures = recipe.as_ref().map(|recipe| recipe.changes(&config, registries)).transpose()?;
+        let departures = departures.unwrap_or_default();
+        Ok(Row { departures, title: head.title.unwrap_or_else(|| head.name.clone()), config, tune: head.tune })
     };
-    read().map_err(|e| source.locate(e, Some(&section)))
+    read().map_err(|e| source.locate_below(e, Some(&section), recipe.as_ref()))
 }
 
 /// Names become folders.

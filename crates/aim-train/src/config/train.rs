@@ -5,6 +5,7 @@ use aim_data::Dataset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::Protocol;
 use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
 
 /// Length of training, updates, the task's loss and the choice of the checkpoint.
@@ -30,6 +31,31 @@ pub struct TrainConfig {
     /// Epochs without a better value of what `select` names, after which training stops; never, if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Splits whose last batch is left out where it is smaller.
+    #[serde(skip_serializing_if = "DropLast::is_none")]
+    pub drop_last: DropLast,
+}
+
+/// Splits whose last batch is left out where it is smaller than the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DropLast {
+    /// None.
+    #[default]
+    None,
+    /// Training, in every epoch.
+    Train,
+    /// The test split, whose remaining samples are never scored; not under the clean protocol.
+    Test,
+    /// Both.
+    Both,
+}
+
+impl DropLast {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 impl Default for TrainConfig {
@@ -42,6 +68,7 @@ impl Default for TrainConfig {
             class_weights: None,
             select: Select::Best,
             patience: None,
+            drop_last: DropLast::None,
         }
     }
 }
@@ -106,9 +133,13 @@ impl<'de> Deserialize<'de> for ClassWeights {
 
 impl TrainConfig {
     /// Checks what needs no data.
-    pub(super) fn checked(self) -> Result<Self> {
+    pub(super) fn checked(self, protocol: Protocol) -> Result<Self> {
         let wrong =
             |key: &str, problem: String, remedy: &str| Err(Error::invalid(format!("train.{key}"), problem, remedy));
+        if protocol.is_clean() && matches!(self.drop_last, DropLast::Test | DropLast::Both) {
+            let problem = "leaves out test samples, which a clean table scores whole";
+            return wrong("drop_last", problem.into(), "use none or train, or a protocol that does so");
+        }
         let counts = [("epochs", self.epochs), ("batch", self.batch), ("accumulate", self.accumulate)];
         for (key, value) in counts.into_iter().chain(self.patience.map(|epochs| ("patience", epochs))) {
             if value == 0 {

@@ -180,5 +180,5 @@ pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
         return Err(Error::invalid("model.encoders", problem, remedy));
     }
     let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
-    config.protocol.apply(data.clone().project(&order)?, config.train.batch)
+    config.protocol.apply(data.clone().project(&order)?, &config.train)
 }

@@ -74,6 +74,14 @@ pub(super) struct Task<'a> {
     pub title: String,
     pub config: &'a RunConfig,
     pub seed: u64,
+    /// The fold of its data, in a table over folds.
+    pub fold: Option<usize>,
+}
+
+/// Every row's configuration on every fold, by fold; nothing unless the table is over folds.
+fn folded(table: &TableConfig, registries: &Registries) -> Result<Vec<Vec<RunConfig>>> {
+    let of = |fold| table.rows.iter().map(|row| row.config.on_fold(fold, registries)).collect();
+    (0..table.folds.unwrap_or(0)).map(of).collect()
 }
 
 /// Trains every row with every seed; a row that is to be tuned with the configuration that its search chooses. A run
@@ -85,7 +93,9 @@ pub(super) struct Task<'a> {
 pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
     let folder = options.out.join(&table.name);
     let plans = search::plans(table, registries)?;
-    let configs = table.rows.iter().map(|r| &r.config).chain(plans.iter().flatten().map(|t| &t.config));
+    let folds = folded(table, registries)?;
+    let rows = table.rows.iter().map(|r| &r.config).filter(|_| folds.is_empty());
+    let configs = rows.chain(folds.iter().flatten()).chain(plans.iter().flatten().map(|t| &t.config));
     // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
     let data = load(configs.clone(), options)?;
     fit(configs, &data)?;
@@ -100,20 +110,29 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     ledger.iter().for_each(|ledger| console.say(&ledger.summary()));
     let work = Work { folder: &folder, options, shared, ledger: ledger.as_ref(), data };
     console.say(&plan(&work, table, &plans, &search::chosen(&work, table, &plans)?)?);
-    let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * table.seeds as usize;
-    console.expect(table.rows.len() * table.seeds as usize, epochs);
+    let times = table.seeds as usize * folds.len().max(1);
+    let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * times;
+    console.expect(table.rows.len() * times, epochs);
     let Settled { configs, choices, mut failures } = search::settle(&work, table, &plans)?;
 
     // All rows of one seed before the next seed, so that a table that is stopped early is a table of fewer seeds.
     let of_row = |i: usize| Some((i, configs[i].as_ref()?));
     let settled: Vec<(usize, &RunConfig)> = (0..configs.len()).filter_map(of_row).collect();
-    let task = |(i, config): (usize, _), seed| Task { title: table.rows[i].title.clone(), config, seed };
+    let task = |(i, config): (usize, _), seed, fold: Option<usize>| {
+        let config = fold.and_then(|fold| folds.get(fold)?.get(i)).unwrap_or(config);
+        Task { title: table.rows[i].title.clone(), config, seed, fold }
+    };
+    let numbers: Vec<Option<usize>> = if folds.is_empty() { vec![None] } else { (0..folds.len()).map(Some).collect() };
+    let times = table.run_seeds().flat_map(|seed| numbers.iter().map(move |fold| (seed, *fold)));
     let tasks: Vec<Task<'_>> =
-        table.run_seeds().flat_map(|seed| settled.iter().map(move |row| task(*row, seed))).collect();
+        times.flat_map(|(seed, fold)| settled.iter().map(move |row| task(*row, seed, fold))).collect();
     let mut rows: Vec<RowResults> = table.rows.iter().zip(&configs).map(RowResults::new).collect();
     for (place, outcome) in work.make(&tasks.iter().collect::<Vec<_>>()).into_iter().enumerate() {
         match outcome {
-            Some(Ok(run)) => rows[settled[place % settled.len()].0].runs.push(run),
+            Some(Ok(run)) => {
+                let fold = tasks[place].fold;
+                rows[settled[place % settled.len()].0].runs.push(RunResults { fold, ..run });
+            }
             Some(Err(error)) if !error.is_stop() => failures.push(tasks[place].failure(&error)),
             _ => {}
         }
@@ -165,7 +184,8 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Res
 impl Task<'_> {
     /// What is said of one that failed.
     pub fn failure(&self, error: &Error) -> String {
-        format!("{}, seed {}: {error}", self.title, self.seed)
+        let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
+        format!("{}, seed {}{fold}: {error}", self.title, self.seed)
     }
 }
 

@@ -141,6 +141,7 @@ impl Ledger {
             log: Vec::new(),
             seconds: seconds.clone(),
             answers: Vec::new(),
+            fold: None,
             test: *test,
             data_crc32: wanted.data_crc32,
             projection: None,

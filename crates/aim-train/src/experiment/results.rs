@@ -34,7 +34,7 @@ pub struct RowResults {
     pub name: String,
     /// Configuration.
     pub config: RunConfig,
-    /// One entry a seed, in the order of the seeds; failed ones are missing.
+    /// One entry a seed, or a seed and fold, in the order of the seeds; failed ones are missing.
     pub runs: Vec<RunResults>,
 }
 
@@ -50,6 +50,8 @@ pub struct RunResults {
     pub answers: Vec<Answer>,
     /// The test split.
     pub test: TestSplit,
+    /// The fold that it is on, in a table over folds.
+    pub fold: Option<usize>,
     /// Checksum of its data.
     pub data_crc32: u32,
     /// Test samples' features in two dimensions, if the folder has them.
@@ -108,6 +110,7 @@ impl RunResults {
             seconds: folder.seconds(epochs)?,
             test: TestSplit::of(&answers),
             answers,
+            fold: None,
             data_crc32: folder.data_crc32(),
             projection: folder.projection()?,
             folder: Some(folder.path().to_owned()),
@@ -158,9 +161,10 @@ impl RowResults {
         self.pairs(other).map(|(a, b)| (of(a), of(b))).unzip()
     }
 
-    /// The runs with the same seed.
+    /// The runs with the same seed and fold.
     pub fn pairs<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a RunResults, &'a RunResults)> {
-        let with = |seed| other.runs.iter().find(move |r| r.outcome.seed == seed);
-        self.runs.iter().filter_map(move |run| Some((run, with(run.outcome.seed)?)))
+        let of = |run: &RunResults| (run.outcome.seed, run.fold);
+        let with = move |run| other.runs.iter().find(move |r| of(r) == of(run));
+        self.runs.iter().filter_map(move |run| Some((run, with(run)?)))
     }
 }

@@ -208,7 +208,9 @@ impl<'a> Found<'a> {
         let Self { row, trials, .. } = *self;
         let seeds = row.tune.as_ref().filter(|_| self.stored.is_none()).map_or(0..0, Search::trial_seeds);
         let config = trials.get(trial).map(|trial| &trial.config);
-        let task = move |seed| Some(Task { title: format!("{}, trial {trial}", row.title), config: config?, seed });
+        let task = move |seed| {
+            Some(Task { title: format!("{}, trial {trial}", row.title), config: config?, seed, fold: None })
+        };
         seeds.filter_map(task)
     }
 

@@ -312,7 +312,7 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
 /// # Errors
 /// If the data set has another number of classes than the configuration has weights.
 pub fn splits<'a>(config: &RunConfig, data: &'a Dataset, device: &Device) -> Result<Splits<'a>> {
-    let splits = Splits::new(data, config.train.batch, device).dropping_last(config.protocol.drops_last());
+    let splits = Splits::new(data, config.train.batch, device).dropping_last(config.protocol.drops_last(&config.train));
     Ok(splits.criterion(config.train.criterion(data)?))
 }
 

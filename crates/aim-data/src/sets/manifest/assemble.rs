@@ -1,68 +1,208 @@
 //! From rows to a dataset in memory.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use aim_core::{Context, Error, Input, Result};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    Manifest, Standardise,
-    decoding::{Cell, Decode, Decoded, Decoding},
+    decoding::{Cell, Decode, Decoded, Decoding, Standardise},
     faults::Faults,
+    keep::Kept,
     rows::Row,
+    shown::{Records, Shown, Stock},
 };
 use crate::{
     Dataset, Source, Subset,
     files::broken,
-    table::{Array, Part, Share},
+    table::{Array, Part},
 };
 
 /// The splits in the order of a [`Dataset`].
 const PARTS: [(Part, &str); 3] = [(Part::Train, "training"), (Part::Validation, "validation"), (Part::Test, "test")];
 
-/// One modality before it is decoded.
-struct Opened<'a> {
-    name: &'a str,
-    standardise: Standardise,
-    cells: Vec<Option<Cell<'a>>>,
-    decoder: Box<dyn Decode>,
+/// What a data set of rows is made by.
+pub(in crate::sets) struct Plan<'a> {
+    /// Name of the set.
+    pub name: String,
+    /// What errors name: the manifest, or the folder.
+    pub place: &'a Path,
+    /// Folder that paths start at.
+    pub folder: &'a Path,
+    pub modalities: &'a BTreeMap<String, Decoding>,
+    pub class_names: Option<Vec<String>>,
+    /// GiB that samples may take in memory.
+    pub memory: f64,
 }
 
-pub(super) fn dataset(settings: &Manifest, file: &Path, rows: &[Row]) -> Result<Dataset> {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let opened = settings.modalities.iter().map(|(name, decoding)| open(name, decoding, folder, rows));
-    let opened: Vec<Opened<'_>> = opened.collect::<Result<_>>()?;
-    let class_names = classes(settings, rows);
-    let picks = PARTS.map(|(part, _)| (0..rows.len()).filter(|i| rows[*i].part == part).collect::<Vec<_>>());
-    if let Some((_, (_, name))) = picks.iter().zip(PARTS).find(|(picks, _)| picks.is_empty()) {
-        return Err(broken(file, format!("has no row of the {name} split")));
+/// One modality before it is decoded.
+pub(super) struct Opened<'a> {
+    pub name: &'a str,
+    standardise: Standardise,
+    pub cells: Vec<Option<Cell<'a>>>,
+    pub decoder: Box<dyn Decode>,
+}
+
+impl Plan<'_> {
+    /// The decoders, with the cells of every row.
+    pub(super) fn open<'b>(&'b self, rows: &'b [Row]) -> Result<Vec<Opened<'b>>> {
+        self.modalities.iter().map(|(name, decoding)| open(name, decoding, self.folder, rows)).collect()
     }
-    bounded(settings, &opened, rows.len())?;
-    let mut faults = Faults::default();
-    let labels = labels(rows, &class_names, &mut faults);
-    let mut inputs: [Vec<Input>; 3] = Default::default();
-    // One modality after the other, so that no more than one of them is in memory twice.
-    for one in &opened {
-        for (all, own) in inputs.iter_mut().zip(decode(one, rows, &picks, &mut faults)?) {
-            all.push(own);
+
+    /// The data set of these rows, from what was kept of them before or from their files.
+    pub fn dataset(&self, rows: &[Row], records: Option<Box<dyn Records>>) -> Result<Dataset> {
+        let opened = self.open(rows)?;
+        let class_names = classes(self, rows);
+        let picks = PARTS.map(|(part, _)| (0..rows.len()).filter(|i| rows[*i].part == part).collect::<Vec<_>>());
+        if let Some((_, (_, name))) = picks.iter().zip(PARTS).find(|(picks, _)| picks.is_empty()) {
+            return Err(broken(self.place, format!("has no row of the {name} split")));
         }
+        let mut faults = Faults::default();
+        let labels = labels(rows, &class_names, &mut faults);
+        let kept = match records {
+            Some(records) => Some(records),
+            None if opened.iter().any(|one| one.decoder.varies()) => {
+                let budget = Budget::new(self.memory);
+                Some(Box::new(InMemory::keep(&opened, rows, &budget, &mut faults)?) as Box<dyn Records>)
+            }
+            None => None,
+        };
+        let sources = match kept {
+            Some(records) => {
+                faults.refuse(self.place)?;
+                shown(opened, records, rows, &labels, &picks)?
+            }
+            None => self.read(&opened, rows, &labels, &picks, faults)?,
+        };
+        let [train, validation, test] = sources.try_into().map_err(|_| broken(self.place, "has no three splits"))?;
+        let modalities = self.modalities.keys().cloned().collect();
+        Ok(Dataset { name: self.name.clone(), modalities, class_names, train, validation, test })
     }
-    faults.refuse(file)?;
-    let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
-        let of = |values: &[u32]| picks.iter().map(|i| values[*i]).collect();
-        let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
-        let samples = Subset::of(inputs, of(&labels), ids)?;
-        let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
-        let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
-        let whole = present.iter().flatten().all(|has| *has);
-        Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
+
+    /// The splits in memory.
+    fn read(
+        &self,
+        opened: &[Opened<'_>],
+        rows: &[Row],
+        labels: &[u32],
+        picks: &[Vec<usize>; 3],
+        mut faults: Faults,
+    ) -> Result<Vec<Arc<dyn Source>>> {
+        bounded(self.memory, opened, rows.len())?;
+        let mut inputs: [Vec<Input>; 3] = Default::default();
+        // One modality after the other, so that no more than one of them is in memory twice.
+        for one in opened {
+            for (all, own) in inputs.iter_mut().zip(decode(one, rows, picks, &mut faults)?) {
+                all.push(own);
+            }
+        }
+        faults.refuse(self.place)?;
+        let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
+            let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
+            let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
+            let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
+            let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
+            let whole = present.iter().flatten().all(|has| *has);
+            Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
+        };
+        inputs.into_iter().zip(picks).map(split).collect()
+    }
+}
+
+/// Splits whose showings are made of what is kept.
+fn shown(
+    opened: Vec<Opened<'_>>,
+    records: Box<dyn Records>,
+    rows: &[Row],
+    labels: &[u32],
+    picks: &[Vec<usize>; 3],
+) -> Result<Vec<Arc<dyn Source>>> {
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let parts = opened.into_iter().map(|one| (one.name.to_owned(), one.decoder, one.standardise)).collect();
+    let stock = Stock::new(parts, records, &picks[0], &ids)?;
+    let split = |picks: &Vec<usize>| -> Arc<dyn Source> {
+        let own = |i: &usize| (labels[*i], ids[*i].clone());
+        let (labels, ids) = picks.iter().map(own).unzip();
+        Arc::new(Shown::new(Arc::clone(&stock), picks.clone(), labels, ids))
     };
-    let splits = inputs.into_iter().zip(&picks).map(split).collect::<Result<Vec<_>>>()?;
-    let [train, validation, test] = splits.try_into().map_err(|_| broken(file, "has no three splits"))?;
-    let name = settings.file.file_stem().map_or("manifest".into(), |stem| stem.to_string_lossy().into_owned());
-    let modalities = settings.modalities.keys().cloned().collect();
-    Ok(Dataset { name, modalities, class_names, train, validation, test })
+    Ok(picks.iter().map(split).collect())
+}
+
+/// What is kept of every row, in memory.
+struct InMemory {
+    /// By modality and row, with checksums.
+    kept: Vec<Vec<Option<(Kept, u32)>>>,
+}
+
+impl InMemory {
+    fn keep(opened: &[Opened<'_>], rows: &[Row], budget: &Budget, faults: &mut Faults) -> Result<Self> {
+        let mut kept = vec![];
+        for one in opened {
+            let read = |cell: &Option<Cell<'_>>| {
+                let Some(cell) = cell else { return Ok(None) };
+                let kept = one.decoder.keep(cell)?;
+                budget.take(kept.size());
+                let crc = crc32fast::hash(&kept.to_bytes());
+                Ok(Some((kept, crc)))
+            };
+            // What is beyond the memory is not read.
+            let all: Vec<Result<Option<(Kept, u32)>>> =
+                one.cells.par_iter().map(|cell| if budget.is_spent() { Ok(None) } else { read(cell) }).collect();
+            budget.check()?;
+            let mut of = |(row, kept): (&Row, Result<_>)| {
+                faults.keep(row.line, kept.map_err(|e: Error| format!("{}: {e}", one.name))).flatten()
+            };
+            kept.push(rows.iter().zip(all).map(&mut of).collect());
+        }
+        Ok(Self { kept })
+    }
+}
+
+impl Records for InMemory {
+    fn get(&self, modality: usize, row: usize) -> Result<Kept> {
+        let kept = self.kept[modality][row].as_ref().map(|(kept, _)| kept.clone());
+        kept.ok_or_else(|| Error::invalid("data", "a sample without the modality is read", "report this fault"))
+    }
+    fn crc32(&self, modality: usize, row: usize) -> u32 {
+        self.kept[modality][row].as_ref().map_or(0, |(_, crc)| *crc)
+    }
+    fn has(&self, modality: usize, row: usize) -> bool {
+        self.kept[modality][row].is_some()
+    }
+}
+
+/// Memory that may be used, and how much of it is.
+struct Budget {
+    gib: f64,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    fn new(gib: f64) -> Self {
+        Self { gib, used: AtomicUsize::new(0) }
+    }
+    fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+    fn is_spent(&self) -> bool {
+        self.used.load(Ordering::Relaxed) as f64 > self.gib * f64::from(1 << 30)
+    }
+    fn check(&self) -> Result<()> {
+        if self.is_spent() { Err(too_much("samples take", self.gib)) } else { Ok(()) }
+    }
+}
+
+fn too_much(what: &str, gib: f64) -> Error {
+    let remedy = "prepare the set once (`data prepare`), choose smaller samples, or raise data.memory";
+    Error::invalid("data", format!("{what} more than data.memory, {gib} GiB"), remedy)
 }
 
 /// Class index of each row.
@@ -76,8 +216,8 @@ fn labels(rows: &[Row], class_names: &[String], faults: &mut Faults) -> Vec<u32>
 }
 
 /// The classes: those of the setting, or else the labels of all rows, whole numbers by size and the rest by alphabet.
-fn classes(settings: &Manifest, rows: &[Row]) -> Vec<String> {
-    settings.class_names.clone().unwrap_or_else(|| {
+fn classes(plan: &Plan<'_>, rows: &[Row]) -> Vec<String> {
+    plan.class_names.clone().unwrap_or_else(|| {
         let mut names: Vec<String> =
             rows.iter().map(|row| row.label.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let numbers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
@@ -89,7 +229,8 @@ fn classes(settings: &Manifest, rows: &[Row]) -> Vec<String> {
 }
 
 fn open<'a>(name: &'a str, decoding: &Decoding, folder: &'a Path, rows: &'a [Row]) -> Result<Opened<'a>> {
-    let cell = |row: &'a Row| row.cells[name].as_deref().map(|text| Cell { text, folder, times: row.times });
+    let cell =
+        |row: &'a Row| row.cells[name].as_deref().map(|text| Cell { id: &row.id, text, folder, times: row.times });
     let cells: Vec<Option<Cell<'a>>> = rows.iter().map(cell).collect();
     let training = rows.iter().zip(&cells).filter(|(row, _)| row.part == Part::Train);
     let training: Vec<Cell<'a>> = training.filter_map(|(_, cell)| *cell).collect();
@@ -110,7 +251,7 @@ fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut 
     let lengths: Vec<Result<usize>> = samples
         .map(|(out, cell)| {
             let Some(cell) = cell else { return Ok(0) };
-            let decoded = checked(&*one.decoder, cell, size)?;
+            let decoded = checked(one.decoder.decode(cell)?, cell.text, size)?;
             out.copy_from_slice(&decoded.values);
             Ok(decoded.length.unwrap_or(0))
         })
@@ -120,12 +261,7 @@ fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut 
     };
     let lengths: Vec<usize> = rows.iter().zip(lengths).map(&mut length).collect();
     let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-    match one.standardise {
-        Standardise::None => {}
-        Standardise::Whole => array.standardise(&fit, Share::All),
-        Standardise::Channel => array.standardise(&fit, Share::Channel),
-        Standardise::Entry => array.standardise(&fit, Share::Feature),
-    }
+    one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
     picks.iter().map(|picks| input(&array, &lengths, one.decoder.positions(), picks)).collect()
 }
 
@@ -137,25 +273,21 @@ fn input(array: &Array, lengths: &[usize], positions: Option<usize>, picks: &[us
     Input::padded(values, Tensor::from_vec(valid, (picks.len(), most), &Device::Cpu)?)
 }
 
-fn checked(decoder: &dyn Decode, cell: &Cell<'_>, size: usize) -> Result<Decoded> {
-    let decoded = decoder.decode(cell)?;
+/// What is decoded, if it is as many finite numbers as there should be.
+pub(super) fn checked(decoded: Decoded, place: &str, size: usize) -> Result<Decoded> {
     if decoded.values.len() != size {
-        return Err(Error::shape(cell.text, &[decoded.values.len()], format!("{size} values")));
+        return Err(Error::shape(place, &[decoded.values.len()], format!("{size} values")));
     }
     match decoded.values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(Error::invalid(cell.text, format!("decodes to {value}"), "mend the file")),
+        Some(value) => Err(Error::invalid(place, format!("decodes to {value}"), "mend the file")),
         None => Ok(decoded),
     }
 }
 
-fn bounded(settings: &Manifest, opened: &[Opened<'_>], rows: usize) -> Result<()> {
+fn bounded(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
     let values = opened.iter().map(|one| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>()).sum::<f64>();
     let gib = rows as f64 * values * 4. / f64::from(1 << 30);
-    if gib <= settings.memory {
-        return Ok(());
-    }
-    let remedy = format!("choose smaller samples, or set data.memory to {:.0} or more", gib.ceil());
-    Err(Error::invalid("data", format!("decoded samples would take {gib:.1} GiB, more than data.memory"), remedy))
+    if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }
 }
 
 /// A split in which samples lack modalities.

@@ -5,7 +5,23 @@ use std::path::Path;
 use aim_config::{by_type, choice, settings, words};
 use aim_core::{Error, Result};
 
-use super::{ArrayRows, Audio, Frames, Image, Series, Text, Video};
+use super::{
+    ArrayRows, Audio, Frames, Image, Series, Text, Video,
+    keep::{Draw, Kept},
+};
+use crate::table::Share;
+
+impl Standardise {
+    /// What shares a mean and a standard deviation.
+    pub(super) fn share(self) -> Option<Share> {
+        match self {
+            Self::None => None,
+            Self::Whole => Some(Share::All),
+            Self::Channel => Some(Share::Channel),
+            Self::Entry => Some(Share::Feature),
+        }
+    }
+}
 
 choice! {
     /// What is brought to mean 0 and standard deviation 1, by the training split alone.
@@ -61,6 +77,9 @@ decoders! {
 /// A cell of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell<'a> {
+    /// Name of its sample.
+    #[cfg_attr(not(feature = "media"), allow(dead_code, reason = "media alone have parts that are drawn"))]
+    pub id: &'a str,
     /// Its text.
     pub text: &'a str,
     /// Folder that paths start at.
@@ -98,7 +117,7 @@ impl Cell<'_> {
 
 /// One decoded cell.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Decoded {
+pub(in crate::sets) struct Decoded {
     /// The values, as many as the shape says.
     pub values: Vec<f32>,
     /// Number of valid positions from the first on, where samples differ in length.
@@ -124,6 +143,24 @@ pub(super) trait Decode: Send + Sync {
     /// # Errors
     /// If it cannot be read.
     fn decode(&self, cell: &Cell<'_>) -> Result<Decoded>;
+    /// Whether showings of a sample differ.
+    fn varies(&self) -> bool {
+        false
+    }
+    /// What showings need of a cell. It depends on no other sample, nor on the splits.
+    ///
+    /// # Errors
+    /// If the cell cannot be read.
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
+        self.decode(cell).map(Kept::Values)
+    }
+    /// The values of a showing.
+    ///
+    /// # Errors
+    /// If what is kept is damaged or was kept by other settings.
+    fn show(&self, kept: &Kept, _draw: &Draw<'_>) -> Result<Decoded> {
+        kept.values()
+    }
 }
 
 /// Settings of a decoder.
@@ -137,12 +174,17 @@ pub(super) trait Opens {
 
 impl Decoding {
     /// The column of a modality.
-    pub(super) fn column<'a>(&'a self, modality: &'a str) -> &'a str {
+    pub(in crate::sets) fn column<'a>(&'a self, modality: &'a str) -> &'a str {
         self.column.as_deref().unwrap_or(modality)
     }
 
+    /// Whether its cells are paths.
+    pub(in crate::sets) fn reads_files(&self) -> bool {
+        self.array.is_none() && self.text.as_ref().is_none_or(|text| text.files)
+    }
+
     /// Checks that one decoder is given.
-    pub(super) fn one(&self, place: &str) -> Result<()> {
+    pub(in crate::sets) fn one(&self, place: &str) -> Result<()> {
         match self.given().len() {
             1 => Ok(()),
             number => {

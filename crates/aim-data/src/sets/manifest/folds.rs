@@ -9,7 +9,7 @@ use crate::{files::broken, table::Part};
 
 /// Deals the samples, or whole groups of them, to folds of about equal size: in a keyed order, each to the fold that
 /// has fewest samples so far. Fold `fold` becomes the test split, the next one validation.
-pub(super) fn deal(rows: &mut [Row], rule: &Folds, file: &Path) -> Result<()> {
+pub(in crate::sets) fn deal(rows: &mut [Row], rule: &Folds, file: &Path) -> Result<()> {
     let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, row) in rows.iter().enumerate() {
         let alone = || row.id.clone();

@@ -23,12 +23,41 @@ choice! {
 }
 
 choice! {
+    /// Random regions of pictures, mirrored every second time, by torchvision's `RandomResizedCrop` and
+    /// `RandomHorizontalFlip`; in training alone.
+    pub enum Augment {
+        /// Pictures are left as they are.
+        None = "none",
+        /// One region for all pictures of a sample.
+        Together = "together",
+        /// A region for each picture of a sample.
+        Each = "each",
+    }
+}
+
+choice! {
     /// Which of many pictures are taken.
     pub enum Choose {
         /// The first ones.
         First = "first",
         /// The middle one of each of as many equal parts.
         Spread = "spread",
+        /// In training a random one of each of as many equal parts, otherwise the middle one.
+        Segment = "segment",
+        /// Random ones in their order, drawn anew for each showing in training; otherwise always the same ones.
+        Random = "random",
+        /// Random ones in their order, drawn once for each sample.
+        Once = "once",
+    }
+}
+
+choice! {
+    /// Where several pictures of a sample stand.
+    pub enum Stack {
+        /// In its channels, `[3 count, size, size]`.
+        Channels = "channels",
+        /// On an axis of their own, `[3, count, size, size]`, as networks for video read them.
+        Time = "time",
     }
 }
 
@@ -41,30 +70,36 @@ settings! {
         pub fit: Fit = Fit::Crop => by_type(), "ours";
         /// Values: 0 to 1 | by ImageNet's mean and deviation.
         pub normalise: Normalise = Normalise::Imagenet => by_type(), "ours";
+        /// Random regions and mirror images in training: none | one draw for all pictures of a sample | one for each.
+        pub augment: Augment = Augment::None => by_type(), "ours";
     }
 }
 
 settings! {
-    /// Folders of pictures as `[3 count, size, size]`, one picture's channels after the other's; in the order of names.
+    /// Folders of pictures, in the order of names.
     pub struct Frames {
         /// Number of pictures; a folder with fewer repeats its last one.
         pub count: usize = 1 => whole(1, 64), "ours";
-        /// Pictures that are taken: the first ones | the middle of equal parts.
+        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training | random ones | random ones, drawn once.
         pub choose: Choose = Choose::Spread => by_type(), "ours";
+        /// Where they stand: in the channels | on an axis of their own.
+        pub stack: Stack = Stack::Channels => by_type(), "ours";
         /// Size and values of a picture.
         pub image: Image = Image::default() => by_type(), "ours";
     }
 }
 
 settings! {
-    /// Pictures of videos as `[3 count, size, size]`, decoded by `ffmpeg`.
+    /// Pictures of videos, decoded by `ffmpeg`.
     pub struct Video {
         /// Number of pictures; a video with fewer repeats its last one.
         pub count: usize = 3 => whole(1, 64), "ours";
         /// Pictures a second among which they are taken.
         pub rate: f64 = 1. => above(0.).unit("per second"), "ours";
-        /// Pictures that are taken: the first ones | the middle of equal parts.
+        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training | random ones | random ones, drawn once.
         pub choose: Choose = Choose::Spread => by_type(), "ours";
+        /// Where they stand: in the channels | on an axis of their own.
+        pub stack: Stack = Stack::Channels => by_type(), "ours";
         /// Size and values of a picture.
         pub image: Image = Image::default() => by_type(), "ours";
     }

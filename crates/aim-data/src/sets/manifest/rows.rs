@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use aim_config::{settings, words};
+use aim_config::{
+    serde::{Deserialize, Serialize},
+    settings, words,
+};
 use aim_core::{Error, Result};
 use csv::ReaderBuilder;
 
@@ -30,8 +33,9 @@ settings! {
 }
 
 /// A sample of a manifest.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "aim_config::serde")]
+pub(in crate::sets) struct Row {
     /// Line in the file, from 1.
     pub line: usize,
     /// Its name.

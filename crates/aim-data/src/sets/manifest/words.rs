@@ -6,7 +6,10 @@ use aim_config::{at_least, by_type, settings, whole, words};
 use aim_core::Result;
 use aim_media::text::{Encoding, Vocabulary, VocabularyLimits};
 
-use super::decoding::{Cell, Decode, Decoded, Opens};
+use super::{
+    decoding::{Cell, Decode, Decoded, Opens},
+    keep::{Draw, Kept},
+};
 use crate::front::refused;
 
 settings! {
@@ -69,6 +72,14 @@ struct Words {
     encode: Encode,
 }
 
+impl Words {
+    fn ids(&self, text: &str) -> Result<Decoded> {
+        let encoding = (self.encode)(text)?;
+        let length = encoding.mask.iter().filter(|valid| **valid).count();
+        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
+    }
+}
+
 impl Decode for Words {
     fn shape(&self) -> Vec<usize> {
         vec![self.settings.length]
@@ -77,8 +88,13 @@ impl Decode for Words {
         Some(self.settings.length)
     }
     fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-        let encoding = (self.encode)(&self.settings.text(cell)?)?;
-        let length = encoding.mask.iter().filter(|valid| **valid).count();
-        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
+        self.ids(&self.settings.text(cell)?)
+    }
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
+        self.settings.text(cell).map(Kept::Text)
+    }
+    fn show(&self, kept: &Kept, _: &Draw<'_>) -> Result<Decoded> {
+        let Kept::Text(text) = kept else { return Err(kept.unfit("texts")) };
+        self.ids(text)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aim_core::{Error, Result};
+use aim_core::{Error, Result, Rng};
 use aim_media::{
     audio::{Options, Part, fit},
     front::{Density, Fbank, Pad, Spectrogram, Stft, ast_normalise},
@@ -11,7 +11,8 @@ use aim_media::{
 
 use super::super::{
     decoding::{Cell, Decode, Decoded, Opens},
-    sound::{Audio, Front, Length, Scale},
+    keep::{Draw, Kept},
+    sound::{Audio, Ends, Front, Length, Piece, Scale},
 };
 use crate::front::refused;
 
@@ -26,9 +27,10 @@ enum Plan {
 impl Plan {
     fn of(settings: &Audio) -> Result<Self> {
         let Audio { rate, n_fft, hop, bins, .. } = *settings;
+        let pad = if settings.ends == Ends::Mirror { Pad::Reflect } else { Pad::Constant };
         Ok(match settings.front {
             Front::Waveform => Self::Waveform,
-            Front::LogStft => Self::LogStft(Stft::new(n_fft, hop, Pad::Constant).map_err(refused)?),
+            Front::LogStft => Self::LogStft(Stft::new(n_fft, hop, pad).map_err(refused)?),
             Front::Density => Self::Density(Density::new(rate, n_fft, n_fft.saturating_sub(hop)).map_err(refused)?),
             Front::Fbank => Self::Fbank(Fbank::new(rate, bins).map_err(refused)?),
         })
@@ -45,18 +47,44 @@ impl Plan {
     }
 }
 
-impl Opens for Audio {
-    fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+impl Audio {
+    /// Checks what single declarations cannot say.
+    fn fits(&self) -> Result<()> {
         if self.scale == Scale::Audioset && self.front != Front::Fbank {
             return Err(Error::invalid("audio.scale", "is audioset without a filter bank", "set front: fbank"));
         }
-        let (samples, most) = (self.seconds * f64::from(self.rate), f64::from(1 << 26));
-        if !(1. ..=most).contains(&samples) {
-            let problem = format!("{} s at {} Hz are {samples:.0} samples", self.seconds, self.rate);
-            return Err(Error::invalid("audio.seconds", problem, format!("choose a length of 1 to {most:.0} samples")));
+        if self.frames.is_some() && (self.front != Front::Fbank || self.piece != Piece::Start) {
+            let problem = "is there without a filter bank of whole recordings";
+            return Err(Error::invalid("audio.frames", problem, "set front: fbank and piece: start"));
         }
-        let (plan, samples) = (Plan::of(self)?, samples.round() as usize);
-        let [rows, columns] = plan.picture(&vec![0.; samples])?.shape;
+        let most = f64::from(1 << 26);
+        for (key, seconds) in [("seconds", Some(self.seconds)), ("within", self.within)] {
+            let samples = seconds.map(|seconds| seconds * f64::from(self.rate));
+            if let Some(samples) = samples.filter(|samples| !(1. ..=most).contains(samples)) {
+                let problem = format!("gives {samples:.0} samples at {} Hz", self.rate);
+                let remedy = format!("choose a length of 1 to {most:.0} samples");
+                return Err(Error::invalid(format!("audio.{key}"), problem, remedy));
+            }
+        }
+        match self.within {
+            Some(within) if within < self.seconds => {
+                Err(Error::invalid("audio.within", "is shorter than `seconds`", "make it at least as long"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn samples(&self, seconds: f64) -> usize {
+        (seconds * f64::from(self.rate)).round() as usize
+    }
+}
+
+impl Opens for Audio {
+    fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+        self.fits()?;
+        let (plan, samples) = (Plan::of(self)?, self.samples(self.seconds));
+        let [mut rows, columns] = plan.picture(&vec![0.; samples])?.shape;
+        rows = self.frames.unwrap_or(rows);
         let shape = if self.front == Front::Waveform { vec![rows, columns] } else { vec![1, rows, columns] };
         Ok(Box::new(Sounds { settings: self.clone(), plan, samples, shape }))
     }
@@ -70,27 +98,69 @@ struct Sounds {
     shape: Vec<usize>,
 }
 
-impl Decode for Sounds {
-    fn shape(&self) -> Vec<usize> {
-        self.shape.clone()
-    }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-        let settings = &self.settings;
+impl Sounds {
+    /// The recording's samples, in its own length.
+    fn read(&self, cell: &Cell<'_>) -> Result<Vec<f32>> {
         let [start, end] = cell.times;
         let options = Options { part: Part { start, end }, ..Options::default() };
-        let sound = recording(&cell.path()?, Some(settings.rate), &options, &Limits::default()).map_err(refused)?;
-        let (samples, wanted) = (sound.mono(), self.samples);
-        let samples = match settings.short {
-            Length::Tile => fit::tile_to(&samples, wanted),
-            Length::Pad => samples,
+        let sound =
+            recording(&cell.path()?, Some(self.settings.rate), &options, &Limits::default()).map_err(refused)?.mono();
+        Ok(if self.settings.clip { fit::clip(sound) } else { sound })
+    }
+
+    /// The picture of a recording, of which `rng` draws a piece.
+    fn values(&self, samples: &[f32], rng: &mut Rng) -> Result<Decoded> {
+        let settings = &self.settings;
+        let picture = match settings.frames {
+            Some(frames) => self.plan.picture(samples)?.with_rows(frames),
+            None => self.plan.picture(&self.piece(samples, rng))?,
         };
-        let samples = fit::pad(fit::crop(&samples, wanted, fit::Place::Start).to_vec(), wanted);
-        let picture = self.plan.picture(&samples)?;
         Ok(match settings.scale {
             Scale::None => picture.data,
             Scale::Audioset => ast_normalise(&picture, picture.shape[0]).data,
             Scale::Clip => picture.standardised().data,
         }
         .into())
+    }
+
+    fn piece(&self, samples: &[f32], rng: &mut Rng) -> Vec<f32> {
+        let within = self.settings.within.map(|seconds| self.settings.samples(seconds));
+        let least = within.unwrap_or(self.samples);
+        let samples = match self.settings.short {
+            Length::Tile => fit::tile_to(samples, least),
+            Length::Pad => samples.to_vec(),
+        };
+        let samples = fit::pad(samples, least);
+        let samples = &samples[..within.unwrap_or(samples.len())];
+        let place = match self.settings.piece {
+            Piece::Start => fit::Place::Start,
+            Piece::Once | Piece::Random => fit::Place::Offset(rng.below(samples.len() - self.samples + 1)),
+        };
+        fit::crop(samples, self.samples, place).to_vec()
+    }
+}
+
+impl Decode for Sounds {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+    fn varies(&self) -> bool {
+        self.settings.piece == Piece::Random
+    }
+    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+        self.values(&self.read(cell)?, &mut Rng::keyed(0, &format!("once.{}", cell.id)))
+    }
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
+        if !self.varies() {
+            return self.decode(cell).map(Kept::Values);
+        }
+        let mut samples = self.read(cell)?;
+        let most = self.settings.within.map_or(usize::MAX, |seconds| self.settings.samples(seconds));
+        samples.truncate(most);
+        Ok(Kept::Sound(samples))
+    }
+    fn show(&self, kept: &Kept, draw: &Draw<'_>) -> Result<Decoded> {
+        let Kept::Sound(samples) = kept else { return kept.values() };
+        self.values(samples, &mut draw.rng())
     }
 }

@@ -1,0 +1,153 @@
+//! A split of which every showing is made when it is asked for.
+
+use std::sync::Arc;
+
+use aim_core::{Context, Error, Input, Result};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    assemble::checked,
+    decoding::{Decode, Standardise},
+    keep::{Draw, Kept},
+};
+use crate::{Showing, Source, table::Moments};
+
+/// Training samples that are looked at together where means are taken.
+const PIECE: usize = 64;
+
+/// What is kept of every row of a set.
+pub(in crate::sets) trait Records: Send + Sync {
+    /// What is kept of a modality of a row.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    fn get(&self, modality: usize, row: usize) -> Result<Kept>;
+
+    /// Checksum of its bytes; 0 where the row lacks the modality.
+    fn crc32(&self, modality: usize, row: usize) -> u32;
+
+    /// Whether the row has the modality.
+    fn has(&self, modality: usize, row: usize) -> bool;
+}
+
+/// A modality of all splits.
+pub(super) struct Part {
+    name: String,
+    decoder: Box<dyn Decode>,
+    moments: Option<Moments>,
+}
+
+/// The modalities of all splits, and what is kept.
+pub(super) struct Stock {
+    parts: Vec<Part>,
+    records: Box<dyn Records>,
+}
+
+impl Stock {
+    /// Modalities with what standardises them over the rows in `training`, whose names are `ids`.
+    pub fn new(
+        modalities: Vec<(String, Box<dyn Decode>, Standardise)>,
+        records: Box<dyn Records>,
+        training: &[usize],
+        ids: &[String],
+    ) -> Result<Arc<Self>> {
+        let part = |(name, decoder, _): (String, _, _)| Part { name, decoder, moments: None };
+        let shares: Vec<Standardise> = modalities.iter().map(|(_, _, standardise)| *standardise).collect();
+        let mut stock = Self { parts: modalities.into_iter().map(part).collect(), records };
+        for (m, share) in shares.into_iter().enumerate() {
+            let Some(share) = share.share() else { continue };
+            let rows: Vec<usize> = training.iter().copied().filter(|row| stock.records.has(m, *row)).collect();
+            let shape = stock.parts[m].decoder.shape();
+            let moments = Moments::of(share, &shape, |see| {
+                rows.chunks(PIECE).try_for_each(|rows| {
+                    let seen = rows.par_iter().map(|row| stock.values(m, *row, &ids[*row], None));
+                    seen.collect::<Result<Vec<_>>>()?.iter().for_each(|(values, _)| see(values));
+                    Ok(())
+                })
+            })?;
+            stock.parts[m].moments = Some(moments);
+        }
+        Ok(Arc::new(stock))
+    }
+
+    /// Values and number of valid positions of a row in a showing; zeros where it lacks the modality.
+    fn values(&self, modality: usize, row: usize, id: &str, showing: Option<Showing>) -> Result<(Vec<f32>, usize)> {
+        let part = &self.parts[modality];
+        let size = part.decoder.shape().iter().product();
+        if !self.records.has(modality, row) {
+            return Ok((vec![0.; size], 0));
+        }
+        let place = || format!("sample `{id}`, {}", part.name);
+        let kept = self.records.get(modality, row)?;
+        let decoded = part.decoder.show(&kept, &Draw { modality: &part.name, id, showing }).at(place)?;
+        let mut decoded = checked(decoded, id, size)?;
+        part.moments.iter().for_each(|moments| moments.apply(&mut decoded.values));
+        Ok((decoded.values, decoded.length.unwrap_or(0)))
+    }
+}
+
+/// A split: some rows of a stock.
+pub(super) struct Shown {
+    stock: Arc<Stock>,
+    rows: Vec<usize>,
+    labels: Vec<u32>,
+    ids: Vec<String>,
+    shapes: Vec<Vec<usize>>,
+}
+
+impl Shown {
+    /// The rows at `rows`, with their classes and names.
+    pub fn new(stock: Arc<Stock>, rows: Vec<usize>, labels: Vec<u32>, ids: Vec<String>) -> Self {
+        let shapes = stock.parts.iter().map(|part| part.decoder.shape()).collect();
+        Self { stock, rows, labels, ids, shapes }
+    }
+
+    fn show(&self, modality: usize, index: &[usize], showing: Option<Showing>, device: &Device) -> Result<Input> {
+        let one = |i: &usize| match self.rows.get(*i) {
+            Some(row) => self.stock.values(modality, *row, &self.ids[*i], showing),
+            None => Err(Error::shape("batch", &[*i], format!("indices below {}", self.rows.len()))),
+        };
+        let seen = index.par_iter().map(one).collect::<Result<Vec<_>>>()?;
+        let (values, lengths): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        let shape = [&[index.len()][..], &self.shapes[modality]].concat();
+        let values = Tensor::from_vec(values.concat(), shape, device)?;
+        let Some(most) = self.stock.parts[modality].decoder.positions() else { return Ok(values.into()) };
+        let valid = lengths.iter().flat_map(|length| (0..most).map(|t| f32::from(u8::from(t < *length)))).collect();
+        Input::padded(values, Tensor::from_vec(valid, (index.len(), most), device)?)
+    }
+}
+
+impl Source for Shown {
+    fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+    fn ids(&self) -> &[String] {
+        &self.ids
+    }
+    fn shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        self.show(modality, index, None, device)
+    }
+    fn shown(&self, modality: usize, index: &[usize], showing: Showing, device: &Device) -> Result<Input> {
+        self.show(modality, index, Some(showing), device)
+    }
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        self.rows.get(sample).is_some_and(|row| self.stock.records.has(modality, *row))
+    }
+    fn checks_values(&self) -> bool {
+        true
+    }
+    /// Checksums of what is kept stand for it: a showing is made of that and of settings, which a run knows by itself.
+    fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+        feed(format!("kept {:?}", self.shapes).as_bytes());
+        for ((row, label), id) in self.rows.iter().zip(&self.labels).zip(&self.ids) {
+            feed(&label.to_le_bytes());
+            feed(id.as_bytes());
+            (0..self.shapes.len()).for_each(|m| feed(&self.stock.records.crc32(m, *row).to_le_bytes()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,509 @@
+//! Recipes: each reads a folder in its set's layout, gives the shapes that it states, trains and goes on; the rule that a
+//! recipe was published with runs only under its own protocol.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use aim_data::{Dataset, Showing};
+use aim_report::comparison;
+use aim_tests::{run_options, run_table, train_run, write_report};
+use aim_train::{
+    config::{Identity, Recipe, RunConfig, Scale, Source, TableConfig, load_tables, recipes},
+    experiment::restrict,
+    run::{EpochLog, Folder, Stop, Watch},
+    standard,
+};
+use candle_core::Device;
+
+/// The parts of a table that say how little is trained, in place of the recipe's networks and numbers.
+fn table(recipe: &Recipe, folder: &Path, extra: &str) -> TableConfig {
+    let encoders: Vec<String> = modalities(recipe)
+        .into_iter()
+        .map(|(name, decoding)| {
+            let words = decoding.get("text").is_some();
+            let small = if words {
+                "{name: transformer, vocabulary: 30000, width: 8, layers: 1, heads: 1, blocks: 1}"
+            } else {
+                "{name: resnet18, base_width: 1}"
+            };
+            format!("{name}: {small}")
+        })
+        .collect();
+    let text = format!(
+        "name: t\nseeds: 1\nrecipe: {}\ndata: {{folder: {}, missing: skip}}\nmodel: {{encoders: {{{}}}}}\n\
+         train: {{epochs: 2, batch: 64}}\nrows: [{{name: joint, method: joint}}]\n{extra}",
+        recipe.name,
+        folder.display(),
+        encoders.join(", ")
+    );
+    TableConfig::new(Source::parse(Path::new("t.yaml"), &text).unwrap(), Scale::Normal, standard())
+        .unwrap_or_else(|e| panic!("{}: {e}", recipe.name))
+}
+
+fn section(recipe: &Recipe) -> serde_json::Value {
+    let text = fs::read_to_string(format!("../configs/recipes/{}.yaml", recipe.name)).unwrap();
+    serde_yaml::from_str(&text).unwrap()
+}
+
+fn modalities(recipe: &Recipe) -> BTreeMap<String, serde_json::Value> {
+    let all = section(recipe)["data"]["modalities"].as_object().unwrap().clone();
+    all.into_iter().collect()
+}
+
+/// A sample of a made set: the words of its paths.
+type Words = Vec<(&'static str, String)>;
+
+/// Samples of a set, and its lists in a folder.
+fn samples(layout: &str, folder: &Path) -> Vec<Words> {
+    let word = |pairs: &[(&'static str, &str)]| pairs.iter().map(|(k, v)| (*k, (*v).to_owned())).collect::<Words>();
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    match layout {
+        "cremad" => CREMAD.iter().map(|id| word(&[("id", id)])).collect(),
+        "kinetics-sounds" => KINETICS.iter().map(|id| word(&[("id", id)])).collect(),
+        "kinetics-folders" => {
+            let clip = |visual, part, class, k: usize| {
+                word(&[("visual", visual), ("part", part), ("class", class), ("id", &format!("clip{class}{part}{k}"))])
+            };
+            let train = (0..10).flat_map(|k| ["a", "b"].map(|class| clip("train_img", "train", class, k)));
+            train.chain(["a", "b"].map(|class| clip("val_img", "test", class, 0))).collect()
+        }
+        "ave" => {
+            let line = |part: &str, k: usize| format!("{}&video{part}{k}&good&0&10\n", ["Bus", "Cat"][k % 2]);
+            for part in ["train", "val", "test"] {
+                write(&format!("{part}Set.txt"), (0..4).map(|k| line(part, k)).collect());
+            }
+            ["train", "val", "test"]
+                .iter()
+                .flat_map(|part| (0..4).map(move |k| vec![("video", format!("video{part}{k}"))]))
+                .collect()
+        }
+        "ucf101" => {
+            let id = |class: &str, g: usize| format!("v_{class}_g{g:02}_c01");
+            let of = |groups: std::ops::Range<usize>| -> Vec<(String, String)> {
+                ["Archery", "Biking"].iter().flat_map(|c| groups.clone().map(|g| ((*c).to_owned(), id(c, g)))).collect()
+            };
+            let list =
+                |groups| of(groups).iter().map(|(class, id)| format!("{class}/{id}.avi 1\n")).collect::<String>();
+            write("ucfTrainTestlist/trainlist01.txt", list(8..13));
+            write("ucfTrainTestlist/testlist01.txt", list(1..3).replace(" 1\n", "\n"));
+            of(8..13).into_iter().chain(of(1..3)).map(|(_, id)| vec![("id", id)]).collect()
+        }
+        "vggsound" => {
+            let all: Vec<(String, &str)> =
+                (0..24).map(|k| (format!("video{k:06}"), if k < 20 { "train" } else { "test" })).collect();
+            let line = |(k, (video, part)): (usize, &(String, &str))| {
+                format!("{video},{k},\"{}\",{part}\n", ["bird, chirping", "thunder"][k % 2])
+            };
+            write("vggsound.csv", all.iter().enumerate().map(line).collect());
+            all.iter()
+                .enumerate()
+                .map(|(k, (video, part))| vec![("id", format!("{video}_{k:06}")), ("part", (*part).to_owned())])
+                .collect()
+        }
+        "food101" => {
+            let mut all = vec![];
+            for (part, count) in [("train", 10), ("test", 2)] {
+                let files: Vec<(&str, String)> = ["apple_pie", "sushi"]
+                    .iter()
+                    .flat_map(|c| (0..count).map(move |k| (*c, format!("{c}_{part}{k}.jpg"))))
+                    .collect();
+                write(
+                    &format!("texts/{part}_titles.csv"),
+                    files.iter().map(|(class, file)| format!("{file},\"A title, of {class}\",{class}\n")).collect(),
+                );
+                all.extend(files.iter().map(|(class, file)| word(&[("part", part), ("class", class), ("file", file)])));
+            }
+            all
+        }
+        "mvsa" => {
+            let pairs =
+                ["positive,positive", "negative,negative", "neutral,neutral", "neutral,positive", "positive,negative"];
+            write(
+                "labelResultAll.txt",
+                "ID\ttext,image\n".to_owned()
+                    + &(1..=15).map(|id| format!("{id}\t{}\n", pairs[id % 5])).collect::<String>(),
+            );
+            (1..=15).map(|id| vec![("id", id.to_string())]).collect()
+        }
+        "mosi" => {
+            let modes = ["train", "train", "train", "valid", "test"];
+            let row =
+                |k: usize| format!("v{k},1,\"well, it is {k}\",{},Positive,{}\n", [-2.4, 0., 1.6][k % 3], modes[k / 3]);
+            write(
+                "label.csv",
+                "video_id,clip_id,text,label,annotation,mode\n".to_owned() + &(0..15).map(row).collect::<String>(),
+            );
+            (0..15).map(|k| vec![("video", format!("v{k}")), ("clip", "1".to_owned())]).collect()
+        }
+        other => panic!("there is no made set of layout {other}"),
+    }
+}
+
+/// Clips of the published lists: six of two classes for training, one for the test.
+const CREMAD: [&str; 14] = [
+    "1088_IOM_NEU_XX",
+    "1068_IOM_NEU_XX",
+    "1072_ITS_NEU_XX",
+    "1087_TIE_NEU_XX",
+    "1040_ITS_NEU_XX",
+    "1050_TIE_NEU_XX",
+    "1017_IWW_HAP_XX",
+    "1033_ITS_HAP_XX",
+    "1009_IEO_HAP_HI",
+    "1011_DFA_HAP_XX",
+    "1019_IEO_HAP_LO",
+    "1034_IEO_HAP_LO",
+    "1041_TIE_NEU_XX",
+    "1016_IEO_HAP_LO",
+];
+const KINETICS: [&str; 14] = [
+    "-00nar1nEPc_000033_000043",
+    "-8p7pwxhob8_000002_000012",
+    "-D0f4exnx9M_000005_000015",
+    "-LMCI_EBJvc_000409_000419",
+    "-LgzJAo3xn8_000017_000027",
+    "-VZ3LiN_qIs_000045_000055",
+    "-Q8pn_086zo_000202_000212",
+    "-Sw56gTpqS0_000014_000024",
+    "-WxSY9sL3qo_000053_000063",
+    "-rVZGOHdeso_000064_000074",
+    "0MbpR9XFRUI_000205_000215",
+    "0NN2c3H81tI_000002_000012",
+    "-xPFXfkMZFw_2",
+    "-74csnCOiUs_0",
+];
+
+/// Makes the files that a recipe reads of a sample.
+fn make(folder: &Path, decoding: &serde_json::Value, words: &Words, media: &Media) {
+    let fill =
+        |template: &str| words.iter().fold(template.to_owned(), |text, (k, v)| text.replace(&format!("{{{k}}}"), v));
+    let column = decoding["column"].as_str().unwrap();
+    let path = folder.join(fill(column));
+    if decoding["text"].is_object() && decoding["text"]["files"] != true {
+        return;
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    match path.extension().and_then(|e| e.to_str()) {
+        _ if decoding["frames"].is_object() => {
+            fs::create_dir_all(&path).unwrap();
+            for k in 1..=5 {
+                fs::copy(&media.picture, path.join(format!("{k:05}.jpg"))).unwrap();
+            }
+        }
+        Some("txt") => fs::write(path, "so it is and so it was").unwrap(),
+        Some("jpg") => copy(&media.picture, &path),
+        Some("wav") => copy(&media.sound, &path),
+        _ => copy(&media.film, &path),
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
+/// A sound, a picture and a film as the sets have them.
+struct Media {
+    sound: PathBuf,
+    picture: PathBuf,
+    film: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn media() -> Media {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, arguments: &[&str]| {
+        let path = folder.path().join(name);
+        let status = Command::new("ffmpeg").args(["-loglevel", "error", "-y"]).args(arguments).arg(&path).status();
+        assert!(status.expect("the tests of media need ffmpeg").success(), "ffmpeg makes no {name}");
+        path
+    };
+    let (tone, test) =
+        ("sine=frequency=440:sample_rate=16000:duration=1.6", "testsrc=size=480x360:rate=30:duration=1.2");
+    Media {
+        sound: make("a.wav", &["-f", "lavfi", "-i", tone]),
+        picture: make("a.jpg", &["-f", "lavfi", "-i", test, "-frames:v", "1"]),
+        film: make("a.mp4", &["-f", "lavfi", "-i", test, "-f", "lavfi", "-i", tone, "-c:v", "mpeg4", "-c:a", "aac"]),
+        _folder: folder,
+    }
+}
+
+/// The shapes of a recipe's fact, as a set's summary has them.
+fn stated(recipe: &Recipe) -> Vec<String> {
+    let fact = &recipe.fact("shape").unwrap().is;
+    fact.split(';').next().unwrap().split("], ").map(|part| format!("{}]", part.trim_end_matches(']'))).collect()
+}
+
+fn tries(wanted: impl Fn(&str) -> bool) {
+    let media = media();
+    for recipe in recipes().unwrap().iter().filter(|recipe| wanted(&recipe.name)) {
+        let folder = tempfile::tempdir().unwrap();
+        let set = folder.path().join("set");
+        fs::create_dir_all(&set).unwrap();
+        let layout = section(recipe)["data"]["layout"].as_str().unwrap().to_owned();
+        let samples = samples(&layout, &set);
+        for words in &samples {
+            modalities(recipe).values().for_each(|decoding| make(&set, decoding, words, &media));
+        }
+        let table = table(recipe, &set, "");
+        let data = aim_data::load(&table.rows[0].config.data, None).unwrap_or_else(|e| panic!("{}: {e}", recipe.name));
+        let summary = data.summary();
+        for shape in stated(recipe) {
+            assert!(summary.contains(&shape), "{}: {shape} is not in {summary}", recipe.name);
+        }
+        trains_and_goes_on(&table.rows[0].config, &data, folder.path(), &recipe.name);
+    }
+}
+
+/// Asks to stop when an epoch is done; the step that follows is the last.
+struct StopAfter<'a>(usize, &'a Stop);
+
+impl Watch for StopAfter<'_> {
+    fn epoch(&self, log: &EpochLog, _: usize, _: f64) {
+        if log.epoch == self.0 {
+            self.1.ask();
+        }
+    }
+    fn say(&self, _: &str) {}
+}
+
+/// Two epochs of a step each; and the same bits where it is stopped between them.
+fn trains_and_goes_on(config: &RunConfig, data: &Dataset, out: &Path, name: &str) {
+    let data = restrict(config, data).unwrap();
+    let trained = |path: &str, stops: &[usize]| {
+        let path = out.join(path);
+        for after in stops.iter().chain([&99]) {
+            let folder = Folder::open(&path, &Identity::new(config, 3, 0), standard()).unwrap();
+            let stop = Stop::default();
+            let watch = StopAfter(*after, &stop);
+            let done = train_run((config, 3), &data, &folder, (&watch, &stop), Duration::ZERO);
+            assert_eq!(done.as_ref().err().map(ToString::to_string).is_none(), *after == 99, "{name}: {done:?}");
+        }
+        ["last.safetensors", "predictions.csv"].map(|file| fs::read(path.join(file)).unwrap())
+    };
+    assert!(trained("alone", &[]) == trained("stopped", &[0]), "{name}: a run that goes on differs");
+}
+
+#[test]
+fn every_recipe_of_cremad_reads_its_layout() {
+    tries(|name| name.starts_with("cremad/"));
+}
+
+#[test]
+fn every_recipe_of_the_other_sets_reads_its_layout() {
+    tries(|name| !name.starts_with("cremad/"));
+}
+
+/// A folder with made clips of CREMA-D's lists, as its recipes read them.
+fn cremad() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe::load("cremad/ogm-257x188", None).unwrap();
+    let media = media();
+    for words in samples("cremad", folder.path()) {
+        modalities(&recipe).values().for_each(|decoding| make(folder.path(), decoding, &words, &media));
+    }
+    folder
+}
+
+/// A table of small networks on such a folder.
+fn small(folder: &Path, head: &str, rest: &str) -> String {
+    format!(
+        "name: t\nseeds: 1\n{head}\ndata: {{folder: {}, missing: skip}}\n\
+         model: {{encoders: {{audio: {{name: resnet18, base_width: 1}}, video: {{name: resnet18, base_width: 1}}}}}}\n\
+         train: {{epochs: 1}}\n{rest}",
+        folder.display()
+    )
+}
+
+fn read(text: &str) -> Result<TableConfig, String> {
+    let source = Source::parse(Path::new("t.yaml"), text).map_err(|e| e.to_string())?;
+    TableConfig::new(source, Scale::Normal, standard()).map_err(|e| e.to_string())
+}
+
+const JOINT: &str = "rows: [{name: joint, method: joint}]";
+const OGM: &str = "recipe: cremad/ogm-257x188";
+
+#[test]
+fn a_table_s_own_keys_lie_over_its_recipe() {
+    let table = read(&small(Path::new("x"), OGM, JOINT)).unwrap();
+    let config = &table.rows[0].config;
+    assert_eq!((config.train.epochs, config.train.batch, config.optimizer.name()), (1, 64, "sgd"));
+    assert_eq!(config.recipe.as_deref(), Some("cremad/ogm-257x188"));
+    let width = |modality: &str| format!("model.encoders.{modality}.base_width 1 in place of 64");
+    let changes = [width("audio"), width("video"), "train.epochs 1 in place of 100".into()];
+    assert_eq!(table.rows[0].departures, changes);
+    // What was resolved says the same when it is read again.
+    let table = read(&small(Path::new("x"), OGM, JOINT)).unwrap();
+    let again = serde_yaml::to_string(&table.resolved().unwrap()).unwrap();
+    assert_eq!(read(&again).unwrap().rows[0].config, table.rows[0].config);
+}
+
+#[test]
+fn the_published_rule_runs_under_its_own_protocol_alone_and_marks_its_table() {
+    let folder = cremad();
+    let of = |protocol: &str| {
+        let text = small(folder.path(), &format!("{OGM}\nprotocol: {protocol}"), JOINT);
+        let results =
+            run_table(Source::parse(Path::new("t.yaml"), &text).unwrap(), &folder.path().join(protocol)).unwrap();
+        assert_eq!(results.failures, [""; 0]);
+        let table = comparison(&results, &standard().metrics).unwrap().to_markdown().replace('\\', "");
+        (results.rows[0].runs[0].outcome.clone(), table)
+    };
+    let ((clean, said), (published, marked)) = (of("clean"), of("as-published"));
+    assert!(said.contains("Recipe `cremad/ogm-257x188`") && said.contains("audio [1, 257, 188]"), "{said}");
+    assert!(said.contains("train.epochs 1 in place of 100") && !said.contains("NOT clean"), "{said}");
+    assert!(marked.contains("`as-published`, NOT clean"), "{marked}");
+    // The published lists: the test split is the validation split.
+    assert!(published.validation == published.test && clean.validation != clean.test);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let say = |head: &str, rest: &str| read(&small(Path::new("x"), head, rest)).unwrap_err();
+    let none = say("recipe: cremad/none", JOINT);
+    assert!(none.contains("there is no recipe `cremad/none`") && none.contains("cremad/clean"), "{none}");
+    let clean = say("recipe: cremad/clean\nprotocol: as-published", JOINT);
+    assert!(clean.contains("was published with a clean rule"), "{clean}");
+    let bare = say("protocol: as-published", JOINT);
+    assert!(bare.contains("as-published needs a recipe"), "{bare}");
+    let rows = "rows: [{name: joint, method: joint}, {name: b, method: joint, data: {split: {fold: 1}}}]";
+    let mixed = say(OGM, rows);
+    assert!(mixed.contains("rows[1].data: is another than that of the other rows"), "{mixed}");
+    let drops = say(OGM, "rows: [{name: joint, method: joint, train: {drop_last: test}}]");
+    assert!(drops.contains("leaves out test samples"), "{drops}");
+}
+
+#[test]
+fn a_recipe_of_one_s_own_is_named_by_its_path_and_its_faults_are_located_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string("../configs/recipes/cremad/ogm-257x188.yaml").unwrap();
+    let write = |text: &str| fs::write(folder.path().join("mine.yaml"), text).unwrap();
+    let table = |text: &str| {
+        let path = folder.path().join("t.yaml");
+        fs::write(&path, text).unwrap();
+        load_tables(&path, Scale::Normal, &[], standard()).map_err(|e| e.to_string())
+    };
+    write(&text.replace("batch: 64", "batch: 8"));
+    let tables = table(&small(Path::new("x"), "recipe: mine.yaml", JOINT)).unwrap();
+    assert_eq!(tables[0].rows[0].config.train.batch, 8);
+    write(&text.replace("lr: 0.001", "lr: -1"));
+    let error = table(&small(Path::new("x"), "recipe: mine.yaml", JOINT)).unwrap_err();
+    assert!(error.contains("mine.yaml:") && error.contains("optimizer.lr: is -1"), "{error}");
+    write(&text.replace("optimizer:", "optimiser:"));
+    let error = table(&small(Path::new("x"), "recipe: mine.yaml", JOINT)).unwrap_err();
+    assert!(error.contains("optimiser: is no key of a recipe"), "{error}");
+}
+
+#[test]
+fn a_family_sets_recipes_side_by_side() {
+    let folder = cremad();
+    let path = folder.path().join("both.yaml");
+    fs::write(folder.path().join("clips.yaml"), small(folder.path(), OGM, JOINT)).unwrap();
+    fs::write(&path, "name: both\nsets: [clips]\nrecipes: [cremad/ogm-257x188, cremad/tcmax-129x862]\nrows: [{name: ogm, method: ogm}]").unwrap();
+    let tables = load_tables(&path, Scale::Normal, &[], standard()).unwrap();
+    assert_eq!(
+        tables.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+        ["both-clips-cremad-ogm-257x188", "both-clips-cremad-tcmax-129x862"]
+    );
+    let options = run_options(folder.path());
+    for table in &tables {
+        let results = aim_train::experiment::run(table, &options, &Stop::default(), standard()).unwrap();
+        assert_eq!(results.failures, [""; 0]);
+        write_report(&results, &options.out);
+    }
+    let side = aim_report::protocols(&tables, &options.out).unwrap();
+    let said = side[0].to_markdown();
+    assert!(said.contains("by two recipes") && said.contains("cremad/tcmax-129x862 gain"), "{said}");
+}
+
+#[test]
+fn showings_in_training_differ_by_epoch_and_evaluation_does_not() {
+    let folder = cremad();
+    let config = read(&small(folder.path(), OGM, JOINT)).unwrap().rows.swap_remove(0).config;
+    let data = aim_data::load(&config.data, None).unwrap();
+    let values = |x: aim_core::Input| x.values.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let shown = |seed, epoch| values(data.train.shown(1, &[0, 1], Showing { seed, epoch }, &Device::Cpu).unwrap());
+    let still = || values(data.train.input(1, &[0, 1], &Device::Cpu).unwrap());
+    assert!(shown(0, 0) == shown(0, 0) && shown(0, 0) != shown(0, 1) && shown(0, 0) != shown(1, 0));
+    assert!(still() == still() && still() != shown(0, 0));
+    // The sound of this recipe is the same in every showing.
+    let sound = |showing| values(data.train.shown(0, &[0], showing, &Device::Cpu).unwrap());
+    assert!(sound(Showing { seed: 0, epoch: 0 }) == sound(Showing { seed: 4, epoch: 2 }));
+}
+
+#[test]
+fn a_table_over_all_folds_pairs_by_seed_and_fold() {
+    let folder = cremad();
+    let rows = "seeds: 2\nfolds: all\nrows: [{name: joint, method: joint}, {name: sound, method: {name: unimodal, modality: audio}}]";
+    let text = small(folder.path(), OGM, rows)
+        .replacen("seeds: 1\n", "", 1)
+        .replace("missing: skip", "missing: skip, split: {folds: 3}");
+    let results = run_table(Source::parse(Path::new("t.yaml"), &text).unwrap(), folder.path()).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+    let [joint, sound] = &results.rows[..] else { panic!("two rows") };
+    assert_eq!((joint.runs.len(), sound.pairs(joint).count()), (6, 6));
+    assert!(sound.pairs(joint).all(|(a, b)| (a.outcome.seed, a.fold) == (b.outcome.seed, b.fold)));
+    // Each clip is tested once a seed, and no actor of a test split trains.
+    let tested: Vec<&str> = joint
+        .runs
+        .iter()
+        .filter(|run| run.outcome.seed == 0)
+        .flat_map(|run| &run.answers)
+        .map(|a| a.id.as_str())
+        .collect();
+    let mut all = CREMAD.to_vec();
+    all.sort_unstable();
+    let mut sorted = tested.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, all);
+    let table = comparison(&results, &standard().metrics).unwrap().to_markdown();
+    assert!(table.contains("on all 3 folds"), "{table}");
+    let records = aim_report::export::records(&results).unwrap();
+    assert!(records.iter().all(|record| record["fold"].is_number()) && records.len() == 12);
+    let lists = read(
+        &small(folder.path(), OGM, &format!("folds: all\n{JOINT}"))
+            .replace("missing: skip", "missing: skip, split: {by: list}"),
+    );
+    assert!(lists.unwrap_err().contains("folds: is all, but the data section has no folds"));
+}
+
+/// Six true clips: the pipeline end to end.
+#[test]
+fn true_clips_are_read_and_trained_on() {
+    let Some(root) = std::env::var_os("AIM_DATA").map(PathBuf::from).filter(|root| root.join("cremad").exists()) else {
+        eprintln!("skipped: AIM_DATA is not set, or has no cremad");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    copy(&root.join("cremad/wav16"), &set.join("AudioWAV"));
+    for entry in fs::read_dir(root.join("cremad/frames")).unwrap().flatten() {
+        copy(&entry.path(), &set.join("Image-01-FPS").join(entry.file_name()));
+    }
+    for name in ["cremad/ogm-257x188", "cremad/fbank-1024x128"] {
+        let recipe = Recipe::load(name, None).unwrap();
+        // One actor: folds of clips.
+        let text = small(&set, &format!("recipe: {name}"), JOINT)
+            .replace("missing: skip", "missing: skip, split: {by: sample, folds: 3}")
+            .replace("epochs: 1", "epochs: 2");
+        let config = read(&text).unwrap().rows.swap_remove(0).config;
+        let data = aim_data::load(&config.data, None).unwrap();
+        assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [2, 2, 2]);
+        stated(&recipe).iter().for_each(|shape| assert!(data.summary().contains(shape.as_str()), "{shape}"));
+        trains_and_goes_on(&config, &data, &folder.path().join(name), name);
+    }
+}
