@@ -108,7 +108,9 @@ fn pilots_say_how_many_seeds_there_are_and_are_not_in_the_table() {
     let all = results.rows.iter().flat_map(|row| &row.runs);
     assert!(all.clone().count() == 16 && all.into_iter().all(|run| run.outcome.seed < 4));
     let planned = planned(&results, &standard().metrics).unwrap().unwrap();
-    assert!(planned.notes()[1].contains("4 seeds: found by `power` from pilots with the seeds 2000 to 2002"));
+    let from = &planned.notes()[1];
+    assert!(from.contains("4 seeds: found by `power` from pilots with the seeds 2000 to 2002"), "{from}");
+    assert!(from.contains("the most that were allowed and too few: the chance is"), "{from}");
     assert!(planned.notes()[0].contains("before any run"), "pilots are no runs of the table");
 
     let mut other = self::table(&[asked[0], asked[1], asked[2], "train.epochs=5"]);

@@ -99,7 +99,10 @@ impl Found {
     /// Where the number comes from, in words.
     fn words(&self) -> String {
         let (first, last) = self.pilots;
-        format!("found by `power` from pilots with the seeds {first} to {last}, which are not in the table")
+        let enough = self.comparisons.iter().all(|c| c.by_t.is_some() && c.by_sign_flips.is_some());
+        let chance = format!(", the most that were allowed and too few: the chance is {:.0} %", 100. * self.chance);
+        let few = if enough { "" } else { &chance };
+        format!("found by `power` from pilots with the seeds {first} to {last}, which are not in the table{few}")
     }
 
     /// As a table.
