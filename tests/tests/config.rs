@@ -63,7 +63,7 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
         ("train=3", "`train=3`: train: invalid type: the number `3`"),
         (
             "train.select=median",
-            "`train.select=median`: train.select: unknown variant `median`, expected `best` or `last`",
+            "`train.select=median`: train.select: unknown variant `median`, expected one of `best`, `macro_f1`",
         ),
         ("optimizer.lr=[1]", "`optimizer.lr=[1]`: optimizer.lr: invalid type: a list, expected a number"),
         ("optimizer.momentun=0.9", "`optimizer.momentun=0.9`: optimizer.momentun: unknown field `momentun`"),
@@ -82,7 +82,7 @@ fn overrides_of_a_wrong_type_are_refused_and_named() {
             "protocol=loose",
             "`protocol=loose`: protocol: unknown variant `loose`, expected one of `clean`, `balancebench`, `as-published`",
         ),
-        ("seeds=three", "`seeds=three`: seeds: invalid type: string \"three\", expected a whole number"),
+        ("seeds=three", "`seeds=three`: seeds: invalid value: string \"three\", expected a whole number or `auto`"),
     ];
     let mut wrong = String::new();
     for (assignment, expected) in cases {

@@ -1,5 +1,5 @@
-//! Recipes: each reads a folder in its set's layout, gives the shapes that it states, trains and goes on; the rule that a
-//! recipe was published with runs only under its own protocol.
+//! Recipes: each reads a folder in its set's layout, gives the shapes that it states, trains and goes on; the rule that
+//! a recipe was published with runs only under its own protocol.
 
 use std::{
     collections::BTreeMap,

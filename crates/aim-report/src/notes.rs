@@ -58,9 +58,8 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
     }
 }
 
-/// What parameters and times are.
-const COSTS: &str = "parameters: trained numbers of the row's network. training: mean seconds that the epochs of a run took, while \
-     other runs may share the machine; what a row needs trained before, and searches, come on top.";
+/// What parameters are.
+const COSTS: &str = "parameters: trained numbers of the row's network.";
 
 /// Says how many tests against the baseline there are, and what they can find.
 fn tests(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {

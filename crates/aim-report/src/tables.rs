@@ -53,7 +53,7 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
             Column::text("p samples (networks)"),
         ]),
     }
-    columns.extend([Column::number("parameters", 0), Column::number("training, s", 1)]);
+    columns.push(Column::number("parameters", 0));
     let mut table = Table::new(columns).with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
         let accuracy = row.values(|r| Some(r.outcome.test.accuracy()));
@@ -72,7 +72,6 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
             cells.extend([seeds[i], samples[i]].map(|p| p.map_or_else(Cell::empty, Cell::p)));
         }
         cells.push(average(&row.values(|r| Some(r.outcome.parameters as f64)))?);
-        cells.push(average(&row.values(|r| Some(r.seconds.iter().sum())))?);
         table.push(cells).map_err(statistics)?;
     }
     let count = |tests: &[Option<f64>]| tests.iter().flatten().count();
@@ -98,7 +97,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     columns.extend(each("probe"));
     columns.push(Column::number("probe all", 3));
     columns.extend(each("share"));
-    columns.extend([Column::number("EDM", 3), Column::number("s/epoch", 2)]);
+    columns.extend([Column::number("EDM", 3), Column::number("s/epoch", 2), Column::number("training, s", 1)]);
     let mut table = Table::new(columns).with_caption("What the encoders know and what each modality contributes");
     for row in rows {
         let several = row.runs.first().is_some_and(|r| r.outcome.modalities.len() > 1);
@@ -116,6 +115,8 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
             .try_for_each(|n| push(&|r| r.outcome.contributions.share.get(*n).copied().and_then(only_several)))?;
         push(&|r| only_several(r.outcome.contributions.edm))?;
         push(&|r| mean(&r.seconds).ok())?;
+        // Comparisons hold no times, so that a table that was made twice is the same file.
+        cells.push(average(&row.values(|r| Some(r.seconds.iter().sum())))?);
         table.push(cells).map_err(statistics)?;
     }
     table.note(
@@ -126,7 +127,8 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     table.note("Mean ± standard deviation (n-1) over the seeds of the comparison; nothing is tested here.");
     table.note(format!(
         "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}, \
-         negative where it harms; EDM: distance of the shares from balance. s/epoch: while other runs may share the machine."
+         negative where it harms; EDM: distance of the shares from balance. s/epoch, and training as the sum of a run's epochs: while other runs may share the \
+         machine; what a row needs trained before, and searches, come on top."
     ));
     compat::note(&mut table);
     Ok(table)

@@ -21,8 +21,8 @@
 //! `L = CE(plain) + beta * sum CE(auxiliary)`.
 //!
 //! Scope `each` (default) follows version 3: every modality is decoupled, with blocks of one size, `k_0`; there is an
-//! auxiliary pass for each modality, which stays plain while all others are reduced. Scope `dominant` follows versions 1
-//! and 2: only modalities that lead at some depth, in one joint pass, with blocks that shrink with rho. Where no lam
+//! auxiliary pass for each modality, which stays plain while all others are reduced. Scope `dominant` follows versions
+//! 1 and 2: only modalities that lead at some depth, in one joint pass, with blocks that shrink with rho. Where no lam
 //! exceeds 1e-3 or beta is 0 the step is joint training bit for bit. Inference uses the encoders alone.
 
 mod averages;

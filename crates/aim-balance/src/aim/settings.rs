@@ -190,8 +190,8 @@ settings! {
         pub aux_fraction: f64 = 0.5 => above_to(0., 1.), "ours";
         /// Source of the prototypes: learnt inputs | class means of training activations | none.
         pub prototypes: Prototypes = Prototypes::Dap => by_type(), "paper";
-        /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | of high gradient
-        /// against their weights | of low squared gradient | whose loss would rise least | random ones.
+        /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | of high
+        /// gradient against their weights | of low squared gradient | whose loss would rise least | random ones.
         pub criterion: Criterion = Criterion::TaylorLow => by_type(), "ours";
         /// Parts that are kept or taken away: whole output units | single weights.
         pub granularity: Granularity = Granularity::Unit => by_type(), "ours";

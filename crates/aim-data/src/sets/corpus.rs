@@ -46,7 +46,8 @@ choice! {
         Cremad = "cremad",
         /// Kinetics-Sounds: the list of 14,799 and 2,597 clips; groups are videos.
         KineticsSounds = "kinetics-sounds",
-        /// Kinetics-Sounds in a folder a class, `visual/train_img/Image-01-FPS/<class>/<clip>/` and `visual/val_img/...`.
+        /// Kinetics-Sounds in a folder a class, `visual/train_img/Image-01-FPS/<class>/<clip>/` and
+        /// `visual/val_img/...`.
         KineticsFolders = "kinetics-folders",
         /// AVE: `trainSet.txt`, `valSet.txt` and `testSet.txt` in the folder; groups are videos.
         Ave = "ave",
@@ -58,8 +59,8 @@ choice! {
         Food101 = "food101",
         /// MVSA-Single: `labelResultAll.txt` and `data/`; no published split.
         Mvsa = "mvsa",
-        /// GRID: films `<sentence>.mpg` with the times of their words in `<sentence>.align`; a sample a word, its class the
-        /// kind of word; groups are sentences. No published split.
+        /// GRID: films `<sentence>.mpg` with the times of their words in `<sentence>.align`; a sample a word, its class
+        /// the kind of word; groups are sentences. No published split.
         Grid = "grid",
         /// CMU-MOSI or MOSEI as MMSA has them: `label.csv` and `Raw/<video>/<clip>.mp4`; groups are videos.
         Mosi = "mosi",
@@ -73,7 +74,8 @@ choice! {
         Given = "given",
         /// MVSA: posts whose text and picture have the same label.
         Agree = "agree",
-        /// MVSA: the label that is not neutral where one is neutral; posts with both positive and negative are left out.
+        /// MVSA: the label that is not neutral where one is neutral; posts with both positive and negative are left
+        /// out.
         Merge = "merge",
         /// MVSA: the label of the text.
         Text = "text",
@@ -139,7 +141,8 @@ settings! {
         pub layout: Layout = Layout::Cremad => by_type(), "yours";
         /// Its folder; a relative path starts at the current folder or else at the data folder.
         pub folder: PathBuf = PathBuf::new() => words("a path").required(), "yours";
-        /// Where each modality's files are and how they are decoded, by its name. `column` is a path below the folder with words of the list in braces, as in `AudioWAV/{id}.wav`.
+        /// Where each modality's files are and how they are decoded, by its name. `column` is a path below the folder
+        /// with words of the list in braces, as in `AudioWAV/{id}.wav`.
         pub modalities: BTreeMap<String, Decoding> = Default::default() => by_type().required(), "yours";
         /// What becomes a class.
         pub labels: Labels = Labels::Given => by_type(), "ours";

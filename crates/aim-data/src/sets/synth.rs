@@ -1,8 +1,9 @@
 //! `synth-av`: drawn digits beside voiced sounds, generated and never stored.
 //!
-//! The sound is learned fast and ends the training before the image has been learned. Measured as `configs/synth-av.yaml`
-//! sets it (noise 0.6, 3 strokes, CNNs 16-32-64, concat, Adam 3e-3, cosine, batch 64, 15 epochs, 3 seeds, mean and
-//! standard deviation of the test split; the probe is a logistic regression on the frozen encoder):
+//! The sound is learned fast and ends the training before the image has been learned. Measured as
+//! `configs/synth-av.yaml` sets it (noise 0.6, 3 strokes, CNNs 16-32-64, concat, Adam 3e-3, cosine, batch 64, 15
+//! epochs, 3 seeds, mean and standard deviation of the test split; the probe is a logistic regression on the frozen
+//! encoder):
 //!
 //! | | accuracy | probe of the sound encoder | probe of the image encoder |
 //! |---|---|---|---|

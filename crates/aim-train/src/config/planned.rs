@@ -191,8 +191,6 @@ mod tests {
         let table = table("baseline: joint\nplanned: {of: aim, against: [joint]}\npower: {pilots: 4}").unwrap();
         let pilot = table.pilot().unwrap();
         assert_eq!((pilot.first_seed, pilot.seeds, pilot.rows.len()), (PILOTS, 4, 2));
-        assert!(
-            super::super::TableConfig { planned: None, ..table }.pilot().unwrap_err().to_string().contains("planned")
-        );
+        assert!(TableConfig { planned: None, ..table }.pilot().unwrap_err().to_string().contains("planned"));
     }
 }

@@ -18,7 +18,8 @@ const SECTIONS: [&str; 5] = ["data", "model", "optimizer", "schedule", "train"];
 /// Key of what is laid over a recipe under its own protocol.
 const PUBLISHED: &str = "as-published";
 
-/// Keys in which a run is compared with its recipe, and those of them which say where data lie or what a machine allows.
+/// Keys in which a run is compared with its recipe, and those of them which say where data lie or what a machine
+/// allows.
 const COMPARED: [&str; 5] = ["data.", "model.encoders.", "optimizer.", "schedule.", "train."];
 const LOCAL: [&str; 4] = ["data.folder", "data.memory", "data.missing", "data.store"];
 

@@ -80,7 +80,8 @@ settings! {
     pub struct Frames {
         /// Number of pictures; a folder with fewer repeats its last one.
         pub count: usize = 1 => whole(1, 64), "ours";
-        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training | random ones | random ones, drawn once.
+        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training |
+        /// random ones | random ones, drawn once.
         pub choose: Choose = Choose::Spread => by_type(), "ours";
         /// Where they stand: in the channels | on an axis of their own.
         pub stack: Stack = Stack::Channels => by_type(), "ours";
@@ -96,7 +97,8 @@ settings! {
         pub count: usize = 3 => whole(1, 64), "ours";
         /// Pictures a second among which they are taken.
         pub rate: f64 = 1. => above(0.).unit("per second"), "ours";
-        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training | random ones | random ones, drawn once.
+        /// Pictures that are taken: the first ones | the middle of equal parts | one of each part, random in training |
+        /// random ones | random ones, drawn once.
         pub choose: Choose = Choose::Spread => by_type(), "ours";
         /// Where they stand: in the channels | on an axis of their own.
         pub stack: Stack = Stack::Channels => by_type(), "ours";

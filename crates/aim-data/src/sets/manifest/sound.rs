@@ -68,7 +68,8 @@ settings! {
         pub rate: u32 = 16_000 => whole(1000, 384_000).unit("Hz"), "ours";
         /// Length that every recording is brought to: of longer ones a piece is taken.
         pub seconds: f64 = 3. => above(0.).unit("seconds"), "ours";
-        /// Piece of a longer recording: the beginning | a random one, drawn once | a random one, drawn anew in training.
+        /// Piece of a longer recording: the beginning | a random one, drawn once | a random one, drawn anew in
+        /// training.
         pub piece: Piece = Piece::Start => by_type(), "ours";
         /// Length among which a piece is drawn: shorter recordings are first brought to it, longer ones cut.
         pub within: Option<f64> = None => above(0.).unit("seconds").shown("the recording's own"), "ours";
@@ -85,7 +86,8 @@ settings! {
         pub ends: Ends = Ends::Silence => by_type(), "ours";
         /// Number of filters of the filter bank.
         pub bins: usize = 128 => whole(1, 1024), "ours";
-        /// Frames that the filter bank of a recording in its own length is cut or filled with zeros to, in place of `seconds`.
+        /// Frames that the filter bank of a recording in its own length is cut or filled with zeros to, in place of
+        /// `seconds`.
         pub frames: Option<usize> = None => whole(1, 100_000).shown("those of `seconds`"), "ours";
         /// Whether samples beyond -1 to 1, which another rate can bring, are moved to these.
         pub clip: bool = false => by_type(), "ours";

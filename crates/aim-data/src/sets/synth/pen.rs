@@ -9,8 +9,8 @@ pub(super) const MOMENTS: usize = 32;
 /// Coordinates: right, down, and whether the pen touches the paper.
 pub(super) const COORDINATES: usize = 3;
 
-/// The movement `[MOMENTS, COORDINATES]` of a digit, with noise of that standard deviation on each coordinate, where the
-/// digit's box has side 1.
+/// The movement `[MOMENTS, COORDINATES]` of a digit, with noise of that standard deviation on each coordinate, where
+/// the digit's box has side 1.
 pub(super) fn write(digit: usize, noise: f64, rng: &mut Rng) -> Vec<f32> {
     let strokes: Vec<Vec<Point>> = DIGITS[digit].iter().map(super::digits::Stroke::points).collect();
     let path: Vec<(Point, bool)> =
