@@ -64,12 +64,7 @@ type Words = Vec<(&'static str, String)>;
 
 /// Samples of a set, and its lists in a folder.
 fn samples(layout: &str, folder: &Path) -> Vec<Words> {
-    let word = |pairs: &[(&'static str, &str)]| pairs.iter().map(|(k, v)| (*k, (*v).to_owned())).collect::<Words>();
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
+    let write = |name: &str, text: String| write(folder, name, &text);
     match layout {
         "cremad" => CREMAD.iter().map(|id| word(&[("id", id)])).collect(),
         "kinetics-sounds" => KINETICS.iter().map(|id| word(&[("id", id)])).collect(),
@@ -113,6 +108,14 @@ fn samples(layout: &str, folder: &Path) -> Vec<Words> {
                 .map(|(k, (video, part))| vec![("id", format!("{video}_{k:06}")), ("part", (*part).to_owned())])
                 .collect()
         }
+        other => texts(other, folder),
+    }
+}
+
+/// The same for sets with texts.
+fn texts(layout: &str, folder: &Path) -> Vec<Words> {
+    let write = |name: &str, text: String| write(folder, name, &text);
+    match layout {
         "food101" => {
             let mut all = vec![];
             for (part, count) in [("train", 10), ("test", 2)] {
@@ -150,6 +153,18 @@ fn samples(layout: &str, folder: &Path) -> Vec<Words> {
         }
         other => panic!("there is no made set of layout {other}"),
     }
+}
+
+/// The words of a sample.
+fn word(pairs: &[(&'static str, &str)]) -> Words {
+    pairs.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
+}
+
+/// A file of a made set.
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 /// Makes the files that a recipe reads of a sample.

@@ -24,7 +24,7 @@ fn trained(train: &str) -> Vec<f32> {
     let splits = splits(&config, &world.data, &Device::Cpu).unwrap();
     learner.run(&splits, |_, _| Ok(Continue(()))).unwrap();
     let all = learner.net().params().tensors();
-    all.into_iter().flat_map(|(_, t)| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+    all.into_values().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {

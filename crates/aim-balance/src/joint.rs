@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use crate::{Built, MethodInfo, MethodSettings, Provenance, Requirements};
 
 /// The task's loss: mean cross-entropy of logits `[B, classes]` against a batch's labels, by its
-/// [`Criterion`](aim_core::Criterion). Methods that train by this function follow `train.label_smoothing` and
+/// [`Criterion`]. Methods that train by this function follow `train.label_smoothing` and
 /// `train.class_weights`.
 ///
 /// # Errors

@@ -65,13 +65,7 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
                 out.state.put(format!("op0.history.{name}"), &numbers(&history))?;
             }
         }
-        // Cases leave out what was AIM's only form when they were made.
-        "aim" => {
-            let forms = [("keep", json!("adaptive")), ("saliency_every", json!(1)), ("aux_fraction", json!(1.))];
-            for (key, value) in forms {
-                settings.entry(key).or_insert(value);
-            }
-        }
+        "aim" => first_form(settings),
         "pmr" => always(settings),
         "agm" => {
             always(settings);
@@ -115,6 +109,13 @@ fn words(case: &Case, settings: &mut Map<String, Value>, out: &mut Translated) -
         _ => {}
     }
     Ok(())
+}
+
+/// Cases leave out what was AIM's only form when they were made.
+fn first_form(settings: &mut Map<String, Value>) {
+    for (key, value) in [("keep", json!("adaptive")), ("saliency_every", json!(1)), ("aux_fraction", json!(1.))] {
+        settings.entry(key).or_insert(value);
+    }
 }
 
 /// Numbers by modality from which the method's state of that name starts.
