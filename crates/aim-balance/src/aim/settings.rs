@@ -276,10 +276,7 @@ mod tests {
             (aim.prototypes, aim.criterion, aim.granularity),
             (Prototypes::Dap, Criterion::TaylorLow, Granularity::Unit)
         );
-        assert_eq!(
-            (aim.strength, aim.depths, aim.reliance),
-            (Strength::Adaptive, Depths::All, Reliance::Dual)
-        );
+        assert_eq!((aim.strength, aim.depths, aim.reliance), (Strength::Adaptive, Depths::All, Reliance::Dual));
         assert_eq!((aim.gamma, aim.k_0, aim.lambda_min, aim.passes, aim.keep), (None, None, None, None, None));
     }
 
