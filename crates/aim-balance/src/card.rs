@@ -299,6 +299,8 @@ mod tests {
             (json!({"ogm-ge": {"modulation_starts": 51}}), "method.modulation_ends: "),
             (json!({"umt": {"starts": 1, "ends": 0}}), "method.ends: "),
             (json!({"aim": {"keep": "pace", "prototypes": "none"}}), "method.keep: "),
+            (json!({"aim": {"scope": "dominant", "prototypes": "none"}}), "method.keep: "),
+            (json!({"aim": {"lambda_min": 0, "prototypes": "none"}}), "method.strength: "),
             (json!({"msam": {"variant": "per_sample", "every": 2}}), "method.every: "),
         ] {
             let error = MethodSpec::read(builtin(), &section).unwrap_err().to_string();

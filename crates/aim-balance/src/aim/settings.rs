@@ -250,11 +250,17 @@ impl MethodSettings for AimSettings {
     }
 
     fn check(&self) -> Result<()> {
-        if self.prototypes == Prototypes::None && matches!(self.keep, Some(Size::Performance | Size::Pace)) {
-            let action = "choose `keep: constant`, or `prototypes: dap`";
-            return Err(Error::invalid("method.keep", "follows a performance that only prototypes measure", action));
+        let rule = self.rule();
+        let follows = |setting: &str, action: &str| {
+            let problem = "follows what only prototypes measure, and there are none";
+            Err(Error::invalid(format!("method.{setting}"), problem, action))
+        };
+        match self.prototypes {
+            Prototypes::None if rule.keep != Size::Constant => follows("keep", "choose `keep: constant`"),
+            // Without a measured imbalance the strength is the smallest one.
+            Prototypes::None if rule.lambda_min == 0. => follows("strength", "set a `lambda_min` above 0"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn build(&self, net: &NetSpec) -> Result<Built> {
