@@ -144,7 +144,8 @@ fn choices(card: &MethodCard) -> Vec<(&'static str, Vec<&'static str>)> {
     choices.filter(|(_, words)| words.len() > 1).collect()
 }
 
-/// Sections that act at once with every choice of a card, and with every pair of one and one of the first setting.
+/// Sections that act at once with every choice of a card, and with every pair of one and one of the first setting that
+/// the card accepts.
 fn chosen(card: &MethodCard) -> Vec<String> {
     let acting = find(card.name()).map_or("", |case| case.active);
     let taken = |setting: &str| acting.split(", ").any(|own| own.starts_with(&format!("{setting}:")));
@@ -153,13 +154,20 @@ fn chosen(card: &MethodCard) -> Vec<String> {
         words.iter().map(|word| format!("{setting}: {word}")).collect()
     };
     let Some((first, others)) = free.split_first() else { return vec![] };
-    let pair = |a: &String, b: &String| format!("{a}, {b}");
-    let mut all = of(first);
-    for other in others.iter().map(of) {
-        all.extend(of(first).iter().flat_map(|a| other.iter().map(move |b| pair(a, b))).collect::<Vec<_>>());
-    }
     let comma = if acting.is_empty() { "" } else { ", " };
-    all.into_iter().map(|choice| section(card.name(), &format!("{acting}{comma}{choice}"))).collect()
+    let whole = |choice: &str| section(card.name(), &format!("{acting}{comma}{choice}"));
+    let mut all: Vec<_> = of(first).iter().map(|a| whole(a)).collect();
+    for other in others.iter().map(of) {
+        let pairs = of(first).into_iter().flat_map(|a| other.iter().map(move |b| format!("{a}, {b}")));
+        all.extend(pairs.map(|pair| whole(&pair)).filter(|section| accepts(card, section)));
+    }
+    all
+}
+
+/// Whether a card takes these settings together.
+fn accepts(card: &MethodCard, section: &str) -> bool {
+    let section = aim_config::yaml::parse(section).unwrap();
+    aim_balance::MethodSpec::read(builtin(), &section).is_ok_and(|spec| spec.name() == card.name())
 }
 
 #[test]
