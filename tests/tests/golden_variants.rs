@@ -4,9 +4,10 @@
 //! The values are others, so only their presence is looked at, except where a variation must not change them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use aim_golden::{Verdict, check};
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 /// What the case says with each key of `changes` (`hyper` where it has no slash) set to its value; `null` removes it.
@@ -22,11 +23,12 @@ fn varied(case: &str, changes: &[(&str, Value)]) -> Verdict {
     for (key, value) in changes {
         match key.strip_prefix('/') {
             Some(key) => spec[key] = value.clone(),
+            None if value.is_null() => drop(spec["hyper"].as_object_mut().unwrap().remove(*key)),
             None => spec["hyper"][key] = value.clone(),
         }
     }
     std::fs::write(&path, spec.to_string()).unwrap();
-    check(folder.path(), &candle_core::Device::Cpu).unwrap()
+    check(folder.path(), &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -44,6 +46,51 @@ fn methods_without_a_stated_end_modulate_in_every_epoch() {
         let verdict = varied(case, &[("/epoch", json!(1000))]);
         assert!(verdict.passed(), "{case}: {verdict}");
     }
+}
+
+/// Tensors of a file.
+type Named = HashMap<String, Tensor>;
+
+/// A case of a function of tensors: its settings, inputs and results.
+fn numeric(method: &str, hyper: &Value, batch: Named, expected: Named) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let group = |key: &String| (key.split('.').next().unwrap().to_owned(), json!({"atol": 1e-6, "rtol": 0.}));
+    let tolerance: serde_json::Map<_, _> = expected.keys().map(group).collect();
+    let case = json!({"method": method, "kind": "numeric", "model": null, "hyper": hyper, "optimizer": null,
+        "steps": 0, "epoch": 0, "tolerance": tolerance});
+    std::fs::write(folder.path().join("case.json"), case.to_string()).unwrap();
+    for (file, tensors) in [("batch", batch), ("expected", expected)] {
+        candle_core::safetensors::save(&tensors, folder.path().join(format!("{file}.safetensors"))).unwrap();
+    }
+    check(folder.path(), &Device::Cpu).unwrap()
+}
+
+#[test]
+fn predictions_of_di_mml_by_hand() {
+    // Largest probabilities 3/4, 1/2 and 4/5; a temperature of 1/2 doubles them.
+    let all =
+        [("a", [3f64.ln(), 0.], 1.5f64.exp()), ("b", [1., 1.], 1f64.exp()), ("fused", [0., 4f64.ln()], 1.6f64.exp())];
+    for (count, key) in [(2, "temperature"), (3, "fuse_temperature")] {
+        let known = &all[..count];
+        let total: f64 = known.iter().map(|(.., sure)| sure).sum();
+        let sum = |class: usize| known.iter().map(|(_, x, sure)| sure / total * x[class]).sum::<f64>();
+        let row = |values: &[f64]| Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let batch = known.iter().map(|(name, x, _)| (format!("logits.{name}"), row(x))).collect();
+        let weights: Vec<f64> = known.iter().map(|(.., sure)| sure / total).collect();
+        let one = |((name, ..), w): (&(&str, _, _), &f64)| {
+            (format!("weight.{name}"), Tensor::new(&[*w], &Device::Cpu).unwrap())
+        };
+        let mut expected: Named = known.iter().zip(&weights).map(one).collect();
+        expected.extend([("weight".into(), row(&weights)), ("logits".into(), row(&[sum(0), sum(1)]))]);
+        let verdict = numeric("dimml_fusion", &json!({"modalities": ["a", "b"], key: 0.5}), batch, expected);
+        assert!(verdict.passed() && verdict.keys == count + 2, "{verdict}");
+    }
+}
+
+#[test]
+fn encoders_that_a_case_of_remix_leaves_out_rest_unless_it_says_otherwise() {
+    let verdict = varied("remix-mlp-1", &[("absent", Value::Null)]);
+    assert!(verdict.passed(), "{verdict}");
 }
 
 #[test]

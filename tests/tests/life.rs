@@ -224,6 +224,19 @@ fn probes_of_asgml_learn_between_batches_and_set_the_scales() {
 }
 
 #[test]
+fn a_batch_that_measures_nothing_leaves_what_asgml_knows_alone() {
+    let world = world(2);
+    let config = config(&world, "asgml", "every: 1");
+    let mut course = Course::new(&config, &world.data, 0).unwrap();
+    course.train(STEPS).unwrap();
+    let before = course.state().unwrap();
+    let moving = |name: &str| before.number(&format!("method.op0.scale.{name}")).unwrap() > 1.;
+    assert!(MODALITIES.iter().any(|name| moving(name)), "its scales are on their way");
+    course.step(&world.data.train.batch(&[0], &Device::Cpu).unwrap()).unwrap();
+    assert_eq!(changed(&before, &course.state().unwrap(), "method"), [""; 0]);
+}
+
+#[test]
 fn classifiers_of_cggm_have_a_learning_rate_and_moments_of_their_own() {
     let trained = |rate: f64, own: f64| {
         let world = world(1).optimizer(&format!("{{name: adam, lr: {rate}}}"));

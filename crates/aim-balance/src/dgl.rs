@@ -12,8 +12,8 @@
 
 use aim_config::{above, between, by_type, settings};
 use aim_core::{
-    Combine, Fuse, Fused, GradOp, Grads, Idle, Loss, Net, NetSpec, Norm, Objective, Pass, Plain, Report, Result, Seen,
-    Stateless, Step, capability,
+    Combine, Error, Fuse, Fused, GradOp, Grads, Idle, Loss, Net, NetSpec, Norm, Objective, Pass, Plain, Report, Result,
+    Seen, Stateless, Step, capability,
 };
 use candle_core::Tensor;
 
@@ -66,7 +66,11 @@ impl MethodSettings for Dgl {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
-    fn build(&self, _: &NetSpec) -> Result<Built> {
+    fn build(&self, net: &NetSpec) -> Result<Built> {
+        if net.capabilities.has(capability::UNI_HEADS) {
+            let problem = "gives heads that `dgl` does not train, and hides those of the fusion that it does";
+            return Err(Error::invalid("model.uni_heads", problem, "leave it out"));
+        }
         Ok(Built::Parts(Parts {
             fuse: Some(Box::new(self.clone())),
             objective: Some(Box::new(self.clone())),

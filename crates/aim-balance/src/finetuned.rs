@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use aim_config::{settings, words};
 use aim_core::{
-    Batch, EpochStart, EpochWork, Infer, Method, Net, NetSpec, Output, Preparation, Report, Result, State, Stateful,
-    Step,
+    Batch, EpochStart, EpochWork, GradFn, Grads, Infer, Method, Net, NetSpec, Output, Preparation, Report, Result,
+    State, Stateful, Step,
 };
 
 use crate::{Built, Inner, MethodInfo, MethodSettings, Provenance, Requirements, teacher::adopt};
@@ -48,17 +48,20 @@ impl MethodSettings for Finetuned {
         Some(Arc::new(Self { inner }))
     }
     fn build(&self, net: &NetSpec) -> Result<Built> {
-        Ok(Built::Method(Box::new(Started(self.inner.method()?.built(net)?.method()?))))
+        Ok(match self.inner.method()?.built(net)? {
+            Built::Method(inner) => Built::Method(Box::new(Started(inner))),
+            inner => Built::grads(Started(inner.gradient()?)),
+        })
     }
     fn prepares(&self, modalities: &[String]) -> Vec<Preparation> {
         Preparation::each(modalities)
     }
 }
 
-/// A method whose run begins at encoders that were trained alone.
-struct Started(Box<dyn Method>);
+/// A method, or what makes its gradient, whose run begins at encoders that were trained alone.
+struct Started<M: ?Sized>(Box<M>);
 
-impl EpochWork for Started {
+impl<M: EpochWork + ?Sized> EpochWork for Started<M> {
     fn before_epoch(&mut self, cx: &mut EpochStart<'_>) -> Result<()> {
         if cx.clock.epoch == 0 {
             adopt(cx, false)?;
@@ -67,23 +70,48 @@ impl EpochWork for Started {
     }
 }
 
-impl Method for Started {
+impl Method for Started<dyn Method> {
     fn step(&mut self, cx: &mut Step<'_>) -> Result<Report> {
         self.0.step(cx)
     }
 }
 
-impl Infer for Started {
+impl GradFn for Started<dyn GradFn> {
+    fn grads(&mut self, cx: &mut Step<'_>) -> Result<(Grads, Report)> {
+        self.0.grads(cx)
+    }
+}
+
+impl<M: Infer + ?Sized> Infer for Started<M> {
     fn infer(&self, net: &dyn Net, batch: &Batch) -> Result<Output> {
         self.0.infer(net, batch)
     }
 }
 
-impl Stateful for Started {
+impl<M: Stateful + ?Sized> Stateful for Started<M> {
     fn state(&self) -> Result<State> {
         self.0.state()
     }
     fn load(&mut self, state: &State) -> Result<()> {
         self.0.load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_core::Capabilities;
+    use serde_json::json;
+
+    use crate::{MethodSpec, builtin};
+
+    #[test]
+    fn it_has_one_gradient_a_step_where_the_inner_method_has() {
+        let capabilities = Capabilities::of(&[aim_core::capability::VIEWS]);
+        let owns_step = |section| {
+            let spec = MethodSpec::read(builtin(), &section).unwrap();
+            spec.owns_step(&["a".into(), "b".into()], &capabilities).unwrap()
+        };
+        assert!(!owns_step(json!("finetuned")) && !owns_step(json!({"sam": {"inner": "finetuned"}})));
+        assert!(owns_step(json!({"finetuned": {"inner": "ema"}})));
     }
 }

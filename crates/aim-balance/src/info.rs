@@ -107,6 +107,10 @@ impl Requirements {
     /// Two modalities or more, and fused logits.
     pub const NONE: Self = Self { modalities: (2, usize::MAX), unimodal: Unimodal::Unused, capabilities: &[] };
 
+    /// The same and an additional head for each modality, which the method trains.
+    pub const UNI_HEADS: Self =
+        Self { unimodal: Unimodal::Trained, capabilities: &[aim_core::capability::UNI_HEADS], ..Self::NONE };
+
     /// The number of modalities in words.
     pub fn number(&self) -> String {
         match self.modalities {

@@ -22,7 +22,7 @@ use crate::{
     Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
     ensemble::unimodal_losses,
     joint::cross_entropy,
-    util::{number, unit_rows},
+    util::{divergence, number, unit_rows},
 };
 
 /// Cosines are kept this far from 1 and -1, where the angle has no derivative.
@@ -117,12 +117,6 @@ fn read(net: &dyn Net, feature: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> 
     Ok(net.fuse(vec![feature.clone(); net.modalities()], None, pass)?.logits)
 }
 
-/// Mean over the batch of the divergence of the predictions of `logits` from those of `other`.
-fn divergence(logits: &Tensor, other: &Tensor) -> Result<f64> {
-    let (p, q) = (aim_ops::log_softmax(logits)?, aim_ops::log_softmax(other)?);
-    number(&(p.exp()? * (&p - q)?)?.sum(D::Minus1)?.mean_all()?)
-}
-
 /// Each one's share of the other's.
 fn exchanged([a, b]: [f64; 2]) -> [f64; 2] {
     if a + b > 0. { [b / (a + b), a / (a + b)] } else { [0.5; 2] }
@@ -148,7 +142,7 @@ impl GradFn for Probing {
         let probe = read(cx.net, &mixed(&constant, lambda)?, &mut pass())?.detach();
         let mut kl = [0.; 2];
         for (kl, logits) in kl.iter_mut().zip(&out.unimodal) {
-            *kl = divergence(&logits.detach(), &probe)?;
+            *kl = number(&divergence(&aim_ops::softmax(&logits.detach())?, &probe)?)?;
         }
         let weights = exchanged(kl);
         for (m, name) in self.names.iter().enumerate() {

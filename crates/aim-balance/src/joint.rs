@@ -6,7 +6,7 @@
 //!   `L = CE(fused) + weight * sum_m CE(m)` (the multi-loss baseline of MMPareto, Wei & Hu 2024).
 
 use aim_config::{between, settings, words};
-use aim_core::{Batch, Criterion, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless, capability};
+use aim_core::{Batch, Criterion, Idle, Loss, NetSpec, Objective, Report, Result, Seen, Stateless};
 use aim_ops::Reduction;
 use candle_core::Tensor;
 
@@ -116,11 +116,7 @@ pub static JOINT_UNIMODAL: MethodInfo = MethodInfo {
     paper: "multi-loss baseline, e.g. Wei & Hu 2024 (arXiv 2405.17730)",
     cost: "1 forward pass, 1 backward pass through the sum of M + 1 losses",
     departs: &[],
-    requires: Requirements {
-        unimodal: crate::Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[],
     revision: 1,

@@ -11,10 +11,10 @@
 //! 1 and beta 2, the range of the paper's plain form; alpha 0 is `joint-unimodal`.
 
 use aim_config::{between, settings};
-use aim_core::{GradOp, Grads, Idle, NetSpec, Part, Report, Result, Role, Seen, Stateless, capability};
+use aim_core::{GradOp, Grads, Idle, NetSpec, Part, Report, Result, Role, Seen, Stateless};
 
 use crate::{
-    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::FusedAndUnimodal,
     util::mean_true_probability,
 };
 
@@ -29,11 +29,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "With more than two modalities the ratio is the mean of the others' scores over the own, which is the released \
         form for three.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("score", "", "mean probability of the true class"),

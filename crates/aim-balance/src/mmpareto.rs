@@ -11,12 +11,10 @@
 //! enhanced magnitude. Where h vanishes, its factor is gamma.
 
 use aim_config::{between, settings};
-use aim_core::{Combine, Grads, Idle, Net, NetSpec, Report, Result, Stateless, capability};
+use aim_core::{Combine, Grads, Idle, Net, NetSpec, Report, Result, Stateless};
 use candle_core::{DType, Tensor};
 
-use crate::{
-    Built, MethodInfo, MethodSettings, Parts, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal,
-};
+use crate::{Built, MethodInfo, MethodSettings, Parts, Provenance, Quantity, Requirements, joint::FusedAndUnimodal};
 
 /// Card of [`MmPareto`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -31,11 +29,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "Where the direction vanishes its factor is gamma, because the released ratio is undefined there.",
         "The learning rate follows the run's schedule; the released script makes a schedule and never steps it.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("cos", "", "cosine of the fused and the own loss's gradients in the encoder"),

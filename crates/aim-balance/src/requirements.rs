@@ -103,6 +103,13 @@ mod tests {
     }
 
     #[test]
+    fn dgl_refuses_heads_that_would_hide_those_of_the_fusion() {
+        let heads = [capability::UNIMODAL, capability::LINEAR_HEADS, capability::UNI_HEADS];
+        assert!(refused(&json!("dgl"), &heads).unwrap().starts_with("model.uni_heads: "));
+        assert_eq!(refused(&json!("dgl"), &heads[..2]), None);
+    }
+
+    #[test]
     fn the_number_of_modalities_is_that_of_the_definition() {
         let all = Capabilities::of(&[capability::UNIMODAL, capability::SHARED_HEAD, capability::DEEP_HEADS]);
         let check = |name: &str, modalities: usize| {

@@ -5,9 +5,7 @@ use aim_ops::Reduction;
 pub(crate) use aim_ops::unit_rows;
 use candle_core::{D, DType, Device, Tensor};
 
-use crate::joint::cross_entropy;
-
-use crate::joint::reduced;
+use crate::joint::{cross_entropy, reduced};
 
 /// A scalar tensor as a number.
 pub(crate) fn number(t: &Tensor) -> Result<f64> {
@@ -223,12 +221,50 @@ pub(crate) fn weighted_sum(logits: &[Tensor], weights: &Tensor) -> Result<Tensor
     Ok(Tensor::stack(&parts, 0)?.sum(0)?)
 }
 
-/// Mean cross-entropy over the samples that have modality m; `None` if no sample has it.
-pub(crate) fn own_loss(logits: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
-    match batch.present {
-        None => Ok(Some(cross_entropy(logits, batch)?)),
-        Some(_) => mean_present(&sample_losses(logits, batch)?, m, batch),
+/// The rows of the samples that have all of these modalities (u32); `None` if those are all rows.
+pub(crate) fn rows_with(modalities: &[usize], batch: &Batch) -> Result<Option<Tensor>> {
+    let Some(present) = &batch.present else { return Ok(None) };
+    let present = present.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+    let all = |row: &[f32]| modalities.iter().all(|m| row[*m] > 0.);
+    let rows: Vec<u32> = (0..).zip(&present).filter(|(_, row)| all(row)).map(|(i, _)| i).collect();
+    let count = rows.len();
+    Ok(if count == batch.len() { None } else { Some(Tensor::from_vec(rows, count, batch.labels.device())?) })
+}
+
+/// These rows of a tensor; all of them where none are named.
+pub(crate) fn pick(x: &Tensor, rows: Option<&Tensor>) -> Result<Tensor> {
+    Ok(rows.map_or_else(|| Ok(x.clone()), |rows| x.index_select(rows, 0))?)
+}
+
+/// What the task's loss asks of the samples at these rows: their labels and the criterion, without inputs; `None` of no
+/// rows.
+pub(crate) fn labelled(batch: &Batch, rows: Option<&Tensor>) -> Result<Option<Batch>> {
+    if rows.is_some_and(|rows| rows.elem_count() == 0) {
+        return Ok(None);
     }
+    let labels = pick(&batch.labels, rows)?;
+    Ok(Some(Batch { criterion: batch.criterion.clone(), ..Batch::new(vec![], labels)? }))
+}
+
+/// Mean cross-entropy over the samples that have modality m, over the mass of their labels; `None` if no sample has it.
+pub(crate) fn own_loss(logits: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    let rows = rows_with(&[m], batch)?;
+    let Some(own) = labelled(batch, rows.as_ref())? else { return Ok(None) };
+    cross_entropy(&pick(logits, rows.as_ref())?, &own).map(Some)
+}
+
+/// The same with a constant weight for each sample of the batch, `[B]`.
+pub(crate) fn own_weighted_loss(logits: &Tensor, weights: &Tensor, m: usize, batch: &Batch) -> Result<Option<Tensor>> {
+    let rows = rows_with(&[m], batch)?;
+    let Some(own) = labelled(batch, rows.as_ref())? else { return Ok(None) };
+    let losses = sample_losses(&pick(logits, rows.as_ref())?, &own)?;
+    weighted_mean(&losses, &pick(weights, rows.as_ref())?).map(Some)
+}
+
+/// Labels as rows of zeros with a 1 at the label, `[B, classes]`.
+pub(crate) fn one_hot(labels: &Tensor, classes: usize) -> Result<Tensor> {
+    let range = Tensor::arange(0, classes as u32, labels.device())?.unsqueeze(0)?;
+    Ok(labels.to_dtype(DType::U32)?.unsqueeze(1)?.broadcast_eq(&range)?.to_dtype(DType::F32)?)
 }
 
 /// Factor on gradients of this norm that keeps it within a bound: 1 where it is.
@@ -283,6 +319,14 @@ mod tests {
         batch.present = Some(Tensor::new(&[[1f32, 0.], [1., 0.], [0., 0.]], &Device::Cpu).unwrap());
         near(loss(&batch, 0), (2f64.ln() + 4f64.ln()) / 2.);
         assert_eq!(loss(&batch, 1), None);
+        // The second sample counts three times, and the third, which lacks the modality, not at all.
+        batch.labels = Tensor::new(&[0u32, 1, 1], &Device::Cpu).unwrap();
+        batch.criterion.weights = Some([1., 3.].as_slice().into());
+        near(loss(&batch, 0), (2f64.ln() + 3. * (4f64 / 3.).ln()) / 4.);
+        let weights = Tensor::new(&[1f32, 0.5, 9.], &Device::Cpu).unwrap();
+        let weighted = |m| own_weighted_loss(&logits, &weights, m, &batch).unwrap().map(|loss| number(&loss).unwrap());
+        near(weighted(0), (2f64.ln() + 0.5 * 3. * (4f64 / 3.).ln()) / 4.);
+        assert_eq!(weighted(1), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) fn run(case: &Case) -> Result<Got> {
         "asgml_probe" => probe(case),
         "aug_assignment" => growth(case),
         "dimml_dimensions" => dimensions(case),
+        "dimml_fusion" => fusion(case),
         "remix_assignment" => assignment(case),
         other => Err(case.invalid(format!("there is no numeric function `{other}`"))),
     }
@@ -249,6 +250,26 @@ fn dimensions(case: &Case) -> Result<Got> {
         got.insert(format!("rate.{name}"), vector(&found.rate)?);
         got.insert(format!("effective.{name}"), whole(found.effective.into_iter().map(usize::from))?);
     }
+    Ok(got)
+}
+
+/// DI-MML's prediction of its modalities, and of the fused head where the case has its logits. No public case names the
+/// quantities: settings, inputs and results are called as in the cases of its other functions and of its steps.
+fn fusion(case: &Case) -> Result<Got> {
+    let key = if case.spec.hyper.contains_key("fuse_temperature") { "fuse_temperature" } else { "temperature" };
+    let (mut names, temperature) = (modalities(case)?, setting(case, key)?);
+    let of = |key: &str| Ok(case.batch(key)?.to_dtype(DType::F32)?);
+    let unimodal = names.iter().map(|name| of(&format!("logits.{name}"))).collect::<Result<Vec<_>>>()?;
+    let fused = ["logits.fused", "logits"].into_iter().find(|key| case.batch.contains_key(*key));
+    let fused = fused.map(of).transpose()?;
+    names.extend(fused.is_some().then(|| "fused".to_owned()));
+    let all: Vec<Tensor> = unimodal.iter().chain(&fused).cloned().collect();
+    let weight = di_mml::certainty(&all, temperature, None)?;
+    let mut got = Got::from([("logits".into(), di_mml::combined(&unimodal, fused, temperature, None)?)]);
+    for (k, name) in names.iter().enumerate() {
+        got.insert(format!("weight.{name}"), weight.narrow(1, k, 1)?.squeeze(1)?);
+    }
+    got.insert("weight".into(), weight);
     Ok(got)
 }
 

@@ -190,7 +190,8 @@ fn keep(batch: &mut Batch, kept: usize, case: &Case) -> Result<()> {
     let row: Vec<f32> = (0..modalities).map(|m| f32::from(u8::from(m == kept))).collect();
     let rows = Tensor::new(row.repeat(batch.len()), batch.labels.device())?;
     batch.present = Some(rows.reshape((batch.len(), modalities))?);
-    if case.spec.hyper.get("absent").is_some_and(|absent| absent == "skip") {
+    // Where the case does not say, it is the method's default.
+    if case.spec.hyper.get("absent").is_none_or(|absent| absent == "skip") {
         batch.resting = (0..modalities).filter(|m| *m != kept).collect();
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! Prototypes of every class, modality and depth: learnt inputs carried through the frozen network, or class means.
 
 use aim_core::{Context, EpochStart, Error, Input, Net, Pass, Result, Rng, Site, Split, View};
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
 use super::measure::Grid;
+use crate::util::one_hot;
 
 /// Depth-adaptive prototypes: inputs `P0 ~ N(0, 1)`, one a class, trained by Adam so that the frozen network (norm
 /// layers in evaluation mode) names their class; the prototypes are what they become at each depth.
@@ -64,11 +65,6 @@ pub(super) fn class_means(cx: &EpochStart<'_>) -> Result<Grid<Tensor>> {
     let counts = counts.ok_or_else(empty)?.t()?.maximum(1.)?;
     let mean = |sum: Option<Tensor>| Ok(sum.ok_or_else(empty)?.broadcast_div(&counts)?);
     sums.into_iter().map(|row| row.into_iter().map(mean).collect()).collect()
-}
-
-fn one_hot(labels: &Tensor, classes: usize) -> Result<Tensor> {
-    let range = Tensor::arange(0, classes as u32, labels.device())?.unsqueeze(0)?;
-    Ok(labels.to_dtype(DType::U32)?.unsqueeze(1)?.broadcast_eq(&range)?.to_dtype(DType::F32)?)
 }
 
 fn add(sum: &mut Option<Tensor>, x: Tensor) -> Result<()> {

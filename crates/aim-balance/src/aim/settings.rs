@@ -168,7 +168,7 @@ settings! {
         /// Smallest strength.
         pub lambda_min: Option<f64> = None => between(0., 1.).shown("1 (dominant: 0)"), "ours";
         /// Weight of the auxiliary losses; 0 is joint training.
-        pub beta: f64 = 1. => between(0., 100.), "ours";
+        pub beta: f64 = 1. => between(0., 100.).main(), "ours";
         /// Sharpness of the prototype classifier.
         pub tau: f64 = 10. => above(0.), "ours";
         /// Share of the old imbalance in its moving average.

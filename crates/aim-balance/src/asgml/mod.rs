@@ -10,18 +10,18 @@
 //!   s_m <- scale_ema target_m + (1 - scale_ema) s_m
 //! ```
 //! Even a small gap gives the weakest modality the whole boost. With OGM-GE the boost stands behind it: `[ogm-ge,
-//! asgml]`. Batches of one sample measure nothing.
+//! asgml]`. Batches of one sample measure nothing and change nothing.
 
 mod probe;
 mod settings;
 
-use aim_core::{Batch, GradOp, Grads, Idle, Report, Result, Seen, State, Stateful};
-use candle_core::{DType, Tensor};
+use aim_core::{GradOp, Grads, Idle, Report, Result, Seen, State, Stateful};
 
 pub use self::{
     probe::Probe,
     settings::{ABOUT, Asgml},
 };
+use crate::util::{pick, rows_with};
 
 struct Boost {
     settings: Asgml,
@@ -84,33 +84,24 @@ impl GradOp for Boost {
     }
 }
 
-/// The rows of the samples that have modality m.
-fn known(batch: &Batch, m: usize) -> Result<Tensor> {
-    let rows: Vec<u32> = match &batch.present {
-        None => (0..batch.len() as u32).collect(),
-        Some(present) => {
-            let present = present.narrow(1, m, 1)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            (0..).zip(&present).filter(|(_, present)| **present > 0.).map(|(row, _)| row).collect()
-        }
-    };
-    Ok(Tensor::from_vec(rows.clone(), rows.len(), batch.labels.device())?)
-}
-
 impl Boost {
     /// Trains the probes on one half of the batch and measures them on the other.
     fn measure(&mut self, seen: &Seen<'_>, report: &mut Report) -> Result<()> {
-        let mut accuracy = Vec::with_capacity(self.names.len());
+        let mut measured = Vec::with_capacity(self.names.len());
         for (m, feature) in seen.out.features.iter().enumerate() {
             if self.probes.len() == m {
                 let rng = &mut seen.draws.rng(&format!("asgml.probe.{}", self.names[m]));
                 self.probes.push(Probe::new(feature.dim(1)?, self.classes, rng, feature.device())?);
             }
-            let rows = known(seen.batch, m)?;
-            let (feature, labels) =
-                (feature.detach().index_select(&rows, 0)?, seen.batch.labels.index_select(&rows, 0)?);
-            let now = self.probes[m].measure(&feature, &labels, &self.settings)?;
-            accuracy.push(now.map_or(self.scales.average[m], |measured| measured.accuracy));
+            let rows = rows_with(&[m], seen.batch)?;
+            let (feature, labels) = (pick(&feature.detach(), rows.as_ref())?, pick(&seen.batch.labels, rows.as_ref())?);
+            measured.push(self.probes[m].measure(&feature, &labels, &self.settings)?);
         }
+        if measured.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let known = measured.iter().zip(&self.scales.average);
+        let accuracy: Vec<f64> = known.map(|(now, average)| now.map_or(*average, |now| now.accuracy)).collect();
         self.scales.learn(&accuracy, &self.settings);
         for (m, name) in self.names.iter().enumerate() {
             report.scalar(format!("accuracy.{name}"), accuracy[m])?;

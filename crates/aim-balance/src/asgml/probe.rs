@@ -4,7 +4,7 @@ use aim_core::{Result, Rng, State};
 use candle_core::{D, DType, Device, Tensor};
 
 use super::Asgml;
-use crate::util::number;
+use crate::util::{number, one_hot};
 
 /// A linear probe with its Adam moments (0.9, 0.999, 1e-8).
 #[derive(Clone, Debug)]
@@ -57,7 +57,8 @@ impl Probe {
         if half == 0 {
             return Ok(None);
         }
-        let (x, truth) = (feature.narrow(0, 0, half)?, self.one_hot(&labels.narrow(0, 0, half)?)?);
+        self.move_to(feature.device())?;
+        let (x, truth) = (feature.narrow(0, 0, half)?, one_hot(&labels.narrow(0, 0, half)?, self.bias.dim(0)?)?);
         let mut loss = 0.;
         for _ in 0..settings.probe_steps {
             loss = self.descend(&x, &truth, settings.probe_lr)?;
@@ -67,9 +68,13 @@ impl Probe {
         Ok(Some(Measured { accuracy: number(&right.mean_all()?)?, loss }))
     }
 
-    fn one_hot(&self, labels: &Tensor) -> Result<Tensor> {
-        let classes = Tensor::arange(0, self.bias.dim(0)? as u32, labels.device())?.unsqueeze(0)?;
-        Ok(labels.to_dtype(DType::U32)?.unsqueeze(1)?.broadcast_eq(&classes)?.to_dtype(DType::F32)?)
+    /// Moves it to where the features are; the tensors of a state that was loaded lie on the CPU.
+    fn move_to(&mut self, device: &Device) -> Result<()> {
+        let [(a, b), (c, d)] = &mut self.moments;
+        [&mut self.weight, &mut self.bias, a, b, c, d].into_iter().try_for_each(|t| {
+            *t = t.to_device(device)?;
+            Ok(())
+        })
     }
 
     fn logits(&self, x: &Tensor) -> Result<Tensor> {

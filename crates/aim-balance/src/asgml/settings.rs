@@ -1,10 +1,10 @@
 //! The settings of ASGML and its card.
 
 use aim_config::{above, at_least, between, settings};
-use aim_core::{NetSpec, Result, capability};
+use aim_core::{NetSpec, Result};
 
 use super::{Boost, Scales};
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, joint::FusedAndUnimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::FusedAndUnimodal};
 
 /// Card of [`Asgml`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -15,15 +15,11 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "1 forward and 1 backward pass; every 20 steps 10 steps of a linear probe a modality",
     departs: &[
         "Measurements follow the 20th, 40th and so on batch of an epoch, our reading of every 20 batches.",
-        "Batches of one sample, and modalities that fewer than two of its samples have, measure nothing: the average \
-        enters in place of the accuracy.",
+        "Modalities that fewer than two samples of a batch have are not measured: the average enters in place of the \
+        accuracy. Where none is measured, as in batches of one sample, the factors stay.",
         "Other modes of that code (frequency, staleness) are not here, because they lost its own comparisons.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("scale", "", "factor on the encoder's gradients"),

@@ -26,7 +26,7 @@ pub use self::{
     settings::{ABOUT, Aug, Residual, Rule},
 };
 use crate::util::{
-    having, log_weights, mean_present, number, own_loss, sample_losses, shares, true_probability, weighted_sum,
+    having, log_weights, mean_present, number, own_loss, own_weighted_loss, shares, true_probability, weighted_sum,
 };
 
 struct Boosting {
@@ -127,7 +127,7 @@ impl Boosting {
         self.count(&all, m, cx, report)?;
         let Some(previous) = previous else { return Ok(Some(loss)) };
         let weights = self.left_over(&previous, earlier, batch)?;
-        let residual = mean_present(&(sample_losses(newest, batch)? * weights)?, m, batch)?;
+        let residual = own_weighted_loss(newest, &weights, m, batch)?;
         for (part, more) in [("previous", own_loss(&previous, m, batch)?), ("residual", residual)] {
             let Some(more) = more else { continue };
             report.note(format!("loss.{name}.{part}"), &more);

@@ -1,9 +1,9 @@
 //! The direction: cosines between each modality's part of the head and its classifier.
 
-use aim_core::{Batch, Error, Grads, Net, Output, Part, Result};
-use candle_core::{DType, Tensor};
+use aim_core::{Batch, Criterion, Error, Grads, Net, Output, Part, Result};
+use candle_core::{Device, Tensor};
 
-use crate::util::{at_head_weights, head_weights, number};
+use crate::util::{at_head_weights, head_weights, number, one_hot};
 
 /// The term of a step that enters the next one.
 #[derive(Clone, Debug, Default)]
@@ -20,17 +20,29 @@ fn cosine(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok((a * b)?.sum_all()?.div(&(length(a)? * length(b)?)?)?)
 }
 
-/// Cosines of the gradients of the fused and the classifier's loss at their last layers, each `(p - y)^T phi`. The
-/// head's share of the gradient goes through p alone.
+/// Cosines of the gradients of the fused and the classifier's loss at their last layers ([`at_layer`]). The head's
+/// share of the gradient goes through its predictions alone.
 pub(super) fn of_gradients(seen: &Output, batch: &Batch) -> Result<Vec<Tensor>> {
-    let (_, classes) = seen.logits.dims2()?;
-    let index = Tensor::arange(0u32, classes as u32, batch.labels.device())?.unsqueeze(0)?;
-    let truth = batch.labels.unsqueeze(1)?.broadcast_eq(&index)?.to_dtype(DType::F32)?;
-    let at = |logits: &Tensor, phi: &Tensor| -> Result<Tensor> {
-        Ok((aim_ops::softmax(logits)? - &truth)?.t()?.matmul(phi)?.affine(1. / batch.len() as f64, 0.)?)
-    };
+    let at = |logits: &Tensor, phi: &Tensor| at_layer(logits, phi, batch);
     let one = |(phi, own): (&Tensor, &Tensor)| cosine(&at(&seen.logits, phi)?, &at(&own.detach(), phi)?);
     seen.features.iter().zip(&seen.unimodal).map(one).collect()
+}
+
+/// Gradient of the task's loss at the weight of a linear layer that makes these logits `[B, C]` of features, `[C, width]`:
+/// `(p sum over c of t - t)^T phi` over the mass of the labels, t the weights of the log probabilities in that loss.
+fn at_layer(logits: &Tensor, phi: &Tensor, batch: &Batch) -> Result<Tensor> {
+    let target = targets(batch, logits.dim(1)?)?;
+    let slope = (aim_ops::softmax(logits)?.broadcast_mul(&target.sum_keepdim(1)?)? - target)?;
+    Ok(slope.t()?.matmul(phi)?.affine(1. / batch.criterion.mass(&batch.labels)?, 0.)?)
+}
+
+/// Weight of each class's log probability in the loss of each sample, `[B, C]`: its label's row of a unit matrix, as far
+/// as nothing is smoothed or weighed.
+fn targets(batch: &Batch, classes: usize) -> Result<Tensor> {
+    let Criterion { smoothing, weights } = &batch.criterion;
+    let target = one_hot(&batch.labels, classes)?.affine(1. - smoothing, smoothing / classes as f64)?;
+    let Some(weights) = weights else { return Ok(target) };
+    Ok(target.broadcast_mul(&Tensor::new(&**weights, target.device())?)?)
 }
 
 /// Mean over modalities of `|c| - c cos`.
@@ -70,9 +82,14 @@ fn classifiers(net: &dyn Net) -> Result<Vec<Tensor>> {
     (0..net.modalities()).map(of).collect()
 }
 
-/// A gradient at each modality's part of the head as a gradient of parameters.
-pub(super) fn at_heads(parts: &[Tensor], net: &dyn Net) -> Result<Grads> {
-    if parts.is_empty() { Ok(Grads::default()) } else { at_head_weights(parts, net) }
+/// A gradient at each modality's part of the head as a gradient of parameters on their device; that of a state that was
+/// loaded lies on the CPU.
+pub(super) fn at_heads(parts: &[Tensor], net: &dyn Net, device: &Device) -> Result<Grads> {
+    if parts.is_empty() {
+        return Ok(Grads::default());
+    }
+    let parts = parts.iter().map(|part| part.to_device(device)).collect::<candle_core::Result<Vec<_>>>()?;
+    at_head_weights(&parts, net)
 }
 
 #[cfg(test)]
@@ -80,6 +97,22 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
+    use crate::joint::cross_entropy;
+
+    #[test]
+    fn gradients_are_those_of_the_task_s_loss() {
+        let phi = Tensor::new(&[[1f32, -2.], [0.5, 3.], [2., 1.]], &Device::Cpu).unwrap();
+        let weight = Var::new(&[[0.3f32, -0.1], [0.2, 0.4], [-0.5, 0.1]], &Device::Cpu).unwrap();
+        let logits = phi.matmul(&weight.as_tensor().t().unwrap()).unwrap();
+        let mut batch = Batch::new(vec![], Tensor::new(&[0u32, 2, 2], &Device::Cpu).unwrap()).unwrap();
+        for (smoothing, weights) in [(0., None), (0.2, None), (0., Some([1., 5., 0.5])), (0.3, Some([2., 0.5, 4.]))] {
+            batch.criterion = Criterion { smoothing, weights: weights.map(|w| w.as_slice().into()) };
+            let loss = cross_entropy(&logits, &batch).unwrap().backward().unwrap();
+            let off = (loss.get(weight.as_tensor()).unwrap() - at_layer(&logits, &phi, &batch).unwrap()).unwrap();
+            let off = number(&off.abs().unwrap().max_all().unwrap()).unwrap();
+            assert!(off < 1e-6, "{:?}: {off}", batch.criterion);
+        }
+    }
 
     #[test]
     fn cosines_by_hand() {

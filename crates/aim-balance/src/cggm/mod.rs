@@ -123,7 +123,7 @@ impl Guided {
                 self.tell(&cosines, report);
                 let before = self.pending.replace(next).unwrap_or_default();
                 report.scalar("loss.direction", before.loss)?;
-                Ok((None, direction::at_heads(&before.grads, cx.net)?))
+                Ok((None, direction::at_heads(&before.grads, cx.net, cx.batch.labels.device())?))
             }
         }
     }

@@ -4,7 +4,7 @@ use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{Error, NetSpec, Result, capability};
 
 use super::Guided;
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Cggm`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -25,11 +25,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "Classifiers keep their learning rate whatever the schedule does with the others', because released code gives \
         them an optimizer of their own.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("accuracy", "", "accuracy of its classifier in the batch"),

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     joint::cross_entropy,
-    util::{own_loss, shares, weighted_sum},
+    util::{own_loss, pick, rows_with, shares, weighted_sum},
 };
 
 struct Detached {
@@ -50,19 +50,6 @@ impl EpochWork for Detached {
         }
         Ok(())
     }
-}
-
-/// The rows of the samples that have all of these modalities (u32); `None` if that is every row.
-fn rows_with(modalities: &[usize], batch: &Batch) -> Result<Option<Tensor>> {
-    let Some(present) = &batch.present else { return Ok(None) };
-    let present = present.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    let all = |row: &[f32]| modalities.iter().all(|m| row[*m] > 0.);
-    let rows: Vec<u32> = (0..).zip(&present).filter(|(_, row)| all(row)).map(|(i, _)| i).collect();
-    Ok(Some(Tensor::from_vec(rows.clone(), rows.len(), batch.labels.device())?))
-}
-
-fn pick(x: &Tensor, rows: Option<&Tensor>) -> Result<Tensor> {
-    Ok(rows.map_or_else(|| Ok(x.clone()), |rows| x.index_select(rows, 0))?)
 }
 
 impl Detached {
@@ -144,8 +131,12 @@ impl Detached {
         for (m, n) in pairs.filter(|(m, n)| m != n) {
             let told = effective[m].iter().zip(&effective[n]);
             let of = (0..).zip(told).filter(|(_, (teacher, learner))| **teacher && !**learner).map(|(k, _)| k);
-            let loss = self.lesson(&features[m], &features[n], of.collect(), rows_with(&[m, n], cx.batch)?)?;
-            all.push((format!("loss.contrast.{}.{}", self.names[m], self.names[n]), loss, 1.));
+            let name = format!("loss.contrast.{}.{}", self.names[m], self.names[n]);
+            match self.lesson(&features[m], &features[n], of.collect(), rows_with(&[m, n], cx.batch)?)? {
+                // There is nothing to teach, or nobody to learn it.
+                None => report.scalar(name, 0.)?,
+                loss => all.push((name, loss, 1.)),
+            }
         }
         Ok(all)
     }
@@ -203,8 +194,20 @@ impl Infer for Detached {
     }
 }
 
-/// Logits of modalities, and of a fused head if there is one, weighted by how sure each is of a sample. A modality that
-/// a sample lacks has no weight.
+/// Weights `[B, K]` of sum 1 of predictions `[B, classes]` by how sure each is of a sample: a softmax over the largest
+/// probability of each over the temperature. Where `present` says that a sample lacks one it has no weight.
+///
+/// # Errors
+/// If shapes differ.
+pub fn certainty(logits: &[Tensor], temperature: f64, present: Option<&Tensor>) -> Result<Tensor> {
+    let sure = |x: &Tensor| aim_ops::softmax(x)?.max(D::Minus1);
+    let sure = logits.iter().map(sure).collect::<candle_core::Result<Vec<_>>>()?;
+    let scores = (Tensor::stack(&sure, 1)? / temperature)?;
+    shares(&scores, scores.dim(0)?, present)
+}
+
+/// Logits of modalities, and of a fused head if there is one, weighted by their [`certainty`]. A modality that a sample
+/// lacks has no weight.
 ///
 /// # Errors
 /// If shapes differ.
@@ -220,10 +223,7 @@ pub fn combined(
         (present, ..) => present.cloned(),
     };
     let logits: Vec<Tensor> = unimodal.iter().cloned().chain(fused).collect();
-    let sure = |x: &Tensor| aim_ops::softmax(x)?.max(D::Minus1);
-    let sure = logits.iter().map(sure).collect::<candle_core::Result<Vec<_>>>()?;
-    let scores = (Tensor::stack(&sure, 1)? / temperature)?;
-    weighted_sum(&logits, &shares(&scores, scores.dim(0)?, present.as_ref())?)
+    weighted_sum(&logits, &certainty(&logits, temperature, present.as_ref())?)
 }
 
 impl Stateful for Detached {

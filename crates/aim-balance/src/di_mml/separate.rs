@@ -1,6 +1,6 @@
 //! Which dimensions of a feature tell classes apart.
 
-use aim_core::Result;
+use aim_core::{Error, Result};
 use candle_core::{DType, Tensor};
 
 /// What the dimensions of a modality's feature tell.
@@ -16,12 +16,16 @@ pub struct Separation {
 /// classes without samples do not take part.
 ///
 /// # Errors
-/// If the features are no matrix.
+/// If the features are no matrix, or a label is no class.
 pub fn separate(features: &Tensor, labels: &[u32], classes: usize) -> Result<Separation> {
     let (rows, width) = (features.to_dtype(DType::F64)?.to_vec2::<f64>()?, features.dim(1)?);
     let mut means = vec![(vec![0.; width], 0.); classes];
     for (row, label) in rows.iter().zip(labels) {
-        let (sum, count) = &mut means[*label as usize];
+        let unknown = || {
+            let problem = format!("label {label} is none of {classes} classes");
+            Error::invalid("labels", problem, "number the classes from 0")
+        };
+        let (sum, count) = means.get_mut(*label as usize).ok_or_else(unknown)?;
         sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         *count += 1.;
     }
@@ -58,6 +62,12 @@ mod tests {
         let Separation { rate, effective } = separate(&x, &[0, 0, 2, 2], 3).unwrap();
         assert_eq!(rate, [1., 0.5, 0.5]);
         assert_eq!(effective, [true, false, false]);
+    }
+
+    #[test]
+    fn a_label_that_is_no_class_is_refused() {
+        let error = separate(&Tensor::ones((2, 3), DType::F32, &Device::Cpu).unwrap(), &[0, 2], 2).unwrap_err();
+        assert!(error.to_string().contains("label 2 is none of 2 classes"), "{error}");
     }
 
     #[test]

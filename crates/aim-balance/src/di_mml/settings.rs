@@ -21,8 +21,8 @@ pub static ABOUT: MethodInfo = MethodInfo {
         with gradients of zeros.",
         "Classes without training samples have no mean, since the released code divides by 0 there and takes such a \
         class for the nearest of all samples.",
-        "Dimensions are separated on samples as they are trained on, in batches; the released code crops them at \
-        random, one at a time.",
+        "Dimensions are separated on samples without training's random changes, in batches; the released code crops \
+        them at random, one at a time.",
         "All ordered pairs of any number of modalities teach, because the released code has two modalities.",
         "A sample takes part in the losses, pairs and predictions of the modalities that it has, since the released \
         code has no missing ones.",

@@ -1,10 +1,10 @@
 //! The settings of F-MTL and its card.
 
 use aim_config::{above_to, between, by_type, choice, one_of, settings};
-use aim_core::{NetSpec, Result, capability};
+use aim_core::{NetSpec, Result};
 
 use super::Tasks;
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Fmtl`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -31,11 +31,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "IMTL-L's logarithms of loss weights descend by plain steps at the run's learning rate, since a method adds no \
         parameters to a network.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("cos_loss", "", "cosine of the fused and the own loss's gradients in the encoder"),

@@ -22,7 +22,7 @@ use aim_core::{
 
 pub use self::estimate::{Estimate, LEAST, Losses, estimate};
 use crate::{
-    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements,
     card::{known, only_with},
     joint::cross_entropy,
 };
@@ -44,11 +44,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "Offline, the networks trained before are measured at the epoch that `train.select` chooses, and compared with \
         the run's own untrained branches.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[Quantity::part("weight", "", "weight of the loss of `fused` and of each modality")],
     revision: 1,

@@ -1,10 +1,10 @@
 //! The settings of MASAM and its card.
 
 use aim_config::{between, by_type, choice, settings};
-use aim_core::{NetSpec, Result, capability};
+use aim_core::{NetSpec, Result};
 
 use super::Sharp;
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Masam`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -21,11 +21,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "It takes any number of modalities here; the released run of three stops with an error.",
         "Where a gradient vanishes its cosine and its move are 0, because the released ratios are undefined there.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("average", "", "moving average of its weighted loss"),

@@ -1,10 +1,10 @@
 //! The settings of MCR and its card.
 
 use aim_config::{above, at_least, between, by_type, choice, settings};
-use aim_core::{Error, NetSpec, Result, capability};
+use aim_core::{Error, NetSpec, Result};
 
 use super::contrast;
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Mcr`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -25,11 +25,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "The released class for two modalities computes the game and the contrast and trains without them; here they \
         train.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[Quantity::part("mipd", "", "divergence of predictions when the features of a set are permuted")],
     revision: 1,

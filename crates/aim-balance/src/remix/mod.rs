@@ -13,7 +13,9 @@
 mod assign;
 mod settings;
 
-use aim_core::{EpochStart, EpochWork, Loss, Objective, Pass, Report, Result, Seen, Split, State, Stateful, Turn};
+use aim_core::{
+    Batch, EpochStart, EpochWork, Loss, Objective, Pass, Report, Result, Seen, Split, State, Stateful, Turn,
+};
 use candle_core::{DType, Tensor};
 
 pub use self::{
@@ -22,7 +24,7 @@ pub use self::{
 };
 use crate::{
     joint::{FusedAndUnimodal, cross_entropy},
-    util::{number, own_loss},
+    util::{number, own_loss, rows_with},
 };
 
 struct Remixed {
@@ -46,7 +48,7 @@ impl EpochWork for Remixed {
         cx.samples.each(Split::Train, &mut |batch| {
             let out = cx.net.forward(batch, &mut Pass::eval())?;
             for (m, (all, logits)) in divergence.iter_mut().zip(&out.unimodal).enumerate() {
-                all.extend(of_those_who_have(divergences(logits)?, m, batch.present.as_ref())?);
+                all.extend(of_those_who_have(&divergences(logits)?, m, batch)?);
             }
             ids.extend(&batch.ids);
             Ok(())
@@ -65,13 +67,11 @@ impl EpochWork for Remixed {
 }
 
 /// Divergences of modality m, infinite where a sample lacks it.
-fn of_those_who_have(mut divergences: Vec<f64>, m: usize, present: Option<&Tensor>) -> Result<Vec<f64>> {
-    if let Some(present) = present {
-        let present = present.narrow(1, m, 1)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let lacking = divergences.iter_mut().zip(present).filter(|(_, present)| *present == 0.);
-        lacking.for_each(|(divergence, _)| *divergence = f64::INFINITY);
-    }
-    Ok(divergences)
+fn of_those_who_have(divergences: &[f64], m: usize, batch: &Batch) -> Result<Vec<f64>> {
+    let Some(rows) = rows_with(&[m], batch)? else { return Ok(divergences.to_vec()) };
+    let mut known = vec![f64::INFINITY; divergences.len()];
+    rows.to_vec1::<u32>()?.into_iter().map(|row| row as usize).for_each(|row| known[row] = divergences[row]);
+    Ok(known)
 }
 
 fn mean_of_finite(values: &[f64]) -> f64 {

@@ -1,12 +1,11 @@
 //! The settings of Data Remixing and its card.
 
 use aim_config::{at_least, between, by_type, choice, settings, words};
-use aim_core::{Error, NetSpec, Result, capability};
+use aim_core::{Error, NetSpec, Result};
 
 use super::Remixed;
 use crate::{
-    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, Unimodal, card::order,
-    joint::FusedAndUnimodal,
+    Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, card::order, joint::FusedAndUnimodal,
 };
 
 /// Card of [`Remix`].
@@ -26,16 +25,11 @@ pub static ABOUT: MethodInfo = MethodInfo {
         because the released code has no missing ones.",
         "Divergences count the data's classes; the released code counts six on every set, which moves all of them \
         alike.",
-        "Samples are judged as they are trained on, since no set here is augmented.",
         "A smaller last batch of a turn is trained on, also of one sample; turns without samples are left out.",
         "In a stack, samples that another method shows again with one modality join the batches of that modality, our \
         reading of the method on top of re-sampling.",
     ],
-    requires: Requirements {
-        unimodal: Unimodal::Trained,
-        capabilities: &[capability::UNI_HEADS],
-        ..Requirements::NONE
-    },
+    requires: Requirements::UNI_HEADS,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("assigned", "samples", "samples that the epoch gives to the modality"),
