@@ -91,9 +91,8 @@ fn moments(x: &Input, axis: usize) -> Result<Tensor> {
         None => Tensor::ones((batch, 1, positions), values.dtype(), values.device())?,
     };
     let count = weight.sum_keepdim(D::Minus1)?.maximum(1f64)?;
-    let over = |x: Tensor| -> Result<Tensor> {
-        Ok(x.broadcast_mul(&weight)?.sum_keepdim(D::Minus1)?.broadcast_div(&count)?)
-    };
+    let over =
+        |x: Tensor| -> Result<Tensor> { Ok(x.broadcast_mul(&weight)?.sum_keepdim(D::Minus1)?.broadcast_div(&count)?) };
     let mean = over(values.clone())?;
     let variance = over(values.broadcast_sub(&mean)?.sqr()?)?;
     Ok(Tensor::cat(&[mean, variance.sqrt()?], 1)?.squeeze(2)?)
