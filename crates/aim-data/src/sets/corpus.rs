@@ -23,11 +23,11 @@ use aim_core::{Error, Result};
 
 use super::manifest::{
     Decoding, Folds,
-    inner::{Plan, Records, Row, Set, Store, folder as prepared, kept_by, prepare},
+    inner::{Listing, Plan, Row, Set, Store, folder as prepared, kept_by, origin, prepare},
 };
 use crate::{
     Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
-    files::{broken, existing},
+    files::{broken, existing, visible},
 };
 use lists::{Listed, Sample};
 
@@ -178,24 +178,25 @@ impl DatasetSettings for Corpus {
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder);
-        if let Some(store) = Store::open(&prepared(&store, &word(&self.layout), &section))? {
-            let (rows, left_out) = (store.index.rows.clone(), store.index.left_out);
-            let class_names = store.index.class_names.clone();
-            return self.dataset(&folder, rows, left_out, class_names, Some(store));
-        }
-        let listed = self.layout.list(&folder, self.labels)?;
-        let (rows, left_out) = self.rows(&folder, &listed)?;
-        self.dataset(&folder, rows, left_out, listed.class_names, None)
+        let (store, section) = self.prepared_by(&folder)?;
+        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
+        let Listing { mut rows, class_names, left_out } = match &mut store {
+            Some(store) => store.listing()?,
+            None => self.listing(&folder)?,
+        };
+        split::split(&mut rows, self, &folder)?;
+        let layout = word(&self.layout);
+        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
+        self.plan(&folder, name, class_names).dataset(&rows, store)
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder);
-        let listed = self.layout.list(&folder, self.labels)?;
-        let (rows, left_out) = self.rows(&folder, &listed)?;
-        let (name, class_names) = (word(&self.layout), listed.class_names);
-        let plan = self.plan(&folder, name.clone(), class_names.clone());
-        prepare(Set { section, store, plan, rows: &rows, class_names, left_out }, &name, options).map(Some)
+        let (store, section) = self.prepared_by(&folder)?;
+        let listing = self.listing(&folder)?;
+        let name = word(&self.layout);
+        let plan = self.plan(&folder, name.clone(), listing.class_names.clone());
+        let set = Set { section, store, plan, rows: &listing.rows, listing: Some(&listing) };
+        prepare(set, &name, options).map(Some)
     }
 }
 
@@ -233,20 +234,23 @@ impl Corpus {
         }
     }
 
-    /// Rows of the samples whose files are there, and how many others there are.
-    fn rows(&self, folder: &Path, listed: &Listed) -> Result<(Vec<Row>, usize)> {
-        let all = listed.samples.iter().enumerate();
-        let rows = all.map(|(i, sample)| self.row(i, sample)).collect::<Result<Vec<_>>>()?;
-        let total = rows.len();
-        let kept: Vec<Row> = rows.into_iter().filter(|row| self.takes(folder, row)).collect();
-        let left_out = total - kept.len();
-        if kept.is_empty() {
+    /// The samples whose files are there.
+    fn listing(&self, folder: &Path) -> Result<Listing> {
+        let listed = self.layout.list(folder, self.labels)?;
+        let (total, mut rows) = (listed.samples.len(), vec![]);
+        for (i, sample) in listed.samples.iter().enumerate() {
+            let row = self.row(i, sample)?;
+            if self.takes(folder, &row)? {
+                rows.push(row);
+            }
+        }
+        if rows.is_empty() {
             let example = listed.samples.first().and_then(|sample| self.row(0, sample).ok());
             let paths = example.map(|row| row.cells.into_values().flatten().collect::<Vec<_>>().join(", "));
             let problem = format!("holds none of the {total} samples, such as {}", paths.unwrap_or_default());
             return Err(broken(folder, problem));
         }
-        Ok((kept, left_out))
+        Ok(Listing { left_out: total - rows.len(), rows, class_names: listed.class_names })
     }
 
     fn row(&self, i: usize, sample: &Sample) -> Result<Row> {
@@ -266,55 +270,36 @@ impl Corpus {
     }
 
     /// Whether a sample is one of the set's: where files may be missing or pictures too few, that is looked at here.
-    fn takes(&self, folder: &Path, row: &Row) -> bool {
-        self.modalities.iter().all(|(name, decoding)| {
-            let Some(text) = row.cells[name].as_ref().filter(|_| decoding.reads_files()) else { return true };
-            let path = folder.join(text);
-            let there = self.missing == Missing::Refuse || path.exists();
-            there && (self.least_pictures == 0 || !path.is_dir() || pictures(&path) >= self.least_pictures)
-        })
+    fn takes(&self, folder: &Path, row: &Row) -> Result<bool> {
+        for (name, decoding) in &self.modalities {
+            let Some(path) = row.cells[name].as_ref().and_then(|cell| decoding.source(folder, cell)) else { continue };
+            let missing = self.missing == Missing::Skip && !path.exists();
+            if missing || (self.least_pictures > 0 && path.is_dir() && visible(&path)?.len() < self.least_pictures) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Folder of prepared sets, and what this one is prepared by. Splits have no part in it.
-    fn prepared_by(&self, folder: &Path) -> (PathBuf, aim_config::Value) {
+    fn prepared_by(&self, folder: &Path) -> Result<(PathBuf, aim_config::Value)> {
         let section = serde_json::json!({
+            "folder": origin(self.store.as_ref(), folder)?,
             "layout": self.layout,
             "labels": self.labels,
             "missing": self.missing,
             "least_pictures": self.least_pictures,
             "modalities": kept_by(&self.modalities),
         });
-        (self.store.clone().unwrap_or_else(|| folder.join("prepared")), section)
+        Ok((self.store.clone().unwrap_or_else(|| folder.join("prepared")), section))
     }
 
     fn plan<'a>(&'a self, folder: &'a Path, name: String, class_names: Option<Vec<String>>) -> Plan<'a> {
         Plan { name, place: folder, folder, modalities: &self.modalities, class_names, memory: self.memory }
-    }
-
-    /// Splits the rows and reads them, or what was prepared of them.
-    fn dataset(
-        &self,
-        folder: &Path,
-        mut rows: Vec<Row>,
-        left_out: usize,
-        classes: Option<Vec<String>>,
-        store: Option<Store>,
-    ) -> Result<Dataset> {
-        split::split(&mut rows, self, folder)?;
-        let layout = word(&self.layout);
-        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
-        let records = store.map(|store| Box::new(store) as Box<dyn Records>);
-        self.plan(folder, name, classes).dataset(&rows, records)
     }
 }
 
 /// A choice as a configuration has it.
 fn word(choice: &impl aim_config::serde::Serialize) -> String {
     serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
-}
-
-/// Number of files in a folder that are not hidden.
-fn pictures(folder: &Path) -> usize {
-    let visible = |entry: &std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
-    std::fs::read_dir(folder).into_iter().flatten().flatten().filter(visible).count()
 }
