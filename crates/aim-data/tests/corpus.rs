@@ -1,7 +1,8 @@
-//! Published sets in their folders: what is prepared of them.
+//! Published sets in their folders: how they are split, and what is prepared of them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -69,6 +70,20 @@ fn mvsa(folder: &Path) -> Value {
     })
 }
 
+/// Kinetics-Sounds in folders, with the class as the text of a clip.
+fn kinetics(folder: &Path) -> Value {
+    for class in ["a", "b"] {
+        (0..10).for_each(|k| {
+            fs::create_dir_all(folder.join(format!("visual/train_img/Image-01-FPS/{class}/{class}{k}"))).unwrap();
+        });
+        fs::create_dir_all(folder.join(format!("visual/val_img/Image-01-FPS/{class}/{class}t"))).unwrap();
+    }
+    json!({
+        "name": "corpus", "layout": "kinetics-folders", "folder": folder,
+        "modalities": {"text": {"column": "{class}", "text": {"length": 1}}},
+    })
+}
+
 fn with(section: &Value, key: &str, value: Value) -> Value {
     let mut section = section.clone();
     section[key] = value;
@@ -112,4 +127,38 @@ fn sets_of_two_folders_share_a_store() {
     let raw = [&one, &two].map(|section| digest(&read(section).unwrap()));
     assert_ne!(made(&one), made(&two));
     assert!([&one, &two].map(|section| digest(&read(section).unwrap())) == raw);
+}
+
+#[test]
+fn the_seed_draws_who_is_held_out_of_each_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = |seed: u64| -> BTreeSet<String> {
+        let section = with(&kinetics(folder.path()), "split", json!({"held_out": 0.2, "seed": seed}));
+        let ids = read(&section).unwrap().validation.ids().to_vec();
+        ["a", "b"].iter().for_each(|class| assert_eq!(ids.iter().filter(|id| id.contains(class)).count(), 2));
+        ids.into_iter().collect()
+    };
+    assert_eq!(held(0), held(0));
+    assert!((1..5).any(|seed| held(seed) != held(0)));
+}
+
+#[test]
+fn a_setting_that_splits_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let say = |section: &Value, split: Value| read(&with(section, "split", split)).unwrap_err().to_string();
+    let lists = mosi(folder.path(), numbers(None));
+    for (key, value) in [("folds", json!(4)), ("fold", json!(1)), ("seed", json!(1)), ("held_out", json!(0.2))] {
+        let error = say(&lists, json!({key: value}));
+        assert!(error.contains(&format!("data.split.{key}: has no effect")), "{error}");
+        assert!(error.contains("which have a validation split"), "{error}");
+    }
+    let error = say(&kinetics(folder.path()), json!({"folds": 4}));
+    assert!(error.contains("data.split.folds: has no effect"), "{error}");
+    let error = say(&lists, json!({"by": "group", "held_out": 0.2}));
+    assert!(
+        error.contains("data.split.held_out: has no effect") && error.contains("one of which validates"),
+        "{error}"
+    );
+    let error = say(&mvsa(folder.path()), json!({"by": "list"}));
+    assert!(error.contains("the set has no published lists"), "{error}");
 }

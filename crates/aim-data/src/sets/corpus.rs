@@ -28,6 +28,7 @@ use super::manifest::{
 use crate::{
     Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
     files::{broken, existing, visible},
+    table::Part,
 };
 use lists::{Listed, Sample};
 
@@ -46,8 +47,8 @@ choice! {
         Cremad = "cremad",
         /// Kinetics-Sounds: the list of 14,799 and 2,597 clips; groups are videos.
         KineticsSounds = "kinetics-sounds",
-        /// Kinetics-Sounds in a folder a class, `visual/train_img/Image-01-FPS/<class>/<clip>/` and
-        /// `visual/val_img/...`.
+        /// Kinetics-Sounds in a folder a class: every clip of `visual/train_img/Image-01-FPS/<class>/<clip>/` trains,
+        /// every one of `visual/val_img/...` tests; groups are videos.
         KineticsFolders = "kinetics-folders",
         /// AVE: `trainSet.txt`, `valSet.txt` and `testSet.txt` in the folder; groups are videos.
         Ave = "ave",
@@ -115,13 +116,14 @@ settings! {
     pub struct Split {
         /// By the published lists | folds whose groups stay together | folds of samples.
         pub by: By = By::List => by_type(), "ours";
-        /// Number of folds.
+        /// Number of folds; this, `fold` and `seed` stay as they are where nothing is dealt by them.
         pub folds: usize = 5 => whole(3, 100), "ours";
         /// The fold that is tested on, counted from 0; the next one validates, the rest trains.
         pub fold: usize = 0 => at_least(0), "ours";
-        /// Seed of the order in which groups or samples are dealt to folds.
+        /// Seed of the order in which groups or samples are dealt to folds, or samples are held out.
         pub seed: u64 = 0 => at_least(0), "ours";
-        /// Share of each class's training samples that validates, where lists name no validation split.
+        /// Share of each class's training samples that validates, where lists name no validation split. It is drawn by
+        /// sample, as published code does: a group may be in both. Folds by group keep groups apart.
         pub held_out: f64 = 0.1 => between(0.001, 0.5), "ours";
     }
 }
@@ -131,6 +133,27 @@ impl Split {
     fn folds(&self) -> Option<Folds> {
         let Self { by, folds, fold, seed, .. } = *self;
         (by != By::List).then_some(Folds { by_group: by == By::Group, folds, fold, seed })
+    }
+
+    /// Refuses lists that there are none of, and settings that nothing is split by; `listed` are the splits that the
+    /// published lists name.
+    fn check(&self, listed: &[Part]) -> Result<()> {
+        let (idle, why): (&[&str], _) = match self.by {
+            By::List if listed.is_empty() => {
+                let remedy = "choose folds, for instance `split: {by: sample, folds: 5, fold: 0}`";
+                return Err(Error::invalid("data.split.by", "is list, but the set has no published lists", remedy));
+            }
+            By::List if listed.contains(&Part::Validation) => {
+                (&["folds", "fold", "seed", "held_out"], "the published lists, which have a validation split")
+            }
+            By::List => (&["folds", "fold"], "the published lists"),
+            By::Group | By::Sample => (&["held_out"], "folds, one of which validates"),
+        };
+        let [own, standard] = [self, &Self::default()].map(|split| serde_json::json!(split));
+        let Some(key) = idle.iter().find(|key| own[**key] != standard[**key]) else { return Ok(()) };
+        let problem = format!("has no effect, as the set is split by {why}");
+        let remedy = format!("leave it out (its default is {}), or change data.split.by", standard[*key]);
+        Err(Error::invalid(format!("data.split.{key}"), problem, remedy))
     }
 }
 
@@ -174,6 +197,7 @@ impl DatasetSettings for Corpus {
             let words: Vec<String> = self.layout.labels().iter().map(word).collect();
             return Err(Error::invalid("data.labels", problem, format!("use one of {}", words.join(", "))));
         }
+        self.split.check(self.layout.splits())?;
         self.split.folds().map_or(Ok(()), |folds| folds.check_fold("data.split.fold"))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
@@ -214,6 +238,15 @@ impl Layout {
             Self::Mvsa => mvsa::list(folder, labels),
             Self::Grid => grid::list(folder),
             Self::Mosi => mosi::list(folder, labels),
+        }
+    }
+
+    /// The splits that the published lists name.
+    fn splits(self) -> &'static [Part] {
+        match self {
+            Self::Mvsa | Self::Grid => &[],
+            Self::Ave | Self::Mosi => &[Part::Train, Part::Validation, Part::Test],
+            _ => &[Part::Train, Part::Test],
         }
     }
 
