@@ -152,7 +152,7 @@ impl Split {
         let [own, standard] = [self, &Self::default()].map(|split| serde_json::json!(split));
         let Some(key) = idle.iter().find(|key| own[**key] != standard[**key]) else { return Ok(()) };
         let problem = format!("has no effect, as the set is split by {why}");
-        let remedy = format!("leave it out (its default is {}), or change data.split.by", standard[*key]);
+        let remedy = format!("leave it at its default, {}, or change data.split.by", standard[*key]);
         Err(Error::invalid(format!("data.split.{key}"), problem, remedy))
     }
 }
