@@ -9,8 +9,9 @@ use rand::Rng;
 /// what of a gap is regained, by seed.
 ///
 /// It is refused where the denominator's own interval reaches 0: the ratio then has no bounded interval, and may have
-/// either sign. Fewer resamples whose denominator does count as ratios beyond all others. Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal
-/// E. C. Fieller, Some problems in interval estimation, J. R. Statist. Soc. B 16 (1954).
+/// either sign. Where few resamples have such a denominator, theirs count as ratios beyond all others. Source: B. Efron,
+/// R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal E. C. Fieller, Some problems in
+/// interval estimation, J. R. Statist. Soc. B 16 (1954).
 ///
 /// ```
 /// use rand::SeedableRng;
