@@ -33,6 +33,7 @@ mod protocols;
 mod recipes;
 mod remarks;
 mod report;
+mod runs;
 mod searches;
 mod summary;
 mod tables;

@@ -6,7 +6,7 @@ use aim_core::{Error, Result};
 use aim_stats::table::Table;
 use aim_train::{
     Registries,
-    config::{Planned, RunConfig, TableConfig},
+    config::{Planned, TableConfig},
     experiment::{Results, RunResults},
     run::write_atomically,
 };
@@ -44,7 +44,7 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).collect();
     put_if_new(&report, page::of_table(results, &tables, sections).as_bytes())?;
     for row in &results.rows {
-        row.runs.iter().try_for_each(|run| write_run(&compat::title(row), &row.config, run, sections).map(drop))?;
+        row.runs.iter().try_for_each(|run| write_run(&compat::title(row), run, sections).map(drop))?;
     }
     let planned = planned.map(|planned| planned.to_plain());
     Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), report })
@@ -54,9 +54,9 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn write_run(title: &str, config: &RunConfig, run: &RunResults, sections: &Sections) -> Result<Option<PathBuf>> {
+pub fn write_run(title: &str, run: &RunResults, sections: &Sections) -> Result<Option<PathBuf>> {
     let Some(report) = run.folder.as_ref().map(|folder| folder.join("report.html")) else { return Ok(None) };
-    put_if_new(&report, page::of_run(title, config, run, sections).as_bytes())?;
+    put_if_new(&report, page::of_run(title, run, sections).as_bytes())?;
     Ok(Some(report))
 }
 

@@ -70,15 +70,22 @@ impl Repeats {
         Ok(TTest { mean_difference, t, df, p: t_two_sided(t, df)? })
     }
 
-    /// The interval of the mean difference that belongs to [`Self::t_test`]; with `b` of zeros, of the mean of `a`.
+    /// The interval of the mean difference that belongs to [`Self::t_test`].
     ///
     /// # Errors
     /// If there are fewer than two pairs.
     pub fn t_interval(self, a: &[f64], b: &[f64], level: f64) -> Result<Interval> {
+        self.mean_interval(&rounded_differences(a, b)?.0, level)
+    }
+
+    /// The same interval of a mean of values that are no differences.
+    ///
+    /// # Errors
+    /// If there are fewer than two values.
+    pub fn mean_interval(self, values: &[f64], level: f64) -> Result<Interval> {
         check::level(level)?;
-        let (differences, _) = rounded_differences(a, b)?;
-        let (mean, spread) = (mean(&differences)?, std(&differences)?);
-        let half = t_quantile(level, (differences.len() - 1) as f64)? * spread * self.factor(differences.len())?.sqrt();
+        let (mean, spread) = (mean(values)?, std(values)?);
+        let half = t_quantile(level, (values.len() - 1) as f64)? * spread * self.factor(values.len())?.sqrt();
         Ok(Interval { low: mean - half, high: mean + half, level })
     }
 }

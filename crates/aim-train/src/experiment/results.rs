@@ -155,14 +155,9 @@ impl RowResults {
         Self { title: row.title.clone(), name: config.name.clone(), config, runs: Vec::new() }
     }
 
-    /// One number a seed.
+    /// One number a run.
     pub fn values(&self, of: impl Fn(&RunResults) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
-    }
-
-    /// Numbers of the seeds that both rows have, pairwise.
-    pub fn paired(&self, other: &Self, of: impl Fn(&RunResults) -> f64) -> (Vec<f64>, Vec<f64>) {
-        self.pairs(other).map(|(a, b)| (of(a), of(b))).unzip()
     }
 
     /// The runs with the same seed and fold.
