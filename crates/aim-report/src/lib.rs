@@ -35,6 +35,7 @@ mod remarks;
 mod report;
 mod runs;
 mod searches;
+mod sets;
 mod summary;
 mod tables;
 
