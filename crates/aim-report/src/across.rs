@@ -141,9 +141,12 @@ pub fn agreed(folders: &[PathBuf]) -> Result<Planned> {
 /// What is missing to the comparisons in the table of a folder, in words.
 ///
 /// # Errors
-/// If it holds no results, or damaged ones.
+/// If they are damaged.
 pub(crate) fn lacks(folder: &Path, planned: &Planned) -> Result<Option<String>> {
-    Ok(Set::read(folder)?.lacks(planned))
+    match lines_in(folder)?.is_empty() {
+        true => Ok(Some("holds no results".into())),
+        false => Ok(Set::read(folder)?.lacks(planned)),
+    }
 }
 
 /// The comparisons of a row with others over the tables in these folders. It is said whether they were planned before
