@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use aim_report::{comparison, write_family};
+use aim_report::{comparison, protocols, write_family};
+use aim_stats::table::Table;
 use aim_tests::{
     bits, bundle_config, bundle_text, every_method, run_folder, run_options, run_table, split, write_bundle,
     write_report, write_split,
@@ -135,4 +136,30 @@ fn a_family_is_summed_up_over_its_sets_and_its_protocols() {
     let cells: Vec<&str> = line.split(',').collect();
     let column = csv.lines().next().unwrap().split(',').position(|h| h == "accuracy by protocol").unwrap();
     assert!((cells[column].parse::<f64>().unwrap() - added).abs() < 1e-12, "{csv}");
+
+    // The clean table need not be the first, and what is planned is said over clean tables only.
+    let more = "protocols: [balancebench, clean]\nplanned: {of: ogm, against: [joint]}\n";
+    fs::write(folder.path().join("family.yaml"), format!("name: both\nsets: [first, second]\nseeds: 2\n{more}"))
+        .unwrap();
+    let tables = load_tables(&folder.path().join("family.yaml"), Scale::Normal, &[], standard()).unwrap();
+    let captions: Vec<_> = protocols(&tables, &options.out).unwrap().iter().map(Table::to_csv).collect();
+    assert_eq!(captions, [csv, fs::read_to_string(options.out.join("both/protocols-2.csv")).unwrap()]);
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    let left_out = "LEFT OUT: both-first-balancebench (its protocol is not clean); both-second-balancebench (its protocol is \
+                    not clean)";
+    assert_eq!(text.matches(left_out).count(), 2, "over sets and across: {text}");
+    assert!(text.contains("ogm - joint") && text.contains("both-first does not plan them"), "{text}");
+
+    // A set whose planned row has no runs does not keep the others from being summed up.
+    let path = options.out.join("both-second/results.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let rest: String =
+        lines.lines().filter(|line| !line.contains("\"row\":\"ogm\"")).map(|line| format!("{line}\n")).collect();
+    fs::write(&path, rest).unwrap();
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    assert!(text.contains("Over 2 sets") && text.contains("`ogm`: fewer than two sets can be compared"), "{text}");
+    assert!(text.contains("both-second (has no row `ogm`)"), "{text}");
+    fs::write(&path, "").unwrap();
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    assert!(text.contains("both-second (holds no results)"), "{text}");
 }

@@ -407,6 +407,7 @@ fn a_family_sets_recipes_side_by_side() {
     let side = aim_report::protocols(&tables, &options.out).unwrap();
     let said = side[0].to_markdown();
     assert!(said.contains("by two recipes") && said.contains("cremad/tcmax-129x862 gain"), "{said}");
+    assert!(aim_report::summary(&tables, &options.out).unwrap().is_none(), "two recipes of one set are no two sets");
 }
 
 #[test]
@@ -453,6 +454,16 @@ fn a_table_over_all_folds_pairs_by_seed_and_fold() {
     assert!(table.contains("on all 3 folds"), "{table}");
     let records = aim_report::export::records(&results).unwrap();
     assert!(records.iter().all(|record| record["fold"].is_number()) && records.len() == 12);
+    // Each record is of its own run, and so is each page.
+    for (record, run) in records.iter().zip(results.rows.iter().flat_map(|row| &row.runs)) {
+        let folder = run.folder.as_ref().unwrap();
+        let key = record["key"].as_str().unwrap();
+        assert!(folder.parent().unwrap().to_string_lossy().ends_with(&format!(".{key}")), "{key} {folder:?}");
+        let config: serde_json::Value = serde_json::from_str(record["config"].as_str().unwrap()).unwrap();
+        assert_eq!(config["data"]["split"]["fold"].as_u64().unwrap_or(0), run.fold.unwrap() as u64);
+        let page = aim_report::page::of_run("joint", run, &aim_report::page::builtin());
+        assert!(page.contains(&format!("joint, seed {}, fold {}", run.outcome.seed, run.fold.unwrap())));
+    }
     let lists = read(
         &small(folder.path(), OGM, &format!("folds: all\n{JOINT}"))
             .replace("missing: skip", "missing: skip, split: {by: list}"),

@@ -128,6 +128,17 @@ impl TableConfig {
         self.first_seed..self.first_seed + self.seeds
     }
 
+    /// Samples of a test part divided by those of a training part, in a table over folds: what its plan says, or 1 /
+    /// (k - 2), because of k folds one tests and one validates; 1 / (k - 1) as published, where that one trains. None
+    /// where there are no folds.
+    pub fn test_to_train(&self) -> Option<f64> {
+        let folds = self.folds?;
+        let planned = self.planned.as_ref().and_then(|planned| planned.test_to_train);
+        let all_train = self.rows.iter().all(|row| row.config.protocol == Protocol::AsPublished);
+        let apart = if all_train { 1 } else { 2 };
+        Some(planned.unwrap_or(1. / folds.saturating_sub(apart).max(1) as f64))
+    }
+
     pub(super) fn set_seeds(&mut self, seeds: Seeds) {
         (self.seeds, self.auto) = match seeds {
             Seeds::Number(number) => (number, false),
@@ -146,6 +157,7 @@ impl TableConfig {
             Error::invalid("planned", "is missing, so that there is nothing to find seeds for", remedy)
         };
         let planned = self.planned.as_ref().ok_or_else(missing)?;
+        self.refuse_folds()?;
         let mut pilot = Self { first_seed: PILOTS, seeds: self.power.pilots, auto: false, ..self.clone() };
         pilot.rows.retain(|row| planned.rows().any(|name| *name == row.config.name));
         Ok(pilot)
@@ -198,12 +210,22 @@ impl TableConfig {
             let remedy = "say what is compared under `planned`, or how many seeds there are";
             return Err(Error::invalid("seeds", "is auto, but nothing is planned", remedy));
         }
-        if self.auto && self.planned.as_ref().is_some_and(|planned| planned.test_to_train.is_some()) {
-            let remedy = "say how many seeds there are";
-            return Err(Error::invalid("seeds", "is auto, which is worked out for seeds and not for folds", remedy));
+        if self.auto {
+            self.refuse_folds()?;
+        }
+        if self.folds.is_none() && self.planned.as_ref().is_some_and(|planned| planned.test_to_train.is_some()) {
+            let remedy = "say `folds: all`, or leave it out: runs on the same split are tested as independent";
+            return Err(Error::invalid("planned.test_to_train", "is of folds, but the table is over none", remedy));
         }
         self.check_planned()?;
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check("sweep"))
+    }
+
+    /// What pilots find out is for seeds on fixed splits.
+    fn refuse_folds(&self) -> Result<()> {
+        let problem = "is worked out from pilots for seeds on fixed splits, not for folds";
+        let remedy = "say how many seeds there are, or leave `folds` out";
+        self.folds.map_or(Ok(()), |_| Err(Error::invalid("seeds", problem, remedy)))
     }
 
     fn check_planned(&self) -> Result<()> {

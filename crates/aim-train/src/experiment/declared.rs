@@ -51,17 +51,22 @@ impl Declared {
                 .map_err(|e| Error::invalid(NOTE, e.to_string(), "report this fault with the command that met it"))?;
             write_atomically(&folder.join(NOTE), text.as_bytes())?;
         }
-        let last = all.last().map_or(0, |last| last.runs_before);
-        Ok(Some(Self { runs_before: last, changes: all.len() - 1 }))
+        Ok(last(all).map(|(_, declared)| declared))
     }
 }
 
-/// What was declared last for the table of a folder, if anything.
+/// What was declared last for the table of a folder, and when, if anything.
 ///
 /// # Errors
 /// If the note is damaged.
-pub fn declared(folder: &Path) -> Result<Option<Planned>> {
-    Ok(declarations(folder)?.pop().map(|last| last.planned))
+pub fn declared(folder: &Path) -> Result<Option<(Planned, Declared)>> {
+    declarations(folder).map(last)
+}
+
+/// The declaration that counts.
+fn last(mut all: Vec<Declaration>) -> Option<(Planned, Declared)> {
+    let Declaration { planned, runs_before } = all.pop()?;
+    Some((planned, Declared { runs_before, changes: all.len() }))
 }
 
 /// All that was declared for the table of a folder.
@@ -114,7 +119,8 @@ mod tests {
         }
         assert_eq!(note("joint"), Some(Declared { runs_before: 0, changes: 0 }), "it was there before the runs");
         assert_eq!(note("joint, ogm"), Some(Declared { runs_before: 2, changes: 1 }), "pilots do not count");
-        assert_eq!(declared(folder.path()).unwrap().unwrap().against, ["joint", "ogm"]);
+        let (planned, when) = declared(folder.path()).unwrap().unwrap();
+        assert_eq!((planned.against, when.runs_before), (vec!["joint".to_owned(), "ogm".to_owned()], 2));
         assert_eq!(
             Declared::note(&TableConfig { planned: None, ..table("joint") }, folder.path(), None).unwrap(),
             None
