@@ -263,7 +263,7 @@ impl Work<'_> {
             return Ok(kept);
         }
         let folder = Folder::open(&folder, &job.identity(), registries)?;
-        let read = || RunResults::read(&folder, epochs);
+        let read = || RunResults::read(&folder, task.config);
         match read() {
             Ok(Some(done)) => {
                 console.skip(epochs);

@@ -137,6 +137,7 @@ impl Ledger {
         };
         let Line { outcome, seconds, test, .. } = &self.runs.iter().find(same)?.line;
         Some(RunResults {
+            config: wanted.config.clone(),
             outcome: outcome.clone(),
             log: Vec::new(),
             seconds: seconds.clone(),
@@ -181,7 +182,7 @@ fn runs(table: &Path) -> Vec<PathBuf> {
 fn line(folder: &Path, registries: &Registries) -> Result<Option<Line>> {
     let identity = Identity::load(folder, registries)?;
     let opened = Folder::open(folder, &identity, registries)?;
-    let Some(run) = RunResults::read(&opened, identity.config.train.epochs)? else { return Ok(None) };
+    let Some(run) = RunResults::read(&opened, &identity.config)? else { return Ok(None) };
     let RunResults { outcome, seconds, test, .. } = run;
     let value = identity.to_value()?;
     let key = Identity::key_of(value.clone()).unwrap_or_default();
