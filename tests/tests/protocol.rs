@@ -84,9 +84,12 @@ fn the_last_batch_is_left_out_and_the_table_says_so() {
     let text = refused.err().unwrap().to_string();
     assert!(text.contains("a batch of 64 is more than the 45 samples of the test split"), "{text}");
     // Nor is there anything to train on where the only batch of an epoch is left out.
-    let none = run_table(bundle_config(JOINT, &["train.drop_last=train", "train.batch=91"]), folder.path());
-    let text = none.err().unwrap().to_string();
-    assert!(text.contains("a batch of 91 is more than the 90 samples of the training split"), "{text}");
+    let large = "  - {name: large, method: joint, train: {batch: 91, drop_last: train}}";
+    for rows in [large.to_owned(), format!("{JOINT}\n{large}")] {
+        let none = run_table(bundle_config(&rows, &[]), folder.path());
+        let text = none.err().unwrap().to_string();
+        assert!(text.contains("a batch of 91 is more than the 90 samples of the training split"), "{text}");
+    }
 }
 
 /// Runs `frozen` as published; weights of every preparation after its last epoch, by modality, and the samples of the
