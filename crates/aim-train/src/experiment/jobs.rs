@@ -185,8 +185,8 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
 fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Result<()> {
     let mut seen: Vec<&RunConfig> = Vec::new();
     for config in configs {
-        let of = |c: &'a RunConfig| (&c.data, &c.model, &c.train, c.protocol);
-        let known = |c: &&RunConfig| of(c) == of(config);
+        let RunConfig { data: section, model, train, protocol, .. } = config;
+        let known = |c: &&RunConfig| (&c.data, &c.model, &c.train, c.protocol) == (section, model, train, *protocol);
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
             continue;
         };
