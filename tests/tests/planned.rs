@@ -8,7 +8,7 @@ use std::{
 use aim_core::Result;
 use aim_report::{across, agreed, comparison, page, planned, power};
 use aim_stats::table::Table;
-use aim_tests::{bundle_config, run_options, run_with, write_bundle, write_report};
+use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle, write_report};
 use aim_train::{
     config::{Planned, Scale, TableConfig},
     experiment::{Ledger, Options, Results, RowResults, run},
@@ -179,17 +179,18 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     let results = make(&table(&searched), &options).unwrap();
     write_report(&results, &options.out);
     let ledgers = first.path().join("ledgers");
-    let (path, runs) = Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    let write = |out: &Path| Ledger::write(&out.join("test-sweep"), &ledgers, standard(), &|_| ());
+    let (path, runs) = write(&options.out).unwrap();
     assert_eq!(runs, 4 * (2 + 2));
     let bytes = fs::read(&path).unwrap();
-    Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    write(&options.out).unwrap();
     assert!(fs::read(&path).unwrap() == bytes && bytes.len() < 20_000, "{} bytes", bytes.len());
 
     // Elsewhere, with the same data.
     let elsewhere = tempfile::tempdir().unwrap();
     let options =
         Options { out: elsewhere.path().join("runs"), ledger: Some(ledgers.clone()), ..run_options(first.path()) };
-    let again = make(&table(&searched), &options).unwrap();
+    let mut again = make(&table(&searched), &options).unwrap();
     assert_eq!(again.failures, [""; 0]);
     assert!(again.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_none()));
     write_report(&again, &options.out);
@@ -206,6 +207,13 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     }
     assert!(same("comparison.md").1.contains("8 of the 8 runs are from the ledger"));
 
+    // What is said of the answers is kept without them.
+    let run = &mut again.rows[0].runs[0];
+    for class in [None, Some("0".to_owned())] {
+        run.outcome.single_class.clone_from(&class);
+        assert_eq!(run.single_class(), class.is_some());
+    }
+
     // One more seed is trained, nothing else.
     let more = make(&table(&["seeds=3", searched[1], searched[2]]), &options).unwrap();
     let trained = more.rows.iter().flat_map(|row| &row.runs).filter(|run| run.folder.is_some()).count();
@@ -213,6 +221,9 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     // Other settings are other runs.
     let other = make(&table(&["seeds=1", "train.epochs=1", searched[2]]), &options).unwrap();
     assert!(other.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_some()));
+    // What is kept stays, though only the new runs lie in this folder: 4 of seed 2, and 4 * (2 + 1) of other settings.
+    write_report(&other, &options.out);
+    assert_eq!(write(&options.out).unwrap().1, 16 + 4 + 12);
 
     for (damage, told) in [
         (bytes[..bytes.len() / 2].to_vec(), "is damaged"),
@@ -227,6 +238,24 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     let renamed = Ledger::read(&ledgers, "other", standard()).map(drop).unwrap_err().to_string();
     assert!(renamed.contains("is the ledger of `test-sweep`"), "{renamed}");
     assert!(Ledger::read(&ledgers, "none", standard()).unwrap().is_none());
+    let missing = Ledger::read(&ledgers.join("typo"), "other", standard()).map(drop).unwrap_err().to_string();
+    assert!(missing.contains("typo: is no folder"), "{missing}");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_left_out_of_the_ledger_and_told_of() {
+    let folder = folder();
+    let options = run_options(folder.path());
+    let results = make(&table(&["seeds=2"]), &options).unwrap();
+    write_report(&results, &options.out);
+    let damaged = run_folder(folder.path(), "joint");
+    fs::write(damaged.join("config.yaml"), "no configuration").unwrap();
+    let told = std::cell::RefCell::new(vec![]);
+    let tell = |line: &str| told.borrow_mut().push(line.to_owned());
+    let (_, runs) = Ledger::write(&options.out.join("test"), &folder.path().join("ledger"), standard(), &tell).unwrap();
+    let told = told.into_inner();
+    assert_eq!((runs, told.len()), (7, 1));
+    assert!(told[0].contains("is left out") && told[0].contains(&damaged.display().to_string()), "{told:?}");
 }
 
 /// One bit of the middle is another.

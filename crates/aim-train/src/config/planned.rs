@@ -18,7 +18,8 @@ pub struct Planned {
     /// Names of the rows that it is compared with.
     pub against: Vec<String>,
     /// Samples of a test part divided by those of a training part, for a table over folds (`folds: all`) whose parts are
-    /// of other sizes than those of k equal folds: 1 / (k - 2), as one tests and one validates.
+    /// of other sizes than those of k equal folds: 1 / (k - 2), as one tests and one validates, or 1 / (k - 1) where what
+    /// would validate is trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_to_train: Option<f64>,
 }
@@ -92,6 +93,7 @@ impl Power {
             (!(difference > 0. && difference < 1.), "difference", "use a number between 0 and 1"),
             (!(chance > 0. && chance < 1.), "chance", "use a number between 0 and 1"),
             (pilots < 3, "pilots", "use at least 3, of which a standard deviation can be told"),
+            (pilots > TRIALS, "pilots", "use at most 1000"),
             (least < 2, "least", "use at least 2"),
             (most < least || most > TRIALS, "most", "use a number from `least` to 1000"),
         ];
@@ -169,9 +171,9 @@ mod tests {
         assert!(say("planned: {of: aim, against: [joint, joint]}").contains("planned.against[1]: `joint` is compared"));
         assert!(say("planned: {of: aim, against: [aim]}").contains("planned.against[0]: `aim` is compared"));
         assert!(say("planned: {of: aim, against: [joint], test_to_train: 0}").contains("planned.test_to_train: is 0"));
-        assert!(say("planned: {of: aim}").contains("missing field `against`"));
         let ratio = say("planned: {of: aim, against: [joint], test_to_train: 0.25}");
-        assert!(ratio.contains("planned.test_to_train: is of folds, but the table is over none"), "{ratio}");
+        assert!(ratio.contains("t.yaml:7: planned.test_to_train") && ratio.contains("is not over folds"), "{ratio}");
+        assert!(say("planned: {of: aim}").contains("missing field `against`"));
     }
 
     #[test]
@@ -183,6 +185,7 @@ mod tests {
         let wrong = say("seeds: many");
         assert!(wrong.contains("t.yaml:7: seeds") && wrong.contains("a whole number or `auto`"), "{wrong}");
         assert!(say("seeds: auto").contains("seeds: is auto, but nothing is planned"));
+        assert!(say("seeds: 1001").contains("seeds: is 1001, and seeds from 1000 on are those of searches"));
         let with = |power: &str| say(&format!("planned: {{of: aim, against: [joint]}}\npower: {power}"));
         assert!(with("{most: 4}").contains("power.most") && with("{pilots: 2}").contains("power.pilots"));
         assert!(with("{difference: 0}").contains("power.difference") && with("{chance: 1}").contains("power.chance"));

@@ -25,10 +25,21 @@ pub struct Declared {
 }
 
 /// What was declared, first to last.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Declaration {
     planned: Planned,
     runs_before: usize,
+}
+
+impl Declaration {
+    /// What was declared where runs are kept and then elsewhere, where it may have begun from that or anew.
+    pub(super) fn joined(kept: Vec<Self>, here: Vec<Self>) -> Vec<Self> {
+        let known = kept.iter().zip(&here).take_while(|(a, b)| a.planned == b.planned).count();
+        let mut all = kept;
+        all.extend(here.into_iter().skip(known));
+        all.dedup_by(|later, earlier| later.planned == earlier.planned);
+        all
+    }
 }
 
 impl Declared {
@@ -105,6 +116,19 @@ mod tests {
              rows:\n  - {{name: joint, method: joint}}\n  - {{name: ogm, method: ogm}}\n  - {{name: aim, method: aim}}\n"
         );
         TableConfig::new(Source::parse(Path::new("t.yaml"), &text).unwrap(), Scale::Normal, standard()).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_elsewhere_was_declared_before() {
+        let of = |names: &[&str]| -> Vec<Declaration> {
+            let plan = |name: &&str| Planned { of: "aim".into(), against: vec![(*name).into()], test_to_train: None };
+            names.iter().map(|name| Declaration { planned: plan(name), runs_before: 0 }).collect()
+        };
+        let joined = |kept: &[&str], here: &[&str]| Declaration::joined(of(kept), of(here));
+        assert_eq!(joined(&["a"], &["a", "b"]), of(&["a", "b"]), "it went on from there");
+        assert_eq!(joined(&["a"], &["b"]), of(&["a", "b"]), "it began anew");
+        assert_eq!(joined(&["a", "b"], &["b"]), of(&["a", "b"]));
+        assert_eq!((joined(&[], &["a"]), joined(&["a"], &[])), (of(&["a"]), of(&["a"])));
     }
 
     #[test]
