@@ -133,10 +133,11 @@ impl BatchNorm {
             return Ok(aim_ops::batch_norm_eval(x, &mean, &var, &gamma, &beta, EPS, act, residual)?);
         }
         let (y, stats) = aim_ops::batch_norm_train(x, &gamma, &beta, EPS, act, residual)?;
-        if pass.norm == Norm::Update {
+        // A single value says nothing of a spread.
+        if pass.norm == Norm::Update && stats.count > 1 {
             let n = stats.count as f64;
             blend(&self.running_mean, &stats.mean, 1.)?;
-            blend(&self.running_var, &stats.var, n / (n - 1.).max(1.))?;
+            blend(&self.running_var, &stats.var, n / (n - 1.))?;
         }
         Ok(y)
     }
@@ -203,6 +204,10 @@ mod tests {
         // A training pass normalises by the batch, whatever the view says, and updates the network's own.
         close(apply(&Pass::train(Draws { seed: 0, epoch: 0, step: 0 }).view(&view)), [-1., 1.]);
         // mean 0.1 * 5, variance 0.9 * 1 + 0.1 * 8: (3 - 0.5) / sqrt(1.7), (7 - 0.5) / sqrt(1.7)
+        close(apply(&Pass::eval()), [1.91741, 4.98527]);
+        // A single value a channel leaves them as they are.
+        let one = x.narrow(0, 0, 1).unwrap();
+        norm.forward(&one, Act::None, None, &Pass::train(Draws { seed: 0, epoch: 0, step: 0 })).unwrap();
         close(apply(&Pass::eval()), [1.91741, 4.98527]);
     }
 }

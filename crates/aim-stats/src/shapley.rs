@@ -5,6 +5,10 @@ use crate::{Error, Result, check};
 /// Added to each clamped value, so that shares exist even where no modality contributes.
 const CLAMP_OFFSET: f64 = 1e-8;
 
+/// The part of the values' sizes up to which their sum counts as rounding: values are sums of differences of
+/// accuracies, which are known to about 1e-16.
+const ROUNDING: f64 = 1e-9;
+
 /// Exact Shapley values from the values of all 2^M coalitions; bit i of an index says whether modality i is present.
 ///
 /// phi_m = sum over S without m of |S|! (M - |S| - 1)! / M! * (v(S + m) - v(S)), so sum(phi) = v(all) - v(none).
@@ -44,10 +48,11 @@ fn value_of(player: u32, coalitions: &[f64], weights: &[f64]) -> f64 {
     without.map(|c| weights[c.count_ones() as usize] * (coalitions[c | bit] - coalitions[c])).sum()
 }
 
-/// phi / sum(phi), as it is: shares are negative where a modality harms.
+/// phi / sum(phi), as it is: shares are negative where a modality harms. Undefined where the values cancel, so that
+/// their sum is nothing but rounding.
 pub fn share(phi: &[f64]) -> Result<Vec<f64>> {
     check::sample(phi, 1)?;
-    let total: f64 = phi.iter().sum();
+    let total = total(phi);
     phi.iter().map(|value| check::result("the Shapley share", value / total)).collect()
 }
 
@@ -55,6 +60,13 @@ pub fn share(phi: &[f64]) -> Result<Vec<f64>> {
 pub fn share_clamped(phi: &[f64]) -> Result<Vec<f64>> {
     check::sample(phi, 1)?;
     share(&phi.iter().map(|value| value.max(0.0) + CLAMP_OFFSET).collect::<Vec<_>>())
+}
+
+/// The sum of the values, 0 where it is nothing but the rounding of values that cancel.
+fn total(phi: &[f64]) -> f64 {
+    let total: f64 = phi.iter().sum();
+    let size: f64 = phi.iter().map(|value| value.abs()).sum();
+    if total.abs() > ROUNDING * size { total } else { 0.0 }
 }
 
 /// [`share`] where the values sum to something positive, else [`share_clamped`]: dividing by a sum below 0 would turn
@@ -67,7 +79,7 @@ pub fn share_clamped(phi: &[f64]) -> Result<Vec<f64>> {
 /// # Ok::<(), aim_stats::Error>(())
 /// ```
 pub fn share_or_clamped(phi: &[f64]) -> Result<Vec<f64>> {
-    if phi.iter().sum::<f64>() > 0. { share(phi) } else { share_clamped(phi) }
+    if total(phi) > 0. { share(phi) } else { share_clamped(phi) }
 }
 
 /// The distance of shares from balance, sum over m of |1/M - share_m|: 0 where all modalities contribute equally.
@@ -76,4 +88,34 @@ pub fn edm(shares: &[f64]) -> Result<f64> {
     check::sample(shares, 1)?;
     let even = 1.0 / shares.len() as f64;
     Ok(shares.iter().map(|share| (even - share).abs()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_cancel_have_no_raw_shares() {
+        for phi in [[0.3, -0.3], [0.3, -0.3 + 1e-16], [0.1 + 0.2, -0.3], [1e-3, -1e-3 - 1e-18], [0., 0.]] {
+            assert_eq!(share(&phi), Err(Error::Undefined { what: "the Shapley share" }), "{phi:?}");
+            let shares = share_or_clamped(&phi).unwrap();
+            assert!(shares.iter().all(|s| (0. ..=1.).contains(s)), "{phi:?}: {shares:?}");
+            assert!(edm(&shares).unwrap() <= 1., "{phi:?}");
+        }
+        // One sample in a million is no rounding.
+        assert_eq!(share_or_clamped(&[0.3, -0.3 + 1e-6]).unwrap()[0], 0.3 / (0.3 + (-0.3 + 1e-6)));
+    }
+
+    #[test]
+    fn no_values_of_coalitions_make_shares_beyond_what_a_sample_can() {
+        // All accuracies on 30 samples of two modalities: the smallest sum that is not 0 is 1 / 30, the largest
+        // value 1, so that no share is above 30.
+        let accuracy = |right: usize| right as f64 / 30.;
+        for code in 0..31_usize.pow(3) {
+            let [a, b, both] = [code % 31, code / 31 % 31, code / 961].map(accuracy);
+            let phi = shapley_values(&[accuracy(11), a, b, both]).unwrap();
+            let shares = share_or_clamped(&phi).unwrap();
+            assert!(shares.iter().all(|s| s.abs() <= 31.), "{a} {b} {both}: {shares:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use aim_config::choice;
 use aim_core::{Output, Result};
 use candle_core::{D, DType, Tensor};
 
-use crate::util::unit_rows;
+use crate::util::{log_sum_exp, unit_rows};
 
 choice! {
     /// Alignment of modalities.
@@ -30,12 +30,11 @@ impl Align {
     fn predictions(self, unimodal: &[Tensor]) -> Result<Tensor> {
         let log_p =
             Tensor::stack(&unimodal.iter().map(aim_ops::log_softmax).collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        let p = log_p.exp()?;
-        let mean = p.mean_keepdim(0)?;
-        let log_mean = mean.log()?;
+        // The logarithm of the mean from logarithms: the mean itself is 0 where all modalities are sure of another class.
+        let log_mean = (log_sum_exp(&log_p, 0)? - (unimodal.len() as f64).ln())?.unsqueeze(0)?;
         let divergence = match self {
-            Self::Js => (p * log_p.broadcast_sub(&log_mean)?)?,
-            _ => mean.broadcast_mul(&log_mean.broadcast_sub(&log_p)?)?,
+            Self::Js => (log_p.exp()? * log_p.broadcast_sub(&log_mean)?)?,
+            _ => log_mean.exp()?.broadcast_mul(&log_mean.broadcast_sub(&log_p)?)?,
         };
         // Sum over classes, mean over modalities and samples.
         Ok(divergence.sum(D::Minus1)?.mean_all()?)
@@ -78,6 +77,22 @@ mod tests {
         let found = |align: Align| number(&align.predictions(&unimodal).unwrap()).unwrap();
         assert!((found(Align::Reversed) - sum(&|p, m| m * (m / p).ln())).abs() < 1e-6);
         assert!((found(Align::Js) - sum(&|p, m| p * (p / m).ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn logits_of_any_size_leave_predictions_finite() {
+        // Both are sure of the first class; or each of another: KL(m || p) is then large, half of each distance.
+        for (one, other, reversed, js) in [
+            ([1e4f32, -1e4], [1e4, -1e4], 0., 0.),
+            ([1e30, 0.], [1e30, 0.], 0., 0.),
+            ([200., 0.], [0., 200.], 100. - 2f64.ln(), 2f64.ln()),
+        ] {
+            let unimodal = tensors([[one; 2], [other; 2]]);
+            for (align, wanted) in [(Align::Reversed, reversed), (Align::Js, js)] {
+                let found = number(&align.predictions(&unimodal).unwrap()).unwrap();
+                assert!((found - wanted).abs() < 1e-4, "{one:?} {other:?} {align:?}: {found}");
+            }
+        }
     }
 
     #[test]
