@@ -69,7 +69,7 @@ fn schema_text(registries: &Registries) -> Result<String> {
 
 /// A configuration as a file's text.
 pub(crate) fn yaml(value: &impl Serialize) -> Result<String> {
-    serde_yaml::to_string(value)
+    aim_config::yaml::write(value)
         .map_err(|e| Error::invalid("--print-config", e.to_string(), "report this fault with the command that met it"))
 }
 

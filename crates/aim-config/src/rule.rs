@@ -31,6 +31,18 @@ pub enum Values {
     Words(&'static str),
 }
 
+impl Values {
+    /// The largest size of a number where nothing else is said: what tensors hold, and the whole numbers that are exact
+    /// as fractions, too.
+    fn limit(&self) -> Option<f64> {
+        match self {
+            Self::Whole { high: u64::MAX, .. } => Some((1_u64 << 53) as f64),
+            Self::Number { .. } | Self::Type | Self::Words(_) => Some(f64::from(f32::MAX)),
+            Self::Whole { .. } | Self::OneOf(_) => None,
+        }
+    }
+}
+
 /// The values of a setting, and what else there is to say of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
@@ -116,6 +128,9 @@ impl Rule {
     /// # Errors
     /// If it is not one of the values.
     pub fn check_number(&self, value: f64, place: &str) -> Result<()> {
+        if let Some(most) = self.values.limit().filter(|most| value.abs() > *most && value.is_finite()) {
+            return Err(Error::invalid(place, format!("is {value}"), format!("use a number of at most {most:e}")));
+        }
         let fits = match self.values {
             Values::Number { low, high, open, below } => {
                 let end = (open && value == low) || (below && value == high);
@@ -218,6 +233,13 @@ mod tests {
         assert_eq!(message(below(0., 1.), 1.), Err("a.b: is 1; use a number from 0 to below 1".into()));
         assert_eq!(message(whole(2, 9), 1.), Err("a.b: is 1; use a whole number from 2 to 9".into()));
         assert_eq!(message(one_of(&["0", "2"]), 1.), Err("a.b: is 1; use 0 | 2".into()));
-        assert!(message(free(), f64::INFINITY).is_err() && message(free(), -1e300).is_ok());
+        assert!(message(free(), f64::INFINITY).is_err() && message(free(), -1e38).is_ok());
+        // What no tensor holds, or no exact number.
+        assert_eq!(
+            message(free(), -1e39),
+            Err(format!("a.b: is {}; use a number of at most {:e}", -1e39, f32::MAX as f64))
+        );
+        assert!(message(above(0.), 1e39).is_err() && message(between(0., f64::MAX), 1e39).is_err());
+        assert!(message(at_least(1), 2f64.powi(53)).is_ok() && message(at_least(1), 2f64.powi(54)).is_err());
     }
 }

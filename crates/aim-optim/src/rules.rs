@@ -1,6 +1,6 @@
 //! The update rules, with PyTorch's semantics.
 
-use aim_config::{below, between, by_type, free, settings};
+use aim_config::{above, below, between, by_type, settings};
 use aim_core::{Error, Optim, Result};
 use aim_ops::update;
 use candle_core::{Tensor, Var};
@@ -15,9 +15,9 @@ settings! {
         /// Share of the buffer that is kept.
         pub momentum: f64 = 0. => below(0., 1.), "PyTorch";
         /// Share of each later gradient that does not enter the buffer.
-        pub dampening: f64 = 0. => free(), "PyTorch";
+        pub dampening: f64 = 0. => between(0., 1.), "PyTorch";
         /// L2 decay added to the gradient.
-        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        pub weight_decay: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// Look ahead along the buffer (Nesterov).
         pub nesterov: bool = false => by_type(), "PyTorch";
     }
@@ -66,9 +66,9 @@ settings! {
         /// Decay of the first and second moment.
         pub betas: (f64, f64) = (0.9, 0.999) => below(0., 1.), "PyTorch";
         /// Added to the denominator.
-        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        pub eps: f64 = 1e-8 => above(0.), "PyTorch";
         /// L2 decay added to the gradient.
-        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        pub weight_decay: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// Use the largest second moment so far (Reddi et al. 2018).
         pub amsgrad: bool = false => by_type(), "PyTorch";
     }
@@ -124,9 +124,9 @@ settings! {
         /// Decay of the first and second moment.
         pub betas: (f64, f64) = (0.9, 0.999) => below(0., 1.), "PyTorch";
         /// Added to the denominator.
-        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        pub eps: f64 = 1e-8 => above(0.), "PyTorch";
         /// Share of the parameter, times the rate, that each step takes away.
-        pub weight_decay: f64 = 0.01 => free(), "PyTorch";
+        pub weight_decay: f64 = 0.01 => between(0., f64::MAX), "PyTorch";
         /// Use the largest second moment so far (Reddi et al. 2018).
         pub amsgrad: bool = false => by_type(), "PyTorch";
     }
@@ -163,13 +163,13 @@ settings! {
         /// Learning rate.
         pub lr: f64 = 0.01 => between(0., f64::MAX), "PyTorch";
         /// Decay of the rate, which is divided by 1 + (t - 1) lr_decay.
-        pub lr_decay: f64 = 0. => free(), "PyTorch";
+        pub lr_decay: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// L2 decay added to the gradient.
-        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        pub weight_decay: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// Start of the sum of squares.
-        pub initial_accumulator_value: f64 = 0. => free(), "PyTorch";
+        pub initial_accumulator_value: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// Added to the denominator.
-        pub eps: f64 = 1e-10 => free(), "PyTorch";
+        pub eps: f64 = 1e-10 => above(0.), "PyTorch";
     }
 }
 
@@ -208,11 +208,11 @@ settings! {
         /// Decay of the mean square.
         pub alpha: f64 = 0.99 => below(0., 1.), "PyTorch";
         /// Added to the denominator.
-        pub eps: f64 = 1e-8 => free(), "PyTorch";
+        pub eps: f64 = 1e-8 => above(0.), "PyTorch";
         /// L2 decay added to the gradient.
-        pub weight_decay: f64 = 0. => free(), "PyTorch";
+        pub weight_decay: f64 = 0. => between(0., f64::MAX), "PyTorch";
         /// Momentum on the scaled gradient.
-        pub momentum: f64 = 0. => free(), "PyTorch";
+        pub momentum: f64 = 0. => below(0., 1.), "PyTorch";
         /// Divide by the standard deviation instead of the root mean square.
         pub centered: bool = false => by_type(), "PyTorch";
     }

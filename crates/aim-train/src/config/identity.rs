@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use aim_config::yaml;
 use aim_core::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
@@ -92,7 +93,7 @@ impl Identity {
     /// # Errors
     /// If a value cannot be written.
     pub fn to_yaml(&self) -> Result<String> {
-        serde_yaml::to_string(&self.written())
+        yaml::write(&self.written())
             .map_err(|e| Error::invalid("config", e.to_string(), "report this fault with the command that met it"))
     }
 
@@ -116,9 +117,9 @@ impl Identity {
     ///
     /// # Errors
     /// If it is no identity, or one of a newer program.
-    pub fn parse(yaml: &str, registries: &Registries) -> Result<Self> {
+    pub fn parse(text: &str, registries: &Registries) -> Result<Self> {
         let wrong = |problem: String| Error::invalid("config.yaml", problem, "name the folder of a run");
-        let mut value: Value = serde_yaml::from_str(yaml).map_err(|e| wrong(format!("is no YAML ({e})")))?;
+        let mut value: Value = yaml::value(text).map_err(|e| wrong(format!("is no YAML ({e})")))?;
         let Value::Mapping(map) = &mut value else { return Err(wrong("is no mapping".into())) };
         let own: Mapping = ["format", "seed", "data_crc32", "revisions"]
             .into_iter()

@@ -11,7 +11,7 @@ use super::{
     recipe::over,
     run::typed,
     source::merge,
-    table::{apply_scale, row},
+    table::{apply_scale, check_name, row},
 };
 
 impl RunConfig {
@@ -25,6 +25,7 @@ impl RunConfig {
         apply_scale(&mut value, Scale::Normal)?;
         let file: File = typed(value, "").map_err(|e| source.locate(e, None))?;
         let Some(wanted) = row_name else {
+            check_name(&file.name).map_err(|e| source.locate(e, None))?;
             let mut base = file.shared(&file.name);
             if file.method.is_null() {
                 merge(&mut base, &serde_yaml::from_str("method: {name: joint}").unwrap_or_default());

@@ -1,13 +1,14 @@
 //! A YAML file with the line of every key, so that errors can say where they are.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+use aim_config::yaml;
 use aim_core::{Error, Result};
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, Tag};
 use serde_yaml::Value;
 
 use super::{Recipe, builtin};
@@ -36,8 +37,8 @@ impl Source {
     /// # Errors
     /// If it cannot be read or is no YAML.
     pub fn load(path: &Path) -> Result<Self> {
-        match (std::fs::read_to_string(path), builtin::text(path)) {
-            (Ok(text), _) => Self::parse(path, &text),
+        match (std::fs::read(path), builtin::text(path)) {
+            (Ok(bytes), _) => Self::parse(path, &decoded(path, bytes)?),
             (Err(e), Some(text)) if e.kind() == ErrorKind::NotFound => Self::parse(path, text),
             (Err(e), _) => Err(Error::io(path, e)),
         }
@@ -46,13 +47,16 @@ impl Source {
     /// Takes a file's text.
     ///
     /// # Errors
-    /// If it is no YAML.
+    /// If it is no YAML, or something in it would be lost: a key that stands twice, a tag, a further document.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let value = serde_yaml::from_str(text).map_err(|e| {
+        let text = yaml::without_mark(text);
+        // Before the second parser, to which depth is dear.
+        let lines = lines(text).map_err(|fault| fault.at(path))?;
+        let value = yaml::value(text).map_err(|e| {
             let line = e.location().map_or(String::new(), |l| format!(":{}", l.line()));
             Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
         })?;
-        let (path, lines) = (path.into(), lines(text));
+        let path = path.into();
         Ok(Self { path, value, lines, overrides: BTreeMap::new(), over_rows: false, recipes: None })
     }
 
@@ -84,9 +88,13 @@ impl Source {
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let wrong = |problem: String| Error::invalid(format!("`{assignment}`"), problem, "write key=value");
         let (key, value) = assignment.split_once('=').ok_or_else(|| wrong("has no `=`".into()))?;
-        let value: Value = serde_yaml::from_str(value).map_err(|e| wrong(e.to_string()))?;
+        lines(value).map_err(|fault| wrong(fault.problem))?;
+        let value = yaml::value(value).map_err(|e| wrong(e.to_string()))?;
         if key.split('.').any(str::is_empty) {
             return Err(wrong("has an empty key".into()));
+        }
+        if key.split('.').count() > DEEPEST {
+            return Err(wrong(format!("has a key of more than {DEEPEST} parts")));
         }
         merge(&mut self.value, &nested(key, value));
         self.overrides.insert(key.into(), assignment.into());
@@ -113,7 +121,7 @@ impl Source {
                 _ => {}
             }
             // It was read before.
-            merge(row, &nested(key, serde_yaml::from_str(value).unwrap_or_default()));
+            merge(row, &nested(key, yaml::value(value).unwrap_or_default()));
         }
     }
 
@@ -154,13 +162,18 @@ pub(super) fn nested(key: &str, value: Value) -> Value {
     key.rsplit('.').fold(value, |inner, part| Value::Mapping([(Value::from(part), inner)].into_iter().collect()))
 }
 
-/// Lays `patch` over `base`: mappings are merged key by key, everything else is replaced. A mapping whose `name`
-/// changes is replaced as a whole, because the settings of one method, optimizer or set mean nothing to another.
+/// Lays `patch` over `base`, unless it is nothing: mappings are merged key by key, everything else is replaced, a `null`
+/// below a key replacing what is there as any other value does. A mapping whose `name` changes is replaced as a whole,
+/// because the settings of one method, optimizer or set mean nothing to another.
 pub(super) fn merge(base: &mut Value, patch: &Value) {
+    if !patch.is_null() {
+        lay(base, patch);
+    }
+}
+
+fn lay(base: &mut Value, patch: &Value) {
     let (Value::Mapping(old), Value::Mapping(new)) = (&mut *base, patch) else {
-        if !patch.is_null() {
-            *base = patch.clone();
-        }
+        *base = patch.clone();
         return;
     };
     if new.get("name").is_some_and(|name| old.get("name").is_some_and(|o| o != name) && !old.contains_key("rows")) {
@@ -169,15 +182,46 @@ pub(super) fn merge(base: &mut Value, patch: &Value) {
     }
     for (key, value) in new {
         match old.get_mut(key) {
-            Some(slot) => merge(slot, value),
+            Some(slot) => lay(slot, value),
             None => drop(old.insert(key.clone(), value.clone())),
         }
     }
 }
 
+/// Levels that a file or an override may have; configurations have ten.
+const DEEPEST: usize = 64;
+
+/// What is wrong in a text, and on which line.
+struct Fault {
+    line: usize,
+    problem: String,
+    remedy: &'static str,
+}
+
+impl Fault {
+    fn new(line: usize, problem: impl Into<String>, remedy: &'static str) -> Self {
+        Self { line, problem: problem.into(), remedy }
+    }
+
+    fn at(self, path: &Path) -> Error {
+        Error::invalid(format!("{}:{}", path.display(), self.line), self.problem, self.remedy)
+    }
+}
+
+/// A file's bytes as text.
+fn decoded(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|e| {
+        let bytes = e.as_bytes();
+        let line = bytes[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        let problem = if utf16 { "is UTF-16" } else { "is not UTF-8" };
+        Fault::new(line, problem, "save it as UTF-8").at(path)
+    })
+}
+
 /// What the parser is inside of.
 enum Level {
-    Map { path: String, key: Option<String> },
+    Map { path: String, key: Option<String>, seen: BTreeSet<String> },
     List { path: String, next: usize },
 }
 
@@ -185,8 +229,8 @@ impl Level {
     /// Path of the value that comes next.
     fn path(&self) -> String {
         match self {
-            Self::Map { path, key } if path.is_empty() => key.clone().unwrap_or_default(),
-            Self::Map { path, key } => format!("{path}.{}", key.as_deref().unwrap_or_default()),
+            Self::Map { path, key, .. } if path.is_empty() => key.clone().unwrap_or_default(),
+            Self::Map { path, key, .. } => format!("{path}.{}", key.as_deref().unwrap_or_default()),
             Self::List { path, next } => format!("{path}[{next}]"),
         }
     }
@@ -200,34 +244,61 @@ impl Level {
     }
 }
 
-/// The line of every key and list entry. The text has been parsed before, so events that fail end the list.
-fn lines(text: &str) -> BTreeMap<String, usize> {
+/// The line of every key and list entry. Events that fail end the list: the second parser says what is wrong.
+fn lines(text: &str) -> Result<BTreeMap<String, usize>, Fault> {
     let mut out = BTreeMap::new();
-    let mut stack: Vec<Level> = Vec::new();
+    let (mut stack, mut documents): (Vec<Level>, _) = (Vec::new(), 0);
     for (event, span) in Parser::new_from_str(text).map_while(|e| e.ok()) {
+        let line = span.start.line();
+        known(&event, line)?;
         if let (Event::Scalar(text, ..), Some(level @ Level::Map { key: None, .. })) = (&event, stack.last_mut()) {
-            if let Level::Map { key, .. } = level {
+            if let Level::Map { key, seen, .. } = level {
+                if !seen.insert(text.to_string()) {
+                    return Err(Fault::new(line, format!("the key `{text}` stands twice here"), "remove one of them"));
+                }
                 *key = Some(text.to_string());
             }
-            out.insert(level.path(), span.start.line());
+            out.insert(level.path(), line);
             continue;
         }
         let path = stack.last().map(Level::path).unwrap_or_default();
         if let (Some(Level::List { .. }), false) = (stack.last(), matches!(event, Event::SequenceEnd)) {
-            out.insert(path.clone(), span.start.line());
+            out.insert(path.clone(), line);
         }
         match event {
-            Event::MappingStart(..) => stack.push(Level::Map { path, key: None }),
+            Event::MappingStart(..) => stack.push(Level::Map { path, key: None, seen: BTreeSet::new() }),
             Event::SequenceStart(..) => stack.push(Level::List { path, next: 0 }),
             Event::MappingEnd | Event::SequenceEnd => {
                 stack.pop();
                 stack.last_mut().map(Level::advance).unwrap_or_default();
             }
             Event::Scalar(..) | Event::Alias(_) => stack.last_mut().map(Level::advance).unwrap_or_default(),
+            Event::DocumentStart(_) => documents += 1,
             _ => {}
         }
+        if documents > 1 {
+            return Err(Fault::new(line, "a second document begins", "put each in a file of its own"));
+        }
+        if stack.len() > DEEPEST {
+            return Err(Fault::new(line, format!("is nested more than {DEEPEST} deep"), "mend the YAML"));
+        }
     }
-    out
+    Ok(out)
+}
+
+/// Refuses a tag that is none of YAML's own plain types.
+fn known(event: &Event<'_>, line: usize) -> Result<(), Fault> {
+    let (Event::Scalar(_, _, _, Some(tag)) | Event::SequenceStart(_, Some(tag)) | Event::MappingStart(_, Some(tag))) =
+        event
+    else {
+        return Ok(());
+    };
+    let Tag { handle, suffix } = tag.as_ref();
+    if tag.is_yaml_core_schema() && ["str", "int", "float", "bool", "null", "seq", "map"].contains(&suffix.as_str()) {
+        return Ok(());
+    }
+    let name = if tag.is_yaml_core_schema() { format!("!!{suffix}") } else { format!("{handle}{suffix}") };
+    Err(Fault::new(line, format!("the tag `{name}` is not known"), "write the value without it"))
 }
 
 #[cfg(test)]
@@ -238,12 +309,83 @@ mod tests {
 
     #[test]
     fn every_key_has_its_line() {
-        let lines = lines(TEXT);
+        let lines = lines(TEXT).ok().unwrap();
         assert_eq!(lines["name"], 1);
         assert_eq!(lines["model.encoders.a.widths"], 4);
         assert_eq!(lines["rows[0]"], 6);
         assert_eq!(lines["rows[1].name"], 7);
         assert_eq!(lines["rows[1].method.alpha"], 10);
+    }
+
+    #[test]
+    fn what_would_be_lost_is_refused_with_its_line() {
+        let nested = |depth: usize| format!("a:\n  {}{}", "[".repeat(depth), "]".repeat(depth));
+        for (text, message) in [
+            ("a: 1\nb: 2\na: 3\n", "t.yaml:3: the key `a` stands twice here; remove one of them"),
+            ("a:\n  b: 1\n  'b': 2\n", "t.yaml:3: the key `b` stands twice here"),
+            ("a: {b: 1, b: 2}", "t.yaml:1: the key `b` stands twice"),
+            ("1: a\n'1': b", "t.yaml:2: the key `1` stands twice"),
+            ("a: 1\n---\nb: 2\n", "t.yaml:2: a second document begins"),
+            (
+                "a: 1\nb: !!python/tuple [1]\n",
+                "t.yaml:2: the tag `!!python/tuple` is not known; write the value without",
+            ),
+            ("a: 1\nb: !wide {c: 2}\n", "t.yaml:2: the tag `!wide` is not known"),
+            ("a: 1\nb: !!set {c}\n", "t.yaml:2: the tag `!!set` is not known"),
+            (&nested(100), "t.yaml:2: is nested more than 64 deep"),
+            (&nested(200_000), "t.yaml:2: recursion limit exceeded"),
+            (&"[".repeat(200_000), "t.yaml:1: "),
+            (&"{a: ".repeat(200_000), "t.yaml:1: "),
+            ("\u{feff}a: 1\r\na: 2\r\n", "t.yaml:2: the key `a` stands twice"),
+        ] {
+            let error = Source::parse(Path::new("t.yaml"), text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}\nshould begin with\n{message}");
+        }
+        for text in ["a.b: 1\na: {b: 2}", "--- \na: !!str 1\n...\n", "\u{feff}a: 1\r\n", "a: {<<: {b: 1}, b: 2}"] {
+            assert!(Source::parse(Path::new("t.yaml"), text).is_ok(), "{text}");
+        }
+        let mut source = Source::parse(Path::new("t.yaml"), TEXT).unwrap();
+        for (assignment, message) in [
+            (&*format!("{}=1", vec!["a"; 20_000].join(".")), "has a key of more than 64 parts"),
+            (&format!("a={}{}", "[".repeat(100), "]".repeat(100)), "is nested more than 64 deep"),
+            (&format!("a={}", "[".repeat(20_000)), "`a="),
+            ("a={b: 1, b: 2}", "the key `b` stands twice"),
+            ("a=!wide 3", "the tag `!wide` is not known"),
+        ] {
+            let error = source.set(assignment).unwrap_err().to_string();
+            assert!(error.contains(message), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_by_its_encoding_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.yaml");
+        let utf16: Vec<u8> = "\u{feff}a: 1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (bytes, message) in [
+            (&*utf16, "t.yaml:1: is UTF-16; save it as UTF-8"),
+            (b"a: 1\nname: gr\xf6\xdfe\n", "t.yaml:2: is not UTF-8; save it as UTF-8"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = Source::load(&path).unwrap_err().to_string();
+            assert!(error.ends_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_null_replace_what_a_key_has() {
+        let mut source = Source::parse(Path::new("t.yaml"), "train: {epochs: 3, patience: 2}\nlist: [1]").unwrap();
+        for (assignment, key) in
+            [("train.patience=null", "patience"), ("train.epochs=", "epochs"), ("train.epochs=~", "epochs")]
+        {
+            source.set(assignment).unwrap();
+            assert!(source.value["train"][key].is_null(), "{assignment}");
+        }
+        source.set("list=[]").unwrap();
+        assert_eq!(source.value["list"], serde_yaml::from_str::<Value>("[]").unwrap());
+        let mut row: Value = serde_yaml::from_str("{train: {epochs: 5}}").unwrap();
+        source.set_row(&mut row);
+        assert!(row["train"]["epochs"].is_null() && row["train"]["patience"].is_null());
     }
 
     #[test]

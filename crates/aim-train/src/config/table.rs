@@ -340,8 +340,15 @@ pub(super) fn row(
     read().map_err(|e| source.locate_below(e, Some(&section), below))
 }
 
+/// Letters that a name may have: it becomes a folder's, with more behind it, and those have at most 255 bytes.
+pub(super) const LONGEST: usize = 100;
+
 /// Names become folders.
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.len() > LONGEST {
+        let problem = format!("has {} letters", name.len());
+        return Err(Error::invalid("name", problem, format!("use at most {LONGEST}")));
+    }
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !name.is_empty() && name.chars().all(fine) && !name.starts_with('.') {
         return Ok(());
