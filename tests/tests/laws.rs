@@ -59,7 +59,7 @@ fn every_encoder_conforms() {
         ("name: sequence, widths: [4, 3]", &[2, 6]),
         ("name: resnet18, base_width: 4", &[1, 16, 16]),
         ("name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, dropout: 0.1", &[1, 8, 8]),
-        ("name: transformer, width: 8, layers: 2, heads: 2, blocks: 2", &[5, 3]),
+        ("name: transformer, layout: time-first, width: 8, layers: 2, heads: 2, blocks: 2", &[5, 3]),
     ];
     for (encoder, shape) in encoders {
         for lora in ["", ", lora: {rank: 2}"] {

@@ -1,7 +1,7 @@
 //! Where parameters come from: names, roles and initial values, each keyed by (seed, name).
 
 use aim_config::{at_least, by_type, choice, free, settings};
-use aim_core::{Handle, Kind, Params, Part, Result, Rng, Role};
+use aim_core::{Context, Handle, Kind, Params, Part, Result, Rng, Role, elements};
 use candle_core::{DType, Device, Tensor};
 
 use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear};
@@ -144,6 +144,7 @@ impl Build {
         init: Init,
         fan: (usize, usize),
     ) -> Result<Handle> {
+        elements(shape).at(|| name.to_owned())?;
         let mut rng = self.rng(name);
         let value = match init {
             Init::Uniform => rng.uniform_tensor(shape, 1. / (fan.0.max(1) as f64).sqrt(), &self.device)?,

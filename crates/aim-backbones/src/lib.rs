@@ -48,6 +48,8 @@ macro_rules! encoders {
     };
 }
 
+pub use transformer::Layout;
+
 // One line an encoder.
 encoders! {
     mlp: MlpConfig, Mlp;

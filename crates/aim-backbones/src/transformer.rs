@@ -1,7 +1,7 @@
 //! Transformer over sequences (Devlin et al. 2019) with the names of Hugging Face's BERT. Its layers form blocks of
 //! depth of equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
 
-use aim_config::{at_least, below, by_type, settings};
+use aim_config::{at_least, below, by_type, choice, settings, whole};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::{DType, Tensor};
 
@@ -11,19 +11,31 @@ use crate::{
     config::{check_low_rank, own_capabilities, with_lora},
 };
 
+choice! {
+    /// How the vectors of a sequence lie in a sample.
+    pub enum Layout {
+        /// A row a step: `[T, C]`.
+        TimeFirst = "time-first",
+        /// A row a channel, as `cnn` and `sequence` read it: `[C, T]`.
+        ChannelsFirst = "channels-first",
+    }
+}
+
 settings! {
     /// Settings of the encoder `transformer`; the defaults are BERT-Mini's.
     pub struct TransformerConfig {
         /// Words that ids can name; without it the input is a sequence of vectors.
         pub vocabulary: Option<usize> = None => at_least(1).shown("none"), "ours";
+        /// How vectors lie in a sample; to be said where there is no vocabulary, because either way would train.
+        pub layout: Option<Layout> = None => by_type().shown("none"), "ours";
         /// Width of a token.
         pub width: usize = 256 => at_least(1), "paper (Mini)";
         /// Number of layers.
-        pub layers: usize = 4 => at_least(1), "paper (Mini)";
+        pub layers: usize = 4 => whole(1, 1000), "paper (Mini)";
         /// Attention heads of a layer.
-        pub heads: usize = 4 => at_least(1), "paper (Mini)";
+        pub heads: usize = 4 => whole(1, 1000), "paper (Mini)";
         /// Blocks of depth that the layers form.
-        pub blocks: usize = 4 => at_least(1), "ours";
+        pub blocks: usize = 4 => whole(1, 1000), "ours";
         /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
         pub dropout: f64 = 0.1 => below(0., 1.), "paper";
         /// Low-rank additions to its layers.
@@ -34,7 +46,7 @@ settings! {
 static INFO: EncoderInfo = EncoderInfo {
     name: "transformer",
     about: "transformer over a sequence with the names of Hugging Face's BERT; its layers form 4 blocks",
-    input: "[T, C] vectors (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
+    input: "[T, C] or [C, T] vectors by `layout` (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
 };
 
 impl EncoderSettings for TransformerConfig {
@@ -66,7 +78,7 @@ enum Tokens {
     /// Ids of words, the first of which stands for the text; 0 is padding where no valid positions are told.
     Words { table: Handle, types: Handle },
     /// Vectors behind a class token; a vector of zeros is padding where no valid positions are told.
-    Vectors { class: Handle, projection: Linear },
+    Vectors { class: Handle, projection: Linear, layout: Layout },
 }
 
 /// The encoder: the feature is the first token behind the last layer. Nobody attends to padding.
@@ -94,10 +106,10 @@ fn ids(x: &Tensor) -> Result<Tensor> {
 }
 
 impl Transformer {
-    /// `input` is `[T, C]`, or `[T]` where there is a vocabulary.
+    /// `input` is `[T, C]` or `[C, T]`, or `[T]` where there is a vocabulary.
     ///
     /// # Errors
-    /// If the input has another shape.
+    /// If the input has another shape, or nothing says which axis of vectors is time.
     pub fn new(
         build: &mut Build,
         prefix: &str,
@@ -116,10 +128,19 @@ impl Transformer {
                 let types = embed(build, "token_type_embeddings.weight", &[2, width])?;
                 (Tokens::Words { table, types }, POSITIONS)
             }
-            (None, [length, channels]) if length * channels > 0 => {
+            (None, [a, b]) if a * b > 0 => {
+                let (length, channels, layout) = match config.layout {
+                    Some(layout @ Layout::TimeFirst) => (a, b, layout),
+                    Some(layout @ Layout::ChannelsFirst) => (b, a, layout),
+                    None => {
+                        let problem = format!("samples of shape [{a}, {b}] may be {a} steps or {a} channels");
+                        let remedy = "say layout: time-first for [T, C], or channels-first for [C, T]";
+                        return Err(Error::invalid(prefix, problem, remedy));
+                    }
+                };
                 let class = embed(build, "cls_token", &[1, 1, width])?;
                 let projection = dense(build, &format!("{prefix}.embeddings.projection"), part, (*channels, width))?;
-                (Tokens::Vectors { class, projection }, length + 1)
+                (Tokens::Vectors { class, projection, layout }, length + 1)
             }
             (Some(_), _) => return Err(Error::shape(prefix, input, format!("[T] of ids, at most {POSITIONS}"))),
             (None, _) => return Err(Error::shape(prefix, input, "[T, C], or [T] of ids and a vocabulary")),
@@ -132,14 +153,18 @@ impl Transformer {
 
     /// Tokens `[B, tokens, width]` with their positions, and which of them may be attended to `[B, 1, 1, tokens]`.
     fn embed(&self, input: &Input, pass: &Pass<'_>) -> Result<(Tensor, Tensor)> {
-        let x = &input.values;
+        let turned = match &self.tokens {
+            Tokens::Vectors { layout: Layout::ChannelsFirst, .. } => Some(input.values.transpose(1, 2)?.contiguous()?),
+            _ => None,
+        };
+        let x = turned.as_ref().unwrap_or(&input.values);
         let told = input.valid_of(x.dim(1)?)?.map(|valid| valid.ne(0f32)).transpose()?;
         let (tokens, seen) = match &self.tokens {
             Tokens::Words { table, types } => {
                 let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
                 (words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?)?, told.map_or_else(|| x.ne(0f32), Ok)?)
             }
-            Tokens::Vectors { class, projection } => {
+            Tokens::Vectors { class, projection, .. } => {
                 let vectors = projection.forward(x, pass)?;
                 let (batch, _, width) = vectors.dims3()?;
                 let class = pass.weight(class).broadcast_as((batch, 1, width))?;
@@ -188,7 +213,8 @@ mod tests {
     use crate::reference::{NAME, Reference, Rows, added, check, enlarge, random, values};
 
     fn config(vocabulary: Option<usize>) -> TransformerConfig {
-        TransformerConfig { vocabulary, width: 6, layers: 2, heads: 2, blocks: 2, dropout: 0., lora: None }
+        let layout = Some(Layout::TimeFirst);
+        TransformerConfig { vocabulary, layout, width: 6, layers: 2, heads: 2, blocks: 2, dropout: 0., lora: None }
     }
 
     fn encoder(input: &[usize], vocabulary: Option<usize>) -> (Transformer, Params) {
@@ -307,12 +333,28 @@ mod tests {
     }
 
     #[test]
+    fn channels_first_are_read_as_the_same_steps() {
+        let (time_first, _) = encoder(&[3, 2], None);
+        let mut build = Build::new(0, &Device::Cpu);
+        let turned = TransformerConfig { layout: Some(Layout::ChannelsFirst), ..config(None) };
+        let channels_first = Transformer::new(&mut build, NAME, 0, &[2, 3], &turned).unwrap();
+        enlarge(&build.finish());
+        let x = Tensor::new(&[[[1f32, -2.], [0.5, 3.], [0., 0.]]], &Device::Cpu).unwrap();
+        let across = x.transpose(1, 2).unwrap().contiguous().unwrap();
+        let feature = |encoder: &Transformer, x: Tensor| values(&encoder.forward(&x.into(), &mut Pass::eval()).unwrap());
+        assert_eq!(feature(&time_first, x), feature(&channels_first, across));
+    }
+
+    #[test]
     fn what_does_not_fit_is_said() {
         let build = |input: &[usize], words| {
             let error = Transformer::new(&mut Build::new(0, &Device::Cpu), NAME, 0, input, &config(words)).err();
             error.unwrap().to_string()
         };
         assert!(build(&[4], None).contains("vocabulary"));
+        let untold = TransformerConfig { layout: None, ..config(None) };
+        let error = Transformer::new(&mut Build::new(0, &Device::Cpu), NAME, 0, &[6, 100], &untold).err().unwrap();
+        assert!(error.to_string().contains("[6, 100] may be 6 steps or 6 channels; say layout"), "{error}");
         assert!(build(&[4, 3], Some(5)).contains("of ids") && build(&[513], Some(5)).contains("512"));
         let (encoder, _) = encoder(&[2], Some(5));
         let unknown = Tensor::new(&[[3f32, 5.]], &Device::Cpu).unwrap();

@@ -1,7 +1,7 @@
 //! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of
 //! depth of equal size; the embeddings belong to the first block, the last norm to the last.
 
-use aim_config::{at_least, below, by_type, settings};
+use aim_config::{at_least, below, by_type, settings, whole};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::Tensor;
 
@@ -20,11 +20,11 @@ settings! {
         /// Width of a token.
         pub width: usize = 192 => at_least(1), "paper (Tiny)";
         /// Number of layers.
-        pub layers: usize = 12 => at_least(1), "paper (Tiny)";
+        pub layers: usize = 12 => whole(1, 1000), "paper (Tiny)";
         /// Attention heads of a layer.
-        pub heads: usize = 3 => at_least(1), "paper (Tiny)";
+        pub heads: usize = 3 => whole(1, 1000), "paper (Tiny)";
         /// Blocks of depth that the layers form.
-        pub blocks: usize = 4 => at_least(1), "ours";
+        pub blocks: usize = 4 => whole(1, 1000), "ours";
         /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
         pub dropout: f64 = 0. => below(0., 1.), "paper";
         /// Low-rank additions to its layers.

@@ -65,6 +65,6 @@ pub use pass::{FeatureOp, Kept, Norm, Pass, Pool, Site, View};
 pub use prepared::{Alone, Preparation, Prepared};
 pub use recipe::{Combine, Fuse, Fused, GradOp, Loss, Objective, PlainFuse, Recipe, Seen, SumLosses};
 pub use report::Report;
-pub use rng::{Draws, Rng};
+pub use rng::{Draws, Rng, elements};
 pub use state::{State, Stateful, Stateless};
 pub use step::{Clock, Step};

@@ -5,7 +5,7 @@ use rand::{Rng as _, RngCore, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A generator whose stream is a pure function of a seed and a name, the same on every platform.
 ///
@@ -69,9 +69,24 @@ impl Rng {
     }
 
     fn fill(&mut self, shape: &[usize], device: &Device, mut draw: impl FnMut(&mut Self) -> f64) -> Result<Tensor> {
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw(self) as f32).collect();
+        let values: Vec<f32> = (0..elements(shape)?).map(|_| draw(self) as f32).collect();
         Ok(Tensor::from_vec(values, shape, device)?)
     }
+}
+
+/// Most numbers that a parameter may have: 16 GiB of them.
+const MOST: usize = 1 << 32;
+
+/// The numbers in a parameter of this shape, which settings decide: checked before anything is allocated.
+///
+/// # Errors
+/// If they are more than any network has.
+pub fn elements(shape: &[usize]) -> Result<usize> {
+    let size = shape.iter().try_fold(1_usize, |size, axis| size.checked_mul(*axis));
+    size.filter(|size| *size <= MOST).ok_or_else(|| {
+        let problem = format!("a parameter of shape {shape:?} would have more than 2^32 numbers");
+        Error::invalid("model", problem, "use smaller widths, or smaller inputs")
+    })
 }
 
 impl RngCore for Rng {
@@ -115,6 +130,15 @@ mod tests {
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert_ne!(draw(1, "a"), draw(2, "a"));
         assert_ne!(draw(1, "a"), draw(1, "b"));
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused_before_anything_is_allocated() {
+        for shape in [&[1 << 33][..], &[1 << 20, 1 << 20], &[usize::MAX, 2], &[3, usize::MAX, usize::MAX]] {
+            let error = Rng::keyed(0, "large").normal_tensor(shape, 1., &Device::Cpu).unwrap_err().to_string();
+            assert!(error.contains("would have more than 2^32 numbers; use smaller widths"), "{error}");
+        }
+        assert_eq!((elements(&[3, 4]).unwrap(), elements(&[0, usize::MAX]).unwrap()), (12, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Heads that grow: each modality has a list of classifiers, and how many of them are in use is a buffer (AUG).
 
 use aim_backbones::{Build, Linear};
-use aim_config::{at_least, settings};
+use aim_config::{at_least, settings, whole};
 use aim_core::{
     CLASSIFIERS, Capabilities, Capability, Error, Fusion, Handle, Joined, Part, Pass, Result, STAGES, capability,
 };
@@ -21,7 +21,7 @@ settings! {
         /// Width of each classifier's hidden layer.
         pub hidden: usize = 256 => at_least(1), "paper";
         /// Classifiers that a modality can have at most; all are parameters from the start.
-        pub most: usize = 10 => at_least(1), "ours";
+        pub most: usize = 10 => whole(1, 1000), "ours";
     }
 }
 

@@ -21,8 +21,9 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
              number. What was planned is in a table of its own.",
             t.baseline
         ));
-    } else {
+    } else if over_seeds + over_samples > 0 {
         tests(table, results, over_seeds, over_samples);
+        unpaired(results).into_iter().for_each(|line| table.note(line));
     }
     table.note(COSTS);
     remarks(results).into_iter().for_each(|line| table.note(line));
@@ -99,8 +100,27 @@ fn tests(table: &mut Table, results: &Results, over_seeds: usize, over_samples: 
         2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX)),
         t.folds.map_or("", |_| "; of each seed's mean over its folds, so that it speaks of these folds alone")
     ));
-    table.note(power(t.seeds, over_seeds));
+    if over_seeds > 0 {
+        table.note(power(t.seeds, over_seeds));
+    }
     table.note(NETWORKS);
+}
+
+/// Says which rows are tested over fewer runs than the table has, because theirs or the baseline's are not there.
+fn unpaired(results: &Results) -> Option<String> {
+    let t = &results.table;
+    let baseline = results.rows.iter().find(|row| row.name == t.baseline)?;
+    let wanted = t.seeds as usize * t.folds.unwrap_or(1);
+    let pairs = |row: &RowResults| row.pairs(baseline).count();
+    let others = results.rows.iter().filter(|row| row.name != baseline.name && !row.runs.is_empty());
+    let fewer: Vec<String> = others
+        .filter(|row| pairs(row) < wanted)
+        .map(|row| format!("{} ({} of {wanted})", row.title, pairs(row)))
+        .collect();
+    (!fewer.is_empty()).then(|| {
+        let fewer = fewer.join(", ");
+        format!("ATTENTION: differences and tests are of the runs that a row and `{}` both have: {fewer}.", t.baseline)
+    })
 }
 
 /// Says which of these methods are no faithful ones.

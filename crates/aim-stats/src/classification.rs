@@ -1,5 +1,7 @@
 //! Accuracy, macro-F1 and confusion counts.
 
+use std::collections::BTreeMap;
+
 use crate::{Error, Result, check};
 
 /// The share of predictions that equal the truth.
@@ -9,11 +11,14 @@ pub fn accuracy(truth: &[usize], predicted: &[usize]) -> Result<f64> {
     Ok(correct as f64 / truth.len() as f64)
 }
 
-/// How often each class was taken for each other.
+/// How often each class was taken for each other. Only pairs that occur take memory, so that thousands of classes are
+/// no more than their samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
-    counts: Vec<u64>,
+    counts: BTreeMap<(usize, usize), u64>,
+    /// Samples of each class, and predictions of it.
+    totals: Vec<(u64, u64)>,
 }
 
 impl Confusion {
@@ -28,11 +33,14 @@ impl Confusion {
         check::lengths(truth.len(), predicted.len())?;
         labels(truth, classes)?;
         labels(predicted, classes)?;
-        let mut counts = vec![0; classes * classes];
-        for (truth, predicted) in truth.iter().zip(predicted) {
-            counts[truth * classes + predicted] += 1;
+        let mut counts = BTreeMap::new();
+        let mut totals = vec![(0, 0); classes];
+        for (truth, predicted) in truth.iter().copied().zip(predicted.iter().copied()) {
+            *counts.entry((truth, predicted)).or_insert(0) += 1;
+            totals[truth].0 += 1;
+            totals[predicted].1 += 1;
         }
-        Ok(Self { classes, counts })
+        Ok(Self { classes, counts, totals })
     }
 
     /// The number of classes.
@@ -42,22 +50,17 @@ impl Confusion {
 
     /// The number of samples of class `truth` taken for class `predicted`; 0 for classes that do not exist.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        if predicted >= self.classes {
-            return 0;
-        }
-        self.counts.get(truth * self.classes + predicted).copied().unwrap_or(0)
+        self.counts.get(&(truth, predicted)).copied().unwrap_or(0)
     }
 
-    /// One row of counts for each true class.
-    pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
-        self.counts.chunks(self.classes)
+    /// The pairs of a true and a predicted class that occur, in order, with their counts.
+    pub fn pairs(&self) -> impl Iterator<Item = ((usize, usize), u64)> {
+        self.counts.iter().map(|(pair, count)| (*pair, *count))
     }
 
     /// F1 = 2 TP / (2 TP + FP + FN) of a class; `None` where it is neither in the truth nor predicted.
     pub fn f1(&self, class: usize) -> Option<f64> {
-        let true_of_class: u64 = (0..self.classes).map(|other| self.count(class, other)).sum();
-        let predicted: u64 = (0..self.classes).map(|other| self.count(other, class)).sum();
-        let total = true_of_class + predicted;
+        let total = self.totals.get(class).map_or(0, |(truth, predicted)| truth + predicted);
         (total > 0).then(|| 2.0 * self.count(class, class) as f64 / total as f64)
     }
 
@@ -76,7 +79,7 @@ impl Confusion {
     /// This is scikit-learn's `balanced_accuracy_score(truth, predicted)`. Whoever predicts one class only scores one
     /// over the number of classes, however frequent it is.
     pub fn balanced_accuracy(&self) -> f64 {
-        let totals = self.rows().map(|row| row.iter().sum::<u64>()).enumerate().filter(|(_, total)| *total > 0);
+        let totals = self.totals.iter().map(|(truth, _)| *truth).enumerate().filter(|(_, total)| *total > 0);
         let recalls: Vec<f64> = totals.map(|(c, total)| self.count(c, c) as f64 / total as f64).collect();
         recalls.iter().sum::<f64>() / recalls.len() as f64
     }
@@ -84,7 +87,7 @@ impl Confusion {
     /// The share of samples on the diagonal.
     pub fn accuracy(&self) -> f64 {
         let correct: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
-        correct as f64 / self.counts.iter().sum::<u64>() as f64
+        correct as f64 / self.counts.values().sum::<u64>() as f64
     }
 }
 
@@ -111,5 +114,21 @@ mod tests {
         assert!((confusion.balanced_accuracy() - (0.25 + 0.5) / 2.).abs() < 1e-12);
         let always = Confusion::of(&[0, 0, 0, 0, 1, 2], &[0; 6], 3).unwrap();
         assert!((always.balanced_accuracy() - 1. / 3.).abs() < 1e-12);
+    }
+
+    #[test]
+    fn pairs_and_totals_by_hand() {
+        let confusion = Confusion::of(&[0, 0, 0, 1], &[0, 1, 1, 1], 3).unwrap();
+        assert_eq!(confusion.pairs().collect::<Vec<_>>(), [((0, 0), 1), ((0, 1), 2), ((1, 1), 1)]);
+        assert_eq!((confusion.count(0, 1), confusion.count(1, 0), confusion.count(7, 9)), (2, 0, 0));
+        assert_eq!((confusion.f1(0), confusion.f1(1), confusion.f1(2)), (Some(0.5), Some(0.5), None));
+    }
+
+    #[test]
+    fn nothing_grows_with_the_square_of_the_classes() {
+        // As a square of counts this would be 2^43 bytes.
+        let confusion = Confusion::of(&[0, 5, 1 << 20], &[0, 6, 1 << 20], (1 << 20) + 1).unwrap();
+        assert_eq!((confusion.accuracy(), confusion.balanced_accuracy()), (2. / 3., 2. / 3.));
+        assert_eq!(confusion.macro_f1(), 0.5);
     }
 }

@@ -16,7 +16,7 @@ mod gdc;
 mod selector;
 
 use aim_backbones::{Build, Linear};
-use aim_config::{at_least, below, by_type, settings};
+use aim_config::{at_least, below, by_type, settings, whole};
 use aim_core::{
     Capabilities, Capability, Error, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS,
     capability,
@@ -40,13 +40,13 @@ settings! {
         /// Width of tokens.
         pub width: usize = 64 => at_least(1), "ours";
         /// Length that every sequence is compressed to.
-        pub tokens: usize = 8 => at_least(1), "ours";
+        pub tokens: usize = 8 => whole(1, 1000), "ours";
         /// Layers of cross attention.
-        pub layers: usize = 3 => at_least(1), "ours";
+        pub layers: usize = 3 => whole(1, 1000), "ours";
         /// Heads of an attention.
-        pub heads: usize = 4 => at_least(1), "ours";
+        pub heads: usize = 4 => whole(1, 1000), "ours";
         /// Iterations of the routing.
-        pub iterations: usize = 3 => at_least(1), "ours";
+        pub iterations: usize = 3 => whole(1, 1000), "ours";
         /// Dropout in selector and layers.
         pub dropout: f64 = 0.1 => below(0., 1.), "ours";
         /// Add what an auxiliary modality was to what it becomes in a layer.

@@ -1,6 +1,6 @@
 //! Charts as inline SVG.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::html::escape;
 
@@ -121,21 +121,20 @@ pub(super) fn heat(title: &str, epochs: usize, at: &dyn Fn(usize, usize) -> Opti
     frame(title, (0., 310.), 44. + 20. * depths as f64, &(svg + &right))
 }
 
-/// A confusion matrix: a row a class, a column a prediction, strength the share of the row.
-pub(super) fn confusion(title: &str, counts: &[Vec<usize>]) -> String {
-    let (classes, mut svg) =
-        (counts.len(), format!("<text x=\"30\" y=\"14\" class=\"title\">{}</text>", escape(title)));
+/// A confusion matrix: a row a class, a column a prediction, strength the share of the row; of the pairs that occur.
+pub(super) fn confusion(title: &str, classes: usize, counts: &BTreeMap<(usize, usize), usize>) -> String {
+    let mut svg = format!("<text x=\"30\" y=\"14\" class=\"title\">{}</text>", escape(title));
     let size = 260. / classes.max(1) as f64;
-    for (class, row) in counts.iter().enumerate() {
-        let total = row.iter().sum::<usize>().max(1) as f64;
-        for (predicted, n) in row.iter().enumerate().filter(|(_, n)| **n > 0) {
-            let place = (30. + size * predicted as f64, 34. + size * class as f64);
-            let about = format!("class {class}, predicted {predicted}: {n}");
-            svg += &cell(place, (size, size), *n as f64 / total, &about);
-            if size >= 24. {
-                let (x, y) = (place.0 + size / 2., place.1 + size / 2. + 4.);
-                let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{n}</text>");
-            }
+    let mut totals = BTreeMap::new();
+    counts.iter().for_each(|((class, _), n)| *totals.entry(class).or_insert(0) += n);
+    for ((class, predicted), n) in counts {
+        let total = totals.get(class).copied().unwrap_or(1) as f64;
+        let place = (30. + size * *predicted as f64, 34. + size * *class as f64);
+        let about = format!("class {class}, predicted {predicted}: {n}");
+        svg += &cell(place, (size, size), *n as f64 / total, &about);
+        if size >= 24. {
+            let (x, y) = (place.0 + size / 2., place.1 + size / 2. + 4.);
+            let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{n}</text>");
         }
     }
     let _ = write!(svg, "<rect x=\"30\" y=\"34\" width=\"260\" height=\"260\" class=\"box\"/>");
@@ -148,12 +147,11 @@ pub(super) fn confusion(title: &str, counts: &[Vec<usize>]) -> String {
 pub(super) fn scatter(title: &str, points: &[([f32; 2], usize)]) -> String {
     let classes = points.iter().map(|(_, class)| class + 1).max().unwrap_or(0);
     let mut svg = format!("<text x=\"10\" y=\"14\" class=\"title\">{}</text>", escape(title));
-    for class in 0..classes {
-        let place = |[x, y]: [f32; 2]| (155. + 140. * x, 165. - 140. * y);
-        let mut path = String::new();
-        for (x, y) in points.iter().filter(|(_, c)| *c == class).map(|(p, _)| place(*p)) {
-            let _ = write!(path, "M{x:.1} {y:.1}h0");
-        }
+    let mut paths: BTreeMap<usize, String> = BTreeMap::new();
+    for ([x, y], class) in points {
+        let _ = write!(paths.entry(*class).or_default(), "M{:.1} {:.1}h0", 155. + 140. * x, 165. - 140. * y);
+    }
+    for (class, path) in paths {
         let colour = match COLOURS.get(class) {
             Some(colour) if classes <= COLOURS.len() => (*colour).to_owned(),
             _ => format!("hsl({} 65% 50%)", class * 360 / classes),
@@ -207,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_matrix_has_a_cell_for_every_count_with_the_share_of_its_class() {
-        let svg = confusion("t", &[vec![3, 1], vec![0, 2]]);
+        let svg = confusion("t", 2, &[((0, 0), 3), ((0, 1), 1), ((1, 1), 2)].into());
         for (about, strength) in
             [("class 0, predicted 0: 3", 0.77), ("class 0, predicted 1: 1", 0.31), ("class 1, predicted 1: 2", 1.)]
         {

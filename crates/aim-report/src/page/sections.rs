@@ -1,6 +1,6 @@
 //! What the pages of tables and of runs have in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aim_balance::{By, Quantity};
 use aim_train::{experiment::RunResults, metrics::ALL};
@@ -229,9 +229,9 @@ fn quantities(view: &View<'_>) -> String {
 fn confusions(view: &View<'_>) -> String {
     let answers = || view.runs.iter().flat_map(|run| &run.answers);
     let classes = answers().map(|a| a.label.max(a.predicted) + 1).max().unwrap_or(0);
-    let mut counts = vec![vec![0; classes]; classes];
-    answers().for_each(|a| counts[a.label][a.predicted] += 1);
-    if classes == 0 { String::new() } else { confusion(&view.title, &counts) }
+    let mut counts = BTreeMap::new();
+    answers().for_each(|a| *counts.entry((a.label, a.predicted)).or_insert(0) += 1);
+    if classes == 0 { String::new() } else { confusion(&view.title, classes, &counts) }
 }
 
 fn projections(view: &View<'_>) -> String {
@@ -248,7 +248,7 @@ fn projections(view: &View<'_>) -> String {
 }
 
 fn settings(view: &View<'_>) -> String {
-    let yaml = serde_yaml::to_string(view.config).unwrap_or_default();
+    let yaml = aim_config::yaml::write(view.config).unwrap_or_default();
     let command = |run: &&RunResults| {
         let folder = run.folder.as_ref()?.display();
         let program = &run.outcome.program.command;

@@ -8,7 +8,7 @@ use aim_balance::{
     joint::{Joint, Unimodal},
 };
 use aim_config::{plain_words, yaml::from_yaml};
-use aim_core::{Error, Preparation, Result};
+use aim_core::{Context, Error, Preparation, Result};
 use aim_data::DatasetSpec;
 use aim_fusion::{ConcatConfig, ModelConfig, check_modalities, fusion};
 use aim_optim::{OptimizerSpec, ScheduleSpec};
@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::Value as Yaml;
 
-use super::{Protocol, TrainConfig};
-use crate::Registries;
+use super::{Protocol, TrainConfig, table::LONGEST};
+use crate::{Registries, metrics};
 
 /// Everything that decides a run but its seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -182,7 +182,12 @@ impl RunConfig {
 
     fn check_model(&self, registries: &Registries) -> Result<()> {
         let modalities = self.modalities();
+        metrics::check_modalities(modalities.len()).at(|| "model".to_owned())?;
         for name in &modalities {
+            if name.len() > LONGEST {
+                let problem = format!("a modality's name has {} bytes", name.len());
+                return Err(Error::invalid("model.encoders", problem, format!("use at most {LONGEST}")));
+            }
             if !self.model.encoders.contains_key(name) {
                 let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
                 let problem = format!("there is no encoder for modality `{name}`, only for {}", known.join(", "));

@@ -1,6 +1,6 @@
 //! Features of a whole split, and what each modality's feature contributes.
 
-use aim_core::{Net, Pass, Result};
+use aim_core::{Error, Net, Pass, Result};
 use aim_data::{Loader, Source};
 use aim_stats::shapley;
 use candle_core::{DType, Device, Tensor};
@@ -64,6 +64,21 @@ pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<F
     Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect(), present })
 }
 
+/// Modalities whose Shapley values are computed: each doubles the coalitions, of which there are 65,536 then.
+const MOST: usize = 16;
+
+/// Refuses networks of so many modalities that their Shapley values cannot be had, before they are trained.
+///
+/// # Errors
+/// If there are more.
+pub fn check_modalities(modalities: usize) -> Result<()> {
+    if modalities <= MOST {
+        return Ok(());
+    }
+    let problem = format!("are {modalities}, whose Shapley values need 2^{modalities} evaluations");
+    Err(Error::invalid("modalities", problem, format!("join some, so that there are at most {MOST}")))
+}
+
 /// Shapley values of the modalities for the fused accuracy, a modality being removed by setting its feature to zero.
 ///
 /// # Errors
@@ -76,7 +91,8 @@ pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions
         let out = net.fuse(of, present, &mut Pass::eval().subset(&members))?;
         share_right(&features.labels, &classes(&out.logits)?)
     };
-    let values = (0..1 << names.len()).map(value).collect::<Result<Vec<_>>>()?;
+    check_modalities(names.len())?;
+    let values = (0..1_usize << names.len()).map(value).collect::<Result<Vec<_>>>()?;
     let phi = shapley::shapley_values(&values).map_err(statistics)?;
     let share = shapley::share_or_clamped(&phi).map_err(statistics)?;
     let named = |values: &[f64]| names.iter().cloned().zip(values.iter().copied()).collect();

@@ -8,7 +8,7 @@ mod projection;
 mod scores;
 
 pub use evaluation::{Evaluation, evaluate};
-pub use features::{Features, contributions, features};
+pub use features::{Features, check_modalities, contributions, features};
 pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};
 pub use probe::{Probe, probe};
 pub use projection::{ALL, Projection};
