@@ -53,9 +53,13 @@ fn splits(set: &Dataset) -> [(&'static str, &dyn Source); 3] {
 fn classes(set: &Dataset) -> String {
     let width = set.class_names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
     let mut text = format!("{:width$}  {:>8}  {:>10}  {:>8}\n", "class", "train", "validation", "test");
+    let counts = splits(set).map(|(_, source)| {
+        let mut counts = vec![0_usize; set.classes()];
+        source.labels().iter().for_each(|label| counts[*label as usize] += 1);
+        counts
+    });
     for (class, name) in set.class_names.iter().enumerate() {
-        let of = |source: &dyn Source| source.labels().iter().filter(|label| **label as usize == class).count();
-        let [train, validation, test] = splits(set).map(|(_, source)| of(source));
+        let [train, validation, test] = [0, 1, 2].map(|split| counts[split][class]);
         let _infallible = writeln!(text, "{name:width$}  {train:>8}  {validation:>10}  {test:>8}");
     }
     text + "\n"

@@ -1,11 +1,17 @@
 //! A dataset: three splits of the same modalities and classes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use aim_core::{Error, Result};
 use candle_core::{Device, Tensor};
 
 use crate::{Projected, Source, source::pieces};
+
+/// Most classes without a training sample that are named.
+const NAMED: usize = 20;
 
 /// A classification set of one or more modalities.
 #[derive(Clone, Debug)]
@@ -34,12 +40,14 @@ impl Dataset {
     pub fn summary(&self) -> String {
         let shape = |(name, shape): (&String, Vec<usize>)| format!("{name} {shape:?}");
         let shapes: Vec<String> = self.modalities.iter().zip(self.shapes()).map(shape).collect();
-        let lacks = |class: &usize| !self.train.labels().contains(&(*class as u32));
+        let there: BTreeSet<u32> = self.train.labels().iter().copied().collect();
+        let lacks = |class: &usize| !there.contains(&(*class as u32));
         let absent: Vec<&str> =
             (0..self.classes()).filter(lacks).map(|class| self.class_names[class].as_str()).collect();
-        let absent = match &absent[..] {
-            [] => String::new(),
-            _ => format!(", without a training sample of {}", absent.join(", ")),
+        let absent = match absent.len() {
+            0 => String::new(),
+            1..=NAMED => format!(", without a training sample of {}", absent.join(", ")),
+            many => format!(", without a training sample of {many} of them"),
         };
         let [train, validation, test] = [&self.train, &self.validation, &self.test].map(|split| split.len());
         let (name, shapes, classes) = (&self.name, shapes.join(", "), self.classes());
@@ -73,23 +81,46 @@ impl Dataset {
     }
 
     /// Checks what every loader promises: equal shapes in all splits, labels in range, finite values, at least one
-    /// sample a split, no sample in two splits.
+    /// sample a split, no sample in two splits, by its id or, for most of them, by its content.
     ///
     /// # Errors
     /// Names the tensor, the sample and the split that break the promise.
     pub fn check(&self) -> Result<()> {
         let shapes = self.shapes();
+        let mut contents = vec![];
         for (split, source) in self.splits() {
-            self.check_split(split, source, &shapes)?;
+            contents.push((split, self.check_split(split, source, &shapes)?));
         }
-        self.check_disjoint()
+        self.check_disjoint()?;
+        self.check_apart(&contents)
+    }
+
+    /// Refuses a split most of whose samples stand in another, as where one file was given twice. Single ones are found
+    /// by [`data_card`](crate::data_card()).
+    fn check_apart(&self, contents: &[(&str, Vec<u64>)]) -> Result<()> {
+        for (i, (split, own)) in contents.iter().enumerate() {
+            for (other, theirs) in &contents[..i] {
+                let known: BTreeSet<&u64> = theirs.iter().collect();
+                let repeated = own.iter().filter(|content| known.contains(content)).count();
+                if repeated * 2 > own.len() {
+                    let problem = format!(
+                        "{repeated} of the {} samples of the {split} split have the content of samples of the {other} split",
+                        own.len()
+                    );
+                    let remedy = "give each split samples of its own";
+                    return Err(Error::invalid(format!("data set `{}`", self.name), problem, remedy));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn splits(&self) -> [(&'static str, &dyn Source); 3] {
         [("train", &*self.train), ("validation", &*self.validation), ("test", &*self.test)]
     }
 
-    fn check_split(&self, split: &str, source: &dyn Source, shapes: &[Vec<usize>]) -> Result<()> {
+    /// Checks a split; gives what stands for the content of each sample, or nothing where values are not read.
+    fn check_split(&self, split: &str, source: &dyn Source, shapes: &[Vec<usize>]) -> Result<Vec<u64>> {
         let place = format!("data set `{}`, split {split}", self.name);
         if source.is_empty() {
             return Err(Error::invalid(
@@ -116,6 +147,7 @@ impl Dataset {
                 ));
             }
         }
+        let mut contents = if source.checks_values() { vec![] } else { vec![FIRST; source.len()] };
         for (m, (name, shape)) in self.modalities.iter().zip(shapes).enumerate() {
             let place = format!("{place}, modality `{name}`");
             if source.shapes()[m] != *shape {
@@ -124,10 +156,19 @@ impl Dataset {
             for index in pieces(source.len()).filter(|_| !source.checks_values()) {
                 let x = source.input(m, &index, &Device::Cpu)?.values;
                 check_shape(&place, &x, index.len(), shape)?;
-                check_finite(&format!("{name}` of the {split} split, sample `"), &x, &source.ids()[index[0]..])?;
+                let values = x.flatten_all()?.to_vec1::<f32>()?;
+                check_finite(
+                    &format!("{name}` of the {split} split, sample `"),
+                    &values,
+                    &source.ids()[index[0]..][..index.len()],
+                )?;
+                let size = (values.len() / index.len()).max(1);
+                for (i, row) in index.iter().zip(values.chunks(size)) {
+                    contents[*i] = row.iter().fold(contents[*i], told_by);
+                }
             }
         }
-        Ok(())
+        Ok(contents)
     }
 
     fn check_disjoint(&self) -> Result<()> {
@@ -165,10 +206,17 @@ fn check_shape(place: &str, x: &Tensor, len: usize, shape: &[usize]) -> Result<(
     if fits { Ok(()) } else { Err(Error::shape(place, x.dims(), format!("{len} samples of shape {shape:?}"))) }
 }
 
-fn check_finite(name: &str, x: &Tensor, ids: &[String]) -> Result<()> {
-    let values = x.flatten_all()?.to_vec1::<f32>()?;
+/// Where the number that stands for a sample's content begins, before any value.
+const FIRST: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// That number with a further value (FNV-1a over words).
+fn told_by(content: u64, value: &f32) -> u64 {
+    (content ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+fn check_finite(name: &str, values: &[f32], ids: &[String]) -> Result<()> {
     let Some(at) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
-    let sample = at * x.dim(0)? / values.len();
+    let sample = at * ids.len() / values.len();
     Err(Error::NonFinite {
         name: format!("{name}{}", ids[sample]),
         value: f64::from(values[at]),

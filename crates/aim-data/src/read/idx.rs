@@ -1,16 +1,21 @@
-//! IDX files (MNIST's format), gzipped.
+//! IDX files (MNIST's format), gzipped or not.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, ErrorKind, Read};
 use std::path::Path;
 
 use aim_core::{Error, Result};
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use crate::files::{broken, open};
 
 /// Bytes of a file with `N` axes, and its shape. The magic number 0x0000080N stands for bytes along N axes.
 pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)> {
-    let mut reader = GzDecoder::new(open(path)?);
+    let mut file = open(path)?;
+    // A gzip file may have several members, as `cat a.gz b.gz` or pigz write it.
+    let mut reader: Box<dyn Read> = match file.fill_buf().map_err(|e| Error::io(path, e))? {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
+        _ => Box::new(file),
+    };
     let mut head = || -> Result<usize> {
         let mut word = [0; 4];
         reader.read_exact(&mut word).map_err(|e| unreadable(path, &e))?;
@@ -24,10 +29,13 @@ pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)
     for axis in &mut shape {
         *axis = head()?;
     }
+    let size = shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)).unwrap_or(usize::MAX);
+    // A byte more than is needed tells that there are too many, however many they are.
     let mut data = Vec::new();
-    reader.read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
-    if shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)) != Some(data.len()) {
-        return Err(broken(path, format!("holds {} bytes, but says that its shape is {shape:?}", data.len())));
+    reader.take((size as u64).saturating_add(1)).read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
+    if size != data.len() {
+        let found = if data.len() > size { "more".into() } else { data.len().to_string() };
+        return Err(broken(path, format!("holds {found} bytes, but says that its shape is {shape:?}")));
     }
     Ok((shape, data))
 }
@@ -35,7 +43,7 @@ pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     let problem = match error.kind() {
         ErrorKind::UnexpectedEof => "ends too early".to_owned(),
-        _ => format!("is no gzip file or a damaged one ({error})"),
+        _ => format!("is a damaged gzip file ({error})"),
     };
     broken(path, problem)
 }
@@ -64,7 +72,10 @@ mod tests {
 
     #[test]
     fn reads_shape_and_bytes() {
-        assert_eq!(read(&zip(&WHOLE)), Ok(([2, 3], vec![1, 2, 3, 4, 5, 6])));
+        let members = [zip(&WHOLE[..7]), zip(&WHOLE[7..15]), zip(&[]), zip(&WHOLE[15..])].concat();
+        for file in [zip(&WHOLE), WHOLE.to_vec(), members] {
+            assert_eq!(read(&file), Ok(([2, 3], vec![1, 2, 3, 4, 5, 6])));
+        }
     }
 
     #[test]
@@ -75,8 +86,11 @@ mod tests {
             (zip(&WHOLE[..17]), "holds 5 bytes, but says that its shape is [2, 3]"),
             (zip(&WHOLE[..6]), "ends too early"),
             (zipped[..zipped.len() - 12].to_vec(), "ends too early"),
-            (WHOLE.to_vec(), "is no gzip file"),
-            (Vec::new(), "ends too early"),
+            (WHOLE[..17].to_vec(), "holds 5 bytes, but says that its shape is [2, 3]"),
+            (zip(&[&WHOLE[..], &[7; 9]].concat()), "holds more bytes, but says that its shape is [2, 3]"),
+            ([zip(&WHOLE[..9]), zip(&WHOLE[9..])[..20].to_vec()].concat(), "ends too early"),
+            ([zip(&WHOLE[..9]), b"this is no further member".to_vec()].concat(), "is a damaged gzip file"),
+            (Vec::new(), "is empty"),
             (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "holds 6 bytes, but says"),
         ] {
             let error = read(&file).unwrap_err();

@@ -53,14 +53,15 @@ impl Npz {
         self.column(name, len)
     }
 
-    /// A column of whole numbers.
+    /// A column of whole numbers of any type.
     pub fn whole(&mut self, name: &str, len: usize) -> Result<Vec<i64>> {
-        self.column(name, len)
+        let (header, bytes) = self.raw(name, &[len])?;
+        wholes(header, &bytes).map_err(|e| self.broken(name, e))
     }
 
     /// A column of class indices below `classes`.
     pub fn labels(&mut self, name: &str, len: usize, classes: usize) -> Result<Vec<u32>> {
-        let column = self.column::<i64>(name, len)?;
+        let column = self.whole(name, len)?;
         let check = |(row, label): (usize, i64)| {
             let fits = usize::try_from(label).is_ok_and(|l| l < classes);
             let problem = || format!("label {label} of row {row} is out of range, labels must be below {classes}");
@@ -84,10 +85,7 @@ impl Npz {
         if shape != want {
             return Err(Error::shape(self.place(name), &shape, format!("{want:?}")));
         }
-        let size = header.dtype().num_bytes().map(|b| b * want.iter().product::<usize>());
-        if size != Some(bytes.len()) || header.order() == Order::Fortran {
-            return Err(self.broken(name, "it does not hold as many values as it says, or not in C order"));
-        }
+        sized(&header, &bytes).map_err(|problem| self.broken(name, problem))?;
         Ok((header, bytes))
     }
 
@@ -122,31 +120,106 @@ pub(crate) fn npy(path: &std::path::Path) -> Result<Array> {
         return Err(Error::shape(path.display().to_string(), &dims, "[N, ...]"));
     };
     let offset = bytes.len() - file.into_inner().len();
-    let size = header.dtype().num_bytes().map(|b| b * dims.iter().product::<usize>());
-    if size != Some(bytes.len() - offset) || header.order() == Order::Fortran {
-        return Err(wrong("does not hold as many values as it says, or not in C order".into()));
-    }
+    sized(&header, &bytes[offset..]).map_err(|problem| wrong(format!("cannot be read ({problem})")))?;
     let data = numbers(header, bytes[offset..].to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
     debug_assert_eq!(data.len(), len * shape.iter().product::<usize>());
     Array { data, shape: shape.to_vec() }.finite(&path.display().to_string())
 }
 
-fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {
-    let kind = header.dtype().descr();
-    let file = NpyFile::with_header(header, &bytes[..]);
-    match kind.trim_matches('\'') {
-        // The largest arrays by far: no detour over a reader of single values.
-        "|u1" => Ok(bytes.iter().map(|b| f32::from(*b)).collect()),
-        "<i2" => cast(file, |v: i16| f32::from(v)),
-        "<f2" => cast(file, f16::to_f32),
-        "<f4" => cast(file, |v: f32| v),
-        "<f8" => cast(file, |v: f64| v as f32),
-        other => Err(io::Error::other(format!("type {other} is not one of u1, i2, f2, f4, f8"))),
+/// Refuses an array whose bytes are not those of its shape and type.
+fn sized(header: &NpyHeader, bytes: &[u8]) -> Result<(), String> {
+    let size = |dims: &[u64], bytes: usize| {
+        dims.iter().try_fold(bytes, |size, dim| size.checked_mul(usize::try_from(*dim).ok()?))
+    };
+    match header.dtype().num_bytes().and_then(|one| size(header.shape(), one)) {
+        Some(size) if size == bytes.len() => Ok(()),
+        Some(size) => Err(format!("it has {} bytes, but its shape and type need {size}", bytes.len())),
+        None => Err("its shape and type are of no size".into()),
     }
 }
 
-fn cast<T: Deserialize>(file: NpyFile<&[u8]>, to: impl Fn(T) -> f32) -> io::Result<Vec<f32>> {
-    file.data::<T>().map_err(io::Error::other)?.map(|v| v.map(&to)).collect()
+/// Numbers of any type as f32, sample after sample whatever their order in the file.
+fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {
+    let (kind, order) = (header.dtype().descr(), header.order());
+    let shape: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
+    let file = NpyFile::with_header(header, &bytes[..]);
+    let data = match kind_of(&kind) {
+        // The largest arrays by far: no detour over a reader of single values.
+        "u1" => bytes.iter().map(|b| f32::from(*b)).collect(),
+        "f2" => cast(file, |v: f16| Ok(v.to_f32()))?,
+        "f4" => cast(file, |v: f32| Ok(v))?,
+        "f8" => cast(file, |v: f64| Ok(v as f32))?,
+        "b1" => cast(file, |v: bool| Ok(f32::from(u8::from(v))))?,
+        _ => whole_values(&kind, file, exact)?,
+    };
+    Ok(if order == Order::Fortran && shape.len() > 1 { c_order(&data, &shape) } else { data })
+}
+
+/// Whole numbers of any type, floats that are whole among them.
+fn wholes(header: NpyHeader, bytes: &[u8]) -> io::Result<Vec<i64>> {
+    let kind = header.dtype().descr();
+    let file = NpyFile::with_header(header, bytes);
+    let whole = |v: f64| {
+        let fits = v.fract() == 0. && v.abs() <= EXACT;
+        if fits { Ok(v as i64) } else { Err(io::Error::other(format!("{v} is no whole number"))) }
+    };
+    match kind_of(&kind) {
+        "f2" => cast(file, |v: f16| whole(v.to_f64())),
+        "f4" => cast(file, |v: f32| whole(f64::from(v))),
+        "f8" => cast(file, whole),
+        "b1" => cast(file, |v: bool| Ok(i64::from(v))),
+        _ => whole_values(&kind, file, Ok),
+    }
+}
+
+/// Whole numbers up to here are exact as f64.
+const EXACT: f64 = 9_007_199_254_740_992.;
+
+/// Values of a type of whole numbers, each through `to`.
+fn whole_values<T>(kind: &str, file: NpyFile<&[u8]>, to: impl Fn(i64) -> io::Result<T>) -> io::Result<Vec<T>> {
+    match kind_of(kind) {
+        "i1" => cast(file, |v: i8| to(v.into())),
+        "u1" => cast(file, |v: u8| to(v.into())),
+        "i2" => cast(file, |v: i16| to(v.into())),
+        "u2" => cast(file, |v: u16| to(v.into())),
+        "i4" => cast(file, |v: i32| to(v.into())),
+        "u4" => cast(file, |v: u32| to(v.into())),
+        "i8" => cast(file, to),
+        "u8" => cast(file, |v: u64| to(i64::try_from(v).map_err(io::Error::other)?)),
+        _ => Err(io::Error::other(format!("type {kind} is no type of real numbers"))),
+    }
+}
+
+/// A whole number as f32, if that holds it.
+fn exact(value: i64) -> io::Result<f32> {
+    let problem =
+        || io::Error::other(format!("{value} has more digits than are kept: scale the array, or store floats"));
+    if value as f32 as i64 == value { Ok(value as f32) } else { Err(problem()) }
+}
+
+/// A type without its byte order: `'<f4'` is `f4`.
+fn kind_of(descr: &str) -> &str {
+    descr.trim_matches('\'').trim_start_matches(['<', '>', '|', '='])
+}
+
+/// Values that stand with their first axis side by side, in an order with the last side by side.
+fn c_order(data: &[f32], shape: &[usize]) -> Vec<f32> {
+    let mut strides = vec![1; shape.len()];
+    (1..shape.len()).for_each(|axis| strides[axis] = strides[axis - 1] * shape[axis - 1]);
+    let place = |mut at: usize| {
+        let axes = shape.iter().zip(&strides).rev();
+        axes.map(|(size, stride)| {
+            let index = at % size;
+            at /= size;
+            index * stride
+        })
+        .sum::<usize>()
+    };
+    (0..data.len()).map(|at| data[place(at)]).collect()
+}
+
+fn cast<T: Deserialize, U>(file: NpyFile<&[u8]>, to: impl Fn(T) -> io::Result<U>) -> io::Result<Vec<U>> {
+    file.data::<T>().map_err(io::Error::other)?.map(|v| to(v?)).collect()
 }
 
 #[cfg(test)]
@@ -179,6 +252,14 @@ mod tests {
         store(file, name, &bytes);
     }
 
+    /// An array of shape `[2, 1]` as these bytes.
+    fn raw(file: &mut ZipWriter<File>, name: &str, descr: &str, data: &[u8]) {
+        let head = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (2, 1), }}");
+        let padded = format!("{head:<117}\n");
+        let bytes = [b"\x93NUMPY\x01\x00", &(padded.len() as u16).to_le_bytes()[..], padded.as_bytes(), data].concat();
+        store(file, name, &bytes);
+    }
+
     /// An archive with what is read well and what is not.
     fn archive() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -189,11 +270,27 @@ mod tests {
         put(&mut file, "f4", &[2, 1], &[0.5f32, -1.], Order::C);
         put(&mut file, "f8", &[2, 1], &[0.25f64, 1e3], Order::C);
         put(&mut file, "y", &[3], &[0i64, 2, 1], Order::C);
+        put(&mut file, "w1", &[3], &[0u8, 2, 1], Order::C);
+        put(&mut file, "w2", &[3], &[0u16, 2, 1], Order::C);
+        put(&mut file, "w4", &[3], &[0i32, 2, 1], Order::C);
+        put(&mut file, "w8", &[3], &[0u64, 2, 1], Order::C);
+        put(&mut file, "wf", &[3], &[0f32, 2., 1.], Order::C);
+        put(&mut file, "wd", &[3], &[0f64, 2., 1.], Order::C);
+        put(&mut file, "halves", &[2], &[0.5f64, 1.], Order::C);
         put(&mut file, "negative", &[2], &[0i64, -1], Order::C);
         put(&mut file, "nan", &[2, 1], &[1f32, f32::NAN], Order::C);
         put(&mut file, "columns", &[2, 2], &[1f32, 2., 3., 4.], Order::Fortran);
         put(&mut file, "u8", &[2, 1], &[1u64, 2], Order::C);
         put(&mut file, "none", &[], &[1f32], Order::C);
+        put(&mut file, "large", &[1, 1], &[(1i64 << 24) + 1], Order::C);
+        // Columns of [2, 3, 2], the first axis side by side.
+        let columns: Vec<f32> = [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11].map(|v| v as f32).into();
+        put(&mut file, "deep", &[2, 3, 2], &columns, Order::Fortran);
+        // Big-endian: 1.5 and -2 as f4, 258 and -1 as i2.
+        raw(&mut file, "big4", "'>f4'", &[0x3f, 0xc0, 0, 0, 0xc0, 0, 0, 0]);
+        raw(&mut file, "big2", "'>i2'", &[1, 2, 0xff, 0xff]);
+        raw(&mut file, "short", "'<f4'", &[0; 4]);
+        raw(&mut file, "complex", "'<c8'", &[0; 16]);
         let mut bytes = vec![];
         let words = WriteOptions::<str>::new().dtype(DType::new_scalar("<U3".parse().unwrap())).shape(&[2]);
         let mut words = words.writer(&mut bytes).begin_nd().unwrap();
@@ -215,6 +312,14 @@ mod tests {
         assert_eq!(file.len("y").unwrap(), 3);
         assert_eq!(file.labels("y", 3, 3).unwrap(), [0, 2, 1]);
         assert_eq!(file.whole("negative", 2).unwrap(), [0, -1]);
+        assert_eq!(file.array("columns", 2, &[2]).unwrap().data, [1., 3., 2., 4.]);
+        assert_eq!(file.array("deep", 2, &[3, 2]).unwrap().data, (0..12).map(|v| v as f32).collect::<Vec<_>>());
+        assert_eq!(file.array("u8", 2, &[1]).unwrap().data, [1., 2.]);
+        assert_eq!(file.array("big4", 2, &[1]).unwrap().data, [1.5, -2.]);
+        assert_eq!(file.array("big2", 2, &[1]).unwrap().data, [258., -1.]);
+        for name in ["w1", "w2", "w4", "w8", "wf", "wd"] {
+            assert_eq!(file.labels(name, 3, 3).unwrap(), [0, 2, 1], "{name}");
+        }
         assert_eq!(file.texts("words", 2).unwrap(), ["ab", "now"]);
     }
 
@@ -230,8 +335,11 @@ mod tests {
         told(&|f| f.len("none").err(), "none` has shape [], but [N, ...] is needed");
         told(&|f| f.array("f4", 3, &[1]).err(), "f4` has shape [2, 1], but [3, 1] is needed");
         told(&|f| f.array("nan", 2, &[1]).err(), "is not finite");
-        told(&|f| f.array("columns", 2, &[2]).err(), "array `columns` cannot be read");
-        told(&|f| f.array("u8", 2, &[1]).err(), "is not one of u1, i2, f2, f4, f8");
+        told(&|f| f.array("short", 2, &[1]).err(), "it has 4 bytes, but its shape and type need 8");
+        told(&|f| f.array("complex", 2, &[1]).err(), "array `complex` cannot be read");
+        told(&|f| f.array("large", 1, &[1]).err(), "16777217 has more digits than are kept");
+        told(&|f| f.labels("f4", 2, 2).err(), "f4` has shape [2, 1], but [2] is needed");
+        told(&|f| f.whole("halves", 2).err(), "0.5 is no whole number");
         told(&|f| f.labels("y", 3, 2).err(), "label 2 of row 1 is out of range, labels must be below 2");
         told(&|f| f.labels("negative", 2, 2).err(), "label -1 of row 1 is out of range");
         told(&|f| f.texts("y", 3).err(), "array `y` cannot be read");
@@ -245,7 +353,7 @@ mod tests {
         let missing = error(folder.path().join("b.npz"));
         assert!(missing.contains("b.npz: does not exist"), "{missing}");
         let whole = std::fs::read(&path).unwrap();
-        for content in [&whole[..whole.len() / 2], b"no archive".as_slice(), b"".as_slice()] {
+        for content in [&whole[..whole.len() / 2], b"no archive".as_slice()] {
             std::fs::write(&path, content).unwrap();
             let cut = error(path.clone());
             assert!(

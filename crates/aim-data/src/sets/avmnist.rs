@@ -30,6 +30,11 @@ static INFO: DatasetInfo = DatasetInfo {
     needs_root: true,
 };
 
+/// Images of MNIST's training and test files.
+const IMAGES: [usize; 2] = [60_000, 10_000];
+/// Recordings: 10 digits of 6 speakers, 50 times each.
+const RECORDINGS: usize = 3_000;
+
 settings! {
     /// Settings of `avmnist`.
     pub struct AvMnist {
@@ -48,8 +53,9 @@ impl DatasetSettings for AvMnist {
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = folder(root, "avmnist")?;
-        let digits = Digits::read(&folder, if self.full { [55_000, 5_000, 10_000] } else { [6_000, 1_000, 1_000] })?;
-        let speech = Speech::read(&folder.join("recordings"))?;
+        let splits = if self.full { [55_000, 5_000, 10_000] } else { [6_000, 1_000, 1_000] };
+        let digits = Digits::read(&folder, splits, IMAGES)?;
+        let speech = Speech::read(&folder.join("recordings"), RECORDINGS)?;
         let pairs = speech.pair(&digits.labels, &digits.parts)?;
         let train: Vec<usize> = (0..digits.labels.len()).filter(|&i| digits.parts[i] == Part::Train).collect();
         let ids = digits.ids.iter().zip(&pairs).map(|(image, &r)| format!("{image}+{}", speech.names[r])).collect();

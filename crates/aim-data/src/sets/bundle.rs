@@ -1,7 +1,8 @@
 //! A user's own data: one safetensors file a split.
 //!
 //! Each file holds `x.<modality>` `[N, ...]` for every modality, `y` `[N]` (class indices) and, if wanted, `id` `[N]`
-//! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand.
+//! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand. Arrays must be
+//! contiguous when they are written (`numpy.ascontiguousarray`): safetensors 0.8.0 writes others as they lie in memory.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use safetensors::SafeTensors;
 use crate::{
     Dataset, DatasetInfo, DatasetSettings, Source, Subset,
     dataset::choose,
-    files::{broken, bytes, existing},
+    files::{broken, bytes, existing, unfit},
     hub,
     read::tensors,
     table::Array,
@@ -59,13 +60,58 @@ impl DatasetSettings for Bundle {
             .try_for_each(|(key, path)| hub::check(key, path))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
+        let files = [&self.train, &self.validation, &self.test].map(|path| locate(path, root));
+        if let [Ok(train), Ok(validation), Ok(test)] = &files {
+            differ(&[("train", train), ("validation", validation), ("test", test)])?;
+        }
         let (modalities, train) = split(&self.train, root, "train", self.modalities.as_deref())?;
         let (_, validation) = split(&self.validation, root, "validation", Some(&modalities))?;
         let (_, test) = split(&self.test, root, "test", Some(&modalities))?;
-        let largest = train.labels().iter().max().map_or(0, |m| *m as usize + 1);
-        let class_names = self.class_names.clone().unwrap_or_else(|| (0..largest).map(|c| c.to_string()).collect());
+        let class_names = match &self.class_names {
+            Some(names) => names.clone(),
+            None => counted_classes(&locate(&self.train, root)?, train.labels())?,
+        };
         let [train, validation, test] = [train, validation, test].map(|split| -> Arc<dyn Source> { Arc::new(split) });
         Ok(Dataset { name: "bundle".to_owned(), modalities, class_names, train, validation, test })
+    }
+}
+
+/// Refuses files of which two are one.
+fn differ(files: &[(&str, &PathBuf); 3]) -> Result<()> {
+    let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    for (i, (name, path)) in files.iter().enumerate() {
+        if let Some((other, _)) = files[..i].iter().find(|(_, other)| same(path, other)) {
+            let problem = format!("is the file of `data.{other}`, too: {}", path.display());
+            return Err(Error::invalid(format!("data.{name}"), problem, "give each split samples of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// Names of the classes up to the largest label. There must be no more of them than samples: a label that stands for
+/// "ignore", as 255 or -1 stored without sign, would make thousands of classes that nothing is of.
+fn counted_classes(path: &Path, labels: &[u32]) -> Result<Vec<String>> {
+    let Some((row, largest)) = labels.iter().enumerate().max_by_key(|(row, label)| (**label, usize::MAX - row)) else {
+        return Ok(vec![]);
+    };
+    if *largest as usize >= labels.len() {
+        let samples = labels.len();
+        let problem = format!("label {largest} of row {row} makes {} classes of {samples} samples", u64::from(*largest) + 1);
+        let remedy = "leave out samples that are to be ignored, count classes from 0, or name all of them in class_names";
+        return Err(unfit(path, problem, remedy));
+    }
+    Ok((0..=*largest).map(|class| class.to_string()).collect())
+}
+
+/// Refuses tensors that nothing would read.
+fn unread(path: &Path, file: &SafeTensors<'_>) -> Result<()> {
+    let known = |name: &str| name.strip_prefix("x.").is_some_and(|rest| !rest.is_empty()) || name == "y" || name == "id";
+    match file.names().into_iter().filter(|name| !known(name)).min() {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("has a tensor `{name}`, which nothing reads");
+            Err(unfit(path, problem, "name modalities x.<modality>, labels y and ids id, and leave out what is none"))
+        }
     }
 }
 
@@ -74,6 +120,7 @@ fn split(path: &Path, root: Option<&Path>, name: &str, want: Option<&[String]>) 
     let path = &locate(path, root)?;
     let bytes = bytes(path)?;
     let file = tensors::parse(path, &bytes)?;
+    unread(path, &file)?;
     let mut have: Vec<String> =
         file.names().iter().filter_map(|n| n.strip_prefix("x.")).map(ToOwned::to_owned).collect();
     have.sort();
@@ -100,7 +147,7 @@ fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, len: usize) -> Res
     let view = file.tensor(&name).map_err(|e| broken(path, format!("tensor `{name}`: {e}")))?;
     match view.shape().split_first() {
         Some((n, shape)) if *n == len && !shape.is_empty() => {
-            let data = tensors::numbers(path, &name, &view)?.into_iter().map(|v| v as f32).collect();
+            let data = tensors::floats(path, &name, &view)?;
             Array { data, shape: shape.to_vec() }.tensor(&(0..len).collect::<Vec<_>>())
         }
         _ => {
@@ -115,11 +162,15 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
     if view.shape().len() != 1 {
         return Err(Error::shape(format!("{}: y", path.display()), view.shape(), "[N]"));
     }
-    let whole = |(i, v): (usize, f64)| {
-        let fits = v >= 0. && v <= f64::from(u32::MAX) && v.fract() == 0.;
-        fits.then_some(v as u32).ok_or_else(|| broken(path, format!("label {v} of row {i} is no class index")))
+    let refuse = |i: usize, label: String| {
+        let problem = format!("label {label} of row {i} is no class index");
+        unfit(path, problem, "store classes as whole numbers from 0, and leave out samples without one")
     };
-    tensors::numbers(path, "y", &view)?.into_iter().enumerate().map(whole).collect()
+    let class = |(i, v): (usize, Result<i128, f64>)| match v {
+        Ok(v) => u32::try_from(v).map_err(|_| refuse(i, v.to_string())),
+        Err(v) => Err(refuse(i, v.to_string())),
+    };
+    tensors::wholes(path, "y", &view)?.into_iter().enumerate().map(class).collect()
 }
 
 fn ids(path: &Path, file: &SafeTensors<'_>, split: &str, len: usize) -> Result<Vec<String>> {
@@ -127,5 +178,9 @@ fn ids(path: &Path, file: &SafeTensors<'_>, split: &str, len: usize) -> Result<V
     if view.shape() != [len] {
         return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], as `y` has")));
     }
-    Ok(tensors::numbers(path, "id", &view)?.into_iter().map(|v| v.to_string()).collect())
+    let whole = |(i, v): (usize, Result<i128, f64>)| {
+        let wrong = |v: f64| unfit(path, format!("id {v} of row {i} is no whole number"), "store ids as whole numbers");
+        v.map(|v| v.to_string()).map_err(wrong)
+    };
+    tensors::wholes(path, "id", &view)?.into_iter().enumerate().map(whole).collect()
 }

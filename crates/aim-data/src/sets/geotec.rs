@@ -7,7 +7,7 @@ use aim_core::Result;
 
 use crate::{
     Dataset, DatasetInfo, DatasetSettings,
-    files::folder,
+    files::{counted, folder},
     read::npz::Npz,
     table::{Part, Share, Table},
 };
@@ -30,8 +30,10 @@ impl DatasetSettings for Geotec {
         &INFO
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
-        let mut file = Npz::open(folder(root, "geotec")?.join("windows.npz"))?;
+        let path = folder(root, "geotec")?.join("windows.npz");
+        let mut file = Npz::open(path.clone())?;
         let (classes, len) = (file.len("classes")?, file.len("y")?);
+        counted(&path, len, 2_992, "windows")?;
         let subjects = file.whole("subject", len)?;
         let windows = file.array("X", len, &[100, 12])?.transposed();
         let mut table = Table {

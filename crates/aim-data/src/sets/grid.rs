@@ -10,7 +10,7 @@ use aim_core::{Result, Rng};
 
 use crate::{
     Dataset, DatasetInfo, DatasetSettings,
-    files::folder,
+    files::{counted, folder},
     read::npz::Npz,
     sets::AUDIO_NOISE,
     table::{Part, Share, Table},
@@ -57,8 +57,10 @@ impl DatasetSettings for Grid {
         &INFO
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
-        let mut file = Npz::open(folder(root, "grid")?.join("grid_words.npz"))?;
+        let path = folder(root, "grid")?.join("grid_words.npz");
+        let mut file = Npz::open(path.clone())?;
         let len = file.len("slot")?;
+        counted(&path, len, 6_000, "words")?;
         let slots = file.whole("slot", len)?;
         let kept: Vec<bool> = slots.iter().map(|s| self.slot.is_none_or(|want| *s == want as i64)).collect();
         let sentences = file.texts("sent", len)?;

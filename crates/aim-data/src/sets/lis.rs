@@ -7,7 +7,7 @@ use aim_core::Result;
 
 use crate::{
     Dataset, DatasetInfo, DatasetSettings,
-    files::folder,
+    files::{counted, folder},
     read::npz::Npz,
     table::{Array, Part, Share, Table},
 };
@@ -34,8 +34,10 @@ impl DatasetSettings for Lis {
         &INFO
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
-        let mut file = Npz::open(folder(root, "lis")?.join("lis.npz"))?;
+        let path = folder(root, "lis")?.join("lis.npz");
+        let mut file = Npz::open(path.clone())?;
         let len = file.len("y")?;
+        counted(&path, len, 780, "signs")?;
         let labels = file.labels("y", len, 26)?;
         let times = file.texts("ts", len)?;
         let names = if self.orientation { &SENSORS[..] } else { &SENSORS[..3] };

@@ -7,7 +7,7 @@ use aim_core::Result;
 
 use crate::{
     Dataset, DatasetInfo, DatasetSettings,
-    files::folder,
+    files::{counted, folder},
     read::csv,
     table::{Part, Share, Table},
 };
@@ -37,6 +37,7 @@ impl DatasetSettings for Mfeat {
         let folder = folder(root, "mfeat")?;
         let path = |view: &str| folder.join(format!("mfeat-{view}.csv"));
         let (modalities, labels) = csv::modalities(&VIEWS, path, |view| csv::features(&path(view), true, 10))?;
+        counted(&path(VIEWS[0]), labels.len(), 2_000, "rows")?;
         let mut table = Table {
             name: "mfeat",
             modalities,

@@ -10,7 +10,7 @@ use aim_core::Result;
 
 use crate::{
     Dataset, DatasetInfo, DatasetSettings,
-    files::{broken, folder},
+    files::{broken, counted, folder},
     read::csv,
     table::{Array, Part, Share, Table},
 };
@@ -60,6 +60,8 @@ fn utterances(folder: &Path, modality: &str) -> Result<(Array, Rows)> {
     let file = |split: &str| folder.join(format!("{modality}_{split}0.csv"));
     let (mut array, mut labels) = csv::features(&file("train"), false, 2)?;
     let (test, test_labels) = csv::features(&file("test"), false, 2)?;
+    counted(&file("train"), labels.len(), 1_447, "rows")?;
+    counted(&file("test"), test_labels.len(), 752, "rows")?;
     if test.shape != array.shape {
         let problem = format!("has {:?} features, but the training file {:?}", test.shape, array.shape);
         return Err(broken(&file("test"), problem));

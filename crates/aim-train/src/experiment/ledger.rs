@@ -12,7 +12,7 @@ use std::{
 };
 
 use aim_core::{Error, Result};
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -177,7 +177,7 @@ fn contents(path: &Path, table: &str) -> Result<Option<(Head, Vec<Line>)>> {
     let damaged =
         |how: String| wrong(format!("is damaged ({how})"), "restore the file; without it its runs are trained anew");
     let mut text = String::new();
-    GzDecoder::new(&*bytes).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
+    MultiGzDecoder::new(&*bytes).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
     let mut lines = text.lines();
     let head: Head = parsed(lines.next().unwrap_or_default()).map_err(&damaged)?;
     if head.ledger > VERSION {

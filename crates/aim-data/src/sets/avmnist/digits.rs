@@ -8,7 +8,7 @@ use std::path::Path;
 use aim_core::{Error, Result, Rng};
 
 use crate::{
-    files::broken,
+    files::{broken, counted},
     read::idx,
     table::{Array, Part},
 };
@@ -26,7 +26,9 @@ pub(super) struct Digits {
 
 impl Digits {
     /// Images of the training file for training, further ones for validation, images of the test file for testing.
-    pub fn read(folder: &Path, [train, validation, test]: [usize; 3]) -> Result<Self> {
+    ///
+    /// `known` are the images that the two files of the set have.
+    pub fn read(folder: &Path, [train, validation, test]: [usize; 3], known: [usize; 2]) -> Result<Self> {
         let mut all = Self {
             images: Array { data: Vec::new(), shape: vec![1, SIDE, SIDE] },
             labels: Vec::new(),
@@ -36,18 +38,19 @@ impl Digits {
                 .flat_map(|(part, count)| std::iter::repeat_n(part, count))
                 .collect(),
         };
-        all.append(folder, "train", train + validation)?;
-        all.append(folder, "t10k", test)?;
+        all.append(folder, "train", train + validation, known[0])?;
+        all.append(folder, "t10k", test, known[1])?;
         Ok(all)
     }
 
-    fn append(&mut self, folder: &Path, file: &str, count: usize) -> Result<()> {
+    fn append(&mut self, folder: &Path, file: &str, count: usize, known: usize) -> Result<()> {
         let path = folder.join(format!("{file}-images-idx3-ubyte.gz"));
         let ([images, height, width], pixels) = idx::bytes(&path)?;
         if images < count || [height, width] != [SIDE; 2] {
             let want = format!("[{count} or more, {SIDE}, {SIDE}]");
             return Err(Error::shape(path.display().to_string(), &[images, height, width], want));
         }
+        counted(&path, images, known, "images")?;
         let labels = labels(&folder.join(format!("{file}-labels-idx1-ubyte.gz")), images)?;
         let order = Rng::keyed(0, &format!("avmnist.images.{file}")).permutation(images);
         for &i in &order[..count] {
@@ -96,7 +99,7 @@ mod tests {
         write(path, "train-labels-idx1-ubyte.gz", &[labels.len() as u8], labels);
         write(path, "t10k-images-idx3-ubyte.gz", &[1, 28, 28], &[51; 784]);
         write(path, "t10k-labels-idx1-ubyte.gz", &[1], &[7]);
-        Digits::read(path, splits).map_err(|e| e.to_string())
+        Digits::read(path, splits, [2, 1]).map_err(|e| e.to_string())
     }
 
     #[test]

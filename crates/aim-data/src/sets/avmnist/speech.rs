@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use aim_core::{Context, Error, Result, Rng};
+use aim_core::{Context, Result, Rng};
 use rayon::prelude::*;
 
 use crate::{
-    files::{broken, existing},
+    files::{broken, counted, existing, unfit, visible},
     front::{log_mel, refused},
     read::wav,
     table::{Array, Part},
@@ -23,19 +23,20 @@ const RATE: u32 = 8000;
 /// Every recording there is.
 pub(super) struct Speech {
     folder: PathBuf,
-    /// File names without their ending.
+    /// Names of the recordings without their ending.
     pub names: Vec<String>,
     kinds: Vec<(u32, Part)>,
     pictures: Vec<Vec<f32>>,
 }
 
 impl Speech {
-    /// Reads every `<digit>_<speaker>_<index>.wav` of a folder.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let names = names(folder)?;
-        let path = |name: &String| folder.join(format!("{name}.wav"));
-        let kinds = names.iter().map(|name| kind(&path(name), name)).collect::<Result<_>>()?;
-        let pictures = names.par_iter().map(|name| picture(&path(name))).collect::<Result<_>>()?;
+    /// Reads every `<digit>_<speaker>_<index>.wav` of a folder, of which there are so many.
+    pub fn read(folder: &Path, known: usize) -> Result<Self> {
+        let files = recordings(folder)?;
+        counted(folder, files.len(), known, "recordings")?;
+        let kinds = files.iter().map(|(name, path)| kind(path, name)).collect::<Result<_>>()?;
+        let pictures = files.par_iter().map(|(_, path)| picture(path)).collect::<Result<_>>()?;
+        let names = files.into_iter().map(|(name, _)| name).collect();
         Ok(Self { folder: folder.to_path_buf(), names, kinds, pictures })
     }
 
@@ -66,15 +67,16 @@ impl Speech {
     }
 }
 
-/// Names of the recordings in an order that no file system changes.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(existing(folder.to_path_buf())?).map_err(|e| Error::io(folder, e))? {
-        let name = entry.map_err(|e| Error::io(folder, e))?.file_name();
-        names.extend(name.to_string_lossy().strip_suffix(".wav").map(ToOwned::to_owned));
-    }
-    names.sort();
-    Ok(names)
+/// Names and paths of the recordings, however their ending is written, in an order that no file system changes.
+fn recordings(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let named = |path: PathBuf| {
+        let ending = path.extension()?.to_ascii_lowercase();
+        let name = path.file_stem()?.to_string_lossy().into_owned();
+        (ending == "wav").then_some((name, path))
+    };
+    let mut files: Vec<_> = visible(&existing(folder.to_path_buf())?)?.into_iter().filter_map(named).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// Digit and split of a recording, told by its name.
@@ -88,7 +90,7 @@ fn kind(path: &Path, name: &str) -> Result<(u32, Part)> {
         };
         Some((digit.parse().ok().filter(|digit| *digit < 10)?, part))
     };
-    parse().ok_or_else(|| broken(path, "is not named <digit>_<speaker>_<index>.wav"))
+    parse().ok_or_else(|| unfit(path, "is not named <digit>_<speaker>_<index>.wav", "name it so, or put it elsewhere"))
 }
 
 fn picture(path: &Path) -> Result<Vec<f32>> {
@@ -111,6 +113,19 @@ mod tests {
         for name in ["11_theo_3", "x_theo_3", "7_theo", "7_theo_x"] {
             assert!(kind(name).unwrap_err().contains("is not named <digit>_<speaker>_<index>.wav"), "{name}");
         }
+    }
+
+    #[test]
+    fn recordings_are_listed_however_their_ending_is_written_and_hidden_files_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1_a_0.WAV", "0_a_0.wav", "0_a_1.Wav", "._0_a_0.wav", ".DS_Store", "README.md"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("__MACOSX")).unwrap();
+        let names: Vec<String> = recordings(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["0_a_0", "0_a_1", "1_a_0"]);
+        let error = Speech::read(folder.path(), 4).err().unwrap().to_string();
+        assert!(error.contains("holds 3 recordings, but the set has 4"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Read, path::Path};
 
 use aim_core::{Error, Result};
 use csv::{ReaderBuilder, StringRecord};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::{
     files::{broken, bytes},
@@ -80,7 +80,7 @@ impl Sample {
 /// Records of a list that comes with the program.
 pub(super) fn embedded(gzip: &[u8], name: &str) -> Result<Vec<StringRecord>> {
     let mut text = String::new();
-    GzDecoder::new(gzip).read_to_string(&mut text).map_err(|e| Error::io(name, e))?;
+    MultiGzDecoder::new(gzip).read_to_string(&mut text).map_err(|e| Error::io(name, e))?;
     records(Path::new(name), &text, b',')
 }
 
