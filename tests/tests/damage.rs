@@ -148,3 +148,61 @@ fn an_edited_configuration_is_refused_and_named_and_nothing_is_lost() {
     fs::write(&path, config).unwrap();
     assert!(train(folder.path()) == files);
 }
+
+#[test]
+fn no_file_of_a_finished_run_is_changed_without_a_word() {
+    let (folder, run, files) = done();
+    // Checkpoints have checksums of their own, which the tests above are of; nothing depends on the others.
+    let own = [
+        "last.safetensors",
+        "previous.safetensors",
+        "best.safetensors",
+        "timing.jsonl",
+        "events.out.tfevents",
+        "log.txt",
+    ];
+    let names = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.filter(|name| !own.contains(&name.as_str()) && name != ".lock").collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    let result = || {
+        let folder = Folder::open(&run, &Identity::load(&run, standard())?, standard())?;
+        folder.result()
+    };
+    assert!(result().unwrap().is_some());
+    for name in &names {
+        let whole = fs::read(run.join(name)).unwrap();
+        for at in positions(whole.len()) {
+            let mut bytes = whole.clone();
+            // A digit becomes another, anything else another letter.
+            bytes[at] ^= 1;
+            fs::write(run.join(name), &bytes).unwrap();
+            let told = result().err().map(|error| error.to_string());
+            assert!(told.is_some_and(|told| told.contains(&*run.to_string_lossy())), "byte {at} of {name}");
+        }
+        fs::write(run.join(name), &whole).unwrap();
+    }
+    assert!(train(folder.path()) == files);
+}
+
+#[test]
+fn an_accuracy_that_its_predictions_do_not_bear_out_is_made_anew() {
+    let (folder, run, files) = done();
+    let path = run.join("result.json");
+    let text = fs::read_to_string(&path).unwrap();
+    // As an older program wrote it: without checksums but that of the predictions.
+    let (before, _) = text.split_once(",\n  \"crc32\"").unwrap();
+    let older = format!("{before}\n}}");
+    let at =
+        older.find("\"test\"").unwrap() + older[older.find("\"test\"").unwrap()..].find("\"accuracy\": ").unwrap() + 12;
+    let end = at + older[at..].find([',', '\n']).unwrap();
+    let forged = format!("{}0.0625{}", &older[..at], &older[end..]);
+    for (text, right) in [(&older, true), (&forged, false)] {
+        fs::write(&path, text).unwrap();
+        let runs = run_table(bundle_config(AIM, &[]), folder.path()).unwrap();
+        let accuracy = runs.rows[0].runs[0].outcome.test.accuracy();
+        assert!(accuracy > 0.1, "{accuracy}");
+        // What bears its predictions out is left as it is, the other made anew.
+        assert_eq!(fs::read(&path).unwrap() == text.as_bytes(), right);
+    }
+    assert!(train(folder.path()) == files);
+}

@@ -49,7 +49,8 @@ fn run_with(out: &Path, file: &str) -> PathBuf {
 }
 
 fn interrupt(child: Child) -> Output {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    // Not INT, which is ignored where this test was begun in the background.
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     child.wait_with_output().unwrap()
 }
 

@@ -14,7 +14,7 @@ use aim_train::{
 };
 use clap::{Args, Subcommand};
 
-use crate::{Application, print, reproduce::path};
+use crate::{Application, print, reproduce::path, tell};
 
 #[derive(Args)]
 pub(crate) struct Data {
@@ -94,12 +94,12 @@ fn make(spec: &DatasetSpec, root: Option<&Path>, only_estimate: bool) -> Result<
     let progress = |at: Preparing| {
         let left = start.elapsed().as_secs_f64() / at.done.max(1) as f64 * (at.samples - at.done) as f64;
         let left = if at.done == 0 { String::new() } else { format!(", about {left:.0} s left") };
-        eprint!("\r{} of {} samples, {}{left}    ", at.done, at.samples, size(at.bytes));
+        tell(&format!("\r{} of {} samples, {}{left}    ", at.done, at.samples, size(at.bytes)));
         Ok(())
     };
     let done = prepare(spec, root, &PrepareOptions { only_estimate, told: &told, progress: &progress })?;
     if done.done {
-        eprintln!();
+        tell("\n");
         print(&format!("prepared: {} samples, {}\n", done.samples, size(done.bytes)))?;
     }
     Ok(())

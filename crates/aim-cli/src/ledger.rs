@@ -6,7 +6,7 @@ use aim_core::Result;
 use aim_train::experiment::Ledger;
 use clap::Args;
 
-use crate::{Application, print};
+use crate::{Application, print, tell};
 
 /// Folder of the ledgers, in the clone.
 pub(crate) const LEDGERS: &str = "docs/results/ledger";
@@ -24,7 +24,8 @@ pub(crate) struct Keep {
 impl Keep {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
         for table in &self.tables {
-            let (path, runs) = Ledger::write(table, &self.to, &application.registries, &|line| eprintln!("{line}"))?;
+            let (path, runs) =
+                Ledger::write(table, &self.to, &application.registries, &|line| tell(&format!("{line}\n")))?;
             print(&format!("{}: {runs} runs\n", path.display()))?;
         }
         Ok(ExitCode::SUCCESS)

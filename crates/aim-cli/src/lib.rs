@@ -15,6 +15,7 @@ mod bench;
 mod config;
 mod data;
 mod eval;
+mod interrupt;
 mod ledger;
 mod list;
 mod methods;
@@ -162,10 +163,10 @@ pub fn start(application: &Application) -> ExitCode {
     with_environment();
     run(application).unwrap_or_else(|error| {
         if error.is_stop() {
-            eprintln!("{error}");
+            tell(&format!("{error}\n"));
             return ExitCode::from(INTERRUPTED);
         }
-        eprintln!("error: {error}");
+        tell(&format!("error: {error}\n"));
         ExitCode::FAILURE
     })
 }
@@ -226,12 +227,22 @@ fn distinct(own: &[OwnCommand]) -> Result<()> {
     Ok(())
 }
 
-/// Prints to standard output; whoever closed it wants no more.
+/// Prints to standard output; whoever closed it, or the terminal that it was, wants no more.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output", e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe && e.raw_os_error() != Some(TERMINAL_GONE) => {
+            Err(Error::io("standard output", e))
+        }
         _ => Ok(()),
     }
+}
+
+/// What writing to a terminal that was closed gives (EIO).
+const TERMINAL_GONE: i32 = 5;
+
+/// Prints to standard error, if anybody reads it.
+fn tell(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 fn step(case: &std::path::Path, device: DeviceName) -> Result<ExitCode> {

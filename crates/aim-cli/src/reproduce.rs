@@ -1,6 +1,6 @@
 //! `reproduce`.
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, time::Duration};
 
 use aim_core::{Error, Result};
 use aim_report::{Written, power};
@@ -12,7 +12,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Application, INTERRUPTED, Places, config::yaml, cores, ledger::LEDGERS, print};
+use crate::{Application, Places, config::yaml, cores, interrupt::stop_on_interrupt, ledger::LEDGERS, print};
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
@@ -187,19 +187,4 @@ fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Appli
         return Err(Error::Stopped);
     }
     Ok(results.failures.is_empty())
-}
-
-/// Ctrl-C stops runs after their current step; a second one ends the process at once.
-pub(crate) fn stop_on_interrupt() -> Result<Arc<Stop>> {
-    let stop = Arc::new(Stop::default());
-    let asked = Arc::clone(&stop);
-    let handler = move || {
-        if asked.asked() {
-            std::process::exit(INTERRUPTED.into());
-        }
-        asked.ask();
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| Error::invalid("Ctrl-C", e.to_string(), "report this fault with the command that met it"))?;
-    Ok(stop)
 }

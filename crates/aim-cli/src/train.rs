@@ -11,12 +11,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{
-    Application, Places,
-    config::yaml,
-    print,
-    reproduce::{path, stop_on_interrupt},
-};
+use crate::{Application, Places, config::yaml, interrupt::stop_on_interrupt, print, reproduce::path};
 
 #[derive(Args)]
 pub(crate) struct Train {
@@ -50,7 +45,7 @@ impl Train {
             print(&yaml(&config.resolved(seed)?)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let device = self.places.device.open()?;
+        let (device, stop) = (self.places.device.open()?, stop_on_interrupt()?);
         let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
@@ -61,7 +56,6 @@ impl Train {
         console.say(&data.summary());
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
-        let stop = stop_on_interrupt()?;
         let (out, device, console, stop) = (&self.places.out, &device, &console, &stop);
         let shared = Shared { out, device, console, stop, checkpoint_every, registries, program };
         let outcome = job.run(&folder, shared)?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use aim_core::{Error, Result};
 use clap::Args;
 
-use crate::{print, reproduce::stop_on_interrupt};
+use crate::{interrupt::stop_on_interrupt, print};
 use rates::{AaPlan, aa_test};
 
 #[derive(Args)]

@@ -68,7 +68,8 @@ impl Console {
         match &self.live {
             _ if self.quiet => {}
             Some((bars, _)) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            // Whoever read this may be gone, which is no reason to end a run.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
         }
     }
 

@@ -98,14 +98,20 @@ impl RunResults {
         let Some(outcome) = folder.result()? else { return Ok(None) };
         let epochs = outcome.epochs(config.train.epochs);
         let place = || folder.path().display().to_string();
-        let answers = folder.predictions()?.lines().skip(1).map(answer).collect::<Option<Vec<_>>>();
-        let answers = answers.ok_or_else(|| {
-            Error::invalid(
-                format!("{}/predictions.csv", place()),
-                "is damaged",
-                "start the run's command again, which mends its folder",
-            )
-        })?;
+        let damaged = |file: &str, how: String| {
+            let remedy = "start the run's command again, which mends its folder";
+            Error::invalid(format!("{}/{file}", place()), how, remedy)
+        };
+        let answers = answers(&folder.predictions()?);
+        let answers = answers.ok_or_else(|| damaged("predictions.csv", "is damaged".into()))?;
+        let right = answers.iter().filter(|answer| answer.right()).count() as f64 / answers.len().max(1) as f64;
+        if (right - outcome.test.accuracy()).abs() > 1e-9 {
+            let said = outcome.test.accuracy();
+            return Err(damaged(
+                "result.json",
+                format!("is damaged (accuracy {said}, but {right} by its predictions)"),
+            ));
+        }
         Ok(Some(Self {
             config: config.clone(),
             outcome,
@@ -141,11 +147,15 @@ impl TestSplit {
     }
 }
 
-/// A line of the predictions.
-fn answer(line: &str) -> Option<Answer> {
-    let (id, rest) = line.split_once(',')?;
-    let mut cells = rest.split(',').map(|cell| cell.parse().ok());
-    Some(Answer { id: id.to_owned(), label: cells.next()??, predicted: cells.next()?? })
+/// What the predictions of a run say, line by line.
+fn answers(text: &str) -> Option<Vec<Answer>> {
+    let number = |cell: Option<&str>| cell?.parse().ok();
+    let answer = |record: csv::Result<csv::StringRecord>| {
+        let record = record.ok()?;
+        let (label, predicted) = (number(record.get(1))?, number(record.get(2))?);
+        Some(Answer { id: record.get(0)?.to_owned(), label, predicted })
+    };
+    csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes()).into_records().map(answer).collect()
 }
 
 impl RowResults {

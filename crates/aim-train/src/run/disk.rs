@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use aim_core::{Error, Result};
@@ -23,7 +24,7 @@ pub(super) fn write_part(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut file = File::create(&part)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        able(file.sync_all(), &part, "cannot be told to bring files to the disk").map(drop)
     };
     write().map_err(|e| {
         // Best effort: what was begun is of no use, and the first error is the one to tell.
@@ -37,9 +38,65 @@ pub(super) fn settle(part: &Path, path: &Path) -> std::io::Result<()> {
     fs::rename(part, path)?;
     // Other systems than Unix cannot open a folder for that.
     match path.parent().filter(|_| cfg!(unix)) {
-        Some(folder) => File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all(),
+        Some(folder) => {
+            let entry = File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+            let synced = entry.and_then(|entry| entry.sync_all());
+            able(synced, path, "cannot be told to bring folders to the disk").map(drop)
+        }
         None => Ok(()),
     }
+}
+
+/// Appends to a file, which readers that hold it open then see grow.
+pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || File::options().append(true).open(path)?.write_all(bytes);
+    write().map_err(|e| Error::io(path, e))
+}
+
+/// Makes a file hold these bytes without being another file: what is right at its beginning is left alone. Only for what
+/// can be made anew if this is cut short.
+pub(super) fn make_hold(path: &Path, bytes: &[u8]) -> Result<()> {
+    let old = match fs::read(path) {
+        Ok(old) => old,
+        Err(e) if e.kind() == ErrorKind::NotFound => return write_atomically(path, bytes),
+        Err(e) => return Err(Error::io(path, e)),
+    };
+    let same = old.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+    let write = || {
+        let file = File::options().append(true).open(path)?;
+        file.set_len(same as u64)?;
+        (&file).write_all(&bytes[same..])
+    };
+    write().map_err(|e| Error::io(path, e))
+}
+
+/// What a file system may be unable to do: its result, or `None`, which is told of once, if this one is.
+fn able<T>(result: io::Result<T>, path: &Path, what: &'static str) -> io::Result<Option<T>> {
+    static TOLD: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    match result {
+        Err(e) if cannot(&e) => {
+            if let Ok(mut told) = TOLD.lock()
+                && !told.contains(&what)
+            {
+                told.push(what);
+                // Best effort: whoever read this may be gone.
+                drop(writeln!(io::stderr(), "the file system of {} {what}; it goes on without ({e})", path.display()));
+            }
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// Whether an error says that the file system does not know the operation, and not that it failed.
+fn cannot(error: &io::Error) -> bool {
+    /// No locks available (ENOLCK), as on network file systems without their lock server.
+    const NO_LOCKS: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
+    /// Operation not supported (ENOTSUP, EOPNOTSUPP) on Linux and elsewhere.
+    const NOT_SUPPORTED: [i32; 3] = [95, 45, 102];
+    let code = error.raw_os_error();
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
+        || code.is_some_and(|code| cfg!(unix) && (code == NO_LOCKS || NOT_SUPPORTED.contains(&code)))
 }
 
 /// Name of a file until it is whole.
@@ -54,6 +111,44 @@ pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(e)) => Err(Error::io(file, e)),
+        Err(fs::TryLockError::Error(e)) => {
+            let what = "has no locks, so that nothing keeps two processes apart here";
+            able::<()>(Err(e), &file, what).map_err(|e| Error::io(&file, e))?;
+            Ok(Some(lock))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_system_cannot_do_is_told_apart_from_what_failed() {
+        for code in [38, 95, 37, 22] {
+            let error = || io::Error::from_raw_os_error(code);
+            assert!(able::<()>(Err(error()), Path::new("x"), "cannot").unwrap().is_none(), "{}", error());
+        }
+        // No space left, an error of the disk, no permission, a file system that is read-only.
+        for code in [28, 5, 13, 30] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(able::<()>(Err(error), Path::new("x"), "cannot").unwrap_err().raw_os_error(), Some(code));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_made_to_hold_something_stays_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        make_hold(&path, b"one\ntwo\n").unwrap();
+        let mut reader = File::open(&path).unwrap();
+        append(&path, b"three\n").unwrap();
+        for bytes in [&b"one\ntwo\nthree\n"[..], b"one\ntwo\n", b"one\nzwei\n", b""] {
+            make_hold(&path, bytes).unwrap();
+            let mut seen = Vec::new();
+            io::Seek::rewind(&mut reader).unwrap();
+            io::Read::read_to_end(&mut reader, &mut seen).unwrap();
+            assert_eq!(seen, bytes);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! A run's folder. Every write is atomic: a file is complete and new, or complete and old.
+//! A run's folder. Every write is atomic: a file is complete and new, or complete and old. Only logs, which are copies
+//! of what the checkpoint says, are appended to, so that who reads them sees them grow.
 //!
 //! | file | content |
 //! |---|---|
@@ -11,11 +12,13 @@
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
 //! | `projection.json` | test samples' features in two dimensions |
 //! | `predictions.csv` | prediction for every test sample |
-//! | `result.json` | scores; its presence says that the run is done |
+//! | `result.json` | scores, and checksums of itself, the configuration, log, predictions and projection; its presence says that the run is done |
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use aim_core::{Error, Result};
@@ -23,8 +26,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Checkpoint, EpochLog, Outcome,
-    disk::{lock, part, settle, write_atomically, write_part},
-    tensorboard::events,
+    disk::{append, lock, make_hold, part, settle, write_atomically, write_part},
+    tensorboard::{events, further, scored},
 };
 use crate::{
     Registries,
@@ -62,13 +65,24 @@ struct Done {
     outcome: Outcome,
     /// Of `predictions.csv`.
     predictions_crc32: u32,
+    /// Of the other files that a table or a page reads; older programs did not say. Checkpoints have their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    crc32: BTreeMap<String, u32>,
 }
+
+/// Files whose checksums a result holds beside that of the predictions.
+const COVERED: [&str; 3] = ["config.yaml", METRICS, PROJECTION];
+
+/// What stands before a result's checksum of its own text, and behind it.
+const OWN: (&str, &str) = (",\n  \"own_crc32\": ", "\n}");
 
 /// A run's folder, locked as long as this value lives.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     data_crc32: u32,
+    /// Epochs in the logs.
+    logged: AtomicUsize,
     _lock: File,
 }
 
@@ -92,7 +106,8 @@ impl Folder {
     pub fn open_if_free(path: &Path, identity: &Identity, registries: &Registries) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let Some(lock) = lock(path)? else { return Ok(None) };
-        let folder = Self { path: path.into(), data_crc32: identity.data_crc32, _lock: lock };
+        let folder =
+            Self { path: path.into(), data_crc32: identity.data_crc32, logged: AtomicUsize::new(0), _lock: lock };
         let Some(found) = folder.read("config.yaml")? else {
             folder.write("config.yaml", identity.to_yaml()?.as_bytes())?;
             return Ok(Some(folder));
@@ -125,9 +140,17 @@ impl Folder {
         if version > VERSION {
             return Err(self.newer(RESULT, version));
         }
-        let Done { outcome, predictions_crc32, .. } = self.parsed(RESULT, &text)?;
-        if crc32fast::hash(self.predictions()?.as_bytes()) != predictions_crc32 {
-            return Err(self.damaged(PREDICTIONS, "wrong checksum"));
+        let Done { outcome, predictions_crc32, crc32, .. } = self.parsed(RESULT, &text)?;
+        let whole = own_crc32(&text).map_or(crc32.is_empty(), |(own, found)| own == found);
+        if !whole {
+            return Err(self.damaged(RESULT, "wrong checksum"));
+        }
+        let predictions = (&PREDICTIONS.to_owned(), &predictions_crc32);
+        for (name, wanted) in std::iter::once(predictions).chain(&crc32) {
+            let bytes = fs::read(self.path.join(name)).map_err(|_| self.damaged(name, "it cannot be read"))?;
+            if crc32fast::hash(&bytes) != *wanted {
+                return Err(self.damaged(name, "wrong checksum"));
+            }
         }
         Ok(Some(outcome))
     }
@@ -138,13 +161,17 @@ impl Folder {
     /// If they cannot be written.
     pub fn put_result(&self, outcome: &Outcome, predictions: &str) -> Result<()> {
         self.write(PREDICTIONS, predictions.as_bytes())?;
+        let there = COVERED.into_iter().filter_map(|name| Some((name, fs::read(self.path.join(name)).ok()?)));
         let done = Done {
             version: VERSION,
             outcome: outcome.clone(),
             predictions_crc32: crc32fast::hash(predictions.as_bytes()),
+            crc32: there.map(|(name, bytes)| (name.to_owned(), crc32fast::hash(&bytes))).collect(),
         };
         let text = serde_json::to_string_pretty(&done).map_err(|e| self.unwritten(RESULT, &e))?;
-        self.write(RESULT, text.as_bytes())
+        let text = text.strip_suffix(OWN.1).unwrap_or(&text);
+        let own = crc32fast::hash(text.as_bytes());
+        self.write(RESULT, format!("{text}{}{own}{}", OWN.0, OWN.1).as_bytes())
     }
 
     /// Stores what is only looked at: the projection, and the events with the test scores.
@@ -160,7 +187,9 @@ impl Folder {
     ) -> Result<()> {
         let text = serde_json::to_string(projection).map_err(|e| self.unwritten(PROJECTION, &e))?;
         self.write(PROJECTION, text.as_bytes())?;
-        self.write(EVENTS, &events(log, seconds, self.begun(), Some(outcome)))
+        make_hold(&self.path.join(METRICS), self.lines(METRICS, log)?.as_bytes())?;
+        let events = [events(log, seconds, self.begun()), scored(outcome, seconds, self.begun())].concat();
+        make_hold(&self.path.join(EVENTS), &events)
     }
 
     /// The projection, if there is one that can be read; nothing depends on it.
@@ -214,6 +243,7 @@ impl Folder {
                 tell(&format!("{}: goes on after epoch {}", self.path.display(), last.epochs()));
             }
             self.whole(BEST, tell)?;
+            self.logged.store(0, Relaxed);
             self.put_copies(&last, &self.seconds(last.epochs())?, true)?;
             return Ok(Some(last));
         }
@@ -253,9 +283,17 @@ impl Folder {
         if let Some(best) = last.of_best().filter(|_| best_is_new) {
             self.write(BEST, &best.to_bytes()?)?;
         }
-        self.write(METRICS, self.lines(METRICS, &last.log)?.as_bytes())?;
-        self.write(TIMING, self.lines(TIMING, seconds)?.as_bytes())?;
-        self.write(EVENTS, &events(&last.log, seconds, self.begun(), None))
+        let first = self.logged.swap(last.log.len(), Relaxed);
+        let since = |name: &str, bytes: &[u8]| {
+            let path = self.path.join(name);
+            if first == 0 { make_hold(&path, bytes) } else { append(&path, bytes) }
+        };
+        since(METRICS, self.lines(METRICS, last.log.get(first..).unwrap_or_default())?.as_bytes())?;
+        make_hold(&self.path.join(TIMING), self.lines(TIMING, seconds)?.as_bytes())?;
+        let begun = self.begun();
+        let events =
+            if first == 0 { events(&last.log, seconds, begun) } else { further(&last.log, seconds, begun, first) };
+        since(EVENTS, &events)
     }
 
     /// The logs of a run of so many epochs that is done.
@@ -355,6 +393,12 @@ fn load(path: &Path) -> Result<Option<Checkpoint>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io(path, e)),
     }
+}
+
+/// The checksum that a result has of its own text, and that which its text has; older ones have none.
+fn own_crc32(text: &str) -> Option<(u32, u32)> {
+    let (before, own) = text.rsplit_once(OWN.0)?;
+    Some((own.strip_suffix(OWN.1)?.parse().ok()?, crc32fast::hash(before.as_bytes())))
 }
 
 /// An error without its remedy, where the remedy is applied at once.

@@ -60,7 +60,8 @@ impl Means {
                 if !name.starts_with("loss") {
                     continue;
                 }
-                let hint = "lower the learning rate, or look for extreme inputs; the last good checkpoint is kept";
+                let hint =
+                    "lower the learning rate, or look for extreme inputs or settings; the last good checkpoint is kept";
                 return Err(Error::NonFinite { name: format!("{name} at {place}"), value: *bad, hint: hint.into() });
             }
             let entry = self.0.entry(name.clone()).or_insert_with(|| (0, value.rank() == 0, vec![0.; values.len()]));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aim_core::{Infer, Net, Result};
+use aim_core::{Error, Infer, Net, Result};
 use aim_data::{Dataset, Source};
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -80,10 +80,11 @@ pub struct Majority {
 impl Majority {
     /// That of a data set.
     pub fn of(data: &Dataset) -> Self {
-        let count = |labels: &[u32], class: usize| labels.iter().filter(|y| **y as usize == class).count();
-        let train = data.train.labels();
-        let class = (0..data.classes()).rev().max_by_key(|class| count(train, *class)).unwrap_or_default();
-        let share = count(data.test.labels(), class) as f64 / data.test.len() as f64;
+        let mut counts = vec![0_usize; data.classes()];
+        data.train.labels().iter().for_each(|y| counts[*y as usize] += 1);
+        let class = (0..data.classes()).rev().max_by_key(|class| counts[*class]).unwrap_or_default();
+        let right = data.test.labels().iter().filter(|y| **y as usize == class).count();
+        let share = right as f64 / data.test.len() as f64;
         Self { class: data.class_names[class].clone(), share }
     }
 }
@@ -179,14 +180,24 @@ fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {
 
 /// One line a test sample (commas in ids become semicolons): id, true class, fused prediction with its probability, and
 /// each modality's own prediction.
-pub(super) fn predictions(evaluation: &Evaluation, test: &dyn Source, modalities: &[String]) -> String {
+///
+/// # Errors
+/// If a line cannot be written.
+pub(super) fn predictions(evaluation: &Evaluation, test: &dyn Source, modalities: &[String]) -> Result<String> {
     let own = || modalities.iter().zip(&evaluation.unimodal);
-    let heads: String = own().map(|(name, _)| format!(",predicted.{name}")).collect();
-    let mut csv = format!("id,label,predicted,confidence{heads}\n");
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut put = |record: Vec<String>| csv.write_record(record).map_err(unwritten);
+    let heads = own().map(|(name, _)| format!("predicted.{name}"));
+    put(["id", "label", "predicted", "confidence"].map(String::from).into_iter().chain(heads).collect())?;
     for (i, id) in test.ids().iter().enumerate() {
         let (label, predicted, confidence) = (evaluation.labels[i], evaluation.predicted[i], evaluation.confidence[i]);
-        let others: String = own().map(|(_, classes)| format!(",{}", classes[i])).collect();
-        csv += &format!("{},{label},{predicted},{confidence:.6}{others}\n", id.replace(',', ";"));
+        let cells = [id.replace(',', ";"), label.to_string(), predicted.to_string(), format!("{confidence:.6}")];
+        put(cells.into_iter().chain(own().map(|(_, classes)| classes[i].to_string())).collect())?;
     }
-    csv
+    let bytes = csv.into_inner().map_err(unwritten)?;
+    String::from_utf8(bytes).map_err(unwritten)
+}
+
+fn unwritten(e: impl fmt::Display) -> Error {
+    Error::invalid("predictions.csv", e.to_string(), "report this fault with the command that met it")
 }

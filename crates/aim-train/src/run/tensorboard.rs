@@ -3,19 +3,31 @@
 
 use super::{EpochLog, Outcome, Quantity};
 
-/// The content of an event file: every number of the log, and the test scores once there are any. `start` is when the
-/// run began, in seconds since 1970; `seconds` is how long each epoch took.
-pub(super) fn events(log: &[EpochLog], seconds: &[f64], start: f64, outcome: Option<&Outcome>) -> Vec<u8> {
+/// The content of an event file: every number of the log. `start` is when the run began, in seconds since 1970;
+/// `seconds` is how long each epoch took.
+pub(super) fn events(log: &[EpochLog], seconds: &[f64], start: f64) -> Vec<u8> {
     let mut file = Vec::new();
     record(&event(start, None, &field(3, b"brain.Event:2")), &mut file);
-    let mut now = start;
-    for (i, entry) in log.iter().enumerate() {
-        now += seconds.get(i).copied().unwrap_or_default();
+    file.extend(further(log, seconds, start, 0));
+    file
+}
+
+/// What epochs from `first` on add to it.
+pub(super) fn further(log: &[EpochLog], seconds: &[f64], start: f64, first: usize) -> Vec<u8> {
+    let mut file = Vec::new();
+    let second = |epoch: usize| seconds.get(epoch).copied().unwrap_or_default();
+    let mut now = (0..first).fold(start, |now, epoch| now + second(epoch));
+    for (epoch, entry) in log.iter().enumerate().skip(first) {
+        now += second(epoch);
         record(&event(now, Some(entry.epoch), &summary(&of_epoch(entry))), &mut file);
     }
-    if let Some(outcome) = outcome {
-        record(&event(now, Some(outcome.epoch), &summary(&of_scores("test", &outcome.test))), &mut file);
-    }
+    file
+}
+
+/// What the test scores add to it at the end.
+pub(super) fn scored(outcome: &Outcome, seconds: &[f64], start: f64) -> Vec<u8> {
+    let (mut file, now) = (Vec::new(), seconds.iter().fold(start, |now, second| now + second));
+    record(&event(now, Some(outcome.epoch), &summary(&of_scores("test", &outcome.test))), &mut file);
     file
 }
 
@@ -190,7 +202,7 @@ mod tests {
         };
         // Steps above 127 take more than one byte.
         let log: Vec<EpochLog> = (0..200).map(entry).collect();
-        let got = read(&events(&log, &vec![0.5; 200], 1e9, None));
+        let got = read(&events(&log, &vec![0.5; 200], 1e9));
         assert_eq!(got.len(), 200 * 9);
         let wanted = [
             ("lr", 0.125),

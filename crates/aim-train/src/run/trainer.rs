@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow::Continue,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
-use aim_core::{Context, Error, Net, Prepared, Result, State, Stateful};
-use aim_data::{Dataset, Splits};
+use aim_core::{Context, Draws, Error, Net, Norm, Pass, Prepared, Result, State, Stateful};
+use aim_data::{Dataset, Loader, Source, Splits};
 use aim_fusion::LateFusion;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 use super::{
     Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, Stopped, history::Means, judge,
@@ -53,17 +53,40 @@ pub struct Control<'a> {
 
 /// Asks all runs to stop after the current step.
 #[derive(Debug, Default)]
-pub struct Stop(AtomicBool);
+pub struct Stop {
+    asked: AtomicBool,
+    training: AtomicUsize,
+}
+
+/// Training that goes on as long as this value lives.
+struct Training<'a>(&'a Stop);
+
+impl Drop for Training<'_> {
+    fn drop(&mut self) {
+        self.0.training.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Stop {
     /// Asks.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether someone has asked.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether a run is being trained, which looks at this after each step and then brings its state to the disk. What
+    /// is done otherwise, reading data, scoring, reports, loses nothing when the process ends, and is done again.
+    pub fn is_training(&self) -> bool {
+        self.training.load(Ordering::Relaxed) > 0
+    }
+
+    fn training(&self) -> Training<'_> {
+        self.training.fetch_add(1, Ordering::Relaxed);
+        Training(self)
     }
 
     /// Goes on unless someone has asked.
@@ -104,8 +127,10 @@ pub fn train(run: Run<'_>, folder: &Folder, control: Control<'_>) -> Result<Outc
     }
     let mut trainer = Trainer::new(run, folder)?;
     trainer.resume(control.watch)?;
+    let training = control.stop.training();
     let done = trainer.epochs(control);
     trainer.flush()?;
+    drop(training);
     done?;
     trainer.finish(control.program)
 }
@@ -282,7 +307,7 @@ impl<'a> Trainer<'a> {
             contributions: judged.contributions,
             program: program.clone(),
         };
-        let predictions = predictions(&judged.evaluation, &*self.run.data.test, &spec.modalities);
+        let predictions = predictions(&judged.evaluation, &*self.run.data.test, &spec.modalities)?;
         self.folder.put_views(&judged.projection, &self.log, &self.seconds, &outcome)?;
         self.folder.put_result(&outcome, &predictions)?;
         Ok(outcome)
@@ -302,9 +327,45 @@ fn answering(state: &State) -> State {
 /// If they do not fit each other or the data.
 pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -> Result<Learner> {
     let net = network(config, data, seed, device)?;
+    if config.train.batch == 1 {
+        check_batch_norm(&net, &*data.train, device)?;
+    }
     let (method, opt) = (config.method.build(net.spec())?, config.optimizer.build());
     let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
     Ok(learner.accumulate(config.train.accumulate))
+}
+
+/// Samples that are compared.
+const COMPARED: usize = 8;
+
+/// Refuses batches of one where a batch norm then sees one value a channel: it takes away whatever the value is, so that
+/// the encoder says the same of every sample, and nothing is learnt without a word.
+fn check_batch_norm(net: &dyn Net, train: &dyn Source, device: &Device) -> Result<()> {
+    let batches = Loader::new(train, 1, device).in_order().take(COMPARED).collect::<Result<Vec<_>>>()?;
+    let bits = |x: &Tensor| -> Result<Vec<f32>> { Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?) };
+    for (m, name) in net.spec().modalities.iter().enumerate() {
+        let prefix = format!("encoders.{name}.");
+        let normed = |key: &String| key.starts_with(&prefix) && key.ends_with(".running_var");
+        if !net.params().tensors().keys().any(normed) {
+            continue;
+        }
+        let (mut inputs, mut features) = (vec![], vec![]);
+        for batch in &batches {
+            let draws = Draws { seed: 0, epoch: 0, step: 0 };
+            let feature = net.encode(m, &batch.inputs[m], &mut Pass::train(draws).norm(Norm::Batch))?;
+            inputs.push(bits(&batch.inputs[m].values)?);
+            features.push(bits(&feature.detach())?);
+        }
+        let same = |all: &[Vec<f32>]| all.windows(2).all(|pair| pair[0] == pair[1]);
+        if same(&features) && !same(&inputs) {
+            let problem = format!(
+                "is 1, so that a batch norm of the encoder of `{name}` sees a single value a channel and makes all samples \
+                 the same"
+            );
+            return Err(Error::invalid("train.batch", problem, "use 2 or more, or an encoder without batch norm"));
+        }
+    }
+    Ok(())
 }
 
 /// What a configuration's learner reads of a data set.
