@@ -96,9 +96,10 @@ fn splits_of_one_file_or_of_the_same_samples_are_refused() {
     );
 }
 
-/// The configuration of a table's only row with these overrides.
+/// The configuration of a run on `heart` alone with these overrides.
 fn config(rest: &[&str]) -> Result<RunConfig, Error> {
-    Ok(TableConfig::new(bundle_config(JOINT, rest), Scale::Normal, standard())?.rows.remove(0).config)
+    let row = "  - {name: joint, method: {name: unimodal, modality: heart}}";
+    Ok(TableConfig::new(bundle_config(row, rest), Scale::Normal, standard())?.rows.remove(0).config)
 }
 
 /// The bundle with the sequences that `heart` has, and no other modality.
@@ -123,7 +124,7 @@ fn sequences(frames: usize) -> Dataset {
 fn a_batch_norm_over_a_single_value_is_refused_before_training() {
     let model = "model={encoders: {heart: {name: cnn, widths: [4, 4]}}, fusion: concat}";
     let build = |batch: usize, frames: usize| {
-        let config = config(&[model, "model.modalities=[heart]", &format!("train.batch={batch}")]).unwrap();
+        let config = config(&[model, &format!("train.batch={batch}")]).unwrap();
         learner(&config, &sequences(frames), 0, &Device::Cpu).map(|_| ()).map_err(|error| error.to_string())
     };
     // Strides of 2 leave one frame of four, two of eight.

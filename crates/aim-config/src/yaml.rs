@@ -144,7 +144,6 @@ mod tests {
         for (text, message) in [
             ("a: {<<: 1}", "`<<` merges what is no mapping"),
             ("a: {<<: [1]}", "`<<` merges what is no mapping"),
-            ("a: !!python/tuple [1, 2]", "the tag `!"),
             ("a: [!wide 3]", "the tag `!wide` is not known"),
         ] {
             let error = value(text).unwrap_err().to_string();
