@@ -91,7 +91,10 @@ fn right(setting: &Setting) -> Vec<Value> {
 
 /// Whether two values are the same, numbers by their size.
 fn same(a: &Value, b: &Value) -> bool {
-    a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b)
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b),
+    }
 }
 
 /// Tries every setting of a registry; gives the number of trials.
