@@ -26,7 +26,7 @@ use super::manifest::{
     inner::{Plan, Records, Row, Set, Store, folder as prepared, kept_by, prepare},
 };
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
+    Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared,
     files::{broken, existing},
 };
 use lists::{Listed, Sample};
@@ -187,6 +187,12 @@ impl DatasetSettings for Corpus {
         let listed = self.layout.list(&folder, self.labels)?;
         let (rows, left_out) = self.rows(&folder, &listed)?;
         self.dataset(&folder, rows, left_out, listed.class_names, None)
+    }
+    /// A manifest with a column a modality: the set's own paths are made of its lists.
+    fn new_form(&self) -> Option<NewForm> {
+        let own =
+            |(name, decoding): (&String, &Decoding)| (name.clone(), Decoding { column: None, ..decoding.clone() });
+        Some(NewForm::Manifest { columns: Columns::default(), modalities: self.modalities.iter().map(own).collect() })
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let folder = self.place(root)?;

@@ -263,6 +263,7 @@ impl Work<'_> {
             return Ok(kept);
         }
         let folder = Folder::open(&folder, &job.identity(), registries)?;
+        job.keep_preprocessing(&folder)?;
         let read = || RunResults::read(&folder, epochs);
         match read() {
             Ok(Some(done)) => {

@@ -21,7 +21,7 @@ use super::{
     shown::{Records, Shown, Stock},
 };
 use crate::{
-    Dataset, Source, Subset,
+    Dataset, Fitted, Source, Subset,
     files::broken,
     table::{Array, Part},
 };
@@ -97,21 +97,21 @@ impl Plan<'_> {
         mut faults: Faults,
     ) -> Result<Vec<Arc<dyn Source>>> {
         bounded(self.memory, opened, rows.len())?;
-        let mut inputs: [Vec<Input>; 3] = Default::default();
+        let (mut inputs, mut fitted): ([Vec<Input>; 3], Vec<Fitted>) = Default::default();
         // One modality after the other, so that no more than one of them is in memory twice.
         for one in opened {
-            for (all, own) in inputs.iter_mut().zip(decode(one, rows, picks, &mut faults)?) {
-                all.push(own);
-            }
+            let (own, learnt) = decode(one, rows, picks, &mut faults)?;
+            inputs.iter_mut().zip(own).for_each(|(all, own)| all.push(own));
+            fitted.push(learnt);
         }
         faults.refuse(self.place)?;
+        let fitted: Arc<[Fitted]> = fitted.into();
         let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
             let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
             let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
-            let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
-            let whole = present.iter().flatten().all(|has| *has);
-            Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
+            let present = opened.iter().map(has).collect();
+            Ok(Arc::new(InArrays { samples, present, fitted: Arc::clone(&fitted) }))
         };
         inputs.into_iter().zip(picks).map(split).collect()
     }
@@ -242,8 +242,14 @@ fn open<'a>(name: &'a str, decoding: &Decoding, folder: &'a Path, rows: &'a [Row
     Ok(Opened { name, standardise: decoding.standardise, cells, decoder })
 }
 
-/// Decodes a modality of every row, several at a time, and gives it by split; what cannot be read is noted.
-fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut Faults) -> Result<Vec<Input>> {
+/// Decodes a modality of every row, several at a time, and gives it by split, with what was learnt from the training
+/// split; what cannot be read is noted.
+fn decode(
+    one: &Opened<'_>,
+    rows: &[Row],
+    picks: &[Vec<usize>; 3],
+    faults: &mut Faults,
+) -> Result<(Vec<Input>, Fitted)> {
     let shape = one.decoder.shape();
     let size: usize = shape.iter().product();
     let mut array = Array { data: vec![0.; rows.len() * size], shape };
@@ -261,8 +267,9 @@ fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut 
     };
     let lengths: Vec<usize> = rows.iter().zip(lengths).map(&mut length).collect();
     let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-    one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
-    picks.iter().map(|picks| input(&array, &lengths, one.decoder.positions(), picks)).collect()
+    let moments = one.standardise.share().and_then(|share| array.standardise(&fit, share));
+    let inputs = picks.iter().map(|picks| input(&array, &lengths, one.decoder.positions(), picks));
+    Ok((inputs.collect::<Result<_>>()?, Fitted { learnt: one.decoder.fitted(), moments }))
 }
 
 /// The rows at `picks`, with their valid positions where samples differ in length.
@@ -290,14 +297,16 @@ fn bounded(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
     if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }
 }
 
-/// A split in which samples lack modalities.
-struct Incomplete {
+/// A split of decoded samples in memory, which may lack modalities.
+struct InArrays {
     samples: Subset,
     /// By modality and sample.
     present: Vec<Vec<bool>>,
+    /// By modality.
+    fitted: Arc<[Fitted]>,
 }
 
-impl Source for Incomplete {
+impl Source for InArrays {
     fn labels(&self) -> &[u32] {
         self.samples.labels()
     }
@@ -312,5 +321,8 @@ impl Source for Incomplete {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.present[modality][sample]
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.fitted.get(modality).cloned()
     }
 }

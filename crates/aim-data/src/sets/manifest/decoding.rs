@@ -9,7 +9,7 @@ use super::{
     ArrayRows, Audio, Frames, Image, Series, Text, Video,
     keep::{Draw, Kept},
 };
-use crate::table::Share;
+use crate::{fitted::Learnt, table::Share};
 
 impl Standardise {
     /// What shares a mean and a standard deviation.
@@ -143,6 +143,10 @@ pub(super) trait Decode: Send + Sync {
     /// # Errors
     /// If it cannot be read.
     fn decode(&self, cell: &Cell<'_>) -> Result<Decoded>;
+    /// What it learnt from the training samples, or read beside its settings and cells.
+    fn fitted(&self) -> Learnt {
+        Learnt::Nothing
+    }
     /// Whether showings of a sample differ.
     fn varies(&self) -> bool {
         false
@@ -198,6 +202,15 @@ impl Decoding {
     pub(super) fn open(&self, place: &str, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
         self.one(place)?;
         self.given()[0].open(folder, training)
+    }
+
+    /// Makes the decoder as it was for a training split, with what it learnt there.
+    pub(super) fn open_fitted(&self, place: &str, folder: &Path, learnt: &Learnt) -> Result<Box<dyn Decode>> {
+        self.one(place)?;
+        match &self.text {
+            Some(text) => text.open_fitted(learnt.clone()),
+            None => self.given()[0].open(folder, &[]),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     decoding::{Cell, Decode, Decoded, Opens},
     keep::{Draw, Kept},
 };
-use crate::front::refused;
+use crate::{fitted::Learnt, front::refused};
 
 settings! {
     /// Texts as `[length]` ids, 0 for padding: of a vocabulary of the training texts' words, or of a tokenizer.
@@ -35,16 +35,49 @@ impl Text {
         if self.files { aim_media::text::read(&cell.path()?).map_err(refused) } else { Ok(cell.text.into()) }
     }
 
+    /// Ids by the text of a `tokenizer.json`.
     #[cfg(feature = "media")]
-    fn pieces(&self, path: &Path) -> Result<Encode> {
-        let tokenizer = aim_media::text::Tokenizer::read(path, self.length).map_err(refused)?;
+    fn pieces(&self, json: &str) -> Result<Encode> {
+        let tokenizer = aim_media::text::Tokenizer::from_json(json, "tokenizer", self.length).map_err(refused)?;
         Ok(Box::new(move |text| tokenizer.encode(text).map_err(refused)))
     }
 
     #[cfg(not(feature = "media"))]
-    fn pieces(&self, path: &Path) -> Result<Encode> {
+    fn pieces(&self, _: &str) -> Result<Encode> {
         let remedy = "build with `--features media`, or leave the tokenizer out for a vocabulary of words";
-        Err(aim_core::Error::invalid(path.display().to_string(), "tokenizers are not built in", remedy))
+        Err(aim_core::Error::invalid("tokenizer", "tokenizers are not built in", remedy))
+    }
+
+    /// What ids are made by: the tokenizer, or the words of the training texts.
+    fn learn(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Learnt> {
+        if let Some(path) = &self.tokenizer {
+            return aim_media::text::read(&folder.join(path)).map_err(refused).map(Learnt::Tokenizer);
+        }
+        let texts = training.iter().map(|cell| self.text(cell)).collect::<Result<Vec<_>>>()?;
+        let Self { lowercase, at_least, at_most, .. } = *self;
+        let limits = VocabularyLimits { lowercase, at_least, at_most };
+        let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
+        Ok(Learnt::Words(vocabulary.words().to_vec()))
+    }
+
+    /// The decoder with what ids are made by.
+    ///
+    /// # Errors
+    /// If there is nothing, or it is no vocabulary or tokenizer.
+    pub(super) fn open_fitted(&self, learnt: Learnt) -> Result<Box<dyn Decode>> {
+        let encode: Encode = match &learnt {
+            Learnt::Tokenizer(json) => self.pieces(json)?,
+            Learnt::Words(words) => {
+                let vocabulary = Vocabulary::from_words(words.clone(), self.lowercase).map_err(refused)?;
+                let length = self.length;
+                Box::new(move |text| Ok(vocabulary.encode(text, length)))
+            }
+            Learnt::Nothing => {
+                let remedy = "read the texts with what was stored when the network was trained";
+                return Err(aim_core::Error::invalid("text", "has no vocabulary", remedy));
+            }
+        };
+        Ok(Box::new(Words { settings: self.clone(), encode, learnt }))
     }
 }
 
@@ -53,23 +86,14 @@ type Encode = Box<dyn Fn(&str) -> Result<Encoding> + Send + Sync>;
 
 impl Opens for Text {
     fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
-        let encode: Encode = match &self.tokenizer {
-            Some(path) => self.pieces(&folder.join(path))?,
-            None => {
-                let texts = training.iter().map(|cell| self.text(cell)).collect::<Result<Vec<_>>>()?;
-                let Self { lowercase, at_least, at_most, length, .. } = *self;
-                let limits = VocabularyLimits { lowercase, at_least, at_most };
-                let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
-                Box::new(move |text| Ok(vocabulary.encode(text, length)))
-            }
-        };
-        Ok(Box::new(Words { settings: self.clone(), encode }))
+        self.open_fitted(self.learn(folder, training)?)
     }
 }
 
 struct Words {
     settings: Text,
     encode: Encode,
+    learnt: Learnt,
 }
 
 impl Words {
@@ -86,6 +110,9 @@ impl Decode for Words {
     }
     fn positions(&self) -> Option<usize> {
         Some(self.settings.length)
+    }
+    fn fitted(&self) -> Learnt {
+        self.learnt.clone()
     }
     fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
         self.ids(&self.settings.text(cell)?)
