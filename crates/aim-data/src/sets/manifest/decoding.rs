@@ -1,6 +1,6 @@
 //! How a modality's cells become numbers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aim_config::{by_type, choice, settings, words};
 use aim_core::{Error, Result};
@@ -9,7 +9,10 @@ use super::{
     ArrayRows, Audio, Frames, Image, Series, Text, Video,
     keep::{Draw, Kept},
 };
-use crate::{fitted::Learnt, table::Share};
+use crate::{
+    fitted::Learnt,
+    table::{Array, Share},
+};
 
 impl Standardise {
     /// What shares a mean and a standard deviation.
@@ -90,11 +93,11 @@ pub(super) struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The path that the cell names, which may not leave the folder of the manifest.
+    /// The path that the cell names, which may not leave the folder of the set.
     ///
     /// # Errors
     /// An absolute path, one that climbs out, or one that names nothing.
-    pub fn path(&self) -> Result<std::path::PathBuf> {
+    pub fn path(&self) -> Result<PathBuf> {
         let path = Path::new(self.text);
         let inside = path
             .components()
@@ -102,7 +105,7 @@ impl Cell<'_> {
         if !inside {
             return Err(Error::invalid(
                 self.text,
-                "leaves the folder of the manifest",
+                "leaves the folder of the manifest or set",
                 "give a path below that folder",
             ));
         }
@@ -138,15 +141,6 @@ pub(super) trait Decode: Send + Sync {
     fn positions(&self) -> Option<usize> {
         None
     }
-    /// Decodes a cell.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded>;
-    /// What it learnt from the training samples, or read beside its settings and cells.
-    fn fitted(&self) -> Learnt {
-        Learnt::Nothing
-    }
     /// Whether showings of a sample differ.
     fn varies(&self) -> bool {
         false
@@ -155,9 +149,7 @@ pub(super) trait Decode: Send + Sync {
     ///
     /// # Errors
     /// If the cell cannot be read.
-    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
-        self.decode(cell).map(Kept::Values)
-    }
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept>;
     /// The values of a showing.
     ///
     /// # Errors
@@ -165,15 +157,31 @@ pub(super) trait Decode: Send + Sync {
     fn show(&self, kept: &Kept, _draw: &Draw<'_>) -> Result<Decoded> {
         kept.values()
     }
+    /// The decoder with what it learns from what is kept of the training samples; none where it learns nothing and so
+    /// reads none of them.
+    ///
+    /// # Errors
+    /// If one cannot be read, or nothing can be learnt from them.
+    fn learnt(&self, _training: &mut dyn Iterator<Item = Result<Kept>>) -> Result<Option<Box<dyn Decode>>> {
+        Ok(None)
+    }
+    /// What it learnt from the training samples, or read beside its settings and cells.
+    fn fitted(&self) -> Learnt {
+        Learnt::Nothing
+    }
+    /// Checksum of a file that showings need beside the settings and what is kept.
+    fn crc32(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Settings of a decoder.
 pub(super) trait Opens {
-    /// Makes the decoder; `training` are the cells of the training split, for what is learnt from them.
+    /// Makes the decoder.
     ///
     /// # Errors
     /// If settings do not go together, or a file that all samples share cannot be read.
-    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>>;
+    fn open(&self, folder: &Path) -> Result<Box<dyn Decode>>;
 }
 
 impl Decoding {
@@ -182,9 +190,13 @@ impl Decoding {
         self.column.as_deref().unwrap_or(modality)
     }
 
-    /// Whether its cells are paths.
-    pub(in crate::sets) fn reads_files(&self) -> bool {
-        self.array.is_none() && self.text.as_ref().is_none_or(|text| text.files)
+    /// The file or folder that a cell is decoded from; none of a text that stands in the cell itself.
+    pub(in crate::sets) fn source(&self, folder: &Path, cell: &str) -> Option<PathBuf> {
+        match (&self.array, &self.text) {
+            (Some(array), _) => Some(folder.join(&array.file)),
+            (None, Some(text)) if !text.files => None,
+            _ => Some(folder.join(cell)),
+        }
     }
 
     /// Checks that one decoder is given.
@@ -198,10 +210,13 @@ impl Decoding {
         }
     }
 
-    /// Makes the decoder that is given.
-    pub(super) fn open(&self, place: &str, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+    /// Makes the decoder that is given; of samples that were kept before, whose shape is `kept`, without their array.
+    pub(super) fn open(&self, place: &str, folder: &Path, kept: Option<&[usize]>) -> Result<Box<dyn Decode>> {
         self.one(place)?;
-        self.given()[0].open(folder, training)
+        match kept.filter(|_| self.array.is_some()) {
+            Some(shape) => Ok(Box::new(Array { data: vec![], shape: shape.to_vec() })),
+            None => self.given()[0].open(folder),
+        }
     }
 
     /// Makes the decoder as it was for a training split, with what it learnt there.
@@ -209,7 +224,7 @@ impl Decoding {
         self.one(place)?;
         match &self.text {
             Some(text) => text.open_fitted(learnt.clone()),
-            None => self.given()[0].open(folder, &[]),
+            None => self.given()[0].open(folder),
         }
     }
 }
@@ -219,7 +234,7 @@ impl Decoding {
 macro_rules! without_media {
     ($($type:ty),+) => { $(
         impl Opens for $type {
-            fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+            fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
                 let remedy = "build the program with `--features media`, or use the installed one";
                 Err(Error::invalid("data.modalities", "this program decodes no recordings and pictures", remedy))
             }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     Columns, Decoding,
-    assemble::checked,
+    assemble::{checked, padded},
     decoding::{Cell, Decode},
     faults::Faults,
     keep::Draw,
@@ -77,9 +77,7 @@ impl NewRows {
         let (values, lengths): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
         let shape = [&[index.len()][..], &part.decoder.shape()].concat();
         let values = Tensor::from_vec(values.concat(), shape, device)?;
-        let Some(most) = part.decoder.positions() else { return Ok(Some(values.into())) };
-        let valid = lengths.iter().flat_map(|length| (0..most).map(|t| f32::from(u8::from(t < *length)))).collect();
-        Input::padded(values, Tensor::from_vec(valid, (index.len(), most), device)?).map(Some)
+        padded(values, &lengths, part.decoder.positions()).map(Some)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aim_config::{at_least, by_type, settings, whole, words};
-use aim_core::Result;
+use aim_core::{Context, Error, Result};
 use aim_media::text::{Encoding, Vocabulary, VocabularyLimits};
 
 use super::{
@@ -45,39 +45,41 @@ impl Text {
     #[cfg(not(feature = "media"))]
     fn pieces(&self, _: &str) -> Result<Encode> {
         let remedy = "build with `--features media`, or leave the tokenizer out for a vocabulary of words";
-        Err(aim_core::Error::invalid("tokenizer", "tokenizers are not built in", remedy))
+        Err(Error::invalid("tokenizer", "tokenizers are not built in", remedy))
     }
 
-    /// What ids are made by: the tokenizer, or the words of the training texts.
-    fn learn(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Learnt> {
-        if let Some(path) = &self.tokenizer {
-            return aim_media::text::read(&folder.join(path)).map_err(refused).map(Learnt::Tokenizer);
-        }
-        let texts = training.iter().map(|cell| self.text(cell)).collect::<Result<Vec<_>>>()?;
+    /// The words of these texts.
+    fn vocabulary(&self, texts: &[String]) -> Result<Learnt> {
         let Self { lowercase, at_least, at_most, .. } = *self;
         let limits = VocabularyLimits { lowercase, at_least, at_most };
         let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
         Ok(Learnt::Words(vocabulary.words().to_vec()))
     }
 
-    /// The decoder with what ids are made by.
+    /// The decoder with what ids are made by, as far as there is anything.
+    fn by(&self, learnt: Learnt) -> Result<Box<dyn Decode>> {
+        let encode: Option<Encode> = match &learnt {
+            Learnt::Nothing => None,
+            Learnt::Tokenizer(json) => Some(self.pieces(json)?),
+            Learnt::Words(words) => {
+                let vocabulary = Vocabulary::from_words(words.clone(), self.lowercase).map_err(refused)?;
+                let length = self.length;
+                Some(Box::new(move |text| Ok(vocabulary.encode(text, length))))
+            }
+        };
+        Ok(Box::new(Words { settings: self.clone(), encode, learnt }))
+    }
+
+    /// The decoder with what ids were made by in training.
     ///
     /// # Errors
     /// If there is nothing, or it is no vocabulary or tokenizer.
     pub(super) fn open_fitted(&self, learnt: Learnt) -> Result<Box<dyn Decode>> {
-        let encode: Encode = match &learnt {
-            Learnt::Tokenizer(json) => self.pieces(json)?,
-            Learnt::Words(words) => {
-                let vocabulary = Vocabulary::from_words(words.clone(), self.lowercase).map_err(refused)?;
-                let length = self.length;
-                Box::new(move |text| Ok(vocabulary.encode(text, length)))
-            }
-            Learnt::Nothing => {
-                let remedy = "read the texts with what was stored when the network was trained";
-                return Err(aim_core::Error::invalid("text", "has no vocabulary", remedy));
-            }
-        };
-        Ok(Box::new(Words { settings: self.clone(), encode, learnt }))
+        if learnt == Learnt::Nothing {
+            let remedy = "read the texts with what was stored when the network was trained";
+            return Err(Error::invalid("text", "has no vocabulary", remedy));
+        }
+        self.by(learnt)
     }
 }
 
@@ -85,23 +87,24 @@ impl Text {
 type Encode = Box<dyn Fn(&str) -> Result<Encoding> + Send + Sync>;
 
 impl Opens for Text {
-    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
-        self.open_fitted(self.learn(folder, training)?)
+    fn open(&self, folder: &Path) -> Result<Box<dyn Decode>> {
+        let Some(path) = self.tokenizer.as_ref().map(|path| folder.join(path)) else { return self.by(Learnt::Nothing) };
+        let json = aim_media::text::read(&path).map_err(refused)?;
+        self.by(Learnt::Tokenizer(json)).at(|| path.display().to_string())
     }
 }
 
 struct Words {
     settings: Text,
-    encode: Encode,
+    /// None as long as there is no vocabulary.
+    encode: Option<Encode>,
+    /// What it encodes by.
     learnt: Learnt,
 }
 
-impl Words {
-    fn ids(&self, text: &str) -> Result<Decoded> {
-        let encoding = (self.encode)(text)?;
-        let length = encoding.mask.iter().filter(|valid| **valid).count();
-        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
-    }
+/// A text that was kept.
+fn text(kept: &Kept) -> Result<&str> {
+    if let Kept::Text(text) = kept { Ok(text) } else { Err(kept.unfit("texts")) }
 }
 
 impl Decode for Words {
@@ -111,17 +114,26 @@ impl Decode for Words {
     fn positions(&self) -> Option<usize> {
         Some(self.settings.length)
     }
-    fn fitted(&self) -> Learnt {
-        self.learnt.clone()
-    }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-        self.ids(&self.settings.text(cell)?)
-    }
     fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
         self.settings.text(cell).map(Kept::Text)
     }
     fn show(&self, kept: &Kept, _: &Draw<'_>) -> Result<Decoded> {
-        let Kept::Text(text) = kept else { return Err(kept.unfit("texts")) };
-        self.ids(text)
+        let unready = || Error::invalid("text", "is shown before there is a vocabulary", "report this fault");
+        let encoding = self.encode.as_ref().ok_or_else(unready)?(text(kept)?)?;
+        let length = encoding.mask.iter().filter(|valid| **valid).count();
+        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
+    }
+    fn learnt(&self, training: &mut dyn Iterator<Item = Result<Kept>>) -> Result<Option<Box<dyn Decode>>> {
+        if self.encode.is_some() {
+            return Ok(None);
+        }
+        let texts = training.map(|kept| text(&kept?).map(ToOwned::to_owned)).collect::<Result<Vec<_>>>()?;
+        self.settings.by(self.settings.vocabulary(&texts)?).map(Some)
+    }
+    fn fitted(&self) -> Learnt {
+        self.learnt.clone()
+    }
+    fn crc32(&self) -> Option<u32> {
+        if let Learnt::Tokenizer(json) = &self.learnt { Some(crc32fast::hash(json.as_bytes())) } else { None }
     }
 }
