@@ -289,13 +289,13 @@ fn tensors_that_do_not_fit_are_named() {
     };
     let zeros = |shape: &[usize]| Some(Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap());
     assert_says(&refused("x.breath", None), &["has no `x.breath`, only", "a run on the set that this file is of"]);
-    assert_says(&refused("x.breath", zeros(&[4, 6])), &["x.breath has shape [4, 6]", "[N, [5]]"]);
-    assert_says(&refused("x.motion", zeros(&[3, 6])), &["x.motion has shape [3, 6]"]);
+    assert_says(&refused("x.breath", zeros(&[4, 6])), &["x.breath` has shape [4, 6]", "[4, 5], 4 samples"]);
+    assert_says(&refused("x.motion", zeros(&[3, 6])), &["x.motion` has shape [3, 6]"]);
     let hole = Tensor::new(&[[1f32, 2., 3., 4.], [0., f32::NAN, 0., 0.], [0.; 4], [f32::INFINITY; 4]], &Device::Cpu);
     assert_says(&refused("x.heart", Some(hole.unwrap())), &["x.heart", "not finite in samples 1, 3"]);
     let labels = |y: [f32; 4]| Some(Tensor::new(&y, &Device::Cpu).unwrap());
     assert_says(&refused("y", labels([0., 1., 3., 2.])), &["y of row 2 is 3", "has 3 classes"]);
-    assert_says(&refused("id", zeros(&[3])), &["id has shape [3]"]);
+    assert_says(&refused("id", zeros(&[3])), &["id` has shape [3]"]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn behind_a_fault_the_rest_is_looked_at_and_nothing_is_handed_out() {
     let shape = vec![3, 5, 5];
     let other: Vec<Modality> = fitted.into_iter().map(|m| Modality { shape: shape.clone(), ..m }).collect();
     let error = NewSamples::open(&spec, &file, &other[..1], &set.class_names).map(drop).unwrap_err().to_string();
-    assert!(error.contains("data.modalities.picture has shape [3, 4, 4]") && error.contains("in training"), "{error}");
+    assert!(error.contains("data.modalities.picture` has shape [3, 4, 4]") && error.contains("in training"), "{error}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn an_archive_holds_what_a_safetensors_file_does() {
     assert_eq!(values, [vec![1., 2., 3., 4.], vec![1., 2., 3., 4., 5., 6.]]);
     for (arrays, said) in [
         (vec![("x.heart", heart.clone())], "has no `x.breath`, only x.heart"),
-        (vec![("x.heart", heart.clone()), ("x.breath", heart.clone())], "x.breath has shape [2, 2]"),
+        (vec![("x.heart", heart.clone()), ("x.breath", heart.clone())], "x.breath` has shape [2, 2], but [2, 1, 3]"),
         (vec![("x.heart", npy(&[2, 2], &[1f32, 2., f32::NAN, 4.])), ("x.breath", breath.clone())], "in samples 1"),
         (
             vec![("x.heart", heart.clone()), ("x.breath", breath.clone()), ("y", npy(&[2], &[0i64, 2]))],

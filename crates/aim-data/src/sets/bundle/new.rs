@@ -70,10 +70,7 @@ fn from_tensors(path: &Path, modalities: &[Modality]) -> Result<Content> {
     let len = modalities.first().map(|m| shape(path, &file, m)).transpose()?.and_then(|shape| shape.first().copied());
     let len = len.unwrap_or(0);
     let array = |m: &Modality| {
-        let got = shape(path, &file, m)?;
-        if got != [&[len][..], &m.shape].concat() {
-            return Err(misfit(path, m, &got));
-        }
+        fits(path, m, &shape(path, &file, m)?, len)?;
         let name = format!("x.{}", m.name);
         let data = tensors::numbers(path, &name, &file.tensor(&name).map_err(|e| broken(path, e.to_string()))?)?;
         Ok(Array { data: data.into_iter().map(|v| v as f32).collect(), shape: m.shape.clone() })
@@ -102,9 +99,7 @@ fn from_npz(path: &Path, modalities: &[Modality]) -> Result<Content> {
         }
         let got = file.shape(&name)?;
         let samples = *len.get_or_insert(got.first().copied().unwrap_or(0));
-        if got != [&[samples][..], &m.shape].concat() {
-            return Err(misfit(path, m, &got));
-        }
+        fits(path, m, &got, samples)?;
         arrays.push(file.numbers(&name, samples, &m.shape)?);
     }
     let len = len.unwrap_or(0);
@@ -119,13 +114,14 @@ fn lacks<S: Borrow<str>>(path: &Path, name: &str, have: &[S]) -> Error {
     Error::invalid(path.display().to_string(), format!("has no `{name}`, only {have}"), remedy)
 }
 
-fn misfit(path: &Path, modality: &Modality, got: &[usize]) -> Error {
+/// Refuses a tensor that is not as many samples as the first modality has, of the shape of training.
+fn fits(path: &Path, modality: &Modality, got: &[usize], len: usize) -> Result<()> {
+    let want = [&[len][..], &modality.shape].concat();
+    if got == want {
+        return Ok(());
+    }
     let place = format!("{}: x.{}", path.display(), modality.name);
-    Error::shape(
-        place,
-        got,
-        format!("[N, {:?}], as many samples as the first modality has and the shape of training,", modality.shape),
-    )
+    Err(Error::shape(place, got, format!("{want:?}, {len} samples of the shape of training,")))
 }
 
 /// Classes of the samples, if the file says them.

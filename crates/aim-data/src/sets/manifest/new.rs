@@ -91,7 +91,7 @@ impl Part {
         let decoding = decodings.get(name).ok_or_else(lacks)?;
         let decoder = decoding.open_fitted(&place, folder, &fitted.learnt).at(|| place.clone())?;
         if decoder.shape() != *shape {
-            return Err(Error::shape(place, &decoder.shape(), format!("samples of shape {shape:?}, as in training")));
+            return Err(Error::shape(place, &decoder.shape(), format!("{shape:?}, as in training,")));
         }
         if fitted.moments.as_ref().is_some_and(|moments| !moments.fits(shape.iter().product())) {
             let remedy = "read new samples with what was stored when the network was trained";
