@@ -26,8 +26,8 @@ pub enum NewForm {
 
 /// Where new samples are read from.
 pub(crate) trait Reads {
-    /// The samples at `index` as a batch whose ids are these indices and whose labels say nothing; none if one cannot be
-    /// read, which is noted.
+    /// The samples at `index` as a batch whose ids are these indices and whose labels say nothing; none if one cannot
+    /// be read, which is noted.
     fn read(&self, index: &[usize], device: &Device, faults: &mut Faults) -> Result<Option<Batch>>;
 
     /// Whether a sample has a modality.
@@ -43,8 +43,9 @@ pub struct NewSamples<'a> {
 }
 
 impl<'a> NewSamples<'a> {
-    /// Opens a file of new samples for a network that was trained on `spec`, reads `modalities` and knows these classes.
-    /// Of a manifest the rows are read and checked as a whole, their files a batch at a time; tensors are read at once.
+    /// Opens a file of new samples for a network that was trained on `spec`, reads `modalities` and knows these
+    /// classes. Of a manifest the rows are read and checked as a whole, their files a batch at a time; tensors are read
+    /// at once.
     ///
     /// # Errors
     /// If the set takes no new samples, the file is none that it takes, or it lacks a modality; a label that is none of
@@ -82,8 +83,8 @@ impl<'a> NewSamples<'a> {
         self.inputs.has(sample, modality)
     }
 
-    /// Hands every sample to `act`, in batches of `size` in the order of the file; a batch's ids are indices of samples.
-    /// Behind a sample that cannot be read the others are only looked at, and `act` is called no more.
+    /// Hands every sample to `act`, in batches of `size` in the order of the file; a batch's ids are indices of
+    /// samples. Behind a sample that cannot be read the others are only looked at, and `act` is called no more.
     ///
     /// # Errors
     /// Every sample that cannot be read, with its line and the reason; an error of `act`.

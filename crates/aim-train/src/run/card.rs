@@ -55,7 +55,8 @@ const LAYOUT: &str = "
 `encoders.<modality>.blocks.<block>. ...` for encoders, block by block, and `head` (or `head.<modality>`) for the linear
 head over the features, which stand side by side in the order of the modalities above. Settings of the layers are in
 `config.yaml`, section `model`; what inputs were brought to is in `preprocessing.json` (`moments`: mean and standard
-deviation of each group of `width` entries; `words`: those of ids 2 and up, 0 is padding and 1 unknown).
+deviation of each group of `width` entries; `words`: those of ids 2 and up, 0 is padding and 1 unknown). If there is a
+`method.safetensors`, the method has a state beside these weights that its answers may rest on (such as their average).
 
 | name | shape |
 |---|---|

@@ -7,7 +7,7 @@
 //! | `config.yaml` | the run's configuration |
 //! | `preprocessing.json` | names of the classes, shapes, and what was learnt from the training split |
 //! | `README.md` | what it is, for people: set, method, accuracy, names and shapes of the weights |
-//! | `export.json` | version, epoch, and a checksum of each of the other files but the last but one |
+//! | `export.json` | version, epoch, and a checksum of each of the others but the card |
 
 use std::{
     collections::{BTreeMap, HashMap},

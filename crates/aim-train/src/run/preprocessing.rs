@@ -1,4 +1,5 @@
-//! What new samples are read with: names of the classes, shapes, and what pre-processing learnt from the training split.
+//! What new samples are read with: names of the classes, shapes, and what pre-processing learnt from the training
+//! split.
 
 use std::{
     fs,

@@ -175,8 +175,8 @@ impl<'a> Desk<'a> {
         one.decoder.learnt(&mut kept)
     }
 
-    /// Decodes a modality of every row, several at a time, and gives it by split, with what was learnt from the training
-    /// split.
+    /// Decodes a modality of every row, several at a time, and gives it by split, with what was learnt from the
+    /// training split.
     fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<(Vec<Input>, Fitted)> {
         let shape = one.decoder.shape();
         let size: usize = shape.iter().product();
