@@ -15,10 +15,12 @@ mod bench;
 mod config;
 mod data;
 mod eval;
+mod export;
 mod ledger;
 mod list;
 mod methods;
 mod power;
+mod predict;
 mod reproduce;
 mod sweep;
 mod train;
@@ -74,6 +76,16 @@ enum Command {
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
     Eval(eval::Eval),
+    /// Score new files with a finished run or with what was exported of one, and write their classes and probabilities
+    /// as CSV.
+    ///
+    /// Columns are `id`, `predicted`, `probability.<class>`, and `<modality>.probability.<class>` where the network has
+    /// logits of each modality, empty for samples that lack it. Labels need not be known; of those that are, the share
+    /// predicted right is printed. If files cannot be read all of them are listed, and nothing is written.
+    Predict(predict::Predict),
+    /// Write a finished run's network into a folder of its own: weights, configuration, classes, pre-processing and a
+    /// card. `predict --run FOLDER` answers with it in the same bits.
+    Export(export::Export),
     /// Test the tests: joint training against joint training with other seeds, where every rejection is a false one.
     ///
     /// Trains pairs of arms of a tiny network and counts how often each paired test of the tables rejects at .05. The
@@ -202,6 +214,8 @@ fn run(application: &Application) -> Result<ExitCode> {
         Command::Ledger(command) => command.run(application),
         Command::Train(command) => command.run(application),
         Command::Eval(command) => command.run(application),
+        Command::Predict(command) => command.run(application),
+        Command::Export(command) => command.run(application),
         Command::AaTest(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Data(command) => command.run(application),

@@ -6,6 +6,8 @@ use aim_core::{Batch, Error, Input, Result};
 use candle_core::{Device, Tensor};
 use safetensors::View;
 
+use crate::Fitted;
+
 /// Samples that are read at a time where a whole split is looked at.
 const PIECE: usize = 256;
 
@@ -50,6 +52,12 @@ pub trait Source: Send + Sync {
     /// Whether a sample has a modality. What is read of one that it lacks is never looked at, but must have the shape.
     fn has(&self, _sample: usize, _modality: usize) -> bool {
         true
+    }
+
+    /// What the pre-processing of a modality learnt from the training split, which new samples are read with; `None`
+    /// where nothing was learnt.
+    fn fitted(&self, _modality: usize) -> Option<Fitted> {
+        None
     }
 
     /// Whether every reading checks shapes and values by itself, so that a set need not be read as a whole before it is

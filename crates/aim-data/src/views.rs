@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aim_core::{Input, Result};
 use candle_core::{Device, Tensor};
 
-use crate::{Showing, Source};
+use crate::{Fitted, Showing, Source};
 
 /// Some modalities of a split.
 pub struct Projected {
@@ -40,6 +40,9 @@ impl Source for Projected {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, self.modalities[modality])
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.of.fitted(self.modalities[modality])
     }
     fn checks_values(&self) -> bool {
         self.of.checks_values()
@@ -78,6 +81,9 @@ impl Source for First {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, modality)
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.of.fitted(modality)
     }
 }
 
@@ -140,6 +146,9 @@ impl Source for Joined {
     fn has(&self, sample: usize, modality: usize) -> bool {
         let border = self.parts[0].len();
         if sample < border { self.parts[0].has(sample, modality) } else { self.parts[1].has(sample - border, modality) }
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.parts[0].fitted(modality)
     }
 }
 

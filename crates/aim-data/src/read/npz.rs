@@ -26,6 +26,22 @@ impl Npz {
         Ok(Self { path, archive })
     }
 
+    /// Names of the arrays.
+    pub fn names(&self) -> Vec<String> {
+        let own = |name: &str| name.strip_suffix(".npy").map(ToOwned::to_owned);
+        self.archive.file_names().filter_map(|name| own(&name.ok()?)).collect()
+    }
+
+    /// Whether there is an array of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().iter().any(|have| have == name)
+    }
+
+    /// Shape of an array.
+    pub fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
+        self.member(name).map(|(shape, _)| shape)
+    }
+
     /// Entries of the array on its first axis.
     pub fn len(&mut self, name: &str) -> Result<usize> {
         let shape = self.member(name)?.0;
@@ -34,9 +50,14 @@ impl Npz {
 
     /// An array of shape `[len, shape ...]` as a modality of finite numbers.
     pub fn array(&mut self, name: &str, len: usize, shape: &[usize]) -> Result<Array> {
+        self.numbers(name, len, shape)?.finite(&self.place(name))
+    }
+
+    /// The same, whose numbers may be anything.
+    pub fn numbers(&mut self, name: &str, len: usize, shape: &[usize]) -> Result<Array> {
         let (header, bytes) = self.raw(name, &[&[len][..], shape].concat())?;
         let data = numbers(header, bytes).map_err(|e| self.broken(name, e))?;
-        Array { data, shape: shape.to_vec() }.finite(&self.place(name))
+        Ok(Array { data, shape: shape.to_vec() })
     }
 
     /// An array as it is, the first axis counting samples.
@@ -51,6 +72,14 @@ impl Npz {
     /// A column of texts.
     pub fn texts(&mut self, name: &str, len: usize) -> Result<Vec<String>> {
         self.column(name, len)
+    }
+
+    /// A column of names: texts or whole numbers.
+    pub fn names_of(&mut self, name: &str, len: usize) -> Result<Vec<String>> {
+        match self.texts(name, len) {
+            Ok(texts) => Ok(texts),
+            Err(_) => Ok(self.whole(name, len)?.iter().map(ToString::to_string).collect()),
+        }
     }
 
     /// A column of whole numbers.

@@ -3,6 +3,8 @@
 //! Each file holds `x.<modality>` `[N, ...]` for every modality, `y` `[N]` (class indices) and, if wanted, `id` `[N]`
 //! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand.
 
+mod new;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,13 +15,15 @@ use aim_core::{Error, Result};
 use safetensors::SafeTensors;
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, Source, Subset,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, Source, Subset,
     dataset::choose,
     files::{broken, bytes, existing},
     hub,
     read::tensors,
     table::Array,
 };
+
+pub(crate) use new::NewArrays;
 
 /// A split's file.
 const FILE: Rule = words("path").required();
@@ -57,6 +61,9 @@ impl DatasetSettings for Bundle {
         [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
             .into_iter()
             .try_for_each(|(key, path)| hub::check(key, path))
+    }
+    fn new_form(&self) -> Option<NewForm> {
+        Some(NewForm::Arrays)
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let (modalities, train) = split(&self.train, root, "train", self.modalities.as_deref())?;
@@ -125,7 +132,7 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
 fn ids(path: &Path, file: &SafeTensors<'_>, split: &str, len: usize) -> Result<Vec<String>> {
     let Ok(view) = file.tensor("id") else { return Ok((0..len).map(|i| format!("{split}.{i}")).collect()) };
     if view.shape() != [len] {
-        return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], as `y` has")));
+        return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], an id a sample,")));
     }
     Ok(tensors::numbers(path, "id", &view)?.into_iter().map(|v| v.to_string()).collect())
 }

@@ -13,7 +13,7 @@ use super::{Console, console::clock, place::place};
 use crate::{
     Registries,
     config::{Identity, RunConfig},
-    run::{Control, Folder, Outcome, Program, Run, Stop, Watch, chosen, train},
+    run::{Control, Folder, Outcome, Preprocessing, Program, Run, Stop, Watch, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -80,11 +80,20 @@ impl<'a> Job<'a> {
         Ok(place.folder.join(format!("seed{}", self.seed)))
     }
 
+    /// Stores what new samples are read with, which folders of older programs lack.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn keep_preprocessing(&self, folder: &Folder) -> Result<()> {
+        Preprocessing::of(&self.data).keep(folder.path())
+    }
+
     /// Makes its preparations, trains it to its end and scores it. A run that is done is only read.
     ///
     /// # Errors
     /// Those of [`train`]; if it is a preparation's, it says which.
     pub fn run(&self, folder: &Folder, shared: Shared<'_>) -> Result<Outcome> {
+        self.keep_preprocessing(folder)?;
         if let Some(outcome) = folder.done(&|line| shared.console.say(line))? {
             return Ok(outcome);
         }

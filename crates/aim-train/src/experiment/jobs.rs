@@ -283,6 +283,7 @@ impl Work<'_> {
         }
         self.tell_outdated(task, &job.identity())?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
+        job.keep_preprocessing(&folder)?;
         let read = || RunResults::read(&folder, task.config);
         match read() {
             Ok(Some(done)) => {

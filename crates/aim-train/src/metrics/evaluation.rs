@@ -9,7 +9,7 @@ use candle_core::{D, Device, Tensor};
 use super::{Metric, Metrics, Scores, scores::MODALITY, statistics};
 
 /// Samples in a batch of an evaluation; it has no influence on the results beyond rounding.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// Predictions on a split.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +112,7 @@ pub(super) fn share_right(labels: &[usize], predicted: &[usize]) -> Result<f64> 
 }
 
 /// The class with the largest logit, row by row.
-pub(super) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
+pub(crate) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
     Ok(logits.argmax(D::Minus1)?.to_vec1::<u32>()?.into_iter().map(|c| c as usize).collect())
 }
 

@@ -7,6 +7,7 @@ mod probe;
 mod projection;
 mod scores;
 
+pub(crate) use evaluation::{BATCH, classes};
 pub use evaluation::{Evaluation, evaluate};
 pub use features::{Features, contributions, features};
 pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};

@@ -9,6 +9,7 @@
 //! | `best.safetensors` | weights and method state of the best epoch, by what `train.select` names; such a copy, too |
 //! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
+//! | `preprocessing.json` | what new samples are read with: classes, shapes, what was learnt from the training split |
 //! | `projection.json` | test samples' features in two dimensions |
 //! | `predictions.csv` | prediction for every test sample |
 //! | `result.json` | scores; its presence says that the run is done |
@@ -64,12 +65,12 @@ struct Done {
     predictions_crc32: u32,
 }
 
-/// A run's folder, locked as long as this value lives.
+/// A run's folder, locked as long as this value lives unless it is only looked at.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     data_crc32: u32,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -92,7 +93,7 @@ impl Folder {
     pub fn open_if_free(path: &Path, identity: &Identity, registries: &Registries) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let Some(lock) = lock(path)? else { return Ok(None) };
-        let folder = Self { path: path.into(), data_crc32: identity.data_crc32, _lock: lock };
+        let folder = Self { path: path.into(), data_crc32: identity.data_crc32, _lock: Some(lock) };
         let Some(found) = folder.read("config.yaml")? else {
             folder.write("config.yaml", identity.to_yaml()?.as_bytes())?;
             return Ok(Some(folder));
@@ -102,6 +103,11 @@ impl Folder {
             format!("belongs to a run with another configuration, seed or data set (its config.yaml {difference})");
         let remedy = "undo an edit of that file, choose another folder or delete this one";
         Err(Error::invalid(path.display().to_string(), problem, remedy))
+    }
+
+    /// A folder that is only read.
+    pub(super) fn look(path: &Path, identity: &Identity) -> Self {
+        Self { path: path.into(), data_crc32: identity.data_crc32, _lock: None }
     }
 
     /// Where it is.

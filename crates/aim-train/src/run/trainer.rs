@@ -13,7 +13,7 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, Stopped, history::Means, judge,
+    Best, Checkpoint, EpochLog, Folder, Outcome, Preprocessing, Program, Quantity, Stopped, history::Means, judge,
     outcome::predictions,
 };
 use crate::{
@@ -99,6 +99,7 @@ pub struct Run<'a> {
 /// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was
 /// stopped; the checkpoint of the last whole epoch is then in the folder.
 pub fn train(run: Run<'_>, folder: &Folder, control: Control<'_>) -> Result<Outcome> {
+    Preprocessing::of(run.data).keep(folder.path())?;
     if let Some(outcome) = folder.done(&|line| control.watch.say(line))? {
         return Ok(outcome);
     }

@@ -23,7 +23,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    Dataset, Source, Subset,
+    Dataset, Fitted, Source, Subset,
     files::broken,
     table::{Array, Part},
 };
@@ -118,22 +118,22 @@ impl Plan<'_> {
         labels: &[u32],
         picks: &[Vec<usize>; 3],
     ) -> Result<Vec<Arc<dyn Source>>> {
-        let mut inputs: [Vec<Input>; 3] = Default::default();
+        let (mut inputs, mut fitted): ([Vec<Input>; 3], Vec<Fitted>) = Default::default();
         // One modality after the other, so that no more than one of them is in memory twice.
         for (m, one) in opened.iter().enumerate() {
-            for (all, own) in inputs.iter_mut().zip(desk.decode(one, m, picks)?) {
-                all.push(own);
-            }
+            let (own, learnt) = desk.decode(one, m, picks)?;
+            inputs.iter_mut().zip(own).for_each(|(all, own)| all.push(own));
+            fitted.push(learnt);
         }
         let rows = desk.rows;
         desk.faults.refuse(self.place)?;
+        let fitted: Arc<[Fitted]> = fitted.into();
         let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
             let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
             let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
-            let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
-            let whole = present.iter().flatten().all(|has| *has);
-            Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
+            let present = opened.iter().map(has).collect();
+            Ok(Arc::new(InArrays { samples, present, fitted: Arc::clone(&fitted) }))
         };
         inputs.into_iter().zip(picks).map(split).collect()
     }
@@ -175,8 +175,9 @@ impl<'a> Desk<'a> {
         one.decoder.learnt(&mut kept)
     }
 
-    /// Decodes a modality of every row, several at a time, and gives it by split.
-    fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<Vec<Input>> {
+    /// Decodes a modality of every row, several at a time, and gives it by split, with what was learnt from the
+    /// training split.
+    fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<(Vec<Input>, Fitted)> {
         let shape = one.decoder.shape();
         let size: usize = shape.iter().product();
         let mut array = Array { data: vec![0.; self.rows.len() * size], shape };
@@ -192,12 +193,13 @@ impl<'a> Desk<'a> {
         let noted = lengths.into_iter().enumerate().map(|(row, length)| self.note(one, row, length));
         let lengths = noted.map(|length| Ok(length?.unwrap_or(0))).collect::<Result<Vec<_>>>()?;
         let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-        one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
+        let moments = one.standardise.share().and_then(|share| array.standardise(&fit, share));
         let input = |picks: &Vec<usize>| {
             let lengths: Vec<usize> = picks.iter().map(|row| lengths[*row]).collect();
             padded(array.tensor(picks)?, &lengths, one.decoder.positions())
         };
-        picks.iter().map(input).collect()
+        let inputs = picks.iter().map(input).collect::<Result<_>>()?;
+        Ok((inputs, Fitted { learnt: one.decoder.fitted(), moments }))
     }
 }
 
@@ -354,14 +356,16 @@ fn fits(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
     if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }
 }
 
-/// A split in which samples lack modalities.
-struct Incomplete {
+/// A split of decoded samples in memory, which may lack modalities.
+struct InArrays {
     samples: Subset,
     /// By modality and sample.
     present: Vec<Vec<bool>>,
+    /// By modality.
+    fitted: Arc<[Fitted]>,
 }
 
-impl Source for Incomplete {
+impl Source for InArrays {
     fn labels(&self) -> &[u32] {
         self.samples.labels()
     }
@@ -376,5 +380,8 @@ impl Source for Incomplete {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.present[modality][sample]
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.fitted.get(modality).cloned()
     }
 }

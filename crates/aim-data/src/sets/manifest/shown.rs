@@ -11,7 +11,7 @@ use super::{
     decoding::{Decode, Standardise},
     keep::{Draw, Kept},
 };
-use crate::{Showing, Source, table::Moments};
+use crate::{Fitted, Showing, Source, table::Moments};
 
 /// Training samples that are looked at together where means are taken.
 const PIECE: usize = 64;
@@ -134,6 +134,10 @@ impl Source for Shown {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.rows.get(sample).is_some_and(|row| self.stock.records.has(modality, *row))
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        let part = self.stock.parts.get(modality)?;
+        Some(Fitted { learnt: part.decoder.fitted(), moments: part.moments.clone() })
     }
     fn checks_values(&self) -> bool {
         true
