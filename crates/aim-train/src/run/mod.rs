@@ -16,6 +16,6 @@ pub(crate) use disk::lock;
 pub use disk::write_atomically;
 pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};
-pub use outcome::{Judged, Majority, Outcome, Stopped, judge};
+pub use outcome::{Judged, Lacking, Majority, Outcome, Stopped, judge};
 pub use program::Program;
 pub use trainer::{Control, Run, Stop, Watch, learner, network, splits, train};
