@@ -143,7 +143,7 @@ pub fn train_run(
     every: Duration,
 ) -> Result<Outcome> {
     let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here("cargo xtask", None));
-    let run = Run { config, seed, data, device, prepared, metrics: &standard().metrics };
+    let run = Run { config, seed, data, lacking: &[], device, prepared, metrics: &standard().metrics };
     train(run, folder, Control { watch, stop, checkpoint_every: every, program })
 }
 

@@ -180,9 +180,10 @@ fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Appli
     let Application { registries, sections, .. } = application;
     let results = experiment::run(table, options, stop, registries)?;
     let written = aim_report::write(&results, &options.out, registries, sections)?;
-    let Written { comparison, planned, diagnosis, report } = written;
+    let Written { comparison, planned, diagnosis, lacking, report } = written;
+    let lacking = lacking.map_or(String::new(), |lacking| format!("{lacking}\n"));
     let planned = planned.map_or(String::new(), |planned| planned + "\n");
-    print(&format!("{planned}{comparison}\n{diagnosis}\nreport: {}\n", report.display()))?;
+    print(&format!("{planned}{comparison}\n{lacking}{diagnosis}\nreport: {}\n", report.display()))?;
     if stop.asked() {
         return Err(Error::Stopped);
     }

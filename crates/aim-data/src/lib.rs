@@ -26,6 +26,7 @@ mod files;
 mod fitted;
 pub mod front;
 mod hub;
+mod lacking;
 mod loader;
 mod new;
 mod pca;
@@ -43,6 +44,7 @@ pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets,
 pub use dataset::Dataset;
 pub use files::root;
 pub use fitted::{Fitted, Modality};
+pub use lacking::{Lack, Lacking};
 pub use loader::Loader;
 pub use new::{NewForm, NewSamples};
 pub use pca::principal;

@@ -141,7 +141,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     Ok(table)
 }
 
-fn estimate(values: &[f64]) -> Result<Cell> {
+pub(crate) fn estimate(values: &[f64]) -> Result<Cell> {
     if values.is_empty() {
         return Ok(Cell::empty());
     }

@@ -5,7 +5,7 @@ use aim_data::Dataset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::Protocol;
+use super::{Missing, Protocol};
 use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
 
 /// Length of training, updates, the task's loss and the choice of the checkpoint.
@@ -34,6 +34,9 @@ pub struct TrainConfig {
     /// Splits whose last batch is left out where it is smaller.
     #[serde(skip_serializing_if = "DropLast::is_none")]
     pub drop_last: DropLast,
+    /// Modalities that samples are made to lack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// Splits whose last batch is left out where it is smaller than the others.
@@ -69,6 +72,7 @@ impl Default for TrainConfig {
             select: Select::Best,
             patience: None,
             drop_last: DropLast::None,
+            missing: None,
         }
     }
 }
@@ -170,6 +174,7 @@ impl TrainConfig {
             let problem = "waits for a better epoch on validation, but `train.select` is `last`";
             return wrong("patience", problem.into(), "choose train.select: best, or leave one of them out");
         }
+        self.missing.as_ref().map_or(Ok(()), Missing::check)?;
         Ok(self)
     }
 

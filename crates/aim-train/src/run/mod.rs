@@ -22,7 +22,7 @@ pub use disk::write_atomically;
 pub use export::export;
 pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};
-pub use outcome::{Judged, Majority, Outcome, Stopped, judge};
+pub use outcome::{Judged, Lacking, Majority, Outcome, Stopped, judge};
 pub use predict::{Predicted, predict};
 pub use preprocessing::Preprocessing;
 pub use program::Program;

@@ -13,7 +13,7 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Outcome, Preprocessing, Program, Quantity, Stopped, history::Means, judge,
+    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, history::Means, judge,
     outcome::predictions,
 };
 use crate::{
@@ -84,6 +84,8 @@ pub struct Run<'a> {
     pub seed: u64,
     /// Its data.
     pub data: &'a Dataset,
+    /// The test split at further rates of missing modalities.
+    pub lacking: &'a [Lacking],
     /// Where its network is trained.
     pub device: &'a Device,
     /// The networks that [`MethodSpec::preparations`](aim_balance::MethodSpec::preparations) lists for its method.
@@ -255,6 +257,13 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Scores on the test split at a rate of missing modalities, by that rate.
+    fn lacking(&self, Lacking { rate, test }: &Lacking) -> Result<(String, Scores)> {
+        let (net, run) = (self.learner.net(), &self.run);
+        let answers = metrics::evaluate(net, self.learner.method(), &**test, run.device)?;
+        Ok((rate.to_string(), answers.scores(&net.spec().modalities, run.data.classes(), run.metrics)?))
+    }
+
     fn finish(mut self, program: &Program) -> Result<Outcome> {
         let epoch = match (self.run.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
             (select, Some(best)) if select != Select::Last => {
@@ -266,6 +275,7 @@ impl<'a> Trainer<'a> {
         let (net, stopped) = (self.learner.net(), self.stopped());
         let judged = judge(net, self.learner.method(), self.run.data, self.run.device, self.run.metrics)?;
         let spec = net.spec();
+        let lacking = self.run.lacking.iter().map(|lacking| self.lacking(lacking)).collect::<Result<_>>()?;
         let outcome = Outcome {
             name: self.run.config.name.clone(),
             method: self.run.config.method.name(),
@@ -279,6 +289,7 @@ impl<'a> Trainer<'a> {
             test: judged.test,
             majority: Some(judged.majority),
             single_class: judged.single_class,
+            lacking,
             probes: judged.probes,
             contributions: judged.contributions,
             program: program.clone(),
