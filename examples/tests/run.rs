@@ -33,6 +33,22 @@ fn bimodal_learns() {
 }
 
 #[test]
+fn the_mechanism_is_told() {
+    let out = tempfile::tempdir().unwrap();
+    let text = said(env!("CARGO_BIN_EXE_mechanism"), &["2", out.path().to_str().unwrap()]);
+    assert_eq!(text, fs::read_to_string(out.path().join("mechanism.md")).unwrap());
+    // In its warm-up AIM is joint training; afterwards its auxiliary passes add to what reaches each encoder.
+    let epoch = |n: usize| text.lines().find(|line| line.starts_with(&format!("| {n} |"))).unwrap();
+    let norms = |n| epoch(n).split('|').skip(2).filter_map(|cell| cell.trim().parse().ok()).collect::<Vec<f64>>();
+    assert!(norms(1)[0] == norms(1)[1] && norms(2)[1] > norms(2)[0] && norms(2)[3] > norms(2)[2], "{text}");
+    let units = |name: &str| text.lines().filter(|line| line.starts_with(&format!("| {name}, depth"))).count();
+    assert_eq!((units("sound"), units("image")), (3, 3), "{text}");
+    let picture = fs::read_to_string(out.path().join("mechanism.svg")).unwrap();
+    // 2 + 4 + 7 units of a tenth of 16, 32 and 64, of two encoders, in one epoch; and six frames.
+    assert_eq!(picture.matches("<rect").count(), 2 * (2 + 4 + 7) + 6);
+}
+
+#[test]
 fn own_method_trains_a_network() {
     let text = said(env!("CARGO_BIN_EXE_own_method"), &[]);
     assert!(numbers(&text, "accuracy")[0] > 0.3, "{text}");
