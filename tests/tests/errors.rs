@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 32] = [
+const REFUSED: [(&str, &str); 36] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -80,6 +80,19 @@ const REFUSED: [(&str, &str); 32] = [
         "  - {name: a, method: {ema: {inner: ogm}}, train: {accumulate: 2}}",
         "train.accumulate: needs methods with one update a step, and `ema(ogm)` owns its step",
     ),
+    (
+        "  - {name: a, method: {ema: {inner: remix}}, model: {uni_heads: true}, train: {accumulate: 2}}",
+        "train.accumulate: needs methods with one update a step",
+    ),
+    (
+        "  - {name: a, method: remix, model: {uni_heads: true}, train: {accumulate: 2}}",
+        "train.accumulate: needs methods with one update a step of any batches, and those of `remix` take turns",
+    ),
+    (
+        "  - {name: a, method: di-mml, model: {uni_heads: true, fusion: detached}, train: {patience: 2}}",
+        "train.patience: may end the run before the last stage of `di-mml`; leave it out",
+    ),
+    ("  - {name: a, method: joint, train: {epochs: 4294967296}}", "train.epochs: is 4294967296; use a smaller number"),
     (
         "  - {name: a, method: joint, train: {label_smoothing: 1.5}}",
         "train.label_smoothing: is 1.5; use a number from 0",

@@ -6,12 +6,13 @@ use std::{
 };
 
 use aim_core::Result;
-use aim_report::{across, agreed, planned, power};
-use aim_tests::{bundle_config, run_options, run_with, write_bundle, write_report};
+use aim_report::{across, agreed, comparison, page, planned, power};
+use aim_stats::table::Table;
+use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle, write_report};
 use aim_train::{
     config::{Planned, Scale, TableConfig},
-    experiment::{Ledger, Options, Results, run},
-    run::Stop,
+    experiment::{Ledger, Options, Results, RowResults, run},
+    run::{Majority, Stop},
     standard,
 };
 
@@ -53,6 +54,9 @@ fn only_what_was_planned_is_tested() {
         let p: f64 = row[3].content.shown(3).parse().unwrap();
         assert!([0.25, 0.5, 0.75, 1.].contains(&p), "{p}");
     }
+    assert_eq!([&table.columns()[4].heading, &table.columns()[6].heading], ["Holm (decides)", "Holm (t)"]);
+    let said = table.notes().join("\n");
+    assert!(said.contains("AIM") && said.contains("The sign flips under Holm's correction decide"), "{said}");
     assert!(table.notes()[0].contains("declared before any run of the table was done"), "{:?}", table.notes());
     let comparison = read(folder.path(), "comparison.md");
     assert!(
@@ -76,14 +80,57 @@ fn only_what_was_planned_is_tested() {
     assert!(late.notes()[0].contains("declared, after others before, when 12 runs"), "{:?}", late.notes());
 }
 
+/// Gives the runs of a row these accuracies: of seed 0 on folds 0, 1, 2, then of seed 1.
+fn on_folds(row: &mut RowResults, accuracies: [f64; 6]) {
+    row.runs.truncate(6);
+    for (i, (run, accuracy)) in row.runs.iter_mut().zip(accuracies).enumerate() {
+        (run.outcome.seed, run.fold) = ((i / 3) as u64, Some(i % 3));
+        run.outcome.test.values.insert("accuracy".into(), accuracy);
+        run.outcome.majority = Some(Majority { class: "0".into(), share: [0.5, 0.4, 0.3][i % 3] });
+    }
+}
+
 #[test]
-fn folds_have_the_corrected_test_and_no_sign_flips() {
+fn folds_are_the_values_of_their_tests_and_intervals_and_seeds_are_not() {
     let folder = folder();
-    let folds = "planned={of: aim, against: [joint], test_to_train: 0.25}";
-    let results = run_with(bundle_config(ROWS, &["seeds=4", folds]), &run_options(folder.path())).unwrap();
+    let overrides = ["seeds=6", "train.epochs=1", "planned={of: aim, against: [joint]}"];
+    let mut results = run_with(bundle_config(ROWS, &overrides), &run_options(folder.path())).unwrap();
+    (results.table.seeds, results.table.folds) = (2, Some(3));
+    results.rows.retain(|row| row.name == "joint" || row.name == "aim");
+    on_folds(&mut results.rows[0], [0.6, 0.5, 0.7, 0.6, 0.5, 0.7]);
+    // By fold .01, .02, .06 more than joint; the seeds differ by more.
+    on_folds(&mut results.rows[1], [0.64, 0.55, 0.79, 0.58, 0.49, 0.73]);
     let table = planned(&results, &standard().metrics).unwrap().unwrap();
-    assert_eq!(table.columns()[5].heading, "p corrected t");
-    assert!(table.rows()[0][3].content.shown(3).is_empty() && table.notes()[1].contains("Nadeau and Bengio"));
+    let headings: Vec<&str> = table.columns().iter().map(|column| column.heading.as_str()).collect();
+    assert_eq!(headings[1..], ["folds", "difference, 95 % interval (t)", "p corrected t", "Holm (decides)"]);
+    let cells =
+        |table: &Table, row: usize| table.rows()[row].iter().map(|cell| cell.content.shown(4)).collect::<Vec<_>>();
+    // Three folds, of which one trains: mean .03, variance .0007, t = .03 / sqrt((1/3 + 1) .0007) = .98198 with 2 degrees
+    // of freedom, p = 1 - t / sqrt(2 + t^2) = .42966; the interval .03 -+ 4.30265 * .030551.
+    assert_eq!(cells(&table, 0), ["aim - joint", "3.0000", "0.0300 [-0.1014, 0.1614]", "0.430", "0.430"]);
+    assert!(table.notes()[1].contains("of 3 folds with 1.000 test samples a training sample and 2 degrees of freedom"));
+    let comparison = comparison(&results, &standard().metrics).unwrap();
+    let joint = cells(&comparison, 0);
+    // Folds .6, .5, .7: .6 -+ 4.30265 sqrt((1/3 + 1) .01) = .6 -+ .4968; the runs' deviation is sqrt(.04 / 5).
+    assert_eq!(joint[1..5], ["6.0000", "0.6000 ± 0.0894 [0.1032, 1.0000]", "", "0.4000"]);
+    assert!(cells(&comparison, 1).iter().any(|cell| cell == "0.0300 ± 0.0265 [-0.1014, 0.1614]"), "{comparison:?}");
+
+    // The page's whisker is the table's interval, cut where accuracies end.
+    let aim = results.rows.pop().unwrap();
+    let page = page::of_table(&results, &[], &page::builtin());
+    assert!(page.contains(">0.103</text>") && page.contains(">1.000</text>"), "{page}");
+    results.rows.push(aim);
+
+    // A fold that one row lacks counts for neither; a row without runs is told.
+    results.rows[1].runs.retain(|run| run.fold != Some(2));
+    let fewer = planned(&results, &standard().metrics).unwrap().unwrap();
+    assert_eq!(cells(&fewer, 0)[1..3], ["2.0000", "0.0150 [-0.0950, 0.1250]"]);
+    results.rows[1].runs.clear();
+    results.failures.push("aim, seed 0, fold 0: it broke".into());
+    let none = planned(&results, &standard().metrics).unwrap().unwrap();
+    assert_eq!(cells(&none, 0), ["aim - joint", "0.0000", "", "", ""]);
+    let notes = none.notes().join(" ");
+    assert!(notes.contains("NOT TESTED") && notes.contains("FAILED: aim, seed 0, fold 0: it broke"), "{notes}");
 }
 
 #[test]
@@ -111,7 +158,8 @@ fn pilots_say_how_many_seeds_there_are_and_are_not_in_the_table() {
     let planned = planned(&results, &standard().metrics).unwrap().unwrap();
     let from = &planned.notes()[1];
     assert!(from.contains("4 seeds: found by `power` from pilots with the seeds 2000 to 2002"), "{from}");
-    assert!(from.contains("the most that were allowed and too few: the chance is"), "{from}");
+    // Whatever the spread: no p of 4 seeds is below 1/8.
+    assert!(from.contains("the most that were allowed and too few: the chance is 0 %"), "{from}");
     assert!(planned.notes()[0].contains("before any run"), "pilots are no runs of the table");
 
     let mut other = self::table(&[asked[0], asked[1], asked[2], "train.epochs=5"]);
@@ -131,17 +179,18 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     let results = make(&table(&searched), &options).unwrap();
     write_report(&results, &options.out);
     let ledgers = first.path().join("ledgers");
-    let (path, runs) = Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    let write = |out: &Path| Ledger::write(&out.join("test-sweep"), &ledgers, standard(), &|_| ());
+    let (path, runs) = write(&options.out).unwrap();
     assert_eq!(runs, 4 * (2 + 2));
     let bytes = fs::read(&path).unwrap();
-    Ledger::write(&options.out.join("test-sweep"), &ledgers, standard()).unwrap();
+    write(&options.out).unwrap();
     assert!(fs::read(&path).unwrap() == bytes && bytes.len() < 20_000, "{} bytes", bytes.len());
 
     // Elsewhere, with the same data.
     let elsewhere = tempfile::tempdir().unwrap();
     let options =
         Options { out: elsewhere.path().join("runs"), ledger: Some(ledgers.clone()), ..run_options(first.path()) };
-    let again = make(&table(&searched), &options).unwrap();
+    let mut again = make(&table(&searched), &options).unwrap();
     assert_eq!(again.failures, [""; 0]);
     assert!(again.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_none()));
     write_report(&again, &options.out);
@@ -158,6 +207,13 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     }
     assert!(same("comparison.md").1.contains("8 of the 8 runs are from the ledger"));
 
+    // What is said of the answers is kept without them.
+    let run = &mut again.rows[0].runs[0];
+    for class in [None, Some("0".to_owned())] {
+        run.outcome.single_class.clone_from(&class);
+        assert_eq!(run.single_class(), class.is_some());
+    }
+
     // One more seed is trained, nothing else.
     let more = make(&table(&["seeds=3", searched[1], searched[2]]), &options).unwrap();
     let trained = more.rows.iter().flat_map(|row| &row.runs).filter(|run| run.folder.is_some()).count();
@@ -165,6 +221,9 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     // Other settings are other runs.
     let other = make(&table(&["seeds=1", "train.epochs=1", searched[2]]), &options).unwrap();
     assert!(other.rows.iter().flat_map(|row| &row.runs).all(|run| run.folder.is_some()));
+    // What is kept stays, though only the new runs lie in this folder: 4 of seed 2, and 4 * (2 + 1) of other settings.
+    write_report(&other, &options.out);
+    assert_eq!(write(&options.out).unwrap().1, 16 + 4 + 12);
 
     for (damage, told) in [
         (bytes[..bytes.len() / 2].to_vec(), "is damaged"),
@@ -179,6 +238,24 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     let renamed = Ledger::read(&ledgers, "other", standard()).map(drop).unwrap_err().to_string();
     assert!(renamed.contains("is the ledger of `test-sweep`"), "{renamed}");
     assert!(Ledger::read(&ledgers, "none", standard()).unwrap().is_none());
+    let missing = Ledger::read(&ledgers.join("typo"), "other", standard()).map(drop).unwrap_err().to_string();
+    assert!(missing.contains("typo: is no folder"), "{missing}");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_left_out_of_the_ledger_and_told_of() {
+    let folder = folder();
+    let options = run_options(folder.path());
+    let results = make(&table(&["seeds=2"]), &options).unwrap();
+    write_report(&results, &options.out);
+    let damaged = run_folder(folder.path(), "joint");
+    fs::write(damaged.join("config.yaml"), "no configuration").unwrap();
+    let told = std::cell::RefCell::new(vec![]);
+    let tell = |line: &str| told.borrow_mut().push(line.to_owned());
+    let (_, runs) = Ledger::write(&options.out.join("test"), &folder.path().join("ledger"), standard(), &tell).unwrap();
+    let told = told.into_inner();
+    assert_eq!((runs, told.len()), (7, 1));
+    assert!(told[0].contains("is left out") && told[0].contains(&damaged.display().to_string()), "{told:?}");
 }
 
 /// One bit of the middle is another.
@@ -225,7 +302,7 @@ fn over_sets_by_hand() {
         against: against.iter().map(|name| (*name).to_owned()).collect(),
         test_to_train: None,
     };
-    let tables = across(&[one.clone(), other.clone()], &planned(&["joint", "ogm"]), true).unwrap();
+    let tables = across(&[one.clone(), other.clone()], &planned(&["joint", "ogm"])).unwrap();
     let cells = |table: usize, row: usize| {
         tables[table].rows()[row].iter().map(|cell| cell.content.shown(3)).collect::<Vec<_>>()
     };
@@ -242,12 +319,87 @@ fn over_sets_by_hand() {
     assert_eq!(cells(1, 1)[8], "0.000 [0.000, 0.000]");
     assert!(tables[1].notes()[0].contains("mean rank 2.0"));
 
-    let say = |folders: &[PathBuf], against: &[&str]| across(folders, &planned(against), true).unwrap_err().to_string();
+    let say = |folders: &[PathBuf], against: &[&str]| across(folders, &planned(against)).unwrap_err().to_string();
     assert!(
         say(&[one.clone(), other.clone()], &["agm"]).contains("has no row `agm`; use one of image-alone, joint, ogm")
     );
     assert!(say(std::slice::from_ref(&one), &["joint"]).contains("needs tables of several sets"));
     let none = folder.path().join("none");
     assert!(say(&[one.clone(), none], &["joint"]).contains("none: holds no results"));
+    assert!(say(&[one.clone(), one.clone()], &["joint"]).contains("is of the same set as"));
     assert!(agreed(&[one, other]).unwrap_err().to_string().contains("plans no comparison"));
+}
+
+/// A table's folder with these runs of `joint` and `aim`: seed, fold and accuracy; `rest` ends each record.
+fn on(folder: &Path, name: &str, rows: [&[(u64, usize, f64)]; 2], rest: &str) -> PathBuf {
+    let line = |row: &str, (seed, fold, accuracy): (u64, usize, f64)| {
+        format!(
+            "{{\"row\": \"{row}\", \"title\": \"{row}\", \"seed\": {seed}, \"fold\": {fold}, \"baseline\": \"joint\", \"modalities\": \
+             \"a+b\", \"test.accuracy\": {accuracy}, \"test.most_frequent\": 0.5{rest}}}\n"
+        )
+    };
+    let of = |(row, runs): (&str, &[(u64, usize, f64)])| runs.iter().map(|run| line(row, *run)).collect::<String>();
+    let folder = folder.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("results.jsonl"), ["joint", "aim"].into_iter().zip(rows).map(of).collect::<String>())
+        .unwrap();
+    folder
+}
+
+const AIM: &str = "{\"of\": \"aim\", \"against\": [\"joint\"]}";
+
+#[test]
+fn over_sets_runs_are_paired_by_seed_and_fold() {
+    let folder = tempfile::tempdir().unwrap();
+    // Fold 1 is harder. By the runs that both have aim gains .02 with either seed; the means of all runs would say .12.
+    let joint = [(0, 0, 0.7), (0, 1, 0.5), (1, 0, 0.7), (1, 1, 0.5)];
+    let one = on(folder.path(), "one", [&joint, &[(0, 0, 0.72), (1, 0, 0.72)]], "");
+    // Seeds 0 and 1 gain .01 and .03 over both folds.
+    let other = on(folder.path(), "other", [&joint, &[(0, 0, 0.72), (0, 1, 0.5), (1, 0, 0.72), (1, 1, 0.54)]], "");
+    let planned: Planned = serde_json::from_str(AIM).unwrap();
+    let tables = across(&[one.clone(), other], &planned).unwrap();
+    let cells: Vec<String> = tables[0].rows()[0].iter().map(|cell| cell.content.shown(3)).collect();
+    // Differences .02, .02 and .01, .03: four of one sign, 2 of 16 patterns.
+    assert!(cells[1].starts_with("0.020 [0.020") && cells[2].starts_with("0.020 [-0.107"), "{cells:?}");
+    assert_eq!(cells[3..], ["0.020", "0.125", "0.125"]);
+    assert!(tables[0].notes()[1].starts_with("Over folds") && tables[0].notes()[1].ends_with(": one, other."));
+
+    let apart = on(folder.path(), "apart", [&[(0, 0, 0.7)], &[(0, 1, 0.7)]], "");
+    let error = across(&[one, apart], &planned).unwrap_err().to_string();
+    assert!(error.contains("apart: has no seed of both `aim` and `joint`"), "{error}");
+}
+
+#[test]
+fn what_the_sets_tables_warn_of_is_said_over_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = |name: &str, rest: &str, declared: &str| {
+        let runs: [&[_]; 2] = [&[(0, 0, 0.7)], &[(0, 0, 0.8)]];
+        let folder = on(folder.path(), name, runs, &format!(", \"set\": \"{name}\"{rest}"));
+        fs::write(folder.join("planned.json"), declared).unwrap();
+        folder
+    };
+    let noted = |runs: usize| format!("[{{\"planned\": {AIM}, \"runs_before\": {runs}}}]");
+    let one = set("one", "", &noted(0));
+    let other = set("other", "", &noted(0));
+    let late = set("late", ", \"protocol\": \"balancebench\", \"provenance\": \"AIM: by hand.\"", &noted(7));
+    let notes = |folders: &[PathBuf]| across(folders, &agreed(folders).unwrap()).unwrap()[0].notes().join("\n");
+    let early = notes(&[one.clone(), other.clone()]);
+    assert!(early.contains("planned before any run") && !early.contains("ATTENTION"), "{early}");
+    let told = notes(&[one.clone(), late.clone()]);
+    assert!(told.contains("ATTENTION") && told.contains("late declared them when 7 of its runs were done"), "{told}");
+    assert!(!told.contains("one declared"), "{told}");
+    assert!(
+        told.contains("late: Protocol `balancebench`, NOT clean") && told.contains("late: AIM: by hand."),
+        "{told}"
+    );
+
+    // What nobody planned, and one set under two names.
+    let chosen = Planned { of: "joint".into(), against: vec!["aim".into()], test_to_train: None };
+    let told = across(&[one.clone(), other], &chosen).unwrap()[0].notes().join("\n");
+    assert!(told.contains("one does not plan them; other does not plan them"), "{told}");
+    assert!(agreed(&[one.clone(), set("none", "", "[]")]).unwrap_err().to_string().contains("none: does not plan"));
+    let again = set("again", "", &noted(0));
+    fs::write(again.join("results.jsonl"), fs::read(one.join("results.jsonl")).unwrap()).unwrap();
+    let error = across(&[one, again], &chosen).unwrap_err().to_string();
+    assert!(error.contains("again: is of the same set as"), "{error}");
 }

@@ -2,15 +2,16 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use aim_report::{comparison, write_family};
+use aim_report::{comparison, protocols, write_family};
+use aim_stats::table::Table;
 use aim_tests::{
     bits, bundle_config, bundle_text, every_method, run_folder, run_options, run_table, split, write_bundle,
     write_report, write_split,
 };
 use aim_train::{
     config::{Protocol, Scale, load_tables},
-    experiment::run,
-    run::Stop,
+    experiment::{restrict, run},
+    run::{Checkpoint, Stop},
     standard,
 };
 use candle_core::Tensor;
@@ -83,6 +84,50 @@ fn the_last_batch_is_left_out_and_the_table_says_so() {
     let refused = run_table(bundle_config(JOINT, &["protocol=balancebench", "train.batch=64"]), folder.path());
     let text = refused.err().unwrap().to_string();
     assert!(text.contains("a batch of 64 is more than the 45 samples of the test split"), "{text}");
+    // Nor is there anything to train on where the only batch of an epoch is left out.
+    let large = "  - {name: large, method: joint, train: {batch: 91, drop_last: train}}";
+    for rows in [large.to_owned(), format!("{JOINT}\n{large}")] {
+        let none = run_table(bundle_config(&rows, &[]), folder.path());
+        let text = none.err().unwrap().to_string();
+        assert!(text.contains("a batch of 91 is more than the 90 samples of the training split"), "{text}");
+    }
+}
+
+/// Runs `frozen` as published; weights of every preparation after its last epoch, by modality, and the samples of the
+/// training split.
+fn prepared_as_published(write: fn(&Path)) -> (Vec<(String, Vec<u8>)>, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let recipe = "about: a\nsource: s\nfacts: []\nas-published: {train: {drop_last: train}}\n";
+    fs::write(folder.path().join("mine.yaml"), recipe).unwrap();
+    let row = "  - {name: frozen, method: {name: frozen}, model: {fusion: shared}}";
+    let path = folder.path().join("t.yaml");
+    fs::write(&path, format!("{}recipe: mine.yaml\nprotocol: as-published\n", bundle_text(row))).unwrap();
+    let tables = load_tables(&path, Scale::Normal, &[], standard()).unwrap();
+    let results = run(&tables[0], &run_options(folder.path()), &Stop::default(), standard()).unwrap();
+    assert_eq!(results.failures, [""; 0]);
+    let entries = fs::read_dir(folder.path().join("runs/prepared")).unwrap().map(|entry| entry.unwrap().path());
+    let weights = |path: std::path::PathBuf| {
+        let file = path.join("seed0/last.safetensors");
+        let last = Checkpoint::from_bytes(&file, &fs::read(&file).unwrap()).unwrap();
+        let weights = Checkpoint { state: last.state.part("net"), log: vec![], best: None };
+        (path.file_stem().unwrap().to_string_lossy().into_owned(), weights.to_bytes().unwrap())
+    };
+    let mut all: Vec<_> = entries.map(weights).collect();
+    all.sort();
+    let config = &tables[0].rows[0].config;
+    let data = restrict(config, &aim_data::load(&config.data, Some(folder.path())).unwrap()).unwrap();
+    (all, data.train.len())
+}
+
+#[test]
+fn as_published_what_validates_is_trained_on_and_the_test_split_is_not() {
+    let (one, samples) = prepared_as_published(write_bundle);
+    let (other, _) = prepared_as_published(write_other_test);
+    assert_eq!((one.len(), samples), (3, 90 + 30));
+    for ((name, weights), (_, others)) in one.iter().zip(&other) {
+        assert!(weights == others, "{name} is trained on the test split");
+    }
 }
 
 /// Two sets under two protocols, in a folder.
@@ -135,4 +180,30 @@ fn a_family_is_summed_up_over_its_sets_and_its_protocols() {
     let cells: Vec<&str> = line.split(',').collect();
     let column = csv.lines().next().unwrap().split(',').position(|h| h == "accuracy by protocol").unwrap();
     assert!((cells[column].parse::<f64>().unwrap() - added).abs() < 1e-12, "{csv}");
+
+    // The clean table need not be the first, and what is planned is said over clean tables only.
+    let more = "protocols: [balancebench, clean]\nplanned: {of: ogm, against: [joint]}\n";
+    fs::write(folder.path().join("family.yaml"), format!("name: both\nsets: [first, second]\nseeds: 2\n{more}"))
+        .unwrap();
+    let tables = load_tables(&folder.path().join("family.yaml"), Scale::Normal, &[], standard()).unwrap();
+    let captions: Vec<_> = protocols(&tables, &options.out).unwrap().iter().map(Table::to_csv).collect();
+    assert_eq!(captions, [csv, fs::read_to_string(options.out.join("both/protocols-2.csv")).unwrap()]);
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    let left_out = "LEFT OUT: both-first-balancebench (its protocol is not clean); both-second-balancebench (its protocol is \
+                    not clean)";
+    assert_eq!(text.matches(left_out).count(), 2, "over sets and across: {text}");
+    assert!(text.contains("ogm - joint") && text.contains("both-first does not plan them"), "{text}");
+
+    // A set whose planned row has no runs does not keep the others from being summed up.
+    let path = options.out.join("both-second/results.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let rest: String =
+        lines.lines().filter(|line| !line.contains("\"row\":\"ogm\"")).map(|line| format!("{line}\n")).collect();
+    fs::write(&path, rest).unwrap();
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    assert!(text.contains("Over 2 sets") && text.contains("`ogm`: fewer than two sets can be compared"), "{text}");
+    assert!(text.contains("both-second (has no row `ogm`)"), "{text}");
+    fs::write(&path, "").unwrap();
+    let (text, _) = write_family(&tables, &options.out).unwrap().unwrap();
+    assert!(text.contains("both-second (holds no results)"), "{text}");
 }

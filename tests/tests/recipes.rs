@@ -331,6 +331,85 @@ fn a_table_s_own_keys_lie_over_its_recipe() {
     assert_eq!(read(&again).unwrap().rows[0].config, table.rows[0].config);
 }
 
+/// A recipe of one's own in a folder; a table beside it, and what comes of that.
+fn own(folder: &Path, recipe: &str, head: &str, rows: &str) -> TableConfig {
+    fs::write(folder.join("mine.yaml"), format!("about: a\nsource: s\nfacts: []\n{recipe}\n")).unwrap();
+    fs::write(folder.join("t.yaml"), format!("name: t\nrecipe: mine.yaml\n{head}\nrows: [{rows}]\n")).unwrap();
+    load_tables(&folder.join("t.yaml"), Scale::Normal, &[], standard()).unwrap().swap_remove(0)
+}
+
+const SYNTH: &str = "data: {name: synth-av}\nmodel: {modalities: [image, sound], encoders: {image: {name: mlp, widths: [2]}, sound: \
+    {name: mlp, widths: [2]}}}\n";
+
+#[test]
+fn what_is_neutral_stays_over_a_recipe_that_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = format!("{SYNTH}train: {{epochs: 2, accumulate: 2, label_smoothing: 0.1, drop_last: train}}");
+    let rows = "{name: a, method: joint, train: {accumulate: 1, label_smoothing: 0, drop_last: none}}, {name: b, method: joint}";
+    let table = own(folder.path(), &recipe, "", rows);
+    let train = |table: &TableConfig| table.rows[0].config.train.clone();
+    assert_eq!((train(&table).accumulate, train(&table).label_smoothing), (1, 0.));
+    let changes =
+        ["accumulate 1 in place of 2", "label_smoothing 0 in place of 0.1", "drop_last none in place of train"];
+    let departures = |table: &TableConfig| table.rows.iter().map(|row| row.departures.clone()).collect::<Vec<_>>();
+    assert_eq!(departures(&table), [changes.map(|change| format!("train.{change}")).to_vec(), vec![]]);
+    // As it was, too, when it is read again, as a table and as a run.
+    fs::write(folder.path().join("again.yaml"), serde_yaml::to_string(&table.resolved().unwrap()).unwrap()).unwrap();
+    let again = load_tables(&folder.path().join("again.yaml"), Scale::Normal, &[], standard()).unwrap().swap_remove(0);
+    assert_eq!((&again.rows[0].config, &again.rows[1].config), (&table.rows[0].config, &table.rows[1].config));
+    assert_eq!((departures(&again), again.recipe.unwrap().name), (departures(&table), "mine.yaml".into()));
+    for row in &table.rows {
+        let text = serde_yaml::to_string(&row.config.resolved(4).unwrap()).unwrap();
+        let source = Source::parse(Path::new("elsewhere/run.yaml"), &text).unwrap();
+        assert_eq!(RunConfig::single(&source, None, standard()).unwrap(), (row.config.clone(), 4));
+    }
+}
+
+#[test]
+fn departures_are_told_of_a_recipe_that_is_no_run_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |recipe: &str, rows: &str| {
+        own(folder.path(), recipe, "data: {name: synth-av}\ntrain: {epochs: 1}", rows).rows[0].departures.clone()
+    };
+    let row = "{name: a, method: joint, model: {modalities: [image, sound], encoders: {image: {name: mlp, widths: [3]}, \
+        sound: {name: mlp, widths: [2]}}}}";
+    assert_eq!(of("train: {epochs: 5}", row), ["train.epochs 1 in place of 5"]);
+    let widths = "model: {encoders: {image: {name: mlp, widths: [2]}}}";
+    assert_eq!(of(widths, row), ["model.encoders.image.widths [3] in place of [2]"]);
+    assert_eq!(of("data: {name: corpus, layout: cremad}", row), ["data or model of another kind than the recipe's"]);
+}
+
+#[test]
+fn a_run_as_published_runs_again_from_its_folder() {
+    let folder = cremad();
+    let text = small(folder.path(), &format!("{OGM}\nprotocol: as-published"), JOINT);
+    let config = read(&text).unwrap().rows.swap_remove(0).config;
+    let identity = Identity::new(&config, 3, 7);
+    let source = Source::parse(Path::new("config.yaml"), &identity.to_yaml().unwrap()).unwrap();
+    let (again, seed) = RunConfig::single(&source, None, standard()).unwrap();
+    assert_eq!((&again, seed), (&config, 3));
+    assert_eq!(Identity::new(&again, seed, 7).key().unwrap(), identity.key().unwrap());
+}
+
+#[test]
+fn a_familys_recipe_lies_beside_the_family_and_a_sets_beside_the_set() {
+    let folder = tempfile::tempdir().unwrap();
+    own(folder.path(), &format!("{SYNTH}train: {{epochs: 2}}"), "", "{name: joint, method: joint}");
+    let study = folder.path().join("study");
+    fs::create_dir(&study).unwrap();
+    let other = format!("about: a\nsource: s\nfacts: []\n{SYNTH}train: {{epochs: 7}}\n");
+    let of = |recipes: &str| {
+        let text = format!("name: f\nsets: [../t]\n{recipes}rows: [{{name: ogm, method: ogm}}]\n");
+        fs::write(study.join("f.yaml"), text).unwrap();
+        let tables = load_tables(&study.join("f.yaml"), Scale::Normal, &[], standard()).unwrap();
+        tables[0].rows.iter().map(|row| row.config.train.epochs).collect::<Vec<_>>()
+    };
+    assert_eq!(of(""), [2, 2], "the set's own");
+    fs::write(study.join("mine.yaml"), other).unwrap();
+    assert_eq!(of(""), [2, 2], "not the one that has the same name beside the family");
+    assert_eq!(of("recipes: [mine.yaml]\n"), [7, 7]);
+}
+
 #[test]
 fn the_published_rule_runs_under_its_own_protocol_alone_and_marks_its_table() {
     let folder = cremad();
@@ -407,6 +486,7 @@ fn a_family_sets_recipes_side_by_side() {
     let side = aim_report::protocols(&tables, &options.out).unwrap();
     let said = side[0].to_markdown();
     assert!(said.contains("by two recipes") && said.contains("cremad/tcmax-129x862 gain"), "{said}");
+    assert!(aim_report::summary(&tables, &options.out).unwrap().is_none(), "two recipes of one set are no two sets");
 }
 
 #[test]
@@ -451,13 +531,42 @@ fn a_table_over_all_folds_pairs_by_seed_and_fold() {
     assert_eq!(sorted, all);
     let table = comparison(&results, &standard().metrics).unwrap().to_markdown();
     assert!(table.contains("on all 3 folds"), "{table}");
+    assert!(results.rows.iter().flat_map(|row| &row.runs).all(|run| run.config.fold_count().unwrap() == 3));
     let records = aim_report::export::records(&results).unwrap();
     assert!(records.iter().all(|record| record["fold"].is_number()) && records.len() == 12);
+    // Each record is of its own run, and so is each page.
+    for (record, run) in records.iter().zip(results.rows.iter().flat_map(|row| &row.runs)) {
+        let folder = run.folder.as_ref().unwrap();
+        let key = record["key"].as_str().unwrap();
+        assert!(folder.parent().unwrap().to_string_lossy().ends_with(&format!(".{key}")), "{key} {folder:?}");
+        let config: serde_json::Value = serde_json::from_str(record["config"].as_str().unwrap()).unwrap();
+        assert_eq!(config["data"]["split"]["fold"].as_u64().unwrap_or(0), run.fold.unwrap() as u64);
+        let page = aim_report::page::of_run("joint", run, &aim_report::page::builtin());
+        assert!(page.contains(&format!("joint, seed {}, fold {}", run.outcome.seed, run.fold.unwrap())));
+    }
     let lists = read(
         &small(folder.path(), OGM, &format!("folds: all\n{JOINT}"))
             .replace("missing: skip", "missing: skip, split: {by: list}"),
     );
     assert!(lists.unwrap_err().contains("folds: is all, but the data section has no folds"));
+}
+
+#[test]
+fn folds_have_the_corrected_test_and_no_sign_flips() {
+    let folder = cremad();
+    let rows = "seeds: 1\nfolds: all\nplanned: {of: b, against: [joint], test_to_train: 1}\n\
+        rows: [{name: joint, method: joint}, {name: b, method: {name: unimodal, modality: audio}}]";
+    let text = small(folder.path(), OGM, rows)
+        .replacen("seeds: 1\n", "", 1)
+        .replace("missing: skip", "missing: skip, split: {folds: 3}");
+    let results = run_table(Source::parse(Path::new("t.yaml"), &text).unwrap(), folder.path()).unwrap();
+    let table = aim_report::planned(&results, &standard().metrics).unwrap().unwrap();
+    assert_eq!(table.columns()[5].heading, "p corrected t");
+    assert!(table.rows()[0][3].content.shown(3).is_empty() && table.notes()[1].contains("Nadeau and Bengio"));
+    let auto = read(&text.replace("seeds: 1", "seeds: auto")).unwrap_err();
+    assert!(auto.contains("seeds: is auto, which is worked out for seeds and not for folds"), "{auto}");
+    let pilot = read(&text).unwrap().pilot().unwrap_err().to_string();
+    assert!(pilot.contains("folds: is all: pilots tell how seeds vary"), "{pilot}");
 }
 
 /// Six true clips: the pipeline end to end.

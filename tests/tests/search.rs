@@ -129,6 +129,19 @@ fn a_choice_that_is_stored_needs_no_runs_and_another_search_is_made() {
     assert!(loser.exists());
 }
 
+#[test]
+fn a_choice_by_other_seeds_is_another_choice() {
+    let folder = folder();
+    let with = |seeds: &str| {
+        let row = format!("  - {{name: joint, method: joint, tune: {{grid: {{optimizer.lr: [0.01, 0.02]}}{seeds}}}}}");
+        let results = run_with(bundle_config(&row, &[]), &run_options(folder.path())).unwrap();
+        results.choices[0].trials.iter().map(|t| t.validation.clone().unwrap()).collect::<Vec<_>>()
+    };
+    let first = with("");
+    assert_eq!(with(", seeds: 2")[0].len(), 2);
+    assert_ne!(with(", first_seed: 1007"), first, "seed 1007 is another than seed 1000");
+}
+
 /// Reference rows stand in every table that is a comparison, and every table can be searched.
 #[test]
 fn tables_of_the_repository_have_their_reference_rows() {

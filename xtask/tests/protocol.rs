@@ -32,11 +32,48 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
+fn the_plan_counts_trials_until_their_choice_is_stored() {
+    let folder = folder();
+    let folder = folder.path();
+    let rows = "  - {name: joint, method: joint, tune: {grid: {optimizer.lr: [0.01, 0.02]}}}\n";
+    fs::write(folder.join("t.yaml"), bundle_text(rows)).unwrap();
+    for (seeds, plan) in [
+        (2, "plan: 1 rows with 2 seeds and 2 trials before: 4 runs, 0 of them done"),
+        (2, "plan: 1 rows with 2 seeds: 2 runs, 2 of them done; nothing is left to do"),
+        (3, "plan: 1 rows with 3 seeds: 3 runs, 2 of them done"),
+    ] {
+        let (made, _, told) = xtask(folder, &format!("reproduce t.yaml --seeds {seeds}"));
+        assert!(made.status.success() && told.contains(plan), "{told}");
+    }
+}
+
+#[test]
+fn runs_of_another_revision_are_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, bytes) in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/older")) {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    for times in [1, 0] {
+        let (made, _, told) = xtask(folder.path(), "reproduce older.yaml --seeds 3 --jobs 2");
+        assert!(made.status.success() && told.matches("they are made anew").count() == times, "{told}");
+        assert_eq!(told.contains("revision 1 of `aim`, which is now at revision"), times == 1, "{told}");
+    }
+}
+
+#[test]
 fn from_pilots_to_a_table_that_another_machine_need_not_train() {
     let folder = folder();
     let folder = folder.path();
     let (early, _, told) = xtask(folder, "reproduce one.yaml");
     assert!(early.status.code() == Some(1) && told.contains("start the command `power`"), "{told}");
+
+    let (printed, out, told) = xtask(folder, "power one.yaml --print-config --seeds 4");
+    assert!(printed.status.success() && out.contains("seeds: auto") && out.contains("pilots: 4"), "{out}{told}");
+    let (few, _, told) = xtask(folder, "power one.yaml --seeds 2");
+    assert!(few.status.code() == Some(1) && told.contains("power.pilots: is out of range; use at least 3"), "{told}");
+    assert!(!folder.join("runs/test").exists(), "nothing was made so far");
 
     let (power, out, told) = xtask(folder, "power one.yaml");
     assert!(
@@ -53,6 +90,9 @@ fn from_pilots_to_a_table_that_another_machine_need_not_train() {
 
     let (kept, out, told) = xtask(folder, "ledger runs/test --to ledger");
     assert!(kept.status.success() && out.contains("ledger/test.jsonl.gz: 12 runs"), "{out}{told}");
+    let (typo, _, told) = xtask(folder, "reproduce one.yaml --seeds 3 --ledger=leger --out elsewhere");
+    assert!(typo.status.code() == Some(1) && told.contains("leger: is no folder"), "{told}");
+    assert!(!folder.join("elsewhere").exists(), "nothing was made");
     let (again, out, told) = xtask(folder, "reproduce one.yaml --seeds 3 --ledger=ledger --out elsewhere");
     assert!(again.status.success() && out.contains("6 of the 6 runs are from the ledger"), "{out}{told}");
     assert!(told.contains("6 of them done; nothing is left to do"), "{told}");

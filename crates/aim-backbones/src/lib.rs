@@ -56,4 +56,5 @@ encoders! {
     resnet: ResNet18Config, ResNet18;
     vit: VitConfig, Vit;
     transformer: TransformerConfig, Transformer;
+    statistics: StatisticsConfig, Statistics;
 }

@@ -102,6 +102,16 @@ pub trait MethodSettings: AnySettings {
         true
     }
 
+    /// Whether its batches take turns, each with modalities of its own, so that the mean over several is none of a batch.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
+    /// Whether its last epochs, counted from the end of the run, are a stage that a run which stops early never sees.
+    fn ends_in_a_stage(&self) -> bool {
+        false
+    }
+
     /// Whether it does as released code does where that is a fault.
     fn compat(&self) -> bool {
         false

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use aim_core::Result;
+use aim_core::{Error, Result};
 use aim_report::{agreed, write_across};
 use aim_train::config::Planned;
 use clap::Args;
@@ -28,12 +28,37 @@ pub(crate) struct Across {
 impl Across {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self { tables, of, against, out } = self;
-        let (planned, before) = match of {
-            Some(of) => (Planned { of, against, test_to_train: None }, false),
-            None => (agreed(&tables)?, true),
+        let planned = match of {
+            Some(of) => chosen(of, against)?,
+            None => agreed(&tables)?,
         };
-        let (text, report) = write_across(&tables, &planned, before, &out)?;
+        let (text, report) = write_across(&tables, &planned, &out)?;
         print(&format!("{text}\nreport: {}\n", report.display()))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the command names, each comparison once.
+fn chosen(of: String, against: Vec<String>) -> Result<Planned> {
+    if let Some(name) =
+        against.iter().enumerate().find_map(|(i, name)| (*name == of || against[..i].contains(name)).then_some(name))
+    {
+        let problem = format!("`{name}` is compared with itself, or twice");
+        return Err(Error::invalid("--against", problem, "name each other row once"));
+    }
+    Ok(Planned { of, against, test_to_train: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_compared_once_and_not_with_itself() {
+        let of = |against: &[&str]| chosen("aim".into(), against.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(of(&["joint", "ogm"]).unwrap().against, ["joint", "ogm"]);
+        for wrong in [&["joint", "joint"][..], &["aim"]] {
+            assert!(of(wrong).unwrap_err().to_string().starts_with("--against: `"), "{wrong:?}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Keep {
 impl Keep {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
         for table in &self.tables {
-            let (path, runs) = Ledger::write(table, &self.to, &application.registries)?;
+            let (path, runs) = Ledger::write(table, &self.to, &application.registries, &|line| eprintln!("{line}"))?;
             print(&format!("{}: {runs} runs\n", path.display()))?;
         }
         Ok(ExitCode::SUCCESS)

@@ -21,8 +21,12 @@ pub(crate) struct Power {
 
 impl Power {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
-        let Self { table, sweep, making } = self;
+        let Self { table, sweep, mut making } = self;
+        let pilots = making.seeds.take();
         let mut tables = making.tables(&table, &application.registries)?;
+        if let Some(pilots) = pilots {
+            tables.iter_mut().for_each(|table| table.power.pilots = pilots);
+        }
         if sweep {
             let swept = tables.into_iter().map(|table| table.swept(&application.registries));
             tables = swept.collect::<Result<_>>().at(|| table)?;

@@ -29,9 +29,9 @@ pub(crate) struct Making {
     /// Make only this set's table of a file that names several sets.
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
-    /// Number of seeds in place of the table's.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: Option<u64>,
+    /// Number of seeds in place of the table's; of pilots, where these are made.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: Option<u64>,
     /// Lay the table's `quick` section over it: a short look whether everything works.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -82,13 +82,13 @@ impl Making {
 
     /// Makes the pilots of the tables that are wanted, and says how many seeds each needs.
     pub(crate) fn pilots(self, tables: &[TableConfig], application: &Application) -> Result<ExitCode> {
-        let mut wanted: Vec<TableConfig> = tables.iter().filter(|table| self.wanted(table)).cloned().collect();
-        if let Some(pilots) = self.seeds {
-            wanted.iter_mut().for_each(|table| table.power.pilots = pilots);
+        let wanted: Vec<&TableConfig> = tables.iter().filter(|table| self.wanted(table)).collect();
+        if self.print_config {
+            return print_config(&wanted);
         }
         let options = self.options(application)?;
         let stop = stop_on_interrupt()?;
-        for table in &wanted {
+        for table in wanted {
             let pilots = experiment::run(&table.pilot()?, &options, &stop, &application.registries)?;
             if stop.asked() {
                 return Err(Error::Stopped);

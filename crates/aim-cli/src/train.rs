@@ -66,8 +66,8 @@ impl Train {
         let shared = Shared { out, device, console, stop, checkpoint_every, registries, program };
         let outcome = job.run(&folder, shared)?;
         let warning = config.protocol.warning().map_or(String::new(), |w| format!("{w}\n"));
-        let run = RunResults::read(&folder, config.train.epochs)?;
-        run.map(|run| write_run(&config.name, &config, &run, sections)).transpose()?;
+        let run = RunResults::read(&folder, &config)?;
+        run.map(|run| write_run(&config.name, &run, sections)).transpose()?;
         print(&format!("{outcome}{warning}folder: {}\n", folder.path().display()))?;
         Ok(ExitCode::SUCCESS)
     }

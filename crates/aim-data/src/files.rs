@@ -38,7 +38,30 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Paths of what a folder holds, in the order of their names, without hidden ones.
+pub(crate) fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
+    let paths = || std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths().map_err(|e| Error::io(folder, e))?;
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+    paths.sort();
+    Ok(paths)
+}
+
 /// An error about a file's content.
 pub(crate) fn broken(path: &Path, problem: impl Into<String>) -> Error {
     Error::invalid(path.display().to_string(), problem, "fetch or write the file again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_listed_by_name_without_hidden_files_and_no_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        ["b", ".hidden", "a"].iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+        assert_eq!(visible(folder.path()).unwrap(), ["a", "b"].map(|name| folder.path().join(name)));
+        let error = visible(&folder.path().join("a")).unwrap_err().to_string();
+        assert!(error.contains(&folder.path().join("a").display().to_string()), "{error}");
+    }
 }

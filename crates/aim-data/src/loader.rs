@@ -26,7 +26,7 @@ impl<'a> Loader<'a> {
         Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, trains: false, criterion }
     }
 
-    /// Whether epochs leave out a last batch that is smaller.
+    /// Whether epochs leave out a last batch that is smaller; of turns, that of the last one.
     #[must_use]
     pub fn dropping_last(self, drops_last: bool) -> Self {
         Self { drops_last, ..self }
@@ -92,18 +92,18 @@ impl<'a> Loader<'a> {
     }
 
     fn cut(&self, order: &[usize], resting: &[usize]) -> Vec<Cut> {
-        let chunks = order.chunks(self.batch).take(self.count(order.len()));
-        chunks.map(|index| Cut { index: index.to_vec(), resting: resting.to_vec() }).collect()
+        order.chunks(self.batch).map(|index| Cut { index: index.to_vec(), resting: resting.to_vec() }).collect()
     }
 
     fn over(
         &self,
         first: usize,
-        cuts: Vec<Cut>,
+        mut cuts: Vec<Cut>,
         extra: Vec<Extra>,
         showing: Option<Showing>,
     ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
         let Self { source, device, criterion, .. } = self.clone();
+        cuts.pop_if(|last| self.drops_last && last.index.len() < self.batch);
         let shown =
             move |cut| Ok(Batch { criterion: criterion.clone(), ..show(source, cut, &extra, showing, &device)? });
         cuts.into_iter().skip(first).map(shown)
@@ -247,7 +247,8 @@ mod tests {
         let whole = ids(loader.epoch_from(0, 3, 0, plan.clone()));
         assert_eq!(ids(loader.epoch_from(3, 3, 0, plan.clone())), whole[3..]);
         assert_ne!(ids(loader.epoch_from(0, 4, 0, plan.clone())), whole, "a seed shuffles within turns");
-        assert_eq!(ids(loader.dropping_last(true).epoch_from(0, 3, 0, plan)).len(), 2);
+        let dropped = ids(loader.dropping_last(true).epoch_from(0, 3, 0, plan));
+        assert_eq!(dropped, whole[..4], "only the epoch's last batch is left out, not one a turn");
     }
 
     #[test]

@@ -166,6 +166,60 @@ fn damage_is_named_and_mended_by_preparing_again() {
 }
 
 #[test]
+fn a_file_that_changed_is_decoded_again() {
+    let folder = folder();
+    let spec = spec(folder.path(), "store");
+    let at = made(&spec, 2, None).unwrap().folder;
+    let before = files(&at);
+    // As long as it was.
+    sound(&folder.path().join("149.wav"), 0);
+    made(&spec, 2, None).unwrap();
+    let (after, shard) = (files(&at), |k: usize| PathBuf::from(format!("shard-0000{k}.safetensors")));
+    assert_eq!([0, 1, 2].map(|k| before[&shard(k)] == after[&shard(k)]), [true, true, false]);
+    let prepared = digest(&load(&spec, None).unwrap());
+    fs::remove_dir_all(&at).unwrap();
+    assert!(prepared == digest(&load(&spec, None).unwrap()));
+}
+
+#[test]
+fn an_index_of_another_set_is_refused() {
+    let folder = folder();
+    let spec = spec(folder.path(), "store");
+    let index = made(&spec, 2, None).unwrap().folder.join("index.json");
+    let whole: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let say = |change: &dyn Fn(&mut Value)| {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        fs::write(&index, changed.to_string()).unwrap();
+        load(&spec, None).map(drop).unwrap_err().to_string()
+    };
+    let fewer = say(&|index| drop(index["places"].as_array_mut().unwrap().pop()));
+    assert!(fewer.contains("does not hold 150 rows of 3 modalities") && fewer.contains("data prepare"), "{fewer}");
+    assert!(say(&|index| drop(index["places"][9].as_array_mut().unwrap().pop())).contains("does not hold 150 rows"));
+    assert!(say(&|index| index["section"]["manifest"] = "0".into()).contains("by other settings"));
+    assert!(say(&|index| *index = json!({"format": 1, "rows": []})).contains("has format 1, this program reads 2"));
+}
+
+#[test]
+fn a_tokenizer_belongs_to_what_a_run_is_identified_by() {
+    let folder = folder();
+    let of = |unknown: u32| {
+        let model = json!({"type": "WordLevel", "vocab": {"so": unknown, "?": 1 - unknown}, "unk_token": "?"});
+        let tokenizer =
+            json!({"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": model});
+        fs::write(folder.path().join("t.json"), tokenizer.to_string()).unwrap();
+        let mut section = spec(folder.path(), "store").section();
+        section["modalities"]["words"]["text"]["tokenizer"] = "t.json".into();
+        let spec = builtin().read(&section, "data").unwrap();
+        let raw = digest(&load(&spec, None).unwrap());
+        made(&spec, 2, None).unwrap();
+        assert!(raw == digest(&load(&spec, None).unwrap()));
+        raw
+    };
+    assert!(of(0) != of(1));
+}
+
+#[test]
 fn faults_are_listed_and_an_estimate_writes_nothing() {
     let folder = folder();
     let spec = spec(folder.path(), "store");

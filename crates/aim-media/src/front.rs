@@ -11,7 +11,6 @@
 //! A plan ([`Stft`], [`Density`], [`Fbank`]) is made once and serves many recordings and threads.
 //! All compute in f64 and give f32. A sample that is not finite stays visible in the result.
 
-pub mod augment;
 mod density;
 mod fbank;
 mod frames;

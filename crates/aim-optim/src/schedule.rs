@@ -250,7 +250,8 @@ impl ScheduleSettings for WarmupCosine {
 
 /// Updates of the whole run, if the epochs to come are as long as this one.
 fn updates(at: Clock) -> usize {
-    at.step - at.batch + (at.epochs - at.epoch) * at.steps_per_epoch
+    let rest = at.epochs.saturating_sub(at.epoch).saturating_mul(at.steps_per_epoch);
+    at.step.saturating_sub(at.batch).saturating_add(rest)
 }
 
 settings! {
@@ -397,6 +398,9 @@ mod tests {
         // A start of 0.2 and a floor of 0.1.
         let settings = WarmupCosine { warmup_steps: 2, start: 0.2, min: 0.1 };
         assert_near(&by_update(settings, &[3, 3]), &[0.2, 0.6, 1., 0.868_198, 0.55, 0.231_802]);
+        // A clock that stands behind the run, or in the middle of an epoch whose beginning it does not count.
+        let past = Scheduler::new(&schedule(WarmupCosine::default()), 1., 1);
+        assert_near(&[past.factor(Clock { epoch: 2, epochs: 1, step: 1, batch: 3, steps_per_epoch: 4 })], &[0.]);
         // A run that ends within the growth.
         assert_near(&by_update(WarmupCosine { warmup_steps: 8, ..WarmupCosine::default() }, &[2]), &[0., 0.125]);
     }

@@ -15,15 +15,17 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The buffer of that name, made with `value` everywhere at its first use.
+    /// The buffer of that name on the device of `like`, made with `value` everywhere at its first use. One that was
+    /// loaded may lie elsewhere before.
     ///
     /// # Errors
     /// If the device cannot hold it.
     pub fn buffer(&mut self, name: &'static str, like: &Tensor, value: f64) -> Result<Var> {
-        if let Some(var) = self.buffers.get(name) {
-            return Ok(var.clone());
-        }
-        let var = Var::from_tensor(&Tensor::full(value as f32, like.dims(), like.device())?)?;
+        let var = match self.buffers.get(name) {
+            Some(var) if var.device().same_device(like.device()) => return Ok(var.clone()),
+            Some(var) => Var::from_tensor(&var.to_device(like.device())?)?,
+            None => Var::from_tensor(&Tensor::full(value as f32, like.dims(), like.device())?)?,
+        };
         self.buffers.insert(name, var.clone());
         Ok(var)
     }

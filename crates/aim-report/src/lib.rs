@@ -33,7 +33,9 @@ mod protocols;
 mod recipes;
 mod remarks;
 mod report;
+mod runs;
 mod searches;
+mod sets;
 mod summary;
 mod tables;
 

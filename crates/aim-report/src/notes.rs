@@ -1,25 +1,20 @@
-//! What the text under a comparison says.
+//! What the text under a comparison says, and what each table of the same runs must say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aim_balance::MethodSpec;
 use aim_stats::table::Table;
-use aim_train::{config::Select, experiment::Results};
+use aim_train::{
+    config::{Protocol, Select, TableConfig},
+    experiment::{Results, RowResults},
+};
 
 use crate::{compat, recipes, remarks::remarks, searches};
 
 /// Says what varied, what was chosen where and how many tests there are.
 pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
     let t = &results.table;
-    let select = if results.rows.iter().all(|r| r.config.train.select == Select::Best) {
-        "the epoch with the best validation accuracy"
-    } else {
-        "the epoch that each row's `train.select` names"
-    };
-    table.note(format!(
-        "Mean ± standard deviation (n-1) over {} seeds, which vary initialisation, order of samples and the method's draws; \
-         the data and their splits are fixed. Settings are those of the configuration; what was searched is said below.",
-        t.seeds
-    ));
+    table.note(varied(t));
     if t.planned.is_some() {
         table.note(format!(
             "Nothing is tested here: the differences to `{}` are exploratory, their intervals (t) are not corrected for their \
@@ -29,33 +24,64 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
     } else {
         tests(table, results, over_seeds, over_samples);
     }
-    if let Some(folds) = t.folds {
-        table.note(format!(
-            "Each seed was run on all {folds} folds: means and deviations are over seeds and folds, the test over seeds takes \
-             each seed's mean over its folds, because the folds' training sets overlap."
-        ));
-    }
-    recipes::note(table, results);
     table.note(COSTS);
-    let protocols = t.protocols();
-    for protocol in &protocols {
-        let rows = t.rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.config.name.as_str());
-        let which =
-            if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
-        let scored = format!("Scored is {select}, on the whole test split, once.");
-        table.note(which + protocol.warning().unwrap_or(&scored));
-    }
     remarks(results).into_iter().for_each(|line| table.note(line));
-    compat::note(table);
-    provenance(results).into_iter().for_each(|line| table.note(line));
-    programs(results).into_iter().for_each(|line| table.note(line));
-    ledger(results).into_iter().for_each(|line| table.note(line));
     if let Some(searched) = searches::note(t.seeds, &t.rows, &results.choices) {
         table.note(searched);
     }
-    for failure in &results.failures {
-        table.note(format!("FAILED: {failure}"));
-    }
+    warnings(table, results, &results.rows.iter().collect::<Vec<_>>());
+}
+
+/// What every table of these rows must say: recipe, protocol, faults, provenance, programs, ledger, failures.
+pub(crate) fn warnings(table: &mut Table, results: &Results, rows: &[&RowResults]) {
+    compat::note(table);
+    let lines = recipes::lines(results, rows).into_iter().chain(protocols(rows));
+    let lines = lines.chain(provenance(rows.iter().map(|row| &row.config.method)));
+    let lines = lines.chain(programs(rows)).chain(ledger(rows));
+    let here = |row: &RowResults| rows.iter().any(|shown| shown.name == row.name);
+    let elsewhere = |failure: &str| results.rows.iter().any(|row| !here(row) && is_of(failure, row));
+    let failed = results.failures.iter().filter(|failure| !elsewhere(failure));
+    lines.chain(failed.map(|failure| format!("FAILED: {failure}"))).for_each(|line| table.note(line));
+}
+
+/// Whether a failure, which begins with its row's title, is of this row.
+fn is_of(failure: &str, row: &RowResults) -> bool {
+    failure.strip_prefix(&row.title).is_some_and(|rest| rest.starts_with([',', ':']))
+}
+
+/// What the spread of a row is over, and what its interval is of.
+fn varied(t: &TableConfig) -> String {
+    let settings = "Settings are those of the configuration; what was searched is said below.";
+    let (seeds, draws) = (t.seeds, "which vary initialisation, order of samples and the method's draws");
+    let Some((folds, ratio)) = t.folds.zip(t.test_to_train()) else {
+        return format!(
+            "Mean ± standard deviation (n-1) over {seeds} seeds, {draws}; the data and their splits are fixed. {settings}"
+        );
+    };
+    format!(
+        "Mean ± standard deviation (n-1) over the runs of {seeds} seeds, {draws}, on all {folds} folds, which were dealt once. \
+         Intervals are those of the corrected resampled t (Nadeau and Bengio 2003) over the {folds} means by fold, with \
+         {ratio:.3} test samples a training sample, because all seeds share the folds and the folds' training sets overlap; \
+         differences are by fold, too, and nothing is bootstrapped. majority: mean over folds. {settings}"
+    )
+}
+
+/// What was scored, by protocol.
+fn protocols(rows: &[&RowResults]) -> Vec<String> {
+    let select = if rows.iter().all(|r| r.config.train.select == Select::Best) {
+        "the epoch with the best validation accuracy"
+    } else {
+        "the epoch that each row's `train.select` names"
+    };
+    let protocols: BTreeSet<Protocol> = rows.iter().map(|row| row.config.protocol).collect();
+    let line = |protocol: &Protocol| {
+        let rows = rows.iter().filter(|row| row.config.protocol == *protocol).map(|row| row.name.as_str());
+        let which =
+            if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
+        let scored = format!("Scored is {select}, on the whole test split, once.");
+        which + protocol.warning().unwrap_or(&scored)
+    };
+    protocols.iter().map(line).collect()
 }
 
 /// What parameters are.
@@ -66,20 +92,21 @@ fn tests(table: &mut Table, results: &Results, over_seeds: usize, over_samples: 
     let t = &results.table;
     table.note(format!(
         "{} tests against `{}`: {over_seeds} over seeds (sign flips of the seeds' differences; with n seeds no unadjusted p \
-         is below 2^(1-n) = {:.4}) and {over_samples} over the test samples (exact McNemar tests, one a seed, combined as \
+         is below 2^(1-n) = {:.4}{}) and {over_samples} over the test samples (exact McNemar tests, one a run, combined as \
          twice their median). Each of the two columns is Holm-adjusted for its own number of tests.",
         over_seeds + over_samples,
         t.baseline,
-        2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX))
+        2f64.powi(1 - i32::try_from(t.seeds).unwrap_or(i32::MAX)),
+        t.folds.map_or("", |_| "; of each seed's mean over its folds, so that it speaks of these folds alone")
     ));
     table.note(power(t.seeds, over_seeds));
     table.note(NETWORKS);
 }
 
-/// Says which methods of the table are no faithful ones.
-fn provenance(results: &Results) -> Vec<String> {
+/// Says which of these methods are no faithful ones.
+pub(crate) fn provenance<'a>(methods: impl Iterator<Item = &'a MethodSpec>) -> Vec<String> {
     let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (title, provenance) in results.rows.iter().flat_map(|row| row.config.method.provenance()) {
+    for (title, provenance) in methods.flat_map(MethodSpec::provenance) {
         let titles = said.entry(provenance.warning().unwrap_or_default()).or_default();
         if !titles.contains(&title) {
             titles.push(title);
@@ -89,8 +116,8 @@ fn provenance(results: &Results) -> Vec<String> {
 }
 
 /// Says so if the runs of a table were made by several programs or on several instruction sets.
-fn programs(results: &Results) -> Option<String> {
-    let runs = results.rows.iter().flat_map(|row| &row.runs);
+fn programs(rows: &[&RowResults]) -> Option<String> {
+    let runs = rows.iter().flat_map(|row| &row.runs);
     let all: BTreeSet<String> = runs.map(|run| run.outcome.program.to_string()).collect();
     let all: Vec<String> = all.into_iter().collect();
     (all.len() > 1).then(|| {
@@ -100,8 +127,8 @@ fn programs(results: &Results) -> Option<String> {
 }
 
 /// Says so if runs were taken from a ledger.
-fn ledger(results: &Results) -> Option<String> {
-    let runs = || results.rows.iter().flat_map(|row| &row.runs);
+fn ledger(rows: &[&RowResults]) -> Option<String> {
+    let runs = || rows.iter().flat_map(|row| &row.runs);
     let (all, kept) = (runs().count(), runs().filter(|run| run.folder.is_none()).count());
     (kept > 0).then(|| {
         format!("{kept} of the {all} runs are from the ledger: they were made before, and only their figures are here.")

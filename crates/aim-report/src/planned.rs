@@ -9,12 +9,17 @@ use aim_stats::{
     table::{Cell, Column, Table},
 };
 use aim_train::{
-    config::Planned,
+    config::{Planned, TableConfig},
     experiment::{Declared, Results, RowResults},
     metrics::{Metrics, statistics},
 };
 
-use crate::tables::{LEVEL, accuracies, range, sign_flips};
+use crate::{
+    compat,
+    notes::warnings,
+    runs::repeats,
+    tables::{LEVEL, accuracies, range, sign_flips},
+};
 
 /// A comparison and its tests.
 struct Compared {
@@ -26,56 +31,51 @@ struct Compared {
     by_t: Option<f64>,
 }
 
-/// How the runs of a table relate to each other: seeds on fixed splits, or folds where the plan says so.
-fn repeats(planned: &Planned) -> Repeats {
-    planned.test_to_train.map_or(Repeats::Independent, |test_to_train| Repeats::Overlapping { test_to_train })
-}
-
-/// The planned comparisons of a table with their tests; none if nothing is planned.
+/// The planned comparisons of a table with their tests; none if nothing is planned. One test decides: sign flips of the
+/// seeds' differences, over folds the corrected resampled t.
 ///
 /// # Errors
 /// If a number is not finite.
 pub fn planned(results: &Results, metrics: &Metrics) -> Result<Option<Table>> {
     let Some(planned) = &results.table.planned else { return Ok(None) };
-    let folds = planned.test_to_train.is_some();
-    let t = if folds { "p corrected t" } else { "p t" };
-    let mut table = Table::new(vec![
+    let repeats = repeats(&results.table);
+    let (pairs, tests): (_, &[&str]) = match repeats {
+        Repeats::Independent => ("pairs", &["p sign flips", "Holm (decides)", "p t", "Holm (t)"]),
+        Repeats::Overlapping { .. } => ("folds", &["p corrected t", "Holm (decides)"]),
+    };
+    let mut columns = vec![
         Column::text("planned comparison"),
-        Column::number("pairs", 0),
+        Column::number(pairs, 0),
         Column::number("difference, 95 % interval (t)", 3),
-        Column::text("p sign flips"),
-        Column::text("Holm"),
-        Column::text(t),
-        Column::text("Holm"),
-    ])
-    .with_caption(format!("{}: planned comparisons of `{}`", results.table.title, planned.of));
+    ];
+    columns.extend(tests.iter().map(|heading| Column::text(*heading)));
+    let caption = format!("{}: planned comparisons of `{}`", results.table.title, planned.of);
+    let mut table = Table::new(columns).with_caption(caption);
     let row = |name: &String| results.rows.iter().find(|row| row.name == *name);
-    let of = row(&planned.of);
-    let compare = |name: &String| compare((of, planned.of.as_str()), (row(name), name), repeats(planned), metrics);
+    let compare = |name: &String| compare((row(&planned.of), &planned.of), (row(name), name), repeats, metrics);
     let all: Vec<Compared> = planned.against.iter().map(compare).collect::<Result<_>>()?;
     let (signs, ts) = (adjusted(&all, |c| c.by_signs)?, adjusted(&all, |c| c.by_t)?);
     let p = |p: Option<f64>| p.map_or_else(Cell::empty, Cell::p);
-    for (i, compared) in all.into_iter().enumerate() {
+    for (compared, (signs, t)) in all.iter().zip(signs.into_iter().zip(ts)) {
         let Compared { name, pairs, difference, by_signs, by_t } = compared;
         let difference = difference.map_or_else(Cell::empty, |(mean, interval)| Cell::estimate(mean, None, interval));
-        let cells = vec![
-            Cell::text(name),
-            Cell::number(pairs as f64),
-            difference,
-            p(by_signs),
-            p(by_signs.map(|_| signs[i])),
-            p(by_t),
-            p(by_t.map(|_| ts[i])),
-        ];
+        let mut cells = vec![Cell::text(name), Cell::number(*pairs as f64), difference];
+        if repeats == Repeats::Independent {
+            cells.extend([p(*by_signs), p(by_signs.map(|_| signs))]);
+        }
+        cells.extend([p(*by_t), p(by_t.map(|_| t))]);
         table.push(cells).map_err(statistics)?;
     }
     notes(&mut table, results, planned);
+    untested(&all).into_iter().for_each(|line| table.note(line));
+    let rows: Vec<&RowResults> = planned.rows().filter_map(row).collect();
+    warnings(&mut table, results, &rows);
     Ok(Some(table))
 }
 
 /// Compares two rows, each with its name; they may lack runs.
 fn compare(
-    (of, name): (Option<&RowResults>, &str),
+    (of, name): (Option<&RowResults>, &String),
     (against, other): (Option<&RowResults>, &String),
     repeats: Repeats,
     metrics: &Metrics,
@@ -85,8 +85,9 @@ fn compare(
     let (low, high) = range(metrics);
     let interval = repeats.t_interval(&a, &b, LEVEL).ok().map(|i| i.within(low - high, high - low));
     let difference = if a.is_empty() { None } else { Some((mean(&differences).map_err(statistics)?, interval)) };
+    let named = |row: Option<&RowResults>, name: &String| row.map_or_else(|| name.clone(), compat::name);
     Ok(Compared {
-        name: format!("{name} - {other}"),
+        name: format!("{} - {}", named(of, name), named(against, other)),
         pairs: a.len(),
         difference,
         by_signs: if repeats == Repeats::Independent { sign_flips(&a, &b).filter(|_| a.len() > 1) } else { None },
@@ -99,6 +100,16 @@ fn adjusted(all: &[Compared], p: impl Fn(&Compared) -> Option<f64>) -> Result<Ve
     holm(&all.iter().map(|compared| p(compared).unwrap_or(1.)).collect::<Vec<_>>()).map_err(statistics)
 }
 
+/// Says which comparisons no test could be made of.
+fn untested(all: &[Compared]) -> Option<String> {
+    let lacking = all.iter().filter(|compared| compared.by_t.or(compared.by_signs).is_none());
+    let names: Vec<&str> = lacking.map(|compared| compared.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("NOT TESTED, for want of pairs that differ: {names}. Holm's correction counts them as p = 1.")
+    })
+}
+
 fn notes(table: &mut Table, results: &Results, planned: &Planned) {
     let tests = planned.against.len();
     table.note(format!(
@@ -106,20 +117,27 @@ fn notes(table: &mut Table, results: &Results, planned: &Planned) {
          exploratory and has intervals only. {}",
         results.declared.as_ref().map_or_else(String::new, when)
     ));
-    let seeds = results.table.seeds;
-    let from = results.table.seeds_from.as_ref().map_or(String::new(), |from| format!(": {from}"));
-    let pairs = "The differences are of runs with the same seed";
-    match planned.test_to_train {
-        None => table.note(format!(
-            "{pairs} ({seeds} seeds{from}). Sign flips: exact up to 20 pairs; the smallest adjusted p that {seeds} seeds \
-             can have is {:.4}. The t test asks the same of differences that are normal.",
+    table.note(decides(&results.table, tests));
+}
+
+/// Which test decides, and of what.
+fn decides(table: &TableConfig, tests: usize) -> String {
+    let (seeds, pairs) = (table.seeds, "The differences are of runs with the same seed");
+    match table.folds.zip(table.test_to_train()) {
+        None => format!(
+            "{pairs} ({seeds} seeds{}). The sign flips under Holm's correction decide: exact up to 20 pairs; the smallest \
+             adjusted p that {seeds} seeds can have is {:.4}. The t test beside them asks the same of differences that are \
+             normal, and decides nothing.",
+            table.seeds_from.as_ref().map_or(String::new(), |from| format!(": {from}")),
             (tests as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.)
-        )),
-        Some(ratio) => table.note(format!(
-            "{pairs} ({seeds} seeds{from}), each a fold whose training set overlaps the others': test and interval are those \
-             of the corrected resampled t (Nadeau and Bengio 2003) with {ratio:.3} test samples a training sample. Signs are \
-             not flipped, because the differences depend on each other."
-        )),
+        ),
+        Some((folds, ratio)) => format!(
+            "{pairs} and fold; a fold's difference is its mean over the {seeds} seeds, which share the fold and so are no \
+             further evidence about other data. The corrected resampled t (Nadeau and Bengio 2003) under Holm's correction \
+             decides, of {folds} folds with {ratio:.3} test samples a training sample and {} degrees of freedom; the interval \
+             is its, too. Signs are not flipped, because the folds' training sets overlap.",
+            folds.saturating_sub(1)
+        ),
     }
 }
 
@@ -141,6 +159,15 @@ mod tests {
         let compared = |p| Compared { name: String::new(), pairs: 5, difference: None, by_signs: None, by_t: p };
         let all = [compared(Some(0.01)), compared(None), compared(Some(0.02))];
         assert_eq!(adjusted(&all, |c| c.by_t).unwrap(), [0.03, 1., 0.04]);
+    }
+
+    #[test]
+    fn what_cannot_be_tested_is_told() {
+        let compared =
+            |name: &str, by_t| Compared { name: name.into(), pairs: 0, difference: None, by_signs: None, by_t };
+        let said = untested(&[compared("aim - joint", Some(0.5)), compared("aim - ogm", None)]).unwrap();
+        assert!(said.contains("pairs that differ: aim - ogm. Holm"), "{said}");
+        assert_eq!(untested(&[compared("aim - joint", Some(0.5))]), None);
     }
 
     #[test]

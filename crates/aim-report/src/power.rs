@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aim_core::{Error, Result};
 use aim_stats::{
-    power::{Goal, t_power},
+    power::{Goal, sign_flip_power},
     summary::std,
     table::{Cell, Column, Table},
 };
@@ -36,7 +36,8 @@ pub struct Found {
     comparisons: Vec<Comparison>,
     /// The number of seeds.
     pub seeds: u64,
-    /// Chance of the difference with that many seeds in the comparison that varies most.
+    /// Chance with which the test that decides, sign flips, finds the difference with that many seeds in the comparison
+    /// that varies most.
     chance: f64,
 }
 
@@ -78,10 +79,9 @@ impl Found {
         let needed = comparisons.iter().map(|c| most(c).unwrap_or(power.most)).max().unwrap_or(power.most);
         let seeds = needed.clamp(power.least, power.most);
         let widest = goal(comparisons.iter().map(|c| c.std).fold(0., f64::max));
-        let chance = match widest.std {
-            0. => 1.,
-            std => t_power(widest.difference / std, seeds as usize, widest.level).map_err(statistics)?,
-        };
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let chance = sign_flip_power(widest.difference, widest.std, seeds as usize, widest.level, &mut rng);
+        let chance = chance.map_err(statistics)?;
         let run = pilots.table.run_seeds();
         Ok(Self { asked: asked(table)?, pilots: (run.start, run.end - 1), comparisons, seeds, chance })
     }
@@ -128,7 +128,7 @@ impl Found {
         table.note(format!(
             "Seeds with which a difference of {} is found with a chance of {:.0} % at .05 / {}, Holm's first step: by the \
              noncentral t, and by a simulation of sign flips of normal differences. The larger number counts, of the comparison \
-             that needs most, within {} to {}: {} seeds, with a chance of {:.0} % (t) there. Of {} pilots the standard deviation \
+             that needs most, within {} to {}: {} seeds, with a chance of {:.0} % (sign flips, which decide) there. Of {} pilots the standard deviation \
              is itself only roughly known. Their mean differences are not shown, and they are not in the table.",
             power.difference,
             100. * power.chance,

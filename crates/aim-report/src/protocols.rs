@@ -14,6 +14,7 @@ use aim_train::{
 
 use crate::{
     compat,
+    sets::is_clean,
     summary::{Line, lines},
 };
 
@@ -25,12 +26,14 @@ struct Pair {
     other: Vec<(String, f64)>,
 }
 
-impl Pair {
-    /// The numbers of the seeds that all have.
-    fn numbers(a: &[(String, f64)], b: &[(String, f64)]) -> Vec<f64> {
-        let with = |seed: &str| b.iter().find(|(s, _)| s == seed).map(|(_, accuracy)| *accuracy);
-        a.iter().filter_map(|(seed, accuracy)| Some(accuracy - with(seed)?)).collect()
-    }
+/// What `a` has more than `b`, by the runs that both have.
+fn minus(a: &[(String, f64)], b: &[(String, f64)]) -> Vec<(String, f64)> {
+    let with = |run: &str| b.iter().find(|(r, _)| r == run).map(|(_, number)| *number);
+    a.iter().filter_map(|(run, number)| Some((run.clone(), number - with(run)?))).collect()
+}
+
+fn numbers(of: &[(String, f64)]) -> Vec<f64> {
+    of.iter().map(|(_, number)| *number).collect()
 }
 
 /// A table for each set that a family makes under the clean and under another protocol, or by its first and by another
@@ -40,12 +43,8 @@ impl Pair {
 /// If a results file is damaged.
 pub fn protocols(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
-    for (i, other) in family.iter().enumerate() {
-        // A set's first table is the one that its others are set beside.
-        let Some(first) = family[..i].iter().find(|table| table.set == other.set && is_clean(table)) else { continue };
-        if is_clean(other) && recipe(other) == recipe(first) {
-            continue;
-        }
+    for other in family {
+        let Some(first) = beside(other, family) else { continue };
         let pairs = pairs(lines(first, out)?, &lines(other, out)?);
         if pairs.iter().any(|pair| pair.row == first.baseline) {
             tables.push(side_by_side(first, other, &pairs)?);
@@ -54,8 +53,12 @@ pub fn protocols(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-fn is_clean(table: &TableConfig) -> bool {
-    table.protocols().iter().all(|protocol| protocol.is_clean())
+/// The table that another is set beside, wherever they stand: the clean one by the same recipe, of a clean one the first
+/// of its set.
+fn beside<'a>(other: &TableConfig, family: &'a [TableConfig]) -> Option<&'a TableConfig> {
+    let clean = || family.iter().filter(|table| table.set == other.set && is_clean(table));
+    let same = clean().find(|table| recipe(table) == recipe(other)).filter(|_| !is_clean(other));
+    same.or_else(|| clean().next()).filter(|first| first.name != other.name)
 }
 
 fn recipe(table: &TableConfig) -> Option<&str> {
@@ -119,7 +122,7 @@ fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Res
         (false, _) => "Data, training split, networks, settings and seeds are the same under both.",
     };
     table.note(format!(
-        "Test accuracy and gain over `{}` with the same seed, mean ± standard deviation (n-1) over {} seeds. The last two columns \
+        "Test accuracy and gain over `{}` with the same seed, mean ± standard deviation (n-1) over {} runs. The last two columns \
          are what {name} adds to the accuracy and to the gain, paired by seed. {same} Nothing is tested.",
         clean.baseline,
         baseline.clean.len()
@@ -134,29 +137,26 @@ fn side_by_side(clean: &TableConfig, other: &TableConfig, pairs: &[Pair]) -> Res
 }
 
 fn cells(pair: &Pair, baseline: &Pair) -> Result<Vec<Cell>> {
-    let values = |of: &[(String, f64)]| of.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>();
-    let cell = |values: &[f64]| -> Result<Cell> { Ok(Cell::from(Summary::of(values).map_err(statistics)?)) };
-    let (clean, other) = (Pair::numbers(&pair.clean, &baseline.clean), Pair::numbers(&pair.other, &baseline.other));
-    let is_baseline = pair.row == baseline.row;
-    let gain = |values: &[f64]| if is_baseline || values.is_empty() { Ok(Cell::empty()) } else { cell(values) };
-    let added: Vec<f64> =
-        if clean.len() == other.len() { other.iter().zip(&clean).map(|(o, c)| o - c).collect() } else { vec![] };
-    let range = match is_baseline {
+    let cell = |of: &[(String, f64)]| match of {
+        [] => Ok(Cell::empty()),
+        of => Summary::of(&numbers(of)).map(Cell::from).map_err(statistics),
+    };
+    let (clean, other) = (minus(&pair.clean, &baseline.clean), minus(&pair.other, &baseline.other));
+    let gain = |of: &[(String, f64)]| if pair.row == baseline.row { Ok(Cell::empty()) } else { cell(of) };
+    let (low, high) = other.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
+    let range = match pair.row == baseline.row || other.is_empty() {
         true => Cell::empty(),
-        false => {
-            let (low, high) = other.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-            Cell::text(format!("{low:+.3} to {high:+.3}"))
-        }
+        false => Cell::text(format!("{low:+.3} to {high:+.3}")),
     };
     Ok(vec![
         Cell::text(&pair.title),
-        cell(&values(&pair.clean))?,
+        cell(&pair.clean)?,
         gain(&clean)?,
-        cell(&values(&pair.other))?,
+        cell(&pair.other)?,
         gain(&other)?,
         range,
-        cell(&Pair::numbers(&pair.other, &pair.clean))?,
-        gain(&added)?,
+        cell(&minus(&pair.other, &pair.clean))?,
+        gain(&minus(&other, &clean))?,
     ])
 }
 
@@ -168,7 +168,7 @@ fn headlines(pairs: &[&Pair], baseline: &Pair, name: &str, first: &str) -> Optio
     let headline = |(seed, joint): &(String, f64)| {
         let gains = rows.iter().filter_map(|pair| Some((pair, at(&pair.other, seed)? - joint)));
         let (best, gain) = gains.max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let clean = mean(&Pair::numbers(&best.clean, &baseline.clean)).ok()?;
+        let clean = mean(&numbers(&minus(&best.clean, &baseline.clean))).ok()?;
         Some(format!("{seed}: {} {gain:+.3} ({first}, all seeds: {clean:+.3})", best.title))
     };
     let said: Vec<String> = baseline.other.iter().filter_map(headline).collect();

@@ -13,13 +13,11 @@ pub fn remarks(results: &Results) -> Vec<String> {
     let collapsed = collapsed.map(|rows| format!("ONE CLASS ONLY: {rows} take every test sample for one class."));
     let stopped = of(&stopped).map(|rows| format!("Stopped early, as `train.patience` wants: {rows}."));
     let lacks = |run: &RunResults| run.outcome.majority.is_none();
-    let majority = if results.rows.iter().flat_map(|row| &row.runs).any(lacks) {
-        "majority: test accuracy of whoever always says the most frequent class of the training split; empty where an \
-         older program made the runs."
-    } else {
-        "majority: test accuracy of whoever always says the most frequent class of the training split."
-    };
-    collapsed.into_iter().chain([majority.to_owned()]).chain(stopped).collect()
+    let any = results.rows.iter().flat_map(|row| &row.runs).any(lacks);
+    let empty = if any { "; empty where an older program made the runs" } else { "" };
+    let majority =
+        format!("majority: test accuracy of whoever always says the most frequent class of the training split{empty}.");
+    collapsed.into_iter().chain([majority]).chain(stopped).collect()
 }
 
 /// How many runs of a row are such, if any.

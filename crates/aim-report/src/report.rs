@@ -3,15 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use aim_core::{Error, Result};
-use aim_stats::table::Table;
+use aim_stats::table::{Column, Table};
 use aim_train::{
     Registries,
-    config::{Planned, RunConfig, TableConfig},
+    config::{Planned, TableConfig},
     experiment::{Results, RunResults},
     run::write_atomically,
 };
 
-use crate::{Sections, across, comparison, compat, diagnosis, export, page, planned, protocols, summary};
+use crate::{
+    Sections,
+    across::{across, lacks},
+    comparison, compat, diagnosis, export, page, planned, protocols,
+    sets::Sets,
+    summary,
+};
 
 /// What was written.
 pub struct Written {
@@ -44,7 +50,7 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).collect();
     put_if_new(&report, page::of_table(results, &tables, sections).as_bytes())?;
     for row in &results.rows {
-        row.runs.iter().try_for_each(|run| write_run(&compat::title(row), &row.config, run, sections).map(drop))?;
+        row.runs.iter().try_for_each(|run| write_run(&compat::title(row), run, sections).map(drop))?;
     }
     let planned = planned.map(|planned| planned.to_plain());
     Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), report })
@@ -54,9 +60,9 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn write_run(title: &str, config: &RunConfig, run: &RunResults, sections: &Sections) -> Result<Option<PathBuf>> {
+pub fn write_run(title: &str, run: &RunResults, sections: &Sections) -> Result<Option<PathBuf>> {
     let Some(report) = run.folder.as_ref().map(|folder| folder.join("report.html")) else { return Ok(None) };
-    put_if_new(&report, page::of_run(title, config, run, sections).as_bytes())?;
+    put_if_new(&report, page::of_run(title, run, sections).as_bytes())?;
     Ok(Some(report))
 }
 
@@ -72,25 +78,41 @@ pub fn write_family(family: &[TableConfig], out: &Path) -> Result<Option<(String
     for (i, table) in protocols(family, out)?.into_iter().enumerate() {
         tables.push((format!("protocols-{}", i + 1), table));
     }
-    let made: Vec<&TableConfig> = family.iter().filter(|t| out.join(&t.name).join("results.jsonl").exists()).collect();
-    if let Some(planned) = made.first().and_then(|t| t.planned.as_ref()).filter(|_| made.len() > 1)
-        && made.iter().all(|t| t.planned.as_ref() == Some(planned) && t.protocols().iter().all(|p| p.is_clean()))
-    {
-        let folders: Vec<PathBuf> = made.iter().map(|t| out.join(&t.name)).collect();
-        tables.extend(named(across(&folders, planned, true)?));
-    }
+    tables.extend(named(over_sets(family, out)?));
     if tables.is_empty() {
         return Ok(None);
     }
     page(&folder, name, &tables).map(Some)
 }
 
+/// What is planned, over the sets of a family whose tables are clean and plan the same.
+fn over_sets(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
+    let mut sets = Sets::of(family, out);
+    let Some(planned) = sets.tables.iter().find_map(|table| table.planned.clone()) else { return Ok(Vec::new()) };
+    let made = sets.tables.len();
+    sets.without(|table| match table.planned.as_ref() == Some(&planned) {
+        true => lacks(&out.join(&table.name), &planned),
+        false => Ok(Some("plans something else".into())),
+    })?;
+    let folders: Vec<PathBuf> = sets.tables.iter().map(|table| out.join(&table.name)).collect();
+    let mut tables = match (made, folders.len()) {
+        (0 | 1, _) => return Ok(Vec::new()),
+        (_, 0 | 1) => vec![
+            Table::new(vec![Column::text("comparison")])
+                .with_caption(format!("`{}`: fewer than two sets can be compared", planned.of)),
+        ],
+        _ => across(&folders, &planned)?,
+    };
+    tables.iter_mut().take(1).for_each(|table| sets.note(table));
+    Ok(tables)
+}
+
 /// Writes what is said of one row over finished tables into a folder; the text and the page.
 ///
 /// # Errors
 /// If results are missing or damaged, or the folder cannot be written.
-pub fn write_across(folders: &[PathBuf], planned: &Planned, before: bool, into: &Path) -> Result<(String, PathBuf)> {
-    page(into, &format!("{} over several sets", planned.of), &named(across(folders, planned, before)?))
+pub fn write_across(folders: &[PathBuf], planned: &Planned, into: &Path) -> Result<(String, PathBuf)> {
+    page(into, &format!("{} over several sets", planned.of), &named(across(folders, planned)?))
 }
 
 fn named(tables: Vec<Table>) -> Vec<(String, Table)> {

@@ -8,13 +8,16 @@ use aim_stats::{
     interval::Resampling,
     table::{Cell, Column, Table},
 };
-use aim_train::{config::TableConfig, metrics::statistics};
+use aim_train::{
+    config::{Protocol, TableConfig},
+    metrics::statistics,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::compat;
+use crate::{compat, runs::means, sets::Sets};
 
 /// A run, as far as summaries need it: a line of a table's `results.jsonl`.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,7 +25,8 @@ pub(crate) struct Line {
     pub row: String,
     pub title: String,
     pub seed: u64,
-    fold: Option<usize>,
+    pub fold: Option<usize>,
+    pub protocol: Option<Protocol>,
     #[serde(rename = "test.accuracy")]
     pub accuracy: f64,
     #[serde(rename = "test.most_frequent")]
@@ -40,9 +44,12 @@ impl Line {
     pub fn probe(&self, modality: &str) -> Option<f64> {
         self.rest.get(&format!("probes.modality.{modality}"))?.as_f64()
     }
-}
 
-impl Line {
+    /// A text of the record, if it is there.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        self.rest.get(column)?.as_str()
+    }
+
     /// Its seed, and its fold where there are several, in words.
     pub fn run(&self) -> String {
         let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
@@ -73,7 +80,7 @@ pub(crate) fn lines_in(folder: &Path) -> Result<Vec<Line>> {
         .map_err(|e| Error::invalid(path.display().to_string(), format!("is damaged ({e})"), "make the table again"))
 }
 
-/// Accuracies of the rows of one set, rescaled: 0 is the most frequent class, 1 is perfect.
+/// Accuracies of the rows of one set, one a seed, rescaled: 0 is the most frequent class, 1 is perfect.
 type Set = BTreeMap<String, Vec<f64>>;
 
 /// The summary over all tables of a family whose results are there; none if these are of fewer than two sets.
@@ -82,18 +89,19 @@ type Set = BTreeMap<String, Vec<f64>>;
 /// If a results file is damaged.
 pub fn summary(family: &[TableConfig], out: &Path) -> Result<Option<Table>> {
     let (mut sets, mut names, mut rows): (Vec<Set>, Vec<String>, Vec<(String, String)>) = Default::default();
-    for table in family.iter().filter(|table| table.protocols().iter().all(|p| p.is_clean())) {
-        let mut set = Set::new();
-        for line in lines(table, out)? {
-            let rescaled = (line.accuracy - line.most_frequent) / (1. - line.most_frequent);
-            set.entry(line.row.clone()).or_default().push(rescaled);
+    let mut chosen = Sets::of(family, out);
+    chosen.without(|table| {
+        let has = lines(table, out)?.iter().any(|line| line.row == table.baseline);
+        Ok((!has).then(|| format!("`{}` has no runs", table.baseline)))
+    })?;
+    for table in &chosen.tables {
+        let lines = lines(table, out)?;
+        sets.push(rescaled(&lines));
+        names.push(table.set.clone().unwrap_or_else(|| table.name.clone()));
+        for line in lines {
             if !rows.iter().any(|(row, _)| row == &line.row) {
                 rows.push((line.row, line.title));
             }
-        }
-        if set.contains_key(&table.baseline) {
-            sets.push(set);
-            names.push(table.set.clone().unwrap_or_else(|| table.name.clone()));
         }
     }
     let Some(baseline) = family.first().map(|table| &table.baseline).filter(|_| sets.len() > 1) else {
@@ -113,8 +121,9 @@ pub fn summary(family: &[TableConfig], out: &Path) -> Result<Option<Table>> {
         table.push(cells(row, title, baseline, &sets)?).map_err(statistics)?;
     }
     table.note(
-        "Interquartile mean: the mean of the middle half of all runs of all sets (Agarwal et al. 2021); only of rows that all \
-         sets have. Accuracies are rescaled for it: 0 is what the most frequent class of the test split gives, 1 is perfect.",
+        "Interquartile mean: the mean of the middle half of all runs of all sets (Agarwal et al. 2021), a seed's folds counting as \
+         one run with their mean; only of rows that all sets have. Accuracies are rescaled for it: 0 is what the most frequent \
+         class of the test split gives, 1 is perfect.",
     );
     table.note(format!(
         "P(better than {baseline}): the chance that a run of the row beats a run of `{baseline}` on a set drawn at random from \
@@ -128,7 +137,19 @@ pub fn summary(family: &[TableConfig], out: &Path) -> Result<Option<Table>> {
         2 * rows.len() - 1
     ));
     compat::note(&mut table);
+    chosen.note(&mut table);
     Ok(Some(table))
+}
+
+/// Over folds, which all seeds share, a seed's mean.
+fn rescaled(lines: &[Line]) -> Set {
+    let mut rows: BTreeMap<&str, Vec<(u64, [f64; 1])>> = BTreeMap::new();
+    for line in lines {
+        let rescaled = (line.accuracy - line.most_frequent) / (1. - line.most_frequent);
+        rows.entry(&line.row).or_default().push((line.seed, [rescaled]));
+    }
+    let values = |runs: Vec<_>| means(runs.into_iter()).as_flattened().to_vec();
+    rows.into_iter().map(|(row, runs)| (row.to_owned(), values(runs))).collect()
 }
 
 fn cells(row: &str, title: &str, baseline: &str, sets: &[Set]) -> Result<Vec<Cell>> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aim_core::Result;
 use aim_stats::{
     adjust::holm,
-    interval::{Resampling, bootstrap_bca, t_interval},
-    paired::{mcnemar, sign_flip},
+    interval::{Resampling, bootstrap_bca},
+    paired::{Repeats, mcnemar, sign_flip},
     summary::{Summary, mean, median},
     table::{Cell, Column, Table},
 };
@@ -17,7 +17,11 @@ use aim_train::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{compat, notes::notes};
+use crate::{
+    compat,
+    notes::notes,
+    runs::{means, repeats, value_of, values},
+};
 
 /// Level of the intervals.
 pub(crate) const LEVEL: f64 = 0.95;
@@ -38,13 +42,14 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
     let others: Vec<(&Metric, &str)> = metrics.iter().filter_map(|metric| Some((metric, metric.column?))).collect();
     let mut columns = vec![
         Column::text("method"),
-        Column::number("seeds", 0),
+        Column::number(if results.table.folds.is_some() { "runs" } else { "seeds" }, 0),
         Column::number("accuracy, 95 % interval (t)", 3),
         Column::text("bootstrap"),
         Column::number("majority", 3),
     ];
     columns.extend(others.iter().map(|(_, heading)| Column::number(*heading, 3)));
     let exploratory = results.table.planned.is_some();
+    let repeats = repeats(&results.table);
     match exploratory {
         true => columns.push(Column::number(format!("difference to {}, 95 % interval", results.table.baseline), 3)),
         false => columns.extend([
@@ -56,18 +61,20 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
     columns.push(Column::number("parameters", 0));
     let mut table = Table::new(columns).with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
-        let accuracy = row.values(|r| Some(r.outcome.test.accuracy()));
+        let accuracy = |r: &RunResults| Some(r.outcome.test.accuracy());
+        let (runs, accuracy) = (row.values(accuracy), values(&row.runs, accuracy));
         let mut cells = vec![
             Cell::text(compat::title(row)),
             Cell::number(row.runs.len() as f64),
-            with_interval(&accuracy, range(metrics))?,
-            bootstrap(&accuracy)?,
-            majority(row),
+            with_interval(&runs, &accuracy, repeats, range(metrics))?,
+            if repeats == Repeats::Independent { bootstrap(&accuracy)? } else { Cell::empty() },
+            majority(row)?,
         ];
         for (metric, _) in &others {
             cells.push(estimate(&row.values(|r| r.outcome.test.get(metric.name)))?);
         }
-        cells.push(tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b, exploratory.then(|| range(metrics))))?);
+        let shown = exploratory.then(|| (repeats, range(metrics)));
+        cells.push(tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b, shown))?);
         if !exploratory {
             cells.extend([seeds[i], samples[i]].map(|p| p.map_or_else(Cell::empty, Cell::p)));
         }
@@ -124,7 +131,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
          them). probe: test accuracy of a logistic regression (C = 0.1) on the frozen encoder, fitted on the training split; \
          compare it with the same probe in the rows of one modality alone.",
     );
-    table.note("Mean ± standard deviation (n-1) over the seeds of the comparison; nothing is tested here.");
+    table.note("Mean ± standard deviation (n-1) over the runs of the comparison; nothing is tested here.");
     table.note(format!(
         "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}, \
          negative where it harms; EDM: distance of the shares from balance. s/epoch, and training as the sum of a run's epochs: while other runs may share the \
@@ -151,13 +158,14 @@ pub(crate) fn range(metrics: &Metrics) -> (f64, f64) {
     metrics.find(ACCURACY).map_or((0., 1.), |metric| metric.range)
 }
 
-/// The interval is cut at the ends of the range, where no true mean can lie beyond.
-fn with_interval(values: &[f64], (low, high): (f64, f64)) -> Result<Cell> {
+/// Mean and spread of the runs, with the interval of the values that they make. It is cut at the ends of the range, where
+/// no true mean can lie beyond.
+fn with_interval(runs: &[f64], values: &[f64], repeats: Repeats, (low, high): (f64, f64)) -> Result<Cell> {
     if values.len() < 2 {
-        return estimate(values);
+        return estimate(runs);
     }
-    let summary = Summary::of(values).map_err(statistics)?;
-    let interval = t_interval(values, LEVEL).map_err(statistics)?.within(low, high);
+    let summary = Summary::of(runs).map_err(statistics)?;
+    let interval = repeats.mean_interval(values, LEVEL).map_err(statistics)?.within(low, high);
     Ok(Cell::estimate(summary.mean, summary.std, Some(interval)))
 }
 
@@ -171,40 +179,37 @@ fn bootstrap(values: &[f64]) -> Result<Cell> {
     Ok(Cell::text(format!("[{:.3}, {:.3}]", interval.low, interval.high)))
 }
 
-/// What the most frequent class alone scores: a property of the data, the same in every run.
-fn majority(row: &RowResults) -> Cell {
-    let share = row.runs.iter().find_map(|run| Some(run.outcome.majority.as_ref()?.share));
-    share.map_or_else(Cell::empty, Cell::number)
+/// What the most frequent class alone scores: a property of the data, the same in every run on the same fold.
+fn majority(row: &RowResults) -> Result<Cell> {
+    let share = |run: &RunResults| Some((run.fold, run.outcome.majority.as_ref()?.share));
+    let by_fold: BTreeMap<Option<usize>, f64> = row.runs.iter().filter_map(share).collect();
+    average(&by_fold.into_values().collect::<Vec<_>>())
 }
 
-/// Accuracies of the seeds that both rows have.
+/// Accuracies of two rows, pairwise: one a seed, or over folds one a fold, of the runs that both have.
 pub(crate) fn accuracies(row: &RowResults, other: &RowResults) -> (Vec<f64>, Vec<f64>) {
-    row.paired(other, |r| r.outcome.test.accuracy())
+    accuracies_by(value_of, row, other)
 }
 
-/// The mean difference; with its interval, if the range of accuracies is given.
-fn difference(row: &RowResults, baseline: &RowResults, range: Option<(f64, f64)>) -> Result<Cell> {
+/// The same by another key.
+fn accuracies_by(key: fn(&RunResults) -> u64, row: &RowResults, other: &RowResults) -> (Vec<f64>, Vec<f64>) {
+    let accuracy = |run: &RunResults| run.outcome.test.accuracy();
+    let pairs = row.pairs(other).map(|(a, b)| (key(a), [accuracy(a), accuracy(b)]));
+    means(pairs).into_iter().map(|[a, b]| (a, b)).unzip()
+}
+
+/// The mean difference; with its interval, if it is said how values depend on each other and where accuracies lie.
+fn difference(row: &RowResults, baseline: &RowResults, shown: Option<(Repeats, (f64, f64))>) -> Result<Cell> {
     let (a, b) = accuracies(row, baseline);
     let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
-    range.map_or_else(|| estimate(&differences), |(low, high)| with_interval(&differences, (low - high, high - low)))
+    let Some((repeats, (low, high))) = shown else { return estimate(&differences) };
+    with_interval(&differences, &differences, repeats, (low - high, high - low))
 }
 
+/// The test of each seed's accuracy, over folds of its mean over them.
 fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
-    let (a, b): (Vec<f64>, Vec<f64>) = by_seed(row, baseline).into_values().unzip();
+    let (a, b) = accuracies_by(|run| run.outcome.seed, row, baseline);
     sign_flips(&a, &b)
-}
-
-/// Accuracies of both rows by seed: over folds, whose training sets overlap, their mean.
-fn by_seed(row: &RowResults, baseline: &RowResults) -> BTreeMap<u64, (f64, f64)> {
-    let mut all: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
-    for (a, b) in row.pairs(baseline) {
-        all.entry(a.outcome.seed).or_default().push((a.outcome.test.accuracy(), b.outcome.test.accuracy()));
-    }
-    let mean = |runs: Vec<(f64, f64)>| {
-        let n = runs.len() as f64;
-        runs.into_iter().fold((0., 0.), |(a, b), (x, y)| (a + x / n, b + y / n))
-    };
-    all.into_iter().map(|(seed, runs)| (seed, mean(runs))).collect()
 }
 
 /// The p value of paired seeds, as the tables have it: sign flips of their differences. None with fewer than two pairs.
@@ -248,10 +253,11 @@ mod tests {
 
     #[test]
     fn intervals_end_where_accuracies_do() {
-        let ends = |values: &[f64], range| match with_interval(values, range).unwrap().content {
-            Content::Number { interval: Some(interval), .. } => (interval.low, interval.high),
-            other => panic!("{other:?}"),
-        };
+        let ends =
+            |values: &[f64], range| match with_interval(values, values, Repeats::Independent, range).unwrap().content {
+                Content::Number { interval: Some(interval), .. } => (interval.low, interval.high),
+                other => panic!("{other:?}"),
+            };
         // t = 4.3027 with 2 degrees of freedom: .9867 -+ 4.3027 * .01528 / sqrt 3.
         let (low, high) = ends(&[0.97, 0.99, 1.], (0., 1.));
         assert!((low - 0.94872).abs() < 1e-4 && high == 1., "{low} {high}");

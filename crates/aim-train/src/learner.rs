@@ -265,6 +265,7 @@ impl Stateful for Learner {
         self.opt.load(&state.part("optimizer"))?;
         self.schedule.load(&state.part("schedule"))?;
         self.group.load(&state.part("group"))?;
+        self.group.bring(self.net.params())?;
         self.at = Position::of(&state.part("clock"), self.net.modalities())?;
         Ok(())
     }

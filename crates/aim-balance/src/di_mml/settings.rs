@@ -63,6 +63,9 @@ impl MethodSettings for DiMml {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
+    fn ends_in_a_stage(&self) -> bool {
+        self.fuse_epochs > 0
+    }
     fn build(&self, net: &NetSpec) -> Result<Built> {
         let (names, classes) = (net.modalities.clone(), net.classes);
         Ok(Built::grads(Detached { settings: self.clone(), names, classes, effective: vec![], second: false }))

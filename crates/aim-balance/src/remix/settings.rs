@@ -69,6 +69,9 @@ impl MethodSettings for Remix {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
+    fn takes_turns(&self) -> bool {
+        true
+    }
     fn build(&self, net: &NetSpec) -> Result<Built> {
         let names = net.modalities.clone();
         let warm = FusedAndUnimodal { weight: self.warmup_weight };

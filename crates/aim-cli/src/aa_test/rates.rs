@@ -156,7 +156,7 @@ impl Rate {
         }
     }
 
-    fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         self.rejected as f64 / self.of as f64
     }
 
@@ -227,8 +227,9 @@ impl Rates {
         );
         table.note(
             "Families, paired t and sets: runs are drawn from the accuracies of all these trainings, so that arms differ in \
-             nothing, and the accuracies of a set are those times its number. Folds: normal numbers with the correlation \
-             that overlapping training sets have by the assumption of the corrected test.",
+             nothing, and the accuracies of a set are those times its number. Folds: normal differences, of which the said part \
+             of the variance is the fold's, shared by all seeds on it, with the correlation that overlapping training sets \
+             have by the assumption of the corrected test; tested are the means by fold.",
         );
         Ok(table)
     }

@@ -23,11 +23,12 @@ use aim_core::{Error, Result};
 
 use super::manifest::{
     Decoding, Folds,
-    inner::{Plan, Records, Row, Set, Store, folder as prepared, kept_by, prepare},
+    inner::{Listing, Plan, Row, Set, Store, folder as prepared, kept_by, origin, prepare},
 };
 use crate::{
     Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
-    files::{broken, existing},
+    files::{broken, existing, visible},
+    table::Part,
 };
 use lists::{Listed, Sample};
 
@@ -46,8 +47,8 @@ choice! {
         Cremad = "cremad",
         /// Kinetics-Sounds: the list of 14,799 and 2,597 clips; groups are videos.
         KineticsSounds = "kinetics-sounds",
-        /// Kinetics-Sounds in a folder a class, `visual/train_img/Image-01-FPS/<class>/<clip>/` and
-        /// `visual/val_img/...`.
+        /// Kinetics-Sounds in a folder a class: every clip of `visual/train_img/Image-01-FPS/<class>/<clip>/` trains,
+        /// every one of `visual/val_img/...` tests; groups are videos.
         KineticsFolders = "kinetics-folders",
         /// AVE: `trainSet.txt`, `valSet.txt` and `testSet.txt` in the folder; groups are videos.
         Ave = "ave",
@@ -115,13 +116,14 @@ settings! {
     pub struct Split {
         /// By the published lists | folds whose groups stay together | folds of samples.
         pub by: By = By::List => by_type(), "ours";
-        /// Number of folds.
+        /// Number of folds; this, `fold` and `seed` stay as they are where nothing is dealt by them.
         pub folds: usize = 5 => whole(3, 100), "ours";
         /// The fold that is tested on, counted from 0; the next one validates, the rest trains.
         pub fold: usize = 0 => at_least(0), "ours";
-        /// Seed of the order in which groups or samples are dealt to folds.
+        /// Seed of the order in which groups or samples are dealt to folds, or samples are held out.
         pub seed: u64 = 0 => at_least(0), "ours";
-        /// Share of each class's training samples that validates, where lists name no validation split.
+        /// Share of each class's training samples that validates, where lists name no validation split. It is drawn by
+        /// sample, as published code does: a group may be in both. Folds by group keep groups apart.
         pub held_out: f64 = 0.1 => between(0.001, 0.5), "ours";
     }
 }
@@ -131,6 +133,27 @@ impl Split {
     fn folds(&self) -> Option<Folds> {
         let Self { by, folds, fold, seed, .. } = *self;
         (by != By::List).then_some(Folds { by_group: by == By::Group, folds, fold, seed })
+    }
+
+    /// Refuses lists that there are none of, and settings that nothing is split by; `listed` are the splits that the
+    /// published lists name.
+    fn check(&self, listed: &[Part]) -> Result<()> {
+        let (idle, why): (&[&str], _) = match self.by {
+            By::List if listed.is_empty() => {
+                let remedy = "choose folds, for instance `split: {by: sample, folds: 5, fold: 0}`";
+                return Err(Error::invalid("data.split.by", "is list, but the set has no published lists", remedy));
+            }
+            By::List if listed.contains(&Part::Validation) => {
+                (&["folds", "fold", "seed", "held_out"], "the published lists, which have a validation split")
+            }
+            By::List => (&["folds", "fold"], "the published lists"),
+            By::Group | By::Sample => (&["held_out"], "folds, one of which validates"),
+        };
+        let [own, standard] = [self, &Self::default()].map(|split| serde_json::json!(split));
+        let Some(key) = idle.iter().find(|key| own[**key] != standard[**key]) else { return Ok(()) };
+        let problem = format!("has no effect, as the set is split by {why}");
+        let remedy = format!("leave it at its default, {}, or change data.split.by", standard[*key]);
+        Err(Error::invalid(format!("data.split.{key}"), problem, remedy))
     }
 }
 
@@ -174,28 +197,30 @@ impl DatasetSettings for Corpus {
             let words: Vec<String> = self.layout.labels().iter().map(word).collect();
             return Err(Error::invalid("data.labels", problem, format!("use one of {}", words.join(", "))));
         }
+        self.split.check(self.layout.splits())?;
         self.split.folds().map_or(Ok(()), |folds| folds.check_fold("data.split.fold"))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder);
-        if let Some(store) = Store::open(&prepared(&store, &word(&self.layout), &section))? {
-            let (rows, left_out) = (store.index.rows.clone(), store.index.left_out);
-            let class_names = store.index.class_names.clone();
-            return self.dataset(&folder, rows, left_out, class_names, Some(store));
-        }
-        let listed = self.layout.list(&folder, self.labels)?;
-        let (rows, left_out) = self.rows(&folder, &listed)?;
-        self.dataset(&folder, rows, left_out, listed.class_names, None)
+        let (store, section) = self.prepared_by(&folder)?;
+        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
+        let Listing { mut rows, class_names, left_out } = match &mut store {
+            Some(store) => store.listing()?,
+            None => self.listing(&folder)?,
+        };
+        split::split(&mut rows, self, &folder)?;
+        let layout = word(&self.layout);
+        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
+        self.plan(&folder, name, class_names).dataset(&rows, store)
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder);
-        let listed = self.layout.list(&folder, self.labels)?;
-        let (rows, left_out) = self.rows(&folder, &listed)?;
-        let (name, class_names) = (word(&self.layout), listed.class_names);
-        let plan = self.plan(&folder, name.clone(), class_names.clone());
-        prepare(Set { section, store, plan, rows: &rows, class_names, left_out }, &name, options).map(Some)
+        let (store, section) = self.prepared_by(&folder)?;
+        let listing = self.listing(&folder)?;
+        let name = word(&self.layout);
+        let plan = self.plan(&folder, name.clone(), listing.class_names.clone());
+        let set = Set { section, store, plan, rows: &listing.rows, listing: Some(&listing) };
+        prepare(set, &name, options).map(Some)
     }
 }
 
@@ -216,6 +241,15 @@ impl Layout {
         }
     }
 
+    /// The splits that the published lists name.
+    fn splits(self) -> &'static [Part] {
+        match self {
+            Self::Mvsa | Self::Grid => &[],
+            Self::Ave | Self::Mosi => &[Part::Train, Part::Validation, Part::Test],
+            _ => &[Part::Train, Part::Test],
+        }
+    }
+
     fn labels(self) -> &'static [Labels] {
         match self {
             Self::Mvsa => &[Labels::Agree, Labels::Merge, Labels::Text],
@@ -233,20 +267,23 @@ impl Corpus {
         }
     }
 
-    /// Rows of the samples whose files are there, and how many others there are.
-    fn rows(&self, folder: &Path, listed: &Listed) -> Result<(Vec<Row>, usize)> {
-        let all = listed.samples.iter().enumerate();
-        let rows = all.map(|(i, sample)| self.row(i, sample)).collect::<Result<Vec<_>>>()?;
-        let total = rows.len();
-        let kept: Vec<Row> = rows.into_iter().filter(|row| self.takes(folder, row)).collect();
-        let left_out = total - kept.len();
-        if kept.is_empty() {
+    /// The samples whose files are there.
+    fn listing(&self, folder: &Path) -> Result<Listing> {
+        let listed = self.layout.list(folder, self.labels)?;
+        let (total, mut rows) = (listed.samples.len(), vec![]);
+        for (i, sample) in listed.samples.iter().enumerate() {
+            let row = self.row(i, sample)?;
+            if self.takes(folder, &row)? {
+                rows.push(row);
+            }
+        }
+        if rows.is_empty() {
             let example = listed.samples.first().and_then(|sample| self.row(0, sample).ok());
             let paths = example.map(|row| row.cells.into_values().flatten().collect::<Vec<_>>().join(", "));
             let problem = format!("holds none of the {total} samples, such as {}", paths.unwrap_or_default());
             return Err(broken(folder, problem));
         }
-        Ok((kept, left_out))
+        Ok(Listing { left_out: total - rows.len(), rows, class_names: listed.class_names })
     }
 
     fn row(&self, i: usize, sample: &Sample) -> Result<Row> {
@@ -266,55 +303,36 @@ impl Corpus {
     }
 
     /// Whether a sample is one of the set's: where files may be missing or pictures too few, that is looked at here.
-    fn takes(&self, folder: &Path, row: &Row) -> bool {
-        self.modalities.iter().all(|(name, decoding)| {
-            let Some(text) = row.cells[name].as_ref().filter(|_| decoding.reads_files()) else { return true };
-            let path = folder.join(text);
-            let there = self.missing == Missing::Refuse || path.exists();
-            there && (self.least_pictures == 0 || !path.is_dir() || pictures(&path) >= self.least_pictures)
-        })
+    fn takes(&self, folder: &Path, row: &Row) -> Result<bool> {
+        for (name, decoding) in &self.modalities {
+            let Some(path) = row.cells[name].as_ref().and_then(|cell| decoding.source(folder, cell)) else { continue };
+            let missing = self.missing == Missing::Skip && !path.exists();
+            if missing || (self.least_pictures > 0 && path.is_dir() && visible(&path)?.len() < self.least_pictures) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Folder of prepared sets, and what this one is prepared by. Splits have no part in it.
-    fn prepared_by(&self, folder: &Path) -> (PathBuf, aim_config::Value) {
+    fn prepared_by(&self, folder: &Path) -> Result<(PathBuf, aim_config::Value)> {
         let section = serde_json::json!({
+            "folder": origin(self.store.as_ref(), folder)?,
             "layout": self.layout,
             "labels": self.labels,
             "missing": self.missing,
             "least_pictures": self.least_pictures,
             "modalities": kept_by(&self.modalities),
         });
-        (self.store.clone().unwrap_or_else(|| folder.join("prepared")), section)
+        Ok((self.store.clone().unwrap_or_else(|| folder.join("prepared")), section))
     }
 
     fn plan<'a>(&'a self, folder: &'a Path, name: String, class_names: Option<Vec<String>>) -> Plan<'a> {
         Plan { name, place: folder, folder, modalities: &self.modalities, class_names, memory: self.memory }
-    }
-
-    /// Splits the rows and reads them, or what was prepared of them.
-    fn dataset(
-        &self,
-        folder: &Path,
-        mut rows: Vec<Row>,
-        left_out: usize,
-        classes: Option<Vec<String>>,
-        store: Option<Store>,
-    ) -> Result<Dataset> {
-        split::split(&mut rows, self, folder)?;
-        let layout = word(&self.layout);
-        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
-        let records = store.map(|store| Box::new(store) as Box<dyn Records>);
-        self.plan(folder, name, classes).dataset(&rows, records)
     }
 }
 
 /// A choice as a configuration has it.
 fn word(choice: &impl aim_config::serde::Serialize) -> String {
     serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
-}
-
-/// Number of files in a folder that are not hidden.
-fn pictures(folder: &Path) -> usize {
-    let visible = |entry: &std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
-    std::fs::read_dir(folder).into_iter().flatten().flatten().filter(visible).count()
 }

@@ -35,15 +35,14 @@ pub use words::Text;
 
 /// What other sets of rows are made by.
 pub(super) mod inner {
-    pub(in crate::sets) use super::kept_by;
     pub(in crate::sets) use super::{
         assemble::Plan,
         folds::deal,
         prepare::{Set, folder, prepare},
         rows::Row,
-        shown::Records,
-        store::Store,
+        store::{Listing, Store},
     };
+    pub(in crate::sets) use super::{kept_by, origin};
 }
 
 use crate::{
@@ -123,16 +122,17 @@ impl Manifest {
         }
     }
 
-    /// Folder of prepared sets, and what this one is prepared by: the manifest's content and what is kept by it.
+    /// Folder of prepared sets, and what this one is prepared by: the manifest's content and what is kept by it. Folds
+    /// have no part in it.
     fn prepared_by(&self, file: &Path) -> Result<(PathBuf, aim_config::Value)> {
-        let store = self.store.clone().unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join("prepared"));
+        let beside = || file.parent().unwrap_or(Path::new("")).join("prepared");
         let section = serde_json::json!({
+            "file": origin(self.store.as_ref(), file)?,
             "manifest": format!("{:08x}", crc32fast::hash(&bytes(file)?)),
             "columns": self.columns,
-            "folds": self.folds.is_some(),
             "modalities": kept_by(&self.modalities),
         });
-        Ok((store, section))
+        Ok((self.store.clone().unwrap_or_else(beside), section))
     }
 }
 
@@ -145,6 +145,12 @@ pub(in crate::sets) fn kept_by(modalities: &std::collections::BTreeMap<String, D
         },
     );
     section
+}
+
+/// Where a set lies, if the folder of prepared sets is one that it may share with others; beside it, the data may move.
+pub(in crate::sets) fn origin(store: Option<&PathBuf>, place: &Path) -> Result<Option<String>> {
+    let whole = |_| place.canonicalize().map(|path| path.display().to_string()).map_err(|e| Error::io(place, e));
+    store.map(whole).transpose()
 }
 
 impl Folds {
@@ -179,15 +185,14 @@ impl DatasetSettings for Manifest {
             None => {}
         }
         let (store, section) = self.prepared_by(&file)?;
-        let records = store::Store::open(&prepare::folder(&store, &self.name(), &section))?;
-        self.plan(&file).dataset(&rows, records.map(|store| Box::new(store) as Box<dyn shown::Records>))
+        let store = store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)?;
+        self.plan(&file).dataset(&rows, store)
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let file = self.place(root)?;
         let rows = self.rows(&file)?;
         let (store, section) = self.prepared_by(&file)?;
-        let (plan, class_names) = (self.plan(&file), self.class_names.clone());
-        let set = prepare::Set { section, store, plan, rows: &rows, class_names, left_out: 0 };
+        let set = prepare::Set { section, store, plan: self.plan(&file), rows: &rows, listing: None };
         prepare::prepare(set, &self.name(), options).map(Some)
     }
 }

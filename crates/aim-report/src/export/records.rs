@@ -8,7 +8,7 @@ use aim_train::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::compat;
+use crate::{compat, notes::provenance};
 
 /// The columns of a run: texts, numbers and `null`; keys of what was nested are joined with dots.
 pub type Record = Map<String, Value>;
@@ -34,23 +34,18 @@ pub fn records(results: &Results) -> Result<Vec<Record>> {
 }
 
 fn record(table: &TableConfig, row: &RowResults, run: &RunResults) -> Result<Record> {
-    let key = match run.fold {
-        // The row's configuration is that of one fold; the run's folder tells its own.
-        Some(_) => {
-            let folder = run.folder.as_deref().and_then(std::path::Path::parent);
-            folder.and_then(std::path::Path::extension).unwrap_or_default().to_string_lossy().into()
-        }
-        None => Identity::new(&row.config, run.outcome.seed, run.data_crc32).key()?,
-    };
-    let head: [(&str, Value); 8] = [
+    // What a reader of a table is warned of; what is said over several tables is made from their records.
+    let provenance = provenance(std::iter::once(&run.config.method)).join(" ");
+    let head: [(&str, Value); 9] = [
         ("table", table.name.clone().into()),
         ("set", table.set.clone().into()),
-        ("protocol", row.config.protocol.name().into()),
+        ("protocol", run.config.protocol.name().into()),
         ("baseline", table.baseline.clone().into()),
         ("row", row.name.clone().into()),
         ("title", compat::title(row).into()),
-        ("key", key.into()),
-        ("config", json(&row.config)?.to_string().into()),
+        ("provenance", Some(provenance).filter(|said| !said.is_empty()).into()),
+        ("key", Identity::new(&run.config, run.outcome.seed, run.data_crc32).key()?.into()),
+        ("config", json(&run.config)?.to_string().into()),
     ];
     let mut record: Record = head.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let mut outcome = json(&run.outcome)?;

@@ -5,13 +5,13 @@ mod html;
 mod sections;
 
 use aim_config::{Named, Registry};
-use aim_stats::table::Table;
+use aim_stats::{paired::Repeats, table::Table};
 use aim_train::{
     config::RunConfig,
     experiment::{Results, RowResults, RunResults},
 };
 
-use crate::compat;
+use crate::{compat, runs::repeats};
 pub use html::escape;
 use html::table;
 pub use sections::builtin;
@@ -26,6 +26,8 @@ pub struct View<'a> {
     pub config: &'a RunConfig,
     /// The runs.
     pub runs: Vec<&'a RunResults>,
+    /// How they depend on each other.
+    pub repeats: Repeats,
 }
 
 /// A section of the pages of tables and runs.
@@ -35,7 +37,7 @@ pub struct Section {
     pub name: &'static str,
     /// Heading.
     pub title: &'static str,
-    /// Whether numbers are means over seeds, where there are several.
+    /// Whether numbers are means over runs, where there are several.
     pub over_seeds: bool,
     /// Note under the heading; may be empty.
     pub about: &'static str,
@@ -53,22 +55,24 @@ impl Named for Section {
 pub type Sections = Registry<Section>;
 
 impl<'a> View<'a> {
-    fn of(row: &'a RowResults) -> Self {
-        Self { title: compat::title(row), config: &row.config, runs: row.runs.iter().collect() }
+    fn of(row: &'a RowResults, repeats: Repeats) -> Self {
+        Self { title: compat::title(row), config: &row.config, runs: row.runs.iter().collect(), repeats }
     }
 }
 
 /// The page of a table.
 pub fn of_table(results: &Results, tables: &[&Table], sections: &Sections) -> String {
-    let views: Vec<View<'_>> = results.rows.iter().map(View::of).collect();
+    let views: Vec<View<'_>> = results.rows.iter().map(|row| View::of(row, repeats(&results.table))).collect();
     let body = tables.iter().map(|t| table(t)).collect::<String>() + &all(&views, sections);
     document(&results.table.title, &body)
 }
 
 /// The page of a run.
-pub fn of_run(title: &str, config: &RunConfig, run: &RunResults, sections: &Sections) -> String {
-    let views = [View { title: title.to_owned(), config, runs: vec![run] }];
-    let title = format!("{title}, seed {}", run.outcome.seed);
+pub fn of_run(title: &str, run: &RunResults, sections: &Sections) -> String {
+    let config = &run.config;
+    let views = [View { title: title.to_owned(), config, runs: vec![run], repeats: Repeats::Independent }];
+    let fold = run.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
+    let title = format!("{title}, seed {}{fold}", run.outcome.seed);
     let compat = compat::reproduces_a_fault(config).then(|| format!("This run {}", compat::WARNING));
     let warning = |w: &str| format!("<p class=\"warning\">{}</p>\n", escape(w));
     let warnings: String = config.protocol.warning().into_iter().chain(compat.as_deref()).map(warning).collect();
@@ -84,7 +88,7 @@ fn all(views: &[View<'_>], sections: &Sections) -> String {
         if content.is_empty() {
             return content;
         }
-        let over = if several && section.over_seeds { ", mean over seeds" } else { "" };
+        let over = if several && section.over_seeds { ", mean over runs" } else { "" };
         let about = section.about;
         let about = if about.is_empty() { String::new() } else { format!("<p class=\"note\">{about}</p>\n") };
         format!("<h2>{}{over}</h2>\n{about}{content}\n", section.title)

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use aim_balance::{By, Quantity};
-use aim_stats::interval::t_interval;
 use aim_train::{experiment::RunResults, metrics::ALL};
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     charts::{Bar, Line, bars, confusion, heat, lines, scatter},
     html::escape,
 };
+use crate::{runs, tables::LEVEL};
 
 /// Points of a scatter at most; of more samples every second, third and so on is drawn.
 const POINTS: usize = 500;
@@ -28,7 +28,7 @@ const SECTIONS: &[Section] = &[
         name: "accuracy",
         title: "Test accuracy",
         over_seeds: false,
-        about: "A dot a seed, the bar their mean, the whisker its 95 % interval (t).",
+        about: "A dot a run, the bar their mean, the whisker its 95 % interval as in the table.",
         content: accuracy,
     },
     Section {
@@ -64,14 +64,14 @@ const SECTIONS: &[Section] = &[
         name: "confusion",
         title: "Confusion",
         over_seeds: false,
-        about: "Summed over seeds; strength is the share of the class.",
+        about: "Summed over runs; strength is the share of the class.",
         content: |views| each(views, confusions),
     },
     Section {
         name: "features",
         title: "Test samples' features",
         over_seeds: false,
-        about: "On their first two principal components, coloured by class; of the first seed.",
+        about: "On their first two principal components, coloured by class; of the first run.",
         content: |views| each(views, projections),
     },
     Section {
@@ -113,10 +113,11 @@ fn modalities<'a>(views: &'a [View<'_>]) -> Vec<&'a str> {
     names
 }
 
+/// Of accuracies, whose interval ends where they do.
 fn bar<'a>(view: &'a View<'_>, of: impl Fn(&RunResults) -> Option<f64>) -> Bar<'a> {
-    let values = values(view, of);
-    let interval = t_interval(&values, 0.95).ok().map(|i| (i.low, i.high));
-    Bar { label: &view.title, values, interval }
+    let values = runs::values(view.runs.iter().copied(), &of);
+    let interval = view.repeats.mean_interval(&values, LEVEL).ok().map(|i| i.within(0., 1.));
+    Bar { label: &view.title, values: self::values(view, of), interval: interval.map(|i| (i.low, i.high)) }
 }
 
 /// One run's scores are no chart.

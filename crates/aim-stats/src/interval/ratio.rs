@@ -9,8 +9,9 @@ use rand::Rng;
 /// what of a gap is regained, by seed.
 ///
 /// It is refused where the denominator's own interval reaches 0: the ratio then has no bounded interval, and may have
-/// either sign. Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal
-/// E. C. Fieller, Some problems in interval estimation, J. R. Statist. Soc. B 16 (1954).
+/// either sign. Where few resamples have such a denominator, theirs count as ratios beyond all others. Source: B. Efron,
+/// R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal E. C. Fieller, Some problems in
+/// interval estimation, J. R. Statist. Soc. B 16 (1954).
 ///
 /// ```
 /// use rand::SeedableRng;
@@ -34,18 +35,21 @@ pub fn ratio_interval<R: Rng + ?Sized>(
     check::sample(denominator, 2)?;
     let sign = mean(denominator)?.signum();
     let of = |values: &[f64], drawn: &[usize]| mean(&drawn.iter().map(|&i| values[i]).collect::<Vec<_>>());
-    // A denominator of the other sign is as good as none: the ratio runs through infinity on its way there.
+    // A denominator of the other sign is as good as none: the ratio runs through infinity on its way there, to the side
+    // that the numerator says.
     let ratio = |drawn: &[usize]| {
-        let below = of(denominator, drawn)?;
-        Ok(if below * sign > 0.0 { of(numerator, drawn)? / below } else { f64::MAX })
+        let (above, below) = (of(numerator, drawn)?, of(denominator, drawn)?);
+        Ok(if below * sign > 0.0 { above / below } else { f64::MAX.copysign(above * sign) })
     };
     let drawn = replicates(numerator.len(), ratio, resampling, rng)?;
-    let lost = drawn.iter().filter(|ratio| **ratio == f64::MAX).count() as f64 / drawn.len() as f64;
-    if lost > (1.0 - resampling.level) / 2.0 {
+    let bounded = || drawn.iter().map(|ratio| ratio.abs()).filter(|ratio| *ratio != f64::MAX);
+    let lost = (drawn.len() - bounded().count()) as f64 / drawn.len() as f64;
+    let interval = percentile_of(&drawn, resampling.level);
+    let largest = bounded().fold(0.0, f64::max);
+    if lost > (1.0 - resampling.level) / 2.0 || interval.low < -largest || interval.high > largest {
         return Err(Error::Undefined { what: "the interval of a ratio whose denominator may be 0" });
     }
-    let bounded: Vec<f64> = drawn.into_iter().filter(|ratio| *ratio != f64::MAX).collect();
-    Ok(percentile_of(&bounded, resampling.level))
+    Ok(interval)
 }
 
 #[cfg(test)]
@@ -82,8 +86,13 @@ mod tests {
 
     #[test]
     fn a_gap_that_may_be_none_has_no_interval() {
-        // A quarter of the resamples has no gap: fewer than the 30 % that the middle 40 % leave out at one end.
-        assert!(of(&[1., 1.], &[3., -2.]).is_ok());
+        // Resamples have the ratios 1 / 3, 1 / .5 and none, with chances 1/4, 1/2, 1/4: fewer have none than the 30 % that
+        // the middle 40 % leave out at one end. They lie beyond the others, so that quantile .3 and .7 are both 2; without
+        // them quantile .3 would be 1 / 3.
+        let interval = of(&[1., 1.], &[3., -2.]).unwrap();
+        assert_eq!((interval.low, interval.high), (2., 2.));
+        let negative = of(&[-1., -1.], &[3., -2.]).unwrap();
+        assert_eq!((negative.low, negative.high), (-2., -2.));
         let wide = Resampling { level: 0.95, ..MIDDLE };
         let refused = ratio_interval(&[1., 1.], &[3., -2.], wide, &mut ChaCha8Rng::seed_from_u64(0));
         assert!(matches!(refused, Err(Error::Undefined { .. })));

@@ -11,10 +11,14 @@ use crate::{Error, Result, check};
 pub enum Repeats {
     /// Runs whose differences are independent: seeds on fixed splits.
     Independent,
-    /// Runs on folds or resamples of one data set, seeds times folds included: their training sets overlap, so that
-    /// the differences are alike and their spread says too little of the mean's.
+    /// One value a fold or resample of a data set: their training sets overlap, so that the differences are alike and
+    /// their spread says too little of the mean's.
+    ///
+    /// Several seeds on the same folds share what each fold brings, so that their runs are no further values: the value
+    /// of a fold is the mean over its seeds. Only folds that are dealt anew each time give a value a run.
     Overlapping {
-        /// Samples of a test part divided by those of a training part; 1 / (k - 1) for k folds.
+        /// Samples of a test part divided by those of a training part: of k folds 1 / (k - 1) where all others train, and
+        /// 1 / (k - 2) where one of them validates.
         test_to_train: f64,
     },
 }
@@ -41,13 +45,14 @@ impl Repeats {
     /// corrected resampled t test.
     ///
     /// Sources: Student, The probable error of a mean, Biometrika 6 (1908); C. Nadeau, Y. Bengio, Inference for the
-    /// generalization error, Machine Learning 52 (2003); for seeds or repetitions times folds R. R. Bouckaert,
-    /// E. Frank, Evaluating the replicability of significance tests for comparing learning algorithms, PAKDD 2004.
+    /// generalization error, Machine Learning 52 (2003); for folds that are dealt anew R. R. Bouckaert, E. Frank,
+    /// Evaluating the replicability of significance tests for comparing learning algorithms, PAKDD 2004.
     ///
     /// ```
     /// use aim_stats::paired::Repeats;
     /// let (a, b) = ([0.81, 0.79, 0.84, 0.80, 0.83], [0.78, 0.77, 0.80, 0.81, 0.79]);
-    /// let folds = Repeats::Overlapping { test_to_train: 0.25 };
+    /// // Five folds, of which one tests, one validates and three train.
+    /// let folds = Repeats::Overlapping { test_to_train: 1.0 / 3.0 };
     /// assert!(Repeats::Independent.t_test(&a, &b)?.p < 0.07 && folds.t_test(&a, &b)?.p > 0.15);
     /// # Ok::<(), aim_stats::Error>(())
     /// ```
@@ -70,10 +75,17 @@ impl Repeats {
     /// # Errors
     /// If there are fewer than two pairs.
     pub fn t_interval(self, a: &[f64], b: &[f64], level: f64) -> Result<Interval> {
+        self.mean_interval(&rounded_differences(a, b)?.0, level)
+    }
+
+    /// The same interval of a mean of values that are no differences.
+    ///
+    /// # Errors
+    /// If there are fewer than two values.
+    pub fn mean_interval(self, values: &[f64], level: f64) -> Result<Interval> {
         check::level(level)?;
-        let (differences, _) = rounded_differences(a, b)?;
-        let (mean, spread) = (mean(&differences)?, std(&differences)?);
-        let half = t_quantile(level, (differences.len() - 1) as f64)? * spread * self.factor(differences.len())?.sqrt();
+        let (mean, spread) = (mean(values)?, std(values)?);
+        let half = t_quantile(level, (values.len() - 1) as f64)? * spread * self.factor(values.len())?.sqrt();
         Ok(Interval { low: mean - half, high: mean + half, level })
     }
 }

@@ -43,7 +43,7 @@ const RECIPES: [(&str, &str); 22] = [
     ("mvsa/merge", include_str!("../../configs/recipes/mvsa/merge.yaml")),
     ("mvsa/text", include_str!("../../configs/recipes/mvsa/text.yaml")),
     ("ucf101/rgb-flow", include_str!("../../configs/recipes/ucf101/rgb-flow.yaml")),
-    ("vggsound/tcmax-257x188", include_str!("../../configs/recipes/vggsound/tcmax-257x188.yaml")),
+    ("vggsound/tcmax-129x862", include_str!("../../configs/recipes/vggsound/tcmax-129x862.yaml")),
 ];
 
 /// Folder that tables are looked for in by their names.

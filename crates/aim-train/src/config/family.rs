@@ -109,6 +109,7 @@ impl Family {
         let mut suffix = String::new();
         if let Some(recipe) = recipe {
             base.set(&format!("recipe={recipe}"))?;
+            base.recipe_of(source);
             suffix = format!("-{}", recipe.trim_end_matches(".yaml").replace(['/', '\\'], "-"));
         }
         if !protocol.is_clean() {
@@ -118,26 +119,20 @@ impl Family {
         // The rows keep their places, so that errors find their lines.
         let mut both = source.clone();
         both.value = base.value.clone();
+        both.recipe_of(&base);
         if !both.value.is_mapping() {
             return Err(Error::invalid(format!("{set}.yaml"), "is no table of keys", "give the path of a table"));
         }
         both.value["rows"] = self.rows.iter().map(|row| Value::Mapping(own(row, &base.value))).collect();
         let rows =
             TableConfig::rows_of(both, scale, registries, |i| self.rows.get(i).is_none_or(|row| meant_for(row, set)))?;
+        let baseline = base.value.get("baseline").and_then(Value::as_str).map(str::to_owned);
         let mut table = TableConfig::new(base, scale, registries)?;
         table.title = format!("{}: {}", self.title.as_ref().unwrap_or(&self.name), table.title);
         let short = set.rsplit('/').next().unwrap_or(set);
         table.name = format!("{}-{short}{suffix}", self.name);
         (table.family, table.set) = (Some(self.name.clone()), Some(short.into()));
-        if let Some(names) = &self.of_set {
-            let lacking = names.iter().find(|name| table.rows.iter().all(|row| row.config.name != **name));
-            if let Some(name) = lacking {
-                let known: Vec<&str> = table.rows.iter().map(|row| row.config.name.as_str()).collect();
-                let error = Error::invalid("of_set", format!("{set} has no row `{name}`"), known.join(", "));
-                return Err(source.locate(error, None));
-            }
-            table.rows.retain(|row| names.contains(&row.config.name));
-        }
+        self.choose(set, &mut table).map_err(|e| source.locate(e, None))?;
         table.rows.extend(rows);
         table.sweep = self.sweep.clone().or(table.sweep);
         table.planned = self.planned.clone().or(table.planned);
@@ -145,8 +140,31 @@ impl Family {
         if let Some(seeds) = self.seeds.filter(|_| scale == Scale::Normal) {
             table.set_seeds(seeds);
         }
-        table.check().map_err(|e| source.locate(e, None))?;
+        self.check_left_out(set, baseline.as_ref(), &table)
+            .and_then(|()| table.check())
+            .map_err(|e| source.locate(e, None))?;
         Ok(table)
+    }
+
+    /// Leaves a set the rows of its own that are taken.
+    fn choose(&self, set: &str, table: &mut TableConfig) -> Result<()> {
+        let Some(names) = &self.of_set else { return Ok(()) };
+        if let Some(name) = names.iter().find(|name| table.rows.iter().all(|row| row.config.name != **name)) {
+            let known: Vec<&str> = table.rows.iter().map(|row| row.config.name.as_str()).collect();
+            return Err(Error::invalid("of_set", format!("{set} has no row `{name}`"), known.join(", ")));
+        }
+        table.rows.retain(|row| names.contains(&row.config.name));
+        Ok(())
+    }
+
+    /// Checks that no row is left out which the set's own file names as baseline or in its plan.
+    fn check_left_out(&self, set: &str, baseline: Option<&String>, table: &TableConfig) -> Result<()> {
+        let planned = table.planned.iter().filter(|_| self.planned.is_none()).flat_map(Planned::rows);
+        let lacks = |name: &&String| table.rows.iter().all(|row| row.config.name != **name);
+        baseline.into_iter().chain(planned).find(lacks).map_or(Ok(()), |name| {
+            let problem = format!("leaves out `{name}`, which {set} compares with");
+            Err(Error::invalid("of_set", problem, "add it, or say here what is `planned`"))
+        })
     }
 }
 
@@ -225,6 +243,38 @@ mod tests {
         );
         let message = of("ogn").unwrap_err().to_string();
         assert!(message.contains("few.yaml:3: of_set: ../a has no row `ogn`; joint, ogm"), "{message}");
+        // What the set compares with must be there, unless it is said here what is compared.
+        let own = |extra: &str| {
+            let set = SET.replace('A', "a").replace("  - {name: joint, method: joint}\n", rows);
+            write(folder.path(), "a.yaml", &format!("{set}{extra}"));
+        };
+        own("baseline: joint\n");
+        let message = of("ogm").unwrap_err().to_string();
+        assert!(message.contains("few.yaml:3: of_set: leaves out `joint`, which ../a compares with"), "{message}");
+        own("planned: {of: ogm, against: [joint]}\n");
+        assert!(of("ogm").unwrap_err().to_string().contains("of_set: leaves out `joint`"));
+        assert!(of("ogm]\nplanned: {of: agm, against: [ogm]}\nrecipes: [").is_ok());
+    }
+
+    #[test]
+    fn rows_of_a_family_have_the_folds_of_its_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |row: &str| {
+            let encoders = "{x: {name: mlp, widths: [2]}, y: {name: mlp, widths: [2]}}";
+            let modalities = "{x: {array: {file: x.npy}}, y: {array: {file: y.npy}}}";
+            let set = format!(
+                "name: a\ndata: {{name: manifest, file: m.csv, modalities: {modalities}, folds: {{folds: 4}}}}\n\
+                 model: {{encoders: {encoders}}}\nfolds: all\nrows:\n  - {{name: joint, method: joint}}\n"
+            );
+            write(folder.path(), "a.yaml", &set);
+            let text = format!("name: all\nsets: [a]\nrows:\n  - {{name: b, method: joint{row}}}\n");
+            load_tables(&write(folder.path(), "all.yaml", &text), Scale::Normal, &[], standard())
+        };
+        assert_eq!(of("").unwrap()[0].folds, Some(4));
+        let message = of(", data: {folds: {folds: 3}}").unwrap_err().to_string();
+        assert!(message.contains("another number of folds than the 4"), "{message}");
+        let message = of(", tune: {grid: {optimizer.lr: [0.1, 0.2]}}").unwrap_err().to_string();
+        assert!(message.contains("searches on one fold"), "{message}");
     }
 
     #[test]

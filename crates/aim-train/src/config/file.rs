@@ -1,13 +1,11 @@
 //! The schema of a file: its keys, and those of a row.
 
-use std::path::Path;
-
 use aim_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_yaml::Value;
 
-use super::{Planned, Power, Protocol, Recipe, Search, folds::Over, planned::Seeds};
+use super::{Planned, Power, Protocol, Recipe, Search, Source, folds::Over, planned::Seeds};
 
 /// A section that the schema describes elsewhere.
 type Json = serde_json::Value;
@@ -76,7 +74,7 @@ pub(super) struct File {
     #[serde(default, rename = "data_crc32")]
     #[schemars(with = "u32")]
     _data_crc32: IgnoredAny,
-    /// Version of the folder's files.
+    /// Version of the folder's files; sections of a file that says it are whole, and lie over no recipe.
     pub format: Option<u32>,
     /// Revision of each method's numbers.
     #[serde(default, rename = "revisions")]
@@ -129,9 +127,16 @@ fn five() -> Seeds {
 }
 
 impl File {
-    /// The recipe that lies below the sections. A run folder's configuration has all that it said.
-    pub fn recipe(&self, folder: Option<&Path>) -> Result<Option<Recipe>> {
-        self.recipe.as_deref().filter(|_| self.format.is_none()).map(|name| Recipe::load(name, folder)).transpose()
+    /// The recipe that it names, as it is to be told of.
+    pub fn recipe(&self, source: &Source) -> Result<Option<Recipe>> {
+        let load = |name| Recipe::load(name, source.recipes()).map_err(|e| source.locate(e, None));
+        self.recipe.as_deref().map(load).transpose()
+    }
+
+    /// Of that recipe, what lies below the sections: nothing where these were written with all that it said, and with
+    /// no word of what is neutral.
+    pub fn below<'a>(&self, recipe: Option<&'a Recipe>) -> Option<&'a Recipe> {
+        recipe.filter(|_| self.format.is_none())
     }
 
     /// What all rows share, as the mapping of a run of that name.

@@ -10,7 +10,7 @@ use super::{Difference, RunConfig, differences, run::typed, text};
 use crate::Registries;
 
 /// Version of the files that hold an identity: 1 left out the defaults of methods and their revisions.
-const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 2;
 
 /// The resolved configuration, the revisions of its methods, the seed and the data: two runs with the same identity
 /// give the same bits on the same processor.

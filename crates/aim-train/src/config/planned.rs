@@ -17,8 +17,9 @@ pub struct Planned {
     pub of: String,
     /// Names of the rows that it is compared with.
     pub against: Vec<String>,
-    /// Samples of a test part divided by those of a training part, for a table whose runs are folds with overlapping
-    /// training sets: the t test is then the corrected resampled one, and signs are not flipped.
+    /// Samples of a test part divided by those of a training part, for a table over folds (`folds: all`) whose parts are
+    /// of other sizes than those of k equal folds: 1 / (k - 2), as one tests and one validates, or 1 / (k - 1) where what
+    /// would validate is trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_to_train: Option<f64>,
 }
@@ -55,7 +56,7 @@ impl Planned {
         }
         match self.test_to_train {
             Some(ratio) if !(ratio > 0. && ratio.is_finite()) => {
-                let remedy = "divide the samples of a test part by those of a training part: 0.25 for 5 folds";
+                let remedy = "divide the samples of a test part by those of a training part: 0.333 for 5 folds";
                 Err(Error::invalid("planned.test_to_train", format!("is {ratio}"), remedy))
             }
             _ => Ok(()),
@@ -92,6 +93,7 @@ impl Power {
             (!(difference > 0. && difference < 1.), "difference", "use a number between 0 and 1"),
             (!(chance > 0. && chance < 1.), "chance", "use a number between 0 and 1"),
             (pilots < 3, "pilots", "use at least 3, of which a standard deviation can be told"),
+            (pilots > TRIALS, "pilots", "use at most 1000"),
             (least < 2, "least", "use at least 2"),
             (most < least || most > TRIALS, "most", "use a number from `least` to 1000"),
         ];
@@ -139,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Scale, Source, TableConfig},
+        config::{Protocol, Scale, Source, TableConfig},
         standard,
     };
 
@@ -169,6 +171,8 @@ mod tests {
         assert!(say("planned: {of: aim, against: [joint, joint]}").contains("planned.against[1]: `joint` is compared"));
         assert!(say("planned: {of: aim, against: [aim]}").contains("planned.against[0]: `aim` is compared"));
         assert!(say("planned: {of: aim, against: [joint], test_to_train: 0}").contains("planned.test_to_train: is 0"));
+        let ratio = say("planned: {of: aim, against: [joint], test_to_train: 0.25}");
+        assert!(ratio.contains("t.yaml:7: planned.test_to_train") && ratio.contains("is not over folds"), "{ratio}");
         assert!(say("planned: {of: aim}").contains("missing field `against`"));
     }
 
@@ -181,6 +185,7 @@ mod tests {
         let wrong = say("seeds: many");
         assert!(wrong.contains("t.yaml:7: seeds") && wrong.contains("a whole number or `auto`"), "{wrong}");
         assert!(say("seeds: auto").contains("seeds: is auto, but nothing is planned"));
+        assert!(say("seeds: 1001").contains("seeds: is 1001, and seeds from 1000 on are those of searches"));
         let with = |power: &str| say(&format!("planned: {{of: aim, against: [joint]}}\npower: {power}"));
         assert!(with("{most: 4}").contains("power.most") && with("{pilots: 2}").contains("power.pilots"));
         assert!(with("{difference: 0}").contains("power.difference") && with("{chance: 1}").contains("power.chance"));
@@ -191,6 +196,20 @@ mod tests {
         let table = table("baseline: joint\nplanned: {of: aim, against: [joint]}\npower: {pilots: 4}").unwrap();
         let pilot = table.pilot().unwrap();
         assert_eq!((pilot.first_seed, pilot.seeds, pilot.rows.len()), (PILOTS, 4, 2));
+        let folds = TableConfig { folds: Some(5), ..table.clone() };
+        assert!(folds.pilot().unwrap_err().to_string().contains("not for folds"));
         assert!(TableConfig { planned: None, ..table }.pilot().unwrap_err().to_string().contains("planned"));
+    }
+
+    #[test]
+    fn one_of_the_folds_tests_and_one_validates() {
+        let table = table("planned: {of: aim, against: [joint]}").unwrap();
+        assert_eq!(table.test_to_train(), None);
+        let mut folds = TableConfig { folds: Some(5), ..table };
+        assert_eq!(folds.test_to_train(), Some(1. / 3.));
+        folds.rows.iter_mut().for_each(|row| row.config.protocol = Protocol::AsPublished);
+        assert_eq!(folds.test_to_train(), Some(0.25), "what would validate trains");
+        folds.planned.as_mut().unwrap().test_to_train = Some(0.2);
+        assert_eq!(folds.test_to_train(), Some(0.2));
     }
 }

@@ -67,10 +67,10 @@ impl Protocol {
     /// The data as a run under this protocol sees them.
     ///
     /// # Errors
-    /// If a split has no whole batch and the protocol uses whole batches only.
+    /// If a split has no whole batch and whole batches only are used.
     pub fn apply(self, mut data: Dataset, train: &TrainConfig) -> Result<Dataset> {
-        if self == Self::Clean {
-            return Ok(data);
+        if self == Self::AsPublished {
+            data.train = Arc::new(Joined::new(data.train, data.validation.clone()));
         }
         let drops_test = self == Self::BalanceBench || matches!(train.drop_last, DropLast::Test | DropLast::Both);
         for (name, split, drops) in
@@ -79,11 +79,11 @@ impl Protocol {
             if drops && split.len() < train.batch {
                 let problem =
                     format!("a batch of {} is more than the {} samples of the {name} split", train.batch, split.len());
-                return Err(Error::invalid("train.batch", problem, "this protocol uses whole batches only: lower it"));
+                return Err(Error::invalid("train.batch", problem, "whole batches only are used here: lower it"));
             }
         }
-        if self == Self::AsPublished {
-            data.train = Arc::new(Joined::new(data.train, data.validation));
+        if self == Self::Clean {
+            return Ok(data);
         }
         if drops_test {
             let whole = data.test.len() / train.batch * train.batch;

@@ -9,7 +9,9 @@ use aim_core::{Error, Result};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Protocol, RunConfig, Source, builtin, differences, run::typed, source::merge, text};
+use super::{
+    Difference, Protocol, RunConfig, Source, builtin, differences, run::typed, source::merge, text, train::neutral,
+};
 use crate::Registries;
 
 /// Sections that a recipe may have.
@@ -162,25 +164,43 @@ impl Recipe {
         self.facts.iter().find(|fact| fact.what == what)
     }
 
-    /// Where a run that follows it says something else than it, in words.
+    /// Where a run that follows it says something else than it, in words. Sections that it leaves to its tables are
+    /// no change.
     ///
     /// # Errors
     /// If the recipe has no rule for the run's protocol.
-    pub(super) fn changes(&self, run: &RunConfig, registries: &Registries) -> Result<Vec<String>> {
+    pub(crate) fn changes(&self, run: &RunConfig, registries: &Registries) -> Result<Vec<String>> {
         let mut own = self.sections(run.protocol)?;
         merge(&mut own, &serde_yaml::from_str("{name: recipe, method: joint}").unwrap_or_default());
         let said = serde_yaml::to_value(run).unwrap_or_default();
-        // A recipe that leaves something to its tables is no run by itself, and is not compared.
-        let Ok(own) = RunConfig::read(own, registries) else { return Ok(vec![]) };
-        let own = serde_yaml::to_value(own).unwrap_or_default();
-        let all = differences(&own, &said).into_iter();
-        let told = |key: &str| COMPARED.iter().any(|part| key.starts_with(part)) && !LOCAL.contains(&key);
+        let whole = RunConfig::read(own.clone(), registries)
+            .or_else(|_| RunConfig::read(filled(own.clone(), &said), registries));
+        // Sections that mean nothing without the run's are those of another set or network as a whole.
+        let Ok(whole) = whole else { return Ok(vec!["data or model of another kind than the recipe's".into()]) };
+        let whole = serde_yaml::to_value(whole).unwrap_or_default();
+        let all = differences(&whole, &said).into_iter();
+        let spoken = |key: &str| key.split('.').next().is_some_and(|section| own.get(section).is_some());
+        let told = |key: &str| COMPARED.iter().any(|p| key.starts_with(p)) && !LOCAL.contains(&key) && spoken(key);
         let changed = all.filter(|d| told(&d.key));
-        Ok(changed.map(|d| format!("{} {} in place of {}", d.key, text(&d.right), text(&d.left))).collect())
+        let say = |Difference { key, left, right }: Difference| {
+            let value = |value: &Value| neutral(&key, value).map_or_else(|| text(value), Into::into);
+            format!("{key} {} in place of {}", value(&right), value(&left))
+        };
+        Ok(changed.map(say).collect())
     }
 }
 
-/// A run's sections over those of its recipe, if it follows one.
+/// A recipe's sections with what only the run says of the two that must be complete.
+fn filled(mut own: Value, said: &Value) -> Value {
+    for key in ["data", "model"] {
+        let mut section = said[key].clone();
+        merge(&mut section, &own[key]);
+        own[key] = section;
+    }
+    own
+}
+
+/// A run's sections over those of its recipe, if that lies below them.
 pub(super) fn over(recipe: Option<&Recipe>, run: Value) -> Result<Value> {
     let protocol = match run.get("protocol").filter(|value| !value.is_null()) {
         Some(value) => typed(value.clone(), "protocol")?,
@@ -188,7 +208,7 @@ pub(super) fn over(recipe: Option<&Recipe>, run: Value) -> Result<Value> {
     };
     let Some(recipe) = recipe else {
         return match protocol {
-            Protocol::AsPublished => {
+            Protocol::AsPublished if run.get("recipe").is_none() => {
                 Err(Error::invalid("protocol", "as-published needs a recipe", "name one: `recipe: cremad/ogm-257x188`"))
             }
             _ => Ok(run),

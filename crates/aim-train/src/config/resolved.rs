@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use crate::Registries;
 
-use super::{Identity, RunConfig, Scale, Source, TableConfig, load_tables};
+use super::{Identity, RunConfig, Scale, Source, TableConfig, identity::FORMAT, load_tables};
 
 impl RunConfig {
     /// The run with its seed, as it can be read again.
@@ -16,6 +16,8 @@ impl RunConfig {
     /// If a value cannot be written.
     pub fn resolved(&self, seed: u64) -> Result<Value> {
         let mut map = Mapping::from_iter([("seed".into(), seed.into())]);
+        // It says all that its recipe said.
+        map.extend(self.recipe.as_ref().map(|_| ("format".into(), FORMAT.into())));
         map.extend(mapping(self)?);
         Ok(Value::Mapping(map))
     }
@@ -53,6 +55,7 @@ impl TableConfig {
             ("rows", rows.into()),
         ];
         let recipe = self.recipe.as_ref().map(|recipe| ("recipe", recipe.name.clone().into()));
+        let recipe = recipe.into_iter().flat_map(|named| [named, ("format", FORMAT.into())]);
         let sweep = self.sweep.as_ref().map(mapping).transpose()?;
         let sweep = sweep.map(|sweep| ("sweep", Value::Mapping(sweep)));
         let folds = self.folds.map(|_| ("folds", "all".into()));

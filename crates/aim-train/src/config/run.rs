@@ -201,6 +201,18 @@ impl RunConfig {
             let problem = format!("needs methods with one update a step, and `{}` owns its step", self.method.name());
             return Err(Error::invalid("train.accumulate", problem, "leave it out, or use a smaller train.batch"));
         }
+        let methods = self.method.all();
+        if let Some(turns) = methods.iter().find(|method| self.train.accumulate > 1 && method.takes_turns()) {
+            let name = turns.info().name;
+            let problem =
+                format!("needs methods with one update a step of any batches, and those of `{name}` take turns");
+            return Err(Error::invalid("train.accumulate", problem, "leave it out, or use a larger train.batch"));
+        }
+        let stops = self.train.patience.is_some_and(|patience| patience < self.train.epochs);
+        if let Some(staged) = methods.iter().find(|method| stops && method.ends_in_a_stage()) {
+            let problem = format!("may end the run before the last stage of `{}`", staged.info().name);
+            return Err(Error::invalid("train.patience", problem, "leave it out, or use the number of epochs"));
+        }
         let plain = self.method.all().into_iter().find(|method| !method.task_loss());
         let key = match &self.train {
             TrainConfig { class_weights: Some(_), .. } => "class_weights",

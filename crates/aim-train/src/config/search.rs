@@ -17,6 +17,9 @@ use super::{
     source::{merge, nested},
 };
 
+/// The most trials of a row, far beyond what anyone can train.
+const MOST: usize = 100_000;
+
 /// What is tried for a row before its seeds are run.
 ///
 /// Every point of the grid meets every draw. The first draw leaves the row as it is written.
@@ -93,7 +96,7 @@ impl Default for Random {
 impl Search {
     /// The same number for every row.
     pub fn trials(&self) -> usize {
-        self.grid.values().map(Vec::len).product::<usize>() * self.random.trials
+        self.grid.values().map(Vec::len).fold(self.random.trials, usize::saturating_mul)
     }
 
     /// Checks what does not depend on a row; `place` names the section in messages.
@@ -107,6 +110,9 @@ impl Search {
             let key = if self.seeds == 0 { "seeds" } else { "random.trials" };
             return wrong(key.into(), "is 0", "use a number of at least 1");
         }
+        if self.first_seed.checked_add(self.seeds).is_none() {
+            return wrong("first_seed".into(), "leaves no room for the seeds", "use a smaller number");
+        }
         if let Some((key, _)) = self.grid.iter().find(|(_, values)| values.is_empty()) {
             return wrong(format!("grid.{key}"), "is empty", "list the values to try");
         }
@@ -115,6 +121,10 @@ impl Search {
                 let remedy = "low must be below high, and above 0 if log is true";
                 return wrong(format!("random.ranges.{key}"), "is no range", remedy);
             }
+        }
+        if self.trials() > MOST {
+            let problem = format!("makes more than {MOST} trials a row");
+            return wrong("grid".into(), &problem, "use fewer `trials` or shorter lists");
         }
         if self.trials() < 2 {
             let remedy = "name values under `grid`, or `trials` of at least 2 under `random`";
@@ -338,6 +348,10 @@ mod tests {
         assert!(say("{}").contains("there is one trial only"));
         assert!(say("grid: {optimizer.lr: []}").contains("sweep.grid.optimizer.lr: is empty"));
         assert!(say("{seeds: 0, grid: {optimizer.lr: [1]}}").contains("sweep.seeds: is 0"));
+        let many = say("random: {trials: 18446744073709551615, ranges: {optimizer.lr: {low: 0.1, high: 1}}}");
+        assert!(many.contains("sweep.grid: makes more than 100000 trials"), "{many}");
+        let end = say("{first_seed: 18446744073709551615, grid: {optimizer.lr: [1, 2]}}");
+        assert!(end.contains("sweep.first_seed: leaves no room"), "{end}");
         assert!(
             say("random: {trials: 2, ranges: {optimizer.lr: {low: 0, high: 1, log: true}}}").contains("is no range")
         );

@@ -29,7 +29,8 @@ impl RunConfig {
             if file.method.is_null() {
                 merge(&mut base, &serde_yaml::from_str("method: {name: joint}").unwrap_or_default());
             }
-            let recipe = file.recipe(source.folder()).map_err(|e| source.locate(e, None))?;
+            // What needs no recipe runs without its file.
+            let recipe = if file.format.is_none() { file.recipe(source)? } else { None };
             let config = over(recipe.as_ref(), base).and_then(|value| Self::read(value, registries));
             return Ok((config.map_err(|e| source.locate_below(e, None, recipe.as_ref()))?, file.seed));
         };
@@ -40,6 +41,7 @@ impl RunConfig {
         })?;
         let (mut file, mut source) = (file, source.clone());
         source.set_row(&mut file.rows[at]);
-        Ok((row(&file, at, &source, registries)?.config, file.seed))
+        let recipe = file.recipe(&source)?;
+        Ok((row(&file, at, &source, recipe.as_ref(), registries)?.config, file.seed))
     }
 }

@@ -26,6 +26,8 @@ pub struct Source {
     overrides: BTreeMap<String, String>,
     /// Whether they hold against what a row says.
     over_rows: bool,
+    /// Where relative paths of recipes start, if not beside it.
+    recipes: Option<PathBuf>,
 }
 
 impl Source {
@@ -50,12 +52,18 @@ impl Source {
             let line = e.location().map_or(String::new(), |l| format!(":{}", l.line()));
             Error::invalid(format!("{}{line}", path.display()), e.to_string(), "mend the YAML")
         })?;
-        Ok(Self { path: path.into(), value, lines: lines(text), overrides: BTreeMap::new(), over_rows: false })
+        let (path, lines) = (path.into(), lines(text));
+        Ok(Self { path, value, lines, overrides: BTreeMap::new(), over_rows: false, recipes: None })
     }
 
-    /// The folder that the file is in.
-    pub(super) fn folder(&self) -> Option<&Path> {
-        self.path.parent()
+    /// The folder that relative paths of recipes start at.
+    pub(super) fn recipes(&self) -> Option<&Path> {
+        self.recipes.as_deref().or(self.path.parent())
+    }
+
+    /// Takes the recipe that another file names.
+    pub(super) fn recipe_of(&mut self, other: &Self) {
+        self.recipes = other.recipes().map(Into::into);
     }
 
     /// [`locate`](Self::locate), but in the recipe where only that has the key.

@@ -10,8 +10,7 @@ use crate::Registries;
 use super::{
     Planned, Power, Protocol, Recipe, RunConfig, Search, Source,
     file::{File, RowHead},
-    folds::Over,
-    planned::{PILOTS, Seeds},
+    planned::{PILOTS, Seeds, TRIALS},
     recipe::over,
     run::typed,
     source::merge,
@@ -93,13 +92,14 @@ impl TableConfig {
     pub fn new(mut source: Source, scale: Scale, registries: &Registries) -> Result<Self> {
         apply_scale(&mut source.value, scale).map_err(|e| source.locate(e, None))?;
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
-        let rows = rows(&file, &source, registries, |_| true)?;
-        let recipe = file.recipe(source.folder())?;
+        let recipe = file.recipe(&source)?;
+        let rows = rows(&file, &source, recipe.as_ref(), registries, |_| true)?;
+        let locate = |e| source.locate(e, None);
         if let Some(baseline) = file.baseline.as_ref().filter(|b| rows.iter().all(|row| row.config.name != **b)) {
             let names: Vec<&str> = rows.iter().map(|row| row.config.name.as_str()).collect();
             let (problem, remedy) =
                 (format!("there is no row `{baseline}`"), format!("use one of {}", names.join(", ")));
-            return Err(source.locate(Error::invalid("baseline", problem, remedy), None));
+            return Err(locate(Error::invalid("baseline", problem, remedy)));
         }
         let mut table = Self {
             title: file.title.unwrap_or_else(|| file.name.clone()),
@@ -110,7 +110,7 @@ impl TableConfig {
             seeds_from: None,
             power: file.power,
             planned: file.planned,
-            folds: over_folds(file.folds, &rows).map_err(|e| source.locate(e, None))?,
+            folds: file.folds.zip(rows.first()).map(|(_, row)| row.config.fold_count()).transpose().map_err(locate)?,
             baseline: file.baseline.unwrap_or_else(|| "joint".into()),
             rows,
             family: None,
@@ -119,13 +119,24 @@ impl TableConfig {
             sweep: file.sweep,
         };
         table.set_seeds(file.seeds);
-        table.check().map_err(|e| source.locate(e, None))?;
+        table.check().map_err(locate)?;
         Ok(table)
     }
 
     /// The seeds of its rows.
     pub fn run_seeds(&self) -> std::ops::Range<u64> {
         self.first_seed..self.first_seed + self.seeds
+    }
+
+    /// Samples of a test part divided by those of a training part, in a table over folds: what its plan says, or 1 /
+    /// (k - 2), because of k folds one tests and one validates; 1 / (k - 1) as published, where that one trains. None
+    /// where there are no folds.
+    pub fn test_to_train(&self) -> Option<f64> {
+        let folds = self.folds?;
+        let planned = self.planned.as_ref().and_then(|planned| planned.test_to_train);
+        let all_train = self.rows.iter().all(|row| row.config.protocol == Protocol::AsPublished);
+        let apart = if all_train { 1 } else { 2 };
+        Some(planned.unwrap_or(1. / folds.saturating_sub(apart).max(1) as f64))
     }
 
     pub(super) fn set_seeds(&mut self, seeds: Seeds) {
@@ -139,13 +150,17 @@ impl TableConfig {
     /// in it.
     ///
     /// # Errors
-    /// If nothing is planned.
+    /// If nothing is planned, `power` is out of range, or the table is over folds, of which pilots with other seeds tell nothing.
     pub fn pilot(&self) -> Result<Self> {
         let missing = || {
             let remedy = "say what is compared: `planned: {of: aim, against: [joint]}`";
             Error::invalid("planned", "is missing, so that there is nothing to find seeds for", remedy)
         };
         let planned = self.planned.as_ref().ok_or_else(missing)?;
+        if self.folds.is_some() {
+            return Err(Error::invalid("folds", "is all: pilots tell how seeds vary, not folds", "say how many seeds"));
+        }
+        self.power.check()?;
         let mut pilot = Self { first_seed: PILOTS, seeds: self.power.pilots, auto: false, ..self.clone() };
         pilot.rows.retain(|row| planned.rows().any(|name| *name == row.config.name));
         Ok(pilot)
@@ -165,7 +180,8 @@ impl TableConfig {
     ) -> Result<Vec<Row>> {
         apply_scale(&mut source.value, scale).map_err(|e| source.locate(e, None))?;
         let file: File = typed(source.value.clone(), "").map_err(|e| source.locate(e, None))?;
-        rows(&file, &source, registries, wanted)
+        let recipe = file.recipe(&source)?;
+        rows(&file, &source, recipe.as_ref(), registries, wanted)
     }
 
     /// Refuses rows that read other data than their recipe's table: their numbers are not to be compared.
@@ -184,6 +200,10 @@ impl TableConfig {
         if self.seeds == 0 {
             return Err(Error::invalid("seeds", "is 0", "use at least 1; an interval needs 2"));
         }
+        if self.seeds > TRIALS {
+            let problem = format!("is {}, and seeds from {TRIALS} on are those of searches and pilots", self.seeds);
+            return Err(Error::invalid("seeds", problem, format!("use at most {TRIALS}")));
+        }
         if self.rows.is_empty() {
             return Err(Error::invalid("rows", "is missing or empty", "list the rows of the table, or use `train`"));
         }
@@ -198,12 +218,35 @@ impl TableConfig {
             let remedy = "say what is compared under `planned`, or how many seeds there are";
             return Err(Error::invalid("seeds", "is auto, but nothing is planned", remedy));
         }
-        if self.auto && self.planned.as_ref().is_some_and(|planned| planned.test_to_train.is_some()) {
+        if self.auto && self.folds.is_some() {
             let remedy = "say how many seeds there are";
             return Err(Error::invalid("seeds", "is auto, which is worked out for seeds and not for folds", remedy));
         }
         self.check_planned()?;
+        self.check_folds()?;
         self.sweep.as_ref().map_or(Ok(()), |sweep| sweep.check("sweep"))
+    }
+
+    /// Checks what is said of folds. All rows have as many, and no search, whose choice on the validation split of one
+    /// fold would see the test split of another.
+    fn check_folds(&self) -> Result<()> {
+        let Some(count) = self.folds else {
+            let ratio = self.planned.as_ref().and_then(|planned| planned.test_to_train);
+            let remedy = "leave it out, or add `folds: all`";
+            let problem = "is of folds whose training sets overlap, and the table is not over folds";
+            return ratio.map_or(Ok(()), |_| Err(Error::invalid("planned.test_to_train", problem, remedy)));
+        };
+        for (i, row) in self.rows.iter().enumerate() {
+            if row.config.fold_count()? != count {
+                let problem = format!("has another number of folds than the {count} of the first row");
+                return Err(Error::invalid(format!("rows[{i}].data"), problem, "give all rows the same"));
+            }
+            if row.tune.is_some() {
+                let problem = "searches on one fold what is tested on the others";
+                return Err(Error::invalid(format!("rows[{i}].tune"), problem, "leave it out in a table over folds"));
+            }
+        }
+        Ok(())
     }
 
     fn check_planned(&self) -> Result<()> {
@@ -238,24 +281,6 @@ impl TableConfig {
     }
 }
 
-/// Number of folds of a table over all of them; its rows must have as many, and no search, whose choice on the
-/// validation split of one fold would see the test split of another.
-fn over_folds(over: Option<Over>, rows: &[Row]) -> Result<Option<usize>> {
-    let (Some(Over::All), Some(first)) = (over, rows.first()) else { return Ok(None) };
-    let count = first.config.fold_count()?;
-    for (i, row) in rows.iter().enumerate() {
-        if row.config.fold_count()? != count {
-            let problem = format!("has another number of folds than the {count} of the first row");
-            return Err(Error::invalid(format!("rows[{i}].data"), problem, "give all rows the same"));
-        }
-        if row.tune.is_some() {
-            let problem = "searches on one fold what is tested on the others";
-            return Err(Error::invalid(format!("rows[{i}].tune"), problem, "leave it out in a table over folds"));
-        }
-    }
-    Ok(Some(count))
-}
-
 /// Lays the `quick` or `full` section over the rest and removes both.
 pub(super) fn apply_scale(value: &mut Value, scale: Scale) -> Result<()> {
     let Value::Mapping(map) = value else { return Ok(()) };
@@ -271,14 +296,26 @@ pub(super) fn apply_scale(value: &mut Value, scale: Scale) -> Result<()> {
     Ok(())
 }
 
-fn rows(file: &File, source: &Source, registries: &Registries, wanted: impl Fn(usize) -> bool) -> Result<Vec<Row>> {
-    (0..file.rows.len()).filter(|i| wanted(*i)).map(|i| row(file, i, source, registries)).collect()
+fn rows(
+    file: &File,
+    source: &Source,
+    recipe: Option<&Recipe>,
+    registries: &Registries,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<Vec<Row>> {
+    (0..file.rows.len()).filter(|i| wanted(*i)).map(|i| row(file, i, source, recipe, registries)).collect()
 }
 
 /// One row of a file, with an error's line.
-pub(super) fn row(file: &File, i: usize, source: &Source, registries: &Registries) -> Result<Row> {
+pub(super) fn row(
+    file: &File,
+    i: usize,
+    source: &Source,
+    recipe: Option<&Recipe>,
+    registries: &Registries,
+) -> Result<Row> {
     let section = format!("rows[{i}]");
-    let recipe = file.recipe(source.folder()).map_err(|e| source.locate(e, None))?;
+    let below = file.below(recipe);
     let read = || -> Result<Row> {
         let head: RowHead = typed(file.rows[i].clone(), "")?;
         let mut value = file.shared(&head.name);
@@ -290,17 +327,17 @@ pub(super) fn row(file: &File, i: usize, source: &Source, registries: &Registrie
         }
         merge(&mut value, &changes);
         check_name(&head.name)?;
-        let config = RunConfig::read(over(recipe.as_ref(), value)?, registries)?;
+        let config = RunConfig::read(over(below, value)?, registries)?;
         if let Some(search) = &head.tune {
             search.check("tune")?;
             search.check_settings("tune", &[&config], registries)?;
             search.plan("tune", &config, registries)?;
         }
-        let departures = recipe.as_ref().map(|recipe| recipe.changes(&config, registries)).transpose()?;
+        let departures = recipe.map(|recipe| recipe.changes(&config, registries)).transpose()?;
         let departures = departures.unwrap_or_default();
         Ok(Row { departures, title: head.title.unwrap_or_else(|| head.name.clone()), config, tune: head.tune })
     };
-    read().map_err(|e| source.locate_below(e, Some(&section), recipe.as_ref()))
+    read().map_err(|e| source.locate_below(e, Some(&section), below))
 }
 
 /// Names become folders.

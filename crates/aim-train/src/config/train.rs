@@ -73,6 +73,15 @@ impl Default for TrainConfig {
     }
 }
 
+/// What a key of the section stands for where it is not written.
+pub(super) fn neutral(key: &str, value: &serde_yaml::Value) -> Option<&'static str> {
+    match key.strip_prefix("train.").filter(|_| value.is_null())? {
+        "accumulate" => Some("1"),
+        "label_smoothing" => Some("0"),
+        _ => Some("none"),
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_one(value: &usize) -> bool {
     *value == 1
@@ -144,6 +153,9 @@ impl TrainConfig {
         for (key, value) in counts.into_iter().chain(self.patience.map(|epochs| ("patience", epochs))) {
             if value == 0 {
                 return wrong(key, "is 0".into(), "use a number of at least 1");
+            }
+            if u32::try_from(value).is_err() {
+                return wrong(key, format!("is {value}"), "use a smaller number, below 2^32");
             }
         }
         if !(0. ..=1.).contains(&self.label_smoothing) {

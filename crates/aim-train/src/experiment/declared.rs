@@ -25,10 +25,21 @@ pub struct Declared {
 }
 
 /// What was declared, first to last.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Declaration {
     planned: Planned,
     runs_before: usize,
+}
+
+impl Declaration {
+    /// What was declared where runs are kept and then elsewhere, where it may have begun from that or anew.
+    pub(super) fn joined(kept: Vec<Self>, here: Vec<Self>) -> Vec<Self> {
+        let known = kept.iter().zip(&here).take_while(|(a, b)| a.planned == b.planned).count();
+        let mut all = kept;
+        all.extend(here.into_iter().skip(known));
+        all.dedup_by(|later, earlier| later.planned == earlier.planned);
+        all
+    }
 }
 
 impl Declared {
@@ -51,17 +62,22 @@ impl Declared {
                 .map_err(|e| Error::invalid(NOTE, e.to_string(), "report this fault with the command that met it"))?;
             write_atomically(&folder.join(NOTE), text.as_bytes())?;
         }
-        let last = all.last().map_or(0, |last| last.runs_before);
-        Ok(Some(Self { runs_before: last, changes: all.len() - 1 }))
+        Ok(last(all).map(|(_, declared)| declared))
     }
 }
 
-/// What was declared last for the table of a folder, if anything.
+/// What was declared last for the table of a folder, and when, if anything.
 ///
 /// # Errors
 /// If the note is damaged.
-pub fn declared(folder: &Path) -> Result<Option<Planned>> {
-    Ok(declarations(folder)?.pop().map(|last| last.planned))
+pub fn declared(folder: &Path) -> Result<Option<(Planned, Declared)>> {
+    declarations(folder).map(last)
+}
+
+/// The declaration that counts.
+fn last(mut all: Vec<Declaration>) -> Option<(Planned, Declared)> {
+    let Declaration { planned, runs_before } = all.pop()?;
+    Some((planned, Declared { runs_before, changes: all.len() }))
 }
 
 /// All that was declared for the table of a folder.
@@ -103,6 +119,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_elsewhere_was_declared_before() {
+        let of = |names: &[&str]| -> Vec<Declaration> {
+            let plan = |name: &&str| Planned { of: "aim".into(), against: vec![(*name).into()], test_to_train: None };
+            names.iter().map(|name| Declaration { planned: plan(name), runs_before: 0 }).collect()
+        };
+        let joined = |kept: &[&str], here: &[&str]| Declaration::joined(of(kept), of(here));
+        assert_eq!(joined(&["a"], &["a", "b"]), of(&["a", "b"]), "it went on from there");
+        assert_eq!(joined(&["a"], &["b"]), of(&["a", "b"]), "it began anew");
+        assert_eq!(joined(&["a", "b"], &["b"]), of(&["a", "b"]));
+        assert_eq!((joined(&[], &["a"]), joined(&["a"], &[])), (of(&["a"]), of(&["a"])));
+    }
+
+    #[test]
     fn the_first_declaration_counts_and_changes_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let note = |against: &str| Declared::note(&table(against), folder.path(), None).unwrap();
@@ -114,7 +143,8 @@ mod tests {
         }
         assert_eq!(note("joint"), Some(Declared { runs_before: 0, changes: 0 }), "it was there before the runs");
         assert_eq!(note("joint, ogm"), Some(Declared { runs_before: 2, changes: 1 }), "pilots do not count");
-        assert_eq!(declared(folder.path()).unwrap().unwrap().against, ["joint", "ogm"]);
+        let (planned, when) = declared(folder.path()).unwrap().unwrap();
+        assert_eq!((planned.against, when.runs_before), (vec!["joint".to_owned(), "ogm".to_owned()], 2));
         assert_eq!(
             Declared::note(&TableConfig { planned: None, ..table("joint") }, folder.path(), None).unwrap(),
             None

@@ -134,7 +134,9 @@ impl<'a> Job<'a> {
     fn make(&self, which: &Preparation, shared: Shared<'_>) -> Result<Option<View>> {
         let config = self.config.preparation(which);
         let title = format!("{}: {which}", self.title);
-        let job = Job::new(&title, &config, self.seed, &self.data, self.crc32)?;
+        // The protocol has split this run's data: a second time, what it shows as validation would be trained on.
+        let data = project(&config, &self.data)?;
+        let job = Job { title: &title, config: &config, seed: self.seed, data, crc32: self.crc32 };
         let path = job.folder(&shared.out.join("prepared"), shared.registries)?;
         let Some(folder) = Folder::open_if_free(&path, &job.identity(), shared.registries)? else { return Ok(None) };
         if folder.done(&|line| shared.console.say(line))?.is_none() {
@@ -173,6 +175,11 @@ pub fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Re
 /// # Errors
 /// If the data set lacks a modality, or the protocol cannot be followed.
 pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
+    config.protocol.apply(project(config, data)?, &config.train)
+}
+
+/// Only the modalities that a run's network reads.
+fn project(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
     let wanted = config.modalities();
     if let Some(missing) = wanted.iter().find(|m| !data.modalities.contains(m)) {
         let problem = format!("data set `{}` has no modality `{missing}`", data.name);
@@ -180,5 +187,5 @@ pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
         return Err(Error::invalid("model.encoders", problem, remedy));
     }
     let order: Vec<String> = data.modalities.iter().filter(|m| wanted.contains(m)).cloned().collect();
-    config.protocol.apply(data.clone().project(&order)?, &config.train)
+    data.clone().project(&order)
 }

@@ -1,6 +1,7 @@
 //! Runs the rows of a table with all seeds, several at once.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -67,6 +68,8 @@ pub(super) struct Work<'a> {
     /// Runs that need not be made.
     pub ledger: Option<&'a Ledger>,
     data: Vec<Loaded>,
+    /// Folders that stand for others of older revisions, of which that has been told.
+    outdated: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A run that is to be made, and the title that it is shown under.
@@ -92,6 +95,7 @@ fn folded(table: &TableConfig, registries: &Registries) -> Result<Vec<Vec<RunCon
 /// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
 pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
     let folder = options.out.join(&table.name);
+    let ledger = options.ledger.as_ref().map(|from| Ledger::read(from, &table.name, registries)).transpose()?.flatten();
     let plans = search::plans(table, registries)?;
     let folds = folded(table, registries)?;
     let rows = table.rows.iter().map(|r| &r.config).filter(|_| folds.is_empty());
@@ -100,16 +104,20 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let data = load(configs.clone(), options)?;
     fit(configs, &data)?;
     let _lock = hold(&folder)?;
-    let ledger = options.ledger.as_ref().map(|from| Ledger::read(from, &table.name, registries)).transpose()?.flatten();
     let declared = Declared::note(table, &folder, ledger.as_ref())?;
     let console = Console::new(options.quiet);
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
     let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program };
-    ledger.iter().for_each(|ledger| console.say(&ledger.summary()));
-    let work = Work { folder: &folder, options, shared, ledger: ledger.as_ref(), data };
-    console.say(&plan(&work, table, &plans, &search::chosen(&work, table, &plans)?)?);
+    match (&options.ledger, &ledger) {
+        (_, Some(ledger)) => console.say(&ledger.summary()),
+        (Some(from), None) => console.say(&format!("{} holds no ledger of `{}`", from.display(), table.name)),
+        (None, None) => {}
+    }
+    let outdated = Mutex::default();
+    let work = Work { folder: &folder, options, shared, ledger: ledger.as_ref(), data, outdated };
+    console.say(&plan(&work, table, (&plans, &folds), &search::chosen(&work, table, &plans)?)?);
     let times = table.seeds as usize * folds.len().max(1);
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * times;
     console.expect(table.rows.len() * times, epochs);
@@ -137,7 +145,19 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
             _ => {}
         }
     }
-    Ok(Results { table: table.clone(), rows, failures, choices, declared })
+    Ok(Results { table: settled_table(table, &configs, registries)?, rows, failures, choices, declared })
+}
+
+/// The table with what its searched rows change of their recipe by what was chosen for them.
+fn settled_table(table: &TableConfig, configs: &[Option<RunConfig>], registries: &Registries) -> Result<TableConfig> {
+    let mut table = table.clone();
+    let Some(recipe) = &table.recipe else { return Ok(table) };
+    for (row, config) in table.rows.iter_mut().zip(configs) {
+        if let (Some(_), Some(config)) = (&row.tune, config) {
+            row.departures = recipe.changes(config, registries)?;
+        }
+    }
+    Ok(table)
 }
 
 /// Keeps other processes from making the same table.
@@ -161,13 +181,12 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
     Ok(all)
 }
 
-/// Whether every row's network and class weights fit its data; each is looked at once.
+/// Whether every row's network, batches and class weights fit its data; each is looked at once.
 fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Result<()> {
     let mut seen: Vec<&RunConfig> = Vec::new();
     for config in configs {
-        let weights = &config.train.class_weights;
-        let known =
-            |c: &&RunConfig| c.data == config.data && c.model == config.model && c.train.class_weights == *weights;
+        let RunConfig { data: section, model, train, protocol, .. } = config;
+        let known = |c: &&RunConfig| (&c.data, &c.model, &c.train, c.protocol) == (section, model, train, *protocol);
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
             continue;
         };
@@ -234,10 +253,11 @@ impl Work<'_> {
         Ok(place(self.folder, &config.name, &identity, self.shared.registries)?.key)
     }
 
-    /// Tells of a row whose finished runs are those of an older revision of its method.
+    /// Tells, once a folder, of finished runs that are those of an older revision of their method.
     fn tell_outdated(&self, task: &Task<'_>, identity: &Identity) -> Result<()> {
         let place = place(self.folder, &task.config.name, identity, self.shared.registries)?;
-        if let Some(outdated) = place.outdated.filter(|_| task.seed == 0) {
+        let Some(outdated) = place.outdated else { return Ok(()) };
+        if self.outdated.lock().is_ok_and(|mut told| told.insert(place.folder)) {
             self.shared.console.say(&format!("{}: its runs are of {outdated}; they are made anew", task.title));
         }
         Ok(())
@@ -254,7 +274,6 @@ impl Work<'_> {
     fn one(&self, task: &Task<'_>) -> Result<RunResults> {
         let (loaded, console, epochs) = (self.loaded(task.config)?, self.shared.console, task.config.train.epochs);
         let job = Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)?;
-        self.tell_outdated(task, &job.identity())?;
         let registries = self.shared.registries;
         let folder = job.folder(self.folder, registries)?;
         let kept = self.ledger.filter(|_| !folder.join("result.json").exists()).and_then(|l| l.find(&job.identity()));
@@ -262,8 +281,9 @@ impl Work<'_> {
             console.skip(epochs);
             return Ok(kept);
         }
+        self.tell_outdated(task, &job.identity())?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
-        let read = || RunResults::read(&folder, epochs);
+        let read = || RunResults::read(&folder, task.config);
         match read() {
             Ok(Some(done)) => {
                 console.skip(epochs);

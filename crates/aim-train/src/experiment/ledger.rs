@@ -5,6 +5,7 @@
 //! run's key its configuration.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -50,6 +51,14 @@ struct Line {
     test: TestSplit,
 }
 
+impl Line {
+    /// Name, key and seed, which no two runs share and the file is in the order of.
+    fn place(&self) -> (String, String, u64) {
+        let name = self.identity["name"].as_str().unwrap_or_default().to_owned();
+        (name, self.key.clone(), self.identity["seed"].as_u64().unwrap_or_default())
+    }
+}
+
 /// A run with what makes it the run it is.
 struct Kept {
     identity: Identity,
@@ -71,62 +80,53 @@ impl Ledger {
     }
 
     /// Writes the finished runs that lie in a table's folder into a folder of ledgers, trials and pilots included; the
-    /// file and the number of its runs. The same runs give the same bytes.
+    /// file and the number of its runs. What the file holds of other runs stays in it. A run that cannot be read is
+    /// told of and left out. The same runs give the same bytes.
     ///
     /// # Errors
-    /// If there is no table there, a run is damaged or in use, or the file cannot be written.
-    pub fn write(table: &Path, into: &Path, registries: &Registries) -> Result<(PathBuf, usize)> {
+    /// If there is no table there, the file is damaged or of a newer program, or it cannot be written.
+    pub fn write(table: &Path, into: &Path, registries: &Registries, tell: &dyn Fn(&str)) -> Result<(PathBuf, usize)> {
         let name = table.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if !table.join("results.jsonl").exists() {
             let remedy = "make the table first, and name its folder: runs/synth-av";
             return Err(Error::invalid(table.display().to_string(), "has no results.jsonl", remedy));
         }
-        let lines = runs(table).iter().map(|folder| line(folder, registries)).collect::<Result<Vec<_>>>()?;
-        let lines: Vec<Line> = lines.into_iter().flatten().collect();
-        let declared = declarations(table)?;
+        let path = Self::path(into, name);
+        let (mut declared, mut lines) = (declarations(table)?, BTreeMap::new());
+        if let Some((head, kept)) = contents(&path, name)? {
+            declared = Declaration::joined(head.declared, declared);
+            lines.extend(kept.into_iter().map(|line| (line.place(), line)));
+        }
+        for folder in runs(table) {
+            match line(&folder, registries) {
+                Ok(line) => lines.extend(line.map(|line| (line.place(), line))),
+                Err(error) => tell(&format!("{} is left out: {error}", folder.display())),
+            }
+        }
         let mut text = json(&Head { ledger: VERSION, table: name.to_owned(), runs: lines.len(), declared })?;
-        for line in &lines {
+        for line in lines.values() {
             text += &json(line)?;
         }
-        let path = Self::path(into, name);
         fs::create_dir_all(into).map_err(|e| Error::io(into, e))?;
         write_atomically(&path, &pressed(&text).map_err(|e| Error::io(&path, e))?)?;
         Ok((path, lines.len()))
     }
 
-    /// Reads the ledger of a table; none if there is none.
+    /// Reads the ledger of a table; none if the folder holds none.
     ///
     /// # Errors
-    /// If it is damaged, of another table or of a newer program.
+    /// If there is no such folder, or the ledger is damaged, of another table or of a newer program.
     pub fn read(folder: &Path, table: &str, registries: &Registries) -> Result<Option<Self>> {
+        if !folder.is_dir() {
+            let remedy = "name the folder of the ledgers, or leave --ledger out";
+            return Err(Error::invalid(folder.display().to_string(), "is no folder", remedy));
+        }
         let path = Self::path(folder, table);
-        let bytes = match fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.map_err(|e| Error::io(&path, e))?,
-        };
-        let wrong = |problem: String, remedy: &str| Error::invalid(path.display().to_string(), problem, remedy);
-        let damaged =
-            |how: String| wrong(format!("is damaged ({how})"), "restore the file, or leave --ledger out to train anew");
-        let mut text = String::new();
-        GzDecoder::new(&*bytes).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
-        let mut lines = text.lines();
-        let head: Head = parsed(lines.next().unwrap_or_default()).map_err(&damaged)?;
-        if head.ledger > VERSION {
-            let problem = format!("has version {}, this program knows versions up to {VERSION}", head.ledger);
-            return Err(wrong(problem, "use the newer program that wrote it"));
-        }
-        if head.table != table {
-            return Err(wrong(format!("is the ledger of `{}`", head.table), "give it back its name"));
-        }
-        let lines = lines.map(parsed).collect::<std::result::Result<Vec<Line>, _>>().map_err(&damaged)?;
-        let keyed = |line: &Line| Identity::key_of(line.identity.clone()).as_ref() == Some(&line.key);
-        if lines.len() != head.runs || !lines.iter().all(keyed) {
-            return Err(damaged("runs are missing, or are not those of their keys".into()));
-        }
+        let Some((Head { declared, .. }, lines)) = contents(&path, table)? else { return Ok(None) };
         // What this program cannot understand, it cannot want either.
         let kept =
             |line: Line| Some(Kept { identity: Identity::parse(&line.identity.to_string(), registries).ok()?, line });
-        Ok(Some(Self { runs: lines.into_iter().filter_map(kept).collect(), declared: head.declared, path }))
+        Ok(Some(Self { runs: lines.into_iter().filter_map(kept).collect(), declared, path }))
     }
 
     /// The run of this configuration, data, seed and these revisions, if it is there.
@@ -137,6 +137,7 @@ impl Ledger {
         };
         let Line { outcome, seconds, test, .. } = &self.runs.iter().find(same)?.line;
         Some(RunResults {
+            config: wanted.config.clone(),
             outcome: outcome.clone(),
             log: Vec::new(),
             seconds: seconds.clone(),
@@ -166,6 +167,34 @@ impl Ledger {
     }
 }
 
+/// What a table's ledger holds; none if there is no such file.
+fn contents(path: &Path, table: &str) -> Result<Option<(Head, Vec<Line>)>> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(|e| Error::io(path, e))?,
+    };
+    let wrong = |problem: String, remedy: &str| Error::invalid(path.display().to_string(), problem, remedy);
+    let damaged =
+        |how: String| wrong(format!("is damaged ({how})"), "restore the file; without it its runs are trained anew");
+    let mut text = String::new();
+    GzDecoder::new(&*bytes).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
+    let mut lines = text.lines();
+    let head: Head = parsed(lines.next().unwrap_or_default()).map_err(&damaged)?;
+    if head.ledger > VERSION {
+        let problem = format!("has version {}, this program knows versions up to {VERSION}", head.ledger);
+        return Err(wrong(problem, "use the newer program that wrote it"));
+    }
+    if head.table != table {
+        return Err(wrong(format!("is the ledger of `{}`", head.table), "give it back its name"));
+    }
+    let lines = lines.map(parsed).collect::<std::result::Result<Vec<Line>, _>>().map_err(&damaged)?;
+    let keyed = |line: &Line| Identity::key_of(line.identity.clone()).as_ref() == Some(&line.key);
+    if lines.len() != head.runs || !lines.iter().all(keyed) {
+        return Err(damaged("runs are missing, or are not those of their keys".into()));
+    }
+    Ok(Some((head, lines)))
+}
+
 /// Folders of the runs in a table's folder, in order.
 fn runs(table: &Path) -> Vec<PathBuf> {
     let below = |folder: &Path| {
@@ -181,7 +210,7 @@ fn runs(table: &Path) -> Vec<PathBuf> {
 fn line(folder: &Path, registries: &Registries) -> Result<Option<Line>> {
     let identity = Identity::load(folder, registries)?;
     let opened = Folder::open(folder, &identity, registries)?;
-    let Some(run) = RunResults::read(&opened, identity.config.train.epochs)? else { return Ok(None) };
+    let Some(run) = RunResults::read(&opened, &identity.config)? else { return Ok(None) };
     let RunResults { outcome, seconds, test, .. } = run;
     let value = identity.to_value()?;
     let key = Identity::key_of(value.clone()).unwrap_or_default();

@@ -66,7 +66,8 @@ fn stored(folder: &Path, registries: &Registries) -> Option<Identity> {
 fn changed(found: &Identity, now: &Identity) -> String {
     let differ = now.revisions.iter().filter(|(name, revision)| found.revisions.get(*name) != Some(revision));
     let say = |(name, revision): (&String, &u32)| {
-        let old = found.revisions.get(name).copied().unwrap_or_default();
+        // The first revision of a preparation goes without saying.
+        let old = found.revisions.get(name).copied().unwrap_or(1);
         format!("revision {old} of `{name}`, which is now at revision {revision}")
     };
     differ.map(say).collect::<Vec<_>>().join(" and ")

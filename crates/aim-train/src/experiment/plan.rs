@@ -14,24 +14,31 @@ struct Left {
 }
 
 /// The plan of a table in words: runs, how many are done, and the time of the others by the epochs that were timed.
-/// Trials whose choice is stored need not be made; what is run with a choice that is not made yet is left to do.
-pub(super) fn plan(work: &Work<'_>, table: &TableConfig, trials: &[Vec<Trial>], chosen: &[bool]) -> Result<String> {
+/// Trials whose choice is stored need not be made, and its runs are those of the chosen one; what is run with a choice
+/// that is not made yet is left to do.
+pub(super) fn plan(
+    work: &Work<'_>,
+    table: &TableConfig,
+    (trials, folds): (&[Vec<Trial>], &[Vec<RunConfig>]),
+    chosen: &[Option<usize>],
+) -> Result<String> {
     let (mut all, mut tried, mut left) = (0, 0, Vec::new());
-    for ((row, trials), chosen) in table.rows.iter().zip(trials).zip(chosen) {
+    for (i, ((row, trials), chosen)) in table.rows.iter().zip(trials).zip(chosen).enumerate() {
+        let settled = settled(&row.config, trials, *chosen, folds.iter().filter_map(|fold| fold.get(i)).collect());
         let mut undone = 0;
         let mut count = |config: &RunConfig, seed: u64, all: &mut usize| -> Result<()> {
             *all += 1;
             undone += usize::from(!work.is_done(config, seed)?);
             Ok(())
         };
-        for seed in table.run_seeds().filter(|_| trials.is_empty()) {
-            count(&row.config, seed, &mut all)?;
+        for seed in table.run_seeds() {
+            settled.iter().try_for_each(|config| count(config, seed, &mut all))?;
         }
-        for trial in trials.iter().filter(|_| !chosen) {
+        for trial in trials.iter().filter(|_| chosen.is_none()) {
             let seeds = row.tune.as_ref().map_or(0..0, crate::config::Search::trial_seeds);
             seeds.into_iter().try_for_each(|seed| count(&trial.config, seed, &mut tried))?;
         }
-        if !trials.is_empty() {
+        if settled.is_empty() {
             all += table.seeds as usize;
             undone += table.seeds as usize;
         }
@@ -41,9 +48,25 @@ pub(super) fn plan(work: &Work<'_>, table: &TableConfig, trials: &[Vec<Trial>], 
     let undone: usize = left.iter().map(|row| row.runs).sum();
     let from = table.seeds_from.as_ref().map_or(String::new(), |from| format!(" ({from})"));
     let trials = if tried == 0 { String::new() } else { format!(" and {tried} trials before") };
+    let folds = table.folds.map_or(String::new(), |folds| format!(" on {folds} folds"));
     let (rows, seeds, done) = (table.rows.len(), table.seeds, all + tried - undone);
     let time = time(&left, work.options.jobs);
-    Ok(format!("plan: {rows} rows with {seeds} seeds{from}{trials}: {} runs, {done} of them done; {time}", all + tried))
+    let runs = all + tried;
+    Ok(format!("plan: {rows} rows with {seeds} seeds{folds}{from}{trials}: {runs} runs, {done} of them done; {time}"))
+}
+
+/// What a row is run with: on every fold, or once; nothing if that is still to be chosen among trials.
+fn settled<'a>(
+    row: &'a RunConfig,
+    trials: &'a [Trial],
+    chosen: Option<usize>,
+    folds: Vec<&'a RunConfig>,
+) -> Vec<&'a RunConfig> {
+    match (trials, chosen.and_then(|chosen| trials.get(chosen))) {
+        (_, Some(trial)) => vec![&trial.config],
+        ([], None) if folds.is_empty() => vec![row],
+        _ => folds,
+    }
 }
 
 /// The time that is left, with so many runs at a time; rows that were never timed count as the mean of the others.
@@ -86,6 +109,27 @@ fn epoch(folder: &Path, row: &str, ledger: Option<&Ledger>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        config::{Scale, Search, Source},
+        standard,
+    };
+
+    #[test]
+    fn a_row_is_run_on_every_fold_or_as_its_search_chose() {
+        let text = "name: t\nfolds: all\n\
+            data: {name: manifest, file: m.csv, modalities: {x: {array: {file: x.npy}}, y: {array: {file: y.npy}}}, folds: {folds: 4}}\n\
+            model: {encoders: {x: {name: mlp, widths: [2]}, y: {name: mlp, widths: [2]}}}\n\
+            rows:\n  - {name: joint, method: joint}\n";
+        let table = TableConfig::new(Source::parse(Path::new("t.yaml"), text).unwrap(), Scale::Normal, standard());
+        let (row, search) = (&table.unwrap().rows[0].config, "grid: {optimizer.lr: [0.1, 0.2]}");
+        let search: Search = serde_yaml::from_str(search).unwrap();
+        let trials = search.plan("tune", row, standard()).unwrap();
+        let folds: Vec<RunConfig> = (0..4).map(|fold| row.on_fold(fold, standard()).unwrap()).collect();
+        assert_eq!(settled(row, &[], None, vec![]), [row]);
+        assert_eq!(settled(row, &[], None, folds.iter().collect()), folds.iter().collect::<Vec<_>>());
+        assert_eq!(settled(row, &trials, Some(1), vec![]), [&trials[1].config]);
+        assert_eq!(settled(row, &trials, None, vec![]), [] as [&RunConfig; 0], "its choice is still to be made");
+    }
 
     #[test]
     fn time_is_that_of_what_is_left_on_all_jobs() {

@@ -40,6 +40,8 @@ pub struct RowResults {
 
 /// One run.
 pub struct RunResults {
+    /// Its own configuration, which on a fold is another than its row's.
+    pub config: RunConfig,
     /// Scores.
     pub outcome: Outcome,
     /// Log of every epoch.
@@ -88,13 +90,13 @@ impl Answer {
 }
 
 impl RunResults {
-    /// Reads a run's folder, if the run of so many epochs is done.
+    /// Reads a run's folder, if the run of this configuration is done.
     ///
     /// # Errors
     /// If a file is missing or damaged.
-    pub fn read(folder: &Folder, epochs: usize) -> Result<Option<Self>> {
+    pub fn read(folder: &Folder, config: &RunConfig) -> Result<Option<Self>> {
         let Some(outcome) = folder.result()? else { return Ok(None) };
-        let epochs = outcome.epochs(epochs);
+        let epochs = outcome.epochs(config.train.epochs);
         let place = || folder.path().display().to_string();
         let answers = folder.predictions()?.lines().skip(1).map(answer).collect::<Option<Vec<_>>>();
         let answers = answers.ok_or_else(|| {
@@ -105,6 +107,7 @@ impl RunResults {
             )
         })?;
         Ok(Some(Self {
+            config: config.clone(),
             outcome,
             log: folder.log(epochs)?,
             seconds: folder.seconds(epochs)?,
@@ -119,10 +122,11 @@ impl RunResults {
 }
 
 impl RunResults {
-    /// Whether every test sample is taken for the same class although there are several.
+    /// Whether every test sample is taken for the same class although there are several. Results of older programs do
+    /// not say so, the answers of runs from a ledger are not kept.
     pub fn single_class(&self) -> bool {
         let same = |of: fn(&Answer) -> usize| self.answers.iter().all(|answer| of(answer) == of(&self.answers[0]));
-        same(|answer| answer.predicted) && !same(|answer| answer.label)
+        self.outcome.single_class.is_some() || same(|answer| answer.predicted) && !same(|answer| answer.label)
     }
 }
 
@@ -151,14 +155,9 @@ impl RowResults {
         Self { title: row.title.clone(), name: config.name.clone(), config, runs: Vec::new() }
     }
 
-    /// One number a seed.
+    /// One number a run.
     pub fn values(&self, of: impl Fn(&RunResults) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
-    }
-
-    /// Numbers of the seeds that both rows have, pairwise.
-    pub fn paired(&self, other: &Self, of: impl Fn(&RunResults) -> f64) -> (Vec<f64>, Vec<f64>) {
-        self.pairs(other).map(|(a, b)| (of(a), of(b))).unzip()
     }
 
     /// The runs with the same seed and fold.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -43,6 +44,9 @@ pub struct Choice {
     pub ties: Vec<usize>,
     /// Every trial.
     pub trials: Vec<Tried>,
+    /// Seeds of each trial; older programs did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Range<u64>>,
 }
 
 /// A trial that was made.
@@ -69,7 +73,12 @@ struct Stored {
 
 impl Choice {
     /// Chooses among a row's trials by what its seeds scored on validation (none where one diverged).
-    fn among(row: &RunConfig, trials: &[Trial], keys: Vec<String>, validation: Vec<Option<Vec<f64>>>) -> Result<Self> {
+    fn among(
+        row: &RunConfig,
+        (trials, seeds): (&[Trial], Range<u64>),
+        keys: Vec<String>,
+        validation: Vec<Option<Vec<f64>>>,
+    ) -> Result<Self> {
         let tried = |((trial, key), validation): ((&Trial, String), Option<Vec<f64>>)| {
             let mean = validation.as_ref().map(|v| mean(v).map_err(statistics)).transpose()?;
             Ok(Tried { settings: trial.settings.clone(), key, validation, mean })
@@ -81,16 +90,21 @@ impl Choice {
         let mut ties = (0..trials.len()).filter(|&i| trials[i].mean == Some(best));
         let chosen = ties.next().unwrap_or_default();
         let (row, rule) = (row.name.clone(), rule(row.train.select));
-        Ok(Self { row, rule, chosen, ties: ties.collect(), trials })
+        Ok(Self { row, rule, chosen, ties: ties.collect(), trials, seeds: Some(seeds) })
     }
 
-    /// The choice that is stored for a row, if it was made among trials of these keys. A damaged file is told of, and
-    /// made anew from the runs.
-    fn read(folder: &Path, row: &str, keys: &[String], tell: &dyn Fn(&str)) -> Result<Option<Self>> {
+    /// Seeds of each trial: older programs counted them from 0.
+    fn seeds(&self) -> Range<u64> {
+        let seeds = self.trials.iter().find_map(|trial| trial.validation.as_ref()).map_or(0, Vec::len);
+        self.seeds.clone().unwrap_or(0..seeds as u64)
+    }
+
+    /// The choice that is stored for a row, if it was made among trials of these keys and seeds. A damaged file is told
+    /// of, and made anew from the runs.
+    fn read(folder: &Path, row: &Row, keys: &[String], tell: &dyn Fn(&str)) -> Result<Option<Self>> {
+        let Some(tune) = &row.tune else { return Ok(None) };
+        let row = &row.config.name;
         let path = place(folder, row);
-        if keys.is_empty() {
-            return Ok(None);
-        }
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(|e| Error::io(&path, e))?,
@@ -101,7 +115,8 @@ impl Choice {
             tell(&format!("{}: is damaged; it is made anew", path.display()));
             return Ok(None);
         };
-        Ok(Some(choice).filter(|c| c.row == row && c.trials.iter().map(|t| &t.key).eq(keys)))
+        let same = |c: &Self| c.row == *row && c.seeds() == tune.trial_seeds();
+        Ok(Some(choice).filter(|c| same(c) && c.trials.iter().map(|t| &t.key).eq(keys)))
     }
 
     /// Stores it beside the runs.
@@ -149,13 +164,13 @@ pub(super) fn plans(table: &TableConfig, registries: &Registries) -> Result<Vec<
     table.rows.iter().map(plan).collect()
 }
 
-/// Whether the choice of each row is stored.
-pub(super) fn chosen(work: &Work<'_>, table: &TableConfig, plans: &[Vec<Trial>]) -> Result<Vec<bool>> {
-    let is_stored = |(row, trials): (&Row, &Vec<Trial>)| {
+/// The trial of each row that was chosen, if that is stored.
+pub(super) fn chosen(work: &Work<'_>, table: &TableConfig, plans: &[Vec<Trial>]) -> Result<Vec<Option<usize>>> {
+    let stored = |(row, trials): (&Row, &Vec<Trial>)| {
         let keys: Vec<String> = trials.iter().map(|trial| work.key(&trial.config)).collect::<Result<_>>()?;
-        Ok(Choice::read(work.folder, &row.config.name, &keys, &|_| ())?.is_some())
+        Ok(Choice::read(work.folder, row, &keys, &|_| ())?.map(|choice| choice.chosen))
     };
-    table.rows.iter().zip(plans).map(is_stored).collect()
+    table.rows.iter().zip(plans).map(stored).collect()
 }
 
 /// Makes the trials of all rows, unless their choice is stored, and chooses.
@@ -199,14 +214,14 @@ impl<'a> Found<'a> {
     fn new(work: &Work<'_>, row: &'a Row, trials: &'a [Trial]) -> Result<Self> {
         let keys: Vec<String> = trials.iter().map(|trial| work.key(&trial.config)).collect::<Result<_>>()?;
         let tell = |line: &str| work.shared.console.say(line);
-        let stored = Choice::read(work.folder, &row.config.name, &keys, &tell)?;
+        let stored = Choice::read(work.folder, row, &keys, &tell)?;
         Ok(Self { row, trials, keys, stored, validation: vec![Some(Vec::new()); trials.len()], whole: true })
     }
 
     /// The runs of a trial, one a seed; none if the choice is made.
     fn tasks(&self, trial: usize) -> impl Iterator<Item = Task<'a>> + use<'a> {
         let Self { row, trials, .. } = *self;
-        let seeds = row.tune.as_ref().filter(|_| self.stored.is_none()).map_or(0..0, Search::trial_seeds);
+        let seeds = if self.stored.is_none() { seeds(row) } else { 0..0 };
         let config = trials.get(trial).map(|trial| &trial.config);
         let task = move |seed| {
             Some(Task { title: format!("{}, trial {trial}", row.title), config: config?, seed, fold: None })
@@ -237,7 +252,7 @@ impl<'a> Found<'a> {
         let choice = match stored {
             Some(choice) => choice,
             None if !whole => return Ok(None),
-            None => match Choice::among(&row.config, trials, keys, validation) {
+            None => match Choice::among(&row.config, (trials, seeds(row)), keys, validation) {
                 Ok(choice) => {
                     choice.write(work.folder)?;
                     choice
@@ -252,6 +267,11 @@ impl<'a> Found<'a> {
         settled.choices.push(choice);
         Ok(config)
     }
+}
+
+/// Seeds of each of a row's trials.
+fn seeds(row: &Row) -> Range<u64> {
+    row.tune.as_ref().map_or(0..0, Search::trial_seeds)
 }
 
 /// The only number that a choice sees.

@@ -17,6 +17,12 @@ impl Group {
         Gather { group: self, opt, mass, done: false }
     }
 
+    /// Brings what was loaded to where the parameters are.
+    pub fn bring(&mut self, params: &Params) -> Result<()> {
+        let to = |name: &str| params.get(name).map(|param| param.var.device().clone());
+        self.sum.map(params, |name, _, grad| Ok(to(name).map(|device| grad.to_device(&device)).transpose()?))
+    }
+
     /// Descends the mean gradient, if there is one, and begins a new group.
     pub fn descend(&mut self, params: &Params, opt: &mut dyn Optim) -> Result<()> {
         let Self { sum, mass } = std::mem::take(self);

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use aim_core::{Error, Result};
+use aim_core::Result;
 
 use super::lists::{Listed, Sample, field, read};
-use crate::{files::broken, table::Part};
+use crate::{
+    files::{broken, visible},
+    table::Part,
+};
 
 /// Ticks of a second.
 const TICKS: f64 = 25_000.;
@@ -15,10 +18,8 @@ const CLASSES: [&str; 6] = ["command", "colour", "preposition", "letter", "digit
 
 /// Every word of every `.align` file; `{sentence}` is the film, the class what kind of word it is.
 pub(super) fn list(folder: &Path) -> Result<Listed> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut paths = visible(folder)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "align"));
-    paths.sort();
     let mut samples = vec![];
     for path in &paths {
         let sentence = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,11 +1,14 @@
 //! Kinetics-Sounds: by the list of 31 classes, or by folders of classes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use aim_core::{Error, Result};
+use aim_core::Result;
 
 use super::lists::{Listed, Sample, embedded, field};
-use crate::{files::broken, table::Part};
+use crate::{
+    files::{broken, visible},
+    table::Part,
+};
 
 const TRAIN: &[u8] = include_bytes!("../../../lists/kinetics-sounds-train.csv.gz");
 const TEST: &[u8] = include_bytes!("../../../lists/kinetics-sounds-test.csv.gz");
@@ -47,11 +50,8 @@ pub(super) fn folders(folder: &Path) -> Result<Listed> {
 
 /// Names in a folder, sorted, without hidden ones.
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
-    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| !name.starts_with('.'));
-    names.sort();
-    Ok(names)
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(visible(folder)?.iter().filter_map(name).collect())
 }
 
 #[cfg(test)]

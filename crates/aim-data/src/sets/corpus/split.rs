@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use aim_core::{Error, Result, Rng};
+use aim_core::{Result, Rng};
 
 use super::Corpus;
 use crate::{
@@ -16,24 +16,20 @@ pub(super) fn split(rows: &mut [Row], settings: &Corpus, folder: &Path) -> Resul
     if let Some(folds) = settings.split.folds() {
         return deal(rows, &folds, folder);
     }
-    if rows.iter().all(|row| row.part == Part::Unused) {
-        let remedy = "choose folds, for instance `split: {by: sample, folds: 5, fold: 0}`";
-        return Err(Error::invalid("data.split.by", "is list, but the set has no published lists", remedy));
-    }
-    if rows.iter().all(|row| row.part != Part::Validation) {
-        hold_out(rows, settings.split.held_out);
+    if !settings.layout.splits().contains(&Part::Validation) {
+        hold_out(rows, settings.split.held_out, settings.split.seed);
     }
     Ok(())
 }
 
 /// Moves a share of each class's training samples to validation, in a keyed order, rounded, so that a class of few
-/// samples may have none there.
-fn hold_out(rows: &mut [Row], share: f64) {
+/// samples may have none there. Groups are not looked at.
+fn hold_out(rows: &mut [Row], share: f64, seed: u64) {
     let mut classes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.part == Part::Train) {
         classes.entry(row.label.clone()).or_default().push(i);
     }
-    let mut rng = Rng::keyed(0, "corpus.held-out");
+    let mut rng = Rng::keyed(seed, "corpus.held-out");
     for members in classes.values() {
         let count = (share * members.len() as f64).round() as usize;
         let order = rng.permutation(members.len());

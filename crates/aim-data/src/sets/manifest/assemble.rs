@@ -1,6 +1,7 @@
-//! From rows to a dataset in memory.
+//! From rows to a dataset.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
@@ -16,9 +17,10 @@ use rayon::prelude::*;
 use super::{
     decoding::{Cell, Decode, Decoded, Decoding, Standardise},
     faults::Faults,
-    keep::Kept,
+    keep::{Draw, Kept},
     rows::Row,
     shown::{Records, Shown, Stock},
+    store::Store,
 };
 use crate::{
     Dataset, Source, Subset,
@@ -52,14 +54,18 @@ pub(super) struct Opened<'a> {
 }
 
 impl Plan<'_> {
-    /// The decoders, with the cells of every row.
-    pub(super) fn open<'b>(&'b self, rows: &'b [Row]) -> Result<Vec<Opened<'b>>> {
-        self.modalities.iter().map(|(name, decoding)| open(name, decoding, self.folder, rows)).collect()
+    /// The decoders, with the cells of every row; of samples that were kept before, whose shapes are `kept`, without
+    /// their files.
+    pub(super) fn open<'b>(&'b self, rows: &'b [Row], kept: Option<&[Vec<usize>]>) -> Result<Vec<Opened<'b>>> {
+        let all = self.modalities.iter().enumerate();
+        all.map(|(m, (name, decoding))| open((name, decoding), self.folder, rows, kept.map(|all| &*all[m]))).collect()
     }
 
-    /// The data set of these rows, from what was kept of them before or from their files.
-    pub fn dataset(&self, rows: &[Row], records: Option<Box<dyn Records>>) -> Result<Dataset> {
-        let opened = self.open(rows)?;
+    /// The data set of these rows, from what was kept of them before or from their files. Where no showing differs from
+    /// another and the samples fit into the memory, it is there, so that both are the same data.
+    pub fn dataset(&self, rows: &[Row], store: Option<Store>) -> Result<Dataset> {
+        let shapes = store.as_ref().map(|store| store.shapes(rows.len(), self.modalities.len())).transpose()?;
+        let mut opened = self.open(rows, shapes)?;
         let class_names = classes(self, rows);
         let picks = PARTS.map(|(part, _)| (0..rows.len()).filter(|i| rows[*i].part == part).collect::<Vec<_>>());
         if let Some((_, (_, name))) = picks.iter().zip(PARTS).find(|(picks, _)| picks.is_empty()) {
@@ -67,44 +73,60 @@ impl Plan<'_> {
         }
         let mut faults = Faults::default();
         let labels = labels(rows, &class_names, &mut faults);
-        let kept = match records {
-            Some(records) => Some(records),
-            None if opened.iter().any(|one| one.decoder.varies()) => {
-                let budget = Budget::new(self.memory);
-                Some(Box::new(InMemory::keep(&opened, rows, &budget, &mut faults)?) as Box<dyn Records>)
-            }
+        let varies = opened.iter().any(|one| one.decoder.varies());
+        let records: Option<Box<dyn Records>> = match store {
+            Some(store) => Some(Box::new(store)),
+            None if varies => Some(Box::new(InMemory::keep(&opened, rows, &Budget::new(self.memory), &mut faults)?)),
             None => None,
         };
-        let sources = match kept {
-            Some(records) => {
-                faults.refuse(self.place)?;
-                shown(opened, records, rows, &labels, &picks)?
+        if records.is_some() {
+            std::mem::take(&mut faults).refuse(self.place)?;
+        }
+        let faults = self.learn(&mut opened, Desk { rows, records: records.as_deref(), faults }, &picks[0])?;
+        let fits = fits(self.memory, &opened, rows.len());
+        let sources = match records {
+            Some(records) if varies || fits.is_err() => shown(opened, records, rows, &labels, &picks)?,
+            records => {
+                fits?;
+                self.read(&opened, Desk { rows, records: records.as_deref(), faults }, &labels, &picks)?
             }
-            None => self.read(&opened, rows, &labels, &picks, faults)?,
         };
         let [train, validation, test] = sources.try_into().map_err(|_| broken(self.place, "has no three splits"))?;
         let modalities = self.modalities.keys().cloned().collect();
         Ok(Dataset { name: self.name.clone(), modalities, class_names, train, validation, test })
     }
 
+    /// Lets the decoders learn from the rows in `training`, and gives the faults so far.
+    fn learn(&self, opened: &mut [Opened<'_>], mut desk: Desk<'_>, training: &[usize]) -> Result<Faults> {
+        for (m, one) in opened.iter_mut().enumerate() {
+            let learnt = desk.learnt(one, m, training);
+            if learnt.is_err() {
+                std::mem::take(&mut desk.faults).refuse(self.place)?;
+            }
+            if let Some(decoder) = learnt.at(|| format!("data.modalities.{}", one.name))? {
+                one.decoder = decoder;
+            }
+        }
+        Ok(desk.faults)
+    }
+
     /// The splits in memory.
     fn read(
         &self,
         opened: &[Opened<'_>],
-        rows: &[Row],
+        mut desk: Desk<'_>,
         labels: &[u32],
         picks: &[Vec<usize>; 3],
-        mut faults: Faults,
     ) -> Result<Vec<Arc<dyn Source>>> {
-        bounded(self.memory, opened, rows.len())?;
         let mut inputs: [Vec<Input>; 3] = Default::default();
         // One modality after the other, so that no more than one of them is in memory twice.
-        for one in opened {
-            for (all, own) in inputs.iter_mut().zip(decode(one, rows, picks, &mut faults)?) {
+        for (m, one) in opened.iter().enumerate() {
+            for (all, own) in inputs.iter_mut().zip(desk.decode(one, m, picks)?) {
                 all.push(own);
             }
         }
-        faults.refuse(self.place)?;
+        let rows = desk.rows;
+        desk.faults.refuse(self.place)?;
         let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
             let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
@@ -114,6 +136,68 @@ impl Plan<'_> {
             Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
         };
         inputs.into_iter().zip(picks).map(split).collect()
+    }
+}
+
+/// Where cells become values: what was kept of them, or else their files, whose faults are noted.
+struct Desk<'a> {
+    rows: &'a [Row],
+    records: Option<&'a dyn Records>,
+    faults: Faults,
+}
+
+impl<'a> Desk<'a> {
+    /// What is kept of a row; none where it lacks the modality.
+    fn kept(&self, one: &Opened<'_>, modality: usize, row: usize) -> Result<Option<Cow<'a, Kept>>> {
+        let Some(cell) = &one.cells[row] else { return Ok(None) };
+        match self.records {
+            Some(records) => records.get(modality, row),
+            None => one.decoder.keep(cell).map(Cow::Owned),
+        }
+        .map(Some)
+    }
+
+    /// Notes a fault of a file. What was kept and cannot be read ends the work, as that is no fault of the row.
+    fn note<T>(&mut self, one: &Opened<'_>, row: usize, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(e) if self.records.is_none() => self.faults.add(self.rows[row].line, format!("{}: {e}", one.name)),
+            other => return other.map(Some),
+        }
+        Ok(None)
+    }
+
+    /// The decoder with what it learns from the rows in `training`.
+    fn learnt(&mut self, one: &Opened<'_>, modality: usize, training: &[usize]) -> Result<Option<Box<dyn Decode>>> {
+        let mut kept = training.iter().filter_map(|row| {
+            let kept = self.kept(one, modality, *row);
+            self.note(one, *row, kept).map(|kept| kept.flatten().map(Cow::into_owned)).transpose()
+        });
+        one.decoder.learnt(&mut kept)
+    }
+
+    /// Decodes a modality of every row, several at a time, and gives it by split.
+    fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<Vec<Input>> {
+        let shape = one.decoder.shape();
+        let size: usize = shape.iter().product();
+        let mut array = Array { data: vec![0.; self.rows.len() * size], shape };
+        let value = |(row, out): (usize, &mut [f32])| {
+            let Some(kept) = self.kept(one, modality, row)? else { return Ok(0) };
+            let draw = Draw { modality: one.name, id: &self.rows[row].id, showing: None };
+            let place = one.cells[row].map_or("", |cell| cell.text);
+            let decoded = checked(one.decoder.show(&kept, &draw)?, place, size)?;
+            out.copy_from_slice(&decoded.values);
+            Ok(decoded.length.unwrap_or(0))
+        };
+        let lengths: Vec<Result<usize>> = array.data.par_chunks_mut(size).enumerate().map(value).collect();
+        let noted = lengths.into_iter().enumerate().map(|(row, length)| self.note(one, row, length));
+        let lengths = noted.map(|length| Ok(length?.unwrap_or(0))).collect::<Result<Vec<_>>>()?;
+        let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
+        one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
+        let input = |picks: &Vec<usize>| {
+            let lengths: Vec<usize> = picks.iter().map(|row| lengths[*row]).collect();
+            padded(array.tensor(picks)?, &lengths, one.decoder.positions())
+        };
+        picks.iter().map(input).collect()
     }
 }
 
@@ -167,8 +251,8 @@ impl InMemory {
 }
 
 impl Records for InMemory {
-    fn get(&self, modality: usize, row: usize) -> Result<Kept> {
-        let kept = self.kept[modality][row].as_ref().map(|(kept, _)| kept.clone());
+    fn get(&self, modality: usize, row: usize) -> Result<Cow<'_, Kept>> {
+        let kept = self.kept[modality][row].as_ref().map(|(kept, _)| Cow::Borrowed(kept));
         kept.ok_or_else(|| Error::invalid("data", "a sample without the modality is read", "report this fault"))
     }
     fn crc32(&self, modality: usize, row: usize) -> u32 {
@@ -228,49 +312,28 @@ fn classes(plan: &Plan<'_>, rows: &[Row]) -> Vec<String> {
     })
 }
 
-fn open<'a>(name: &'a str, decoding: &Decoding, folder: &'a Path, rows: &'a [Row]) -> Result<Opened<'a>> {
+fn open<'a>(
+    (name, decoding): (&'a str, &Decoding),
+    folder: &'a Path,
+    rows: &'a [Row],
+    kept: Option<&[usize]>,
+) -> Result<Opened<'a>> {
     let cell =
         |row: &'a Row| row.cells[name].as_deref().map(|text| Cell { id: &row.id, text, folder, times: row.times });
-    let cells: Vec<Option<Cell<'a>>> = rows.iter().map(cell).collect();
-    let training = rows.iter().zip(&cells).filter(|(row, _)| row.part == Part::Train);
-    let training: Vec<Cell<'a>> = training.filter_map(|(_, cell)| *cell).collect();
     let place = format!("data.modalities.{name}");
-    let decoder = decoding.open(&place, folder, &training).at(|| place.clone())?;
+    let decoder = decoding.open(&place, folder, kept).at(|| place.clone())?;
     if decoder.shape().contains(&0) {
         return Err(Error::shape(place, &decoder.shape(), "samples with at least one value"));
     }
-    Ok(Opened { name, standardise: decoding.standardise, cells, decoder })
+    Ok(Opened { name, standardise: decoding.standardise, cells: rows.iter().map(cell).collect(), decoder })
 }
 
-/// Decodes a modality of every row, several at a time, and gives it by split; what cannot be read is noted.
-fn decode(one: &Opened<'_>, rows: &[Row], picks: &[Vec<usize>; 3], faults: &mut Faults) -> Result<Vec<Input>> {
-    let shape = one.decoder.shape();
-    let size: usize = shape.iter().product();
-    let mut array = Array { data: vec![0.; rows.len() * size], shape };
-    let samples = array.data.par_chunks_mut(size).zip(&one.cells);
-    let lengths: Vec<Result<usize>> = samples
-        .map(|(out, cell)| {
-            let Some(cell) = cell else { return Ok(0) };
-            let decoded = checked(one.decoder.decode(cell)?, cell.text, size)?;
-            out.copy_from_slice(&decoded.values);
-            Ok(decoded.length.unwrap_or(0))
-        })
-        .collect();
-    let mut length = |(row, length): (&Row, Result<usize>)| {
-        faults.keep(row.line, length.map_err(|e| format!("{}: {e}", one.name))).unwrap_or(0)
-    };
-    let lengths: Vec<usize> = rows.iter().zip(lengths).map(&mut length).collect();
-    let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-    one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
-    picks.iter().map(|picks| input(&array, &lengths, one.decoder.positions(), picks)).collect()
-}
-
-/// The rows at `picks`, with their valid positions where samples differ in length.
-fn input(array: &Array, lengths: &[usize], positions: Option<usize>, picks: &[usize]) -> Result<Input> {
-    let values = array.tensor(picks)?;
+/// Samples of the given lengths, with their valid positions where samples differ in length.
+pub(super) fn padded(values: Tensor, lengths: &[usize], positions: Option<usize>) -> Result<Input> {
     let Some(most) = positions else { return Ok(values.into()) };
-    let valid = picks.iter().flat_map(|i| (0..most).map(|t| f32::from(u8::from(t < lengths[*i])))).collect();
-    Input::padded(values, Tensor::from_vec(valid, (picks.len(), most), &Device::Cpu)?)
+    let valid = lengths.iter().flat_map(|length| (0..most).map(|t| f32::from(u8::from(t < *length)))).collect();
+    let valid = Tensor::from_vec(valid, (lengths.len(), most), values.device())?;
+    Input::padded(values, valid)
 }
 
 /// What is decoded, if it is as many finite numbers as there should be.
@@ -284,7 +347,8 @@ pub(super) fn checked(decoded: Decoded, place: &str, size: usize) -> Result<Deco
     }
 }
 
-fn bounded(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
+/// Refuses samples that take more memory than they may.
+fn fits(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
     let values = opened.iter().map(|one| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>()).sum::<f64>();
     let gib = rows as f64 * values * 4. / f64::from(1 << 30);
     if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }

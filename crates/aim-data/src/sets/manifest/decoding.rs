@@ -1,6 +1,6 @@
 //! How a modality's cells become numbers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aim_config::{by_type, choice, settings, words};
 use aim_core::{Error, Result};
@@ -9,7 +9,7 @@ use super::{
     ArrayRows, Audio, Frames, Image, Series, Text, Video,
     keep::{Draw, Kept},
 };
-use crate::table::Share;
+use crate::table::{Array, Share};
 
 impl Standardise {
     /// What shares a mean and a standard deviation.
@@ -90,11 +90,11 @@ pub(super) struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The path that the cell names, which may not leave the folder of the manifest.
+    /// The path that the cell names, which may not leave the folder of the set.
     ///
     /// # Errors
     /// An absolute path, one that climbs out, or one that names nothing.
-    pub fn path(&self) -> Result<std::path::PathBuf> {
+    pub fn path(&self) -> Result<PathBuf> {
         let path = Path::new(self.text);
         let inside = path
             .components()
@@ -102,7 +102,7 @@ impl Cell<'_> {
         if !inside {
             return Err(Error::invalid(
                 self.text,
-                "leaves the folder of the manifest",
+                "leaves the folder of the manifest or set",
                 "give a path below that folder",
             ));
         }
@@ -138,11 +138,6 @@ pub(super) trait Decode: Send + Sync {
     fn positions(&self) -> Option<usize> {
         None
     }
-    /// Decodes a cell.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded>;
     /// Whether showings of a sample differ.
     fn varies(&self) -> bool {
         false
@@ -151,9 +146,7 @@ pub(super) trait Decode: Send + Sync {
     ///
     /// # Errors
     /// If the cell cannot be read.
-    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
-        self.decode(cell).map(Kept::Values)
-    }
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept>;
     /// The values of a showing.
     ///
     /// # Errors
@@ -161,15 +154,27 @@ pub(super) trait Decode: Send + Sync {
     fn show(&self, kept: &Kept, _draw: &Draw<'_>) -> Result<Decoded> {
         kept.values()
     }
+    /// The decoder with what it learns from what is kept of the training samples; none where it learns nothing and so
+    /// reads none of them.
+    ///
+    /// # Errors
+    /// If one cannot be read, or nothing can be learnt from them.
+    fn learnt(&self, _training: &mut dyn Iterator<Item = Result<Kept>>) -> Result<Option<Box<dyn Decode>>> {
+        Ok(None)
+    }
+    /// Checksum of a file that showings need beside the settings and what is kept.
+    fn crc32(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Settings of a decoder.
 pub(super) trait Opens {
-    /// Makes the decoder; `training` are the cells of the training split, for what is learnt from them.
+    /// Makes the decoder.
     ///
     /// # Errors
     /// If settings do not go together, or a file that all samples share cannot be read.
-    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>>;
+    fn open(&self, folder: &Path) -> Result<Box<dyn Decode>>;
 }
 
 impl Decoding {
@@ -178,9 +183,13 @@ impl Decoding {
         self.column.as_deref().unwrap_or(modality)
     }
 
-    /// Whether its cells are paths.
-    pub(in crate::sets) fn reads_files(&self) -> bool {
-        self.array.is_none() && self.text.as_ref().is_none_or(|text| text.files)
+    /// The file or folder that a cell is decoded from; none of a text that stands in the cell itself.
+    pub(in crate::sets) fn source(&self, folder: &Path, cell: &str) -> Option<PathBuf> {
+        match (&self.array, &self.text) {
+            (Some(array), _) => Some(folder.join(&array.file)),
+            (None, Some(text)) if !text.files => None,
+            _ => Some(folder.join(cell)),
+        }
     }
 
     /// Checks that one decoder is given.
@@ -194,10 +203,13 @@ impl Decoding {
         }
     }
 
-    /// Makes the decoder that is given.
-    pub(super) fn open(&self, place: &str, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+    /// Makes the decoder that is given; of samples that were kept before, whose shape is `kept`, without their array.
+    pub(super) fn open(&self, place: &str, folder: &Path, kept: Option<&[usize]>) -> Result<Box<dyn Decode>> {
         self.one(place)?;
-        self.given()[0].open(folder, training)
+        match kept.filter(|_| self.array.is_some()) {
+            Some(shape) => Ok(Box::new(Array { data: vec![], shape: shape.to_vec() })),
+            None => self.given()[0].open(folder),
+        }
     }
 }
 
@@ -206,7 +218,7 @@ impl Decoding {
 macro_rules! without_media {
     ($($type:ty),+) => { $(
         impl Opens for $type {
-            fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+            fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
                 let remedy = "build the program with `--features media`, or use the installed one";
                 Err(Error::invalid("data.modalities", "this program decodes no recordings and pictures", remedy))
             }

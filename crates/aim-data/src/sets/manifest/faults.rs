@@ -30,7 +30,9 @@ impl Faults {
         if self.0.is_empty() {
             return Ok(());
         }
+        // One file may be read twice.
         self.0.sort();
+        self.0.dedup();
         let total = self.0.len();
         let mut problem = if total == 1 { String::from("a fault") } else { format!("{total} faults") };
         for (line, fault) in self.0.iter().take(LISTED) {

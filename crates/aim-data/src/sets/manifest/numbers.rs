@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use aim_config::{by_type, settings, whole, words};
 use aim_core::{Error, Result};
 
-use super::decoding::{Cell, Decode, Decoded, Opens};
+use super::{
+    decoding::{Cell, Decode, Decoded, Opens},
+    keep::Kept,
+};
 use crate::{files::broken, read::npz::Npz, table::Array};
 
 settings! {
@@ -31,7 +34,7 @@ settings! {
 }
 
 impl Opens for ArrayRows {
-    fn open(&self, folder: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+    fn open(&self, folder: &Path) -> Result<Box<dyn Decode>> {
         let path = folder.join(&self.file);
         let mut array = match &self.entry {
             Some(entry) => Npz::open(path)?.whole_array(entry)?,
@@ -49,18 +52,18 @@ impl Decode for Array {
     fn shape(&self) -> Vec<usize> {
         self.shape.clone()
     }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
         let rows = self.data.len() / self.size().max(1);
         let row = cell.text.parse().ok().filter(|row| *row < rows);
         let row: usize = row.ok_or_else(|| {
             Error::invalid(cell.text, format!("is no row of an array of {rows} rows"), "give an index, counted from 0")
         })?;
-        Ok(self.data[row * self.size()..][..self.size()].to_vec().into())
+        Ok(Kept::Values(self.data[row * self.size()..][..self.size()].to_vec().into()))
     }
 }
 
 impl Opens for Series {
-    fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+    fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
         Ok(Box::new(self.clone()))
     }
 }
@@ -72,7 +75,7 @@ impl Decode for Series {
     fn positions(&self) -> Option<usize> {
         Some(self.length)
     }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
+    fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
         let path = cell.path()?;
         let text = aim_media::text::read(&path).map_err(crate::front::refused)?;
         let mut values = vec![];
@@ -92,6 +95,6 @@ impl Decode for Series {
             return Err(broken(&path, "holds no rows of numbers"));
         }
         values.resize(self.length * self.columns, 0.);
-        Ok(Decoded { values, length: Some(length) })
+        Ok(Kept::Values(Decoded { values, length: Some(length) }))
     }
 }

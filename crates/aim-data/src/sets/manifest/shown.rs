@@ -1,13 +1,13 @@
 //! A split of which every showing is made when it is asked for.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use aim_core::{Context, Error, Input, Result};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    assemble::checked,
+    assemble::{checked, padded},
     decoding::{Decode, Standardise},
     keep::{Draw, Kept},
 };
@@ -22,7 +22,7 @@ pub(in crate::sets) trait Records: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be read or is damaged.
-    fn get(&self, modality: usize, row: usize) -> Result<Kept>;
+    fn get(&self, modality: usize, row: usize) -> Result<Cow<'_, Kept>>;
 
     /// Checksum of its bytes; 0 where the row lacks the modality.
     fn crc32(&self, modality: usize, row: usize) -> u32;
@@ -112,9 +112,7 @@ impl Shown {
         let (values, lengths): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
         let shape = [&[index.len()][..], &self.shapes[modality]].concat();
         let values = Tensor::from_vec(values.concat(), shape, device)?;
-        let Some(most) = self.stock.parts[modality].decoder.positions() else { return Ok(values.into()) };
-        let valid = lengths.iter().flat_map(|length| (0..most).map(|t| f32::from(u8::from(t < *length)))).collect();
-        Input::padded(values, Tensor::from_vec(valid, (index.len(), most), device)?)
+        padded(values, &lengths, self.stock.parts[modality].decoder.positions())
     }
 }
 
@@ -140,9 +138,12 @@ impl Source for Shown {
     fn checks_values(&self) -> bool {
         true
     }
-    /// Checksums of what is kept stand for it: a showing is made of that and of settings, which a run knows by itself.
+    /// Checksums of what is kept, and of files that showings need beside it, stand for it: the rest of a showing are
+    /// settings, which a run knows by itself.
     fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
         feed(format!("kept {:?}", self.shapes).as_bytes());
+        let shared = |part: &Part| part.decoder.crc32().map(|crc| format!("{} {crc:08x}", part.name));
+        self.stock.parts.iter().filter_map(shared).for_each(|shared| feed(shared.as_bytes()));
         for ((row, label), id) in self.rows.iter().zip(&self.labels).zip(&self.ids) {
             feed(&label.to_le_bytes());
             feed(id.as_bytes());

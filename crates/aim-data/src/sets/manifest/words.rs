@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aim_config::{at_least, by_type, settings, whole, words};
-use aim_core::Result;
+use aim_core::{Error, Result};
 use aim_media::text::{Encoding, Vocabulary, VocabularyLimits};
 
 use super::{
@@ -36,15 +36,25 @@ impl Text {
     }
 
     #[cfg(feature = "media")]
-    fn pieces(&self, path: &Path) -> Result<Encode> {
-        let tokenizer = aim_media::text::Tokenizer::read(path, self.length).map_err(refused)?;
-        Ok(Box::new(move |text| tokenizer.encode(text).map_err(refused)))
+    fn pieces(&self, path: &Path) -> Result<(Encode, u32)> {
+        let json = aim_media::text::read(path).map_err(refused)?;
+        let place = path.display().to_string();
+        let tokenizer = aim_media::text::Tokenizer::from_json(&json, &place, self.length).map_err(refused)?;
+        Ok((Box::new(move |text| tokenizer.encode(text).map_err(refused)), crc32fast::hash(json.as_bytes())))
     }
 
     #[cfg(not(feature = "media"))]
-    fn pieces(&self, path: &Path) -> Result<Encode> {
+    fn pieces(&self, path: &Path) -> Result<(Encode, u32)> {
         let remedy = "build with `--features media`, or leave the tokenizer out for a vocabulary of words";
-        Err(aim_core::Error::invalid(path.display().to_string(), "tokenizers are not built in", remedy))
+        Err(Error::invalid(path.display().to_string(), "tokenizers are not built in", remedy))
+    }
+
+    /// Ids by the words of these texts.
+    fn vocabulary(&self, texts: &[String]) -> Result<Encode> {
+        let Self { lowercase, at_least, at_most, length, .. } = *self;
+        let limits = VocabularyLimits { lowercase, at_least, at_most };
+        let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
+        Ok(Box::new(move |text| Ok(vocabulary.encode(text, length))))
     }
 }
 
@@ -52,32 +62,24 @@ impl Text {
 type Encode = Box<dyn Fn(&str) -> Result<Encoding> + Send + Sync>;
 
 impl Opens for Text {
-    fn open(&self, folder: &Path, training: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
-        let encode: Encode = match &self.tokenizer {
-            Some(path) => self.pieces(&folder.join(path))?,
-            None => {
-                let texts = training.iter().map(|cell| self.text(cell)).collect::<Result<Vec<_>>>()?;
-                let Self { lowercase, at_least, at_most, length, .. } = *self;
-                let limits = VocabularyLimits { lowercase, at_least, at_most };
-                let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
-                Box::new(move |text| Ok(vocabulary.encode(text, length)))
-            }
-        };
-        Ok(Box::new(Words { settings: self.clone(), encode }))
+    fn open(&self, folder: &Path) -> Result<Box<dyn Decode>> {
+        let pieces = self.tokenizer.as_ref().map(|path| self.pieces(&folder.join(path))).transpose()?;
+        let (encode, crc32) = pieces.unzip();
+        Ok(Box::new(Words { settings: self.clone(), encode, crc32 }))
     }
 }
 
 struct Words {
     settings: Text,
-    encode: Encode,
+    /// None as long as there is no vocabulary.
+    encode: Option<Encode>,
+    /// Checksum of the tokenizer.
+    crc32: Option<u32>,
 }
 
-impl Words {
-    fn ids(&self, text: &str) -> Result<Decoded> {
-        let encoding = (self.encode)(text)?;
-        let length = encoding.mask.iter().filter(|valid| **valid).count();
-        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
-    }
+/// A text that was kept.
+fn text(kept: &Kept) -> Result<&str> {
+    if let Kept::Text(text) = kept { Ok(text) } else { Err(kept.unfit("texts")) }
 }
 
 impl Decode for Words {
@@ -87,14 +89,24 @@ impl Decode for Words {
     fn positions(&self) -> Option<usize> {
         Some(self.settings.length)
     }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-        self.ids(&self.settings.text(cell)?)
-    }
     fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
         self.settings.text(cell).map(Kept::Text)
     }
     fn show(&self, kept: &Kept, _: &Draw<'_>) -> Result<Decoded> {
-        let Kept::Text(text) = kept else { return Err(kept.unfit("texts")) };
-        self.ids(text)
+        let unready = || Error::invalid("text", "is shown before there is a vocabulary", "report this fault");
+        let encoding = self.encode.as_ref().ok_or_else(unready)?(text(kept)?)?;
+        let length = encoding.mask.iter().filter(|valid| **valid).count();
+        Ok(Decoded { values: encoding.ids.iter().map(|id| *id as f32).collect(), length: Some(length) })
+    }
+    fn learnt(&self, training: &mut dyn Iterator<Item = Result<Kept>>) -> Result<Option<Box<dyn Decode>>> {
+        if self.encode.is_some() {
+            return Ok(None);
+        }
+        let texts = training.map(|kept| text(&kept?).map(ToOwned::to_owned)).collect::<Result<Vec<_>>>()?;
+        let encode = Some(self.settings.vocabulary(&texts)?);
+        Ok(Some(Box::new(Self { settings: self.settings.clone(), encode, crc32: None })))
+    }
+    fn crc32(&self) -> Option<u32> {
+        self.crc32
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aim_core::{Context, Error, Result, Rng};
+use aim_core::{Context, Result, Rng};
 use aim_media::{
     audio::Part,
     image::{Encoded, MAX_PIXELS, Normalisation, Picture, RandomCrop, Region},
@@ -15,7 +15,7 @@ use super::super::{
     picture::{Augment, Choose, Fit, Frames, Image, Normalise, Stack, Video},
 };
 use crate::{
-    files::{broken, bytes},
+    files::{broken, bytes, visible},
     front::refused,
 };
 
@@ -61,13 +61,13 @@ impl Still {
 }
 
 impl Image {
-    /// A picture's values, channel after channel.
-    fn values(&self, picture: &Picture) -> Result<Vec<f32>> {
-        let square = match self.fit {
+    /// A picture as a square; one that is the square already stays as it is.
+    fn square(&self, picture: &Picture) -> Result<Picture> {
+        match self.fit {
             Fit::Squash => picture.resize(self.size, self.size),
             Fit::Crop => picture.resize_shorter(self.size).and_then(|p| p.crop_centre(self.size, self.size)),
-        };
-        Ok(self.normalised(&square.map_err(refused)?))
+        }
+        .map_err(refused)
     }
 
     fn normalised(&self, square: &Picture) -> Vec<f32> {
@@ -90,7 +90,7 @@ impl Image {
     /// Values of each picture of a sample in a showing.
     fn showing(&self, stills: &[&Still], rng: Option<&mut Rng>) -> Result<Vec<Vec<f32>>> {
         let Some(rng) = rng.filter(|_| self.augment != Augment::None) else {
-            return stills.iter().map(|still| self.values(&still.picture(None)?)).collect();
+            return stills.iter().map(|still| Ok(self.normalised(&self.square(&still.picture(None)?)?))).collect();
         };
         let mut views = vec![];
         for still in stills {
@@ -193,13 +193,7 @@ impl Several<'_> {
 
 /// Pictures in a folder, in the order of their names; hidden files are no pictures.
 fn folder(path: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(path).map_err(|e| Error::io(path, e))?;
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(|e| Error::io(path, e))?;
-    files.retain(|file| file.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
-    files.sort();
+    let files = visible(path)?;
     if files.is_empty() { Err(broken(path, "holds no pictures")) } else { Ok(files) }
 }
 
@@ -231,7 +225,12 @@ impl Video {
         let wanted = video::Frames { moments: Moments::Rate(self.rate), part, short_side: None };
         let pictures = video::frames(&cell.path()?, &wanted, &Limits::default()).map_err(refused)?;
         let picks = self.several().kept(pictures.len(), cell.id);
-        Ok(picks.iter().map(|i| Still::Pixels(pictures[*i].clone())).collect())
+        // Pixels of a whole film are many: where no showing takes regions of them, squares are enough.
+        let kept = |picture: &Picture| match self.image.augment {
+            Augment::None => self.image.square(picture),
+            Augment::Together | Augment::Each => Ok(picture.clone()),
+        };
+        picks.iter().map(|i| kept(&pictures[*i]).map(Still::Pixels)).collect()
     }
 }
 
@@ -245,7 +244,7 @@ impl Image {
 macro_rules! decodes_pictures {
     ($($settings:ident),+) => { $(
         impl Opens for $settings {
-            fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+            fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
                 Ok(Box::new(self.clone()))
             }
         }
@@ -257,14 +256,11 @@ macro_rules! decodes_pictures {
             fn varies(&self) -> bool {
                 self.several().varies()
             }
-            fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-                self.several().still(&self.stills(cell)?).at(|| cell.text.into())
-            }
             fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
-                if !self.varies() {
-                    return self.decode(cell).map(Kept::Values);
-                }
                 let stills = self.stills(cell)?;
+                if !self.varies() {
+                    return self.several().still(&stills).map(Kept::Values).at(|| cell.text.into());
+                }
                 // What is damaged is told now, not in the middle of training.
                 stills.iter().try_for_each(|still| still.picture(None).map(drop)).at(|| cell.text.into())?;
                 Ok(Kept::Pictures(stills))
@@ -330,6 +326,18 @@ mod tests {
         assert!(together[0] == together[1] && together[1] == together[2]);
         assert!(each[0] == together[0] && each[0] != each[1] && each[1] != each[2]);
         assert_ne!(shown(Augment::None)[0], together[0]);
+    }
+
+    #[test]
+    fn a_square_shows_what_its_picture_does() {
+        let picture = Picture::new(7, 5, (0..105).map(|i| (i * 41 % 256) as u8).collect()).unwrap();
+        for fit in [Fit::Squash, Fit::Crop] {
+            let image = Image { size: 4, fit, ..Image::default() };
+            let square = image.square(&picture).unwrap();
+            assert_eq!((square.width, square.height), (4, 4));
+            let [whole, small] = [picture.clone(), square].map(Still::Pixels);
+            assert_eq!(image.showing(&[&whole], None).unwrap(), image.showing(&[&small], None).unwrap());
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Audio {
 }
 
 impl Opens for Audio {
-    fn open(&self, _: &Path, _: &[Cell<'_>]) -> Result<Box<dyn Decode>> {
+    fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
         self.fits()?;
         let (plan, samples) = (Plan::of(self)?, self.samples(self.seconds));
         let [mut rows, columns] = plan.picture(&vec![0.; samples])?.shape;
@@ -147,14 +147,11 @@ impl Decode for Sounds {
     fn varies(&self) -> bool {
         self.settings.piece == Piece::Random
     }
-    fn decode(&self, cell: &Cell<'_>) -> Result<Decoded> {
-        self.values(&self.read(cell)?, &mut Rng::keyed(0, &format!("once.{}", cell.id)))
-    }
     fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
-        if !self.varies() {
-            return self.decode(cell).map(Kept::Values);
-        }
         let mut samples = self.read(cell)?;
+        if !self.varies() {
+            return self.values(&samples, &mut Rng::keyed(0, &format!("once.{}", cell.id))).map(Kept::Values);
+        }
         let most = self.settings.within.map_or(usize::MAX, |seconds| self.settings.samples(seconds));
         samples.truncate(most);
         Ok(Kept::Sound(samples))
