@@ -61,7 +61,7 @@ fn lines_that_the_program_does_not_know_are_refused() {
         "cargo xtask reproduse",
         "cargo xtask reproduce a b=1 --quik  # a comment",
         "aim-learn check",
-        "cargo run --release -p xtask --features media -- data chek mine.yaml",
+        "cargo run --release -p xtask --features media -- data verify mine.yaml",
     ] {
         assert!(refused(line).is_some(), "{line}");
     }
