@@ -1,5 +1,6 @@
 //! Helpers of the tests that cross crates: small bundles of data and short runs.
 
+pub mod book;
 pub mod cases;
 mod course;
 mod small;

@@ -195,12 +195,21 @@ fn with_environment() {
     }
 }
 
-/// Understands the arguments under the program's own name and version; help and mistakes end the process.
-fn run(application: &Application) -> Result<ExitCode> {
+/// Every command of an application with its arguments, under the application's own name and version: for completions,
+/// manuals, and tests of what documentation says. [`start`] understands its arguments by it.
+///
+/// # Errors
+/// If a further command has a name that is taken.
+pub fn command_line(application: &Application) -> Result<clap::Command> {
     let Program { command, version, .. } = &application.program;
     distinct(&application.commands)?;
     let line = Cli::command().name(command).bin_name(command).version(version);
-    let matches = line.subcommands(application.commands.iter().map(|own| own.command.clone())).get_matches();
+    Ok(line.subcommands(application.commands.iter().map(|own| own.command.clone())))
+}
+
+/// Understands the arguments; help and mistakes end the process.
+fn run(application: &Application) -> Result<ExitCode> {
+    let matches = command_line(application)?.get_matches();
     if let Some((name, arguments)) = matches.subcommand()
         && let Some(own) = application.commands.iter().find(|own| own.command.get_name() == name)
     {

@@ -20,12 +20,13 @@ type Outcome = Result<(), String>;
 type Check = (&'static str, fn() -> Outcome);
 
 /// The checks in their order, cheap ones first.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     ("format", format),
     ("tidy", tidy::check),
     ("spelling", spelling::check),
     ("readmes", readmes::check),
     ("licences", licences::check),
+    ("book", book),
     ("clippy", clippy),
     ("documentation", documentation),
     ("features", features),
@@ -87,6 +88,15 @@ fn format() -> Outcome {
 
 fn fix() -> Outcome {
     run(Command::new("rustfmt").args(["--edition", "2024"]).args(files::with(&["rs"])))
+}
+
+/// The book as pages, where there is mdbook to make them; a test looks at its content.
+fn book() -> Outcome {
+    if Command::new("mdbook").arg("--version").output().is_err() {
+        println!("skipped: no mdbook on the PATH");
+        return Ok(());
+    }
+    run(Command::new("mdbook").args(["build", "docs/book"]))
 }
 
 fn clippy() -> Outcome {
