@@ -33,7 +33,10 @@ fn a_table_scores_further_tests_in_which_modalities_are_missing() {
     assert!(joint["1"].accuracy() > alone["1"].accuracy(), "one modality of three stays");
 
     let written = write_report(&results, &options.out).lacking.unwrap();
-    assert!(["whole", "rate 0.5", "rate 1", "one stays", "rate 0.4"].iter().all(|part| written.contains(part)), "{written}");
+    assert!(
+        ["whole", "rate 0.5", "rate 1", "one stays", "rate 0.4"].iter().all(|part| written.contains(part)),
+        "{written}"
+    );
     assert!(fs::read_to_string(folder.path().join("runs/test/lacking.md")).unwrap().contains("| joint "));
     let config = fs::read_to_string(run_folder(folder.path(), "joint").join("config.yaml")).unwrap();
     assert!(config.contains("counts: modalities"), "{config}");

@@ -11,7 +11,8 @@ use crate::{Dataset, Fitted, Showing, Source, source::possession};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// Every modality of every sample is missing with that probability, independent of all others; of a sample that
-    /// would lose all it has, one stays. Of two modalities at rate r, about 1 - (1 - r)^2 of the samples are incomplete.
+    /// would lose all it has, one stays. Of two modalities at rate r, about 1 - (1 - r)^2 of the samples are
+    /// incomplete.
     Each,
     /// That share of the samples is incomplete, and lacks one modality, evenly drawn (Lee et al., CVPR 2023,
     /// "missing-both").
@@ -104,8 +105,7 @@ impl Dataset {
         rate: f64,
         seed: u64,
     ) -> Arc<dyn Source> {
-        let may: Vec<bool> =
-            self.modalities.iter().map(|name| may.is_none_or(|may| may.contains(name))).collect();
+        let may: Vec<bool> = self.modalities.iter().map(|name| may.is_none_or(|may| may.contains(name))).collect();
         Arc::new(Lacking::new(Arc::clone(split), &self.modalities, &may, lack, rate, seed))
     }
 }

@@ -10,8 +10,8 @@ use aim_train::{
 
 use crate::{compat, tables::estimate};
 
-/// Accuracy of every row on the whole test split and at each further rate of missing modalities; nothing where no row has
-/// such rates.
+/// Accuracy of every row on the whole test split and at each further rate of missing modalities; nothing where no row
+/// has such rates.
 ///
 /// # Errors
 /// If a number is not finite.

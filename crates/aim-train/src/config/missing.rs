@@ -7,8 +7,8 @@ use aim_data::{Dataset, Lack, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Samples without some of their modalities, in training and in further tests. What a sample lacks is drawn once, by its
-/// name: the same in every run, row and epoch, and what is missing at one rate is missing at every higher one.
+/// Samples without some of their modalities, in training and in further tests. What a sample lacks is drawn once, by
+/// its name: the same in every run, row and epoch, and what is missing at one rate is missing at every higher one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Missing {

@@ -13,8 +13,8 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, history::Means, judge,
-    outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, history::Means,
+    judge, outcome::predictions,
 };
 use crate::{
     Learner,
