@@ -118,6 +118,11 @@ impl Learner {
         self.at.step
     }
 
+    /// Number of epochs done.
+    pub fn epochs_done(&self) -> usize {
+        self.at.epoch
+    }
+
     /// Whether all epochs are done.
     pub fn is_done(&self) -> bool {
         self.at.epoch >= self.epochs

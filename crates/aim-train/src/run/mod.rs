@@ -8,6 +8,7 @@ mod history;
 mod outcome;
 mod program;
 mod tensorboard;
+mod timing;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint};
@@ -18,4 +19,5 @@ pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};
 pub use outcome::{Judged, Majority, Outcome, Stopped, judge};
 pub use program::Program;
+pub use timing::Timing;
 pub use trainer::{Control, Run, Stop, Watch, learner, network, splits, train};
