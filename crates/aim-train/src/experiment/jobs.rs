@@ -26,7 +26,7 @@ use super::{
 use crate::{
     Registries,
     config::{Identity, RunConfig, TableConfig},
-    run::{Folder, Program, Stop, checksum, lock, network},
+    run::{Folder, Program, Stop, checksum, lock, network, splits},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -194,7 +194,7 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Res
             continue;
         };
         let fits = restrict(config, &loaded.data).and_then(|data| {
-            config.train.criterion(&data)?;
+            splits(config, &data, &Device::Cpu)?;
             network(config, &data, 0, &Device::Cpu)
         });
         fits.at(|| format!("row `{}`", config.name))?;

@@ -363,10 +363,10 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
 /// What a configuration's learner reads of a data set.
 ///
 /// # Errors
-/// If the data set has another number of classes than the configuration has weights.
+/// If the data set has another number of classes than the configuration has weights, or lacks what it samples by.
 pub fn splits<'a>(config: &RunConfig, data: &'a Dataset, device: &Device) -> Result<Splits<'a>> {
     let splits = Splits::new(data, config.train.batch, device).dropping_last(config.protocol.drops_last(&config.train));
-    Ok(splits.criterion(config.train.criterion(data)?))
+    Ok(splits.criterion(config.train.criterion(data)?).strata(config.train.sampler.strata(data)?))
 }
 
 /// The network of a configuration for a data set.
