@@ -71,6 +71,10 @@ const REFUSED: [(&str, &str); 36] = [
     ),
     ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
     (
+        "  - {name: a, method: remix, model: {uni_heads: true}, train: {sampler: balanced}}",
+        "train.sampler: chooses what an epoch shows, and so does `remix`",
+    ),
+    (
         "  - {name: a, method: joint, train: {patience: 0}}",
         "test.yaml:12: train.patience: is 0; use a number of at least 1",
     ),

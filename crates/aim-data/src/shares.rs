@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use aim_core::Rng;
 
-/// As many samples as there are, so that every stratum has the same share: the quotient, and by chance one more where it
-/// does not come out even. Within a stratum some samples are shown once more than others, by chance. `strata` is the
-/// stratum of each sample.
+/// As many samples as there are, so that every stratum has the same share: the quotient, and by chance one more where
+/// it does not come out even. Within a stratum some samples are shown once more than others, by chance. `strata` is
+/// the stratum of each sample.
 pub(crate) fn shares(strata: &[u32], rng: &mut Rng) -> Vec<usize> {
     let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     strata.iter().enumerate().for_each(|(sample, stratum)| members.entry(*stratum).or_default().push(sample));

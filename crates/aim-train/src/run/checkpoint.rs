@@ -29,8 +29,8 @@ pub struct Checkpoint {
     pub log: Vec<EpochLog>,
     /// The best of them.
     pub best: Option<Best>,
-    /// A learner's state, under `best.` the weights, buffers and method state of the best epoch, and within an epoch under
-    /// `begun.` what that epoch has left for the log so far.
+    /// A learner's state, under `best.` the weights, buffers and method state of the best epoch, and within an epoch
+    /// under `begun.` what that epoch has left for the log so far.
     pub state: State,
 }
 

@@ -7,7 +7,7 @@
 //! | `previous.safetensors` | the one before it, used if that is damaged |
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
 //! | `best.safetensors` | weights and method state of the best epoch, by what `train.select` names; such a copy, too |
-//! | `timing.jsonl` | seconds of each epoch, and of one that has begun so far; apart from the metrics, which are the same bits every time |
+//! | `timing.jsonl` | seconds of each epoch, also of one that has begun; apart from the metrics, which are always the same bits |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
 //! | `projection.json` | test samples' features in two dimensions |
 //! | `predictions.csv` | prediction for every test sample |
