@@ -15,7 +15,7 @@ use std::{
 
 use aim_balance::MethodInfo;
 use aim_core::{Prepared, Result, Rng, capability};
-use aim_data::Dataset;
+use aim_data::{Dataset, Reading};
 use aim_report::Written;
 use aim_train::{
     config::{RunConfig, Scale, Source, TableConfig},
@@ -128,6 +128,7 @@ pub fn run_options(folder: &Path) -> Options {
         quiet: true,
         ledger: None,
         checkpoint_every: Duration::from_secs(5),
+        reading: Reading::default(),
         program: Program::here("cargo xtask", None),
     }
 }

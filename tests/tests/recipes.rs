@@ -24,7 +24,7 @@ use aim_train::{
 };
 use candle_core::Device;
 use clips::CREMAD;
-use layouts::{copy, make, media, samples, write};
+use layouts::{make, media, samples};
 
 /// The parts of a table that say how little is trained, in place of the recipe's networks and numbers.
 fn table(recipe: &Recipe, folder: &Path, extra: &str) -> TableConfig {

@@ -9,7 +9,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Application, DeviceName, print};
+use crate::{Application, DeviceName, ReadingOptions, print};
 
 #[derive(Args)]
 pub(crate) struct Eval {
@@ -22,12 +22,15 @@ pub(crate) struct Eval {
     /// Where the network runs.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceName,
+    #[command(flatten)]
+    reading: ReadingOptions,
 }
 
 impl Eval {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
         let identity = identity(&self.run, &application.registries)?;
         let data = aim_data::load(&identity.config.data, aim_data::root(self.data_root).as_deref())?;
+        data.read_by(&self.reading.reading());
         if aim_train::run::checksum(&data)? != identity.data_crc32 {
             let problem = "the data differ from those that the run was trained on";
             return Err(Error::invalid(self.run.display().to_string(), problem, "use the same files and version"));

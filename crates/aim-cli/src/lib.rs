@@ -31,6 +31,7 @@ pub use clap;
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use aim_core::{Error, Result};
+use aim_data::Reading;
 use aim_train::run::Program;
 use candle_core::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -130,9 +131,28 @@ struct Places {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
-    /// Shortest time between two checkpoints of a run; 0 for one after every epoch.
+    /// Shortest time between two checkpoints of a run; 0 for one after every step.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     checkpoint_every: u64,
+    #[command(flatten)]
+    reading: ReadingOptions,
+}
+
+/// What reading data may use; no bit of a result depends on it.
+#[derive(Args, Clone)]
+struct ReadingOptions {
+    /// Most memory for samples of a prepared set.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: usize,
+    /// Threads that read the next batches of data which do not lie in memory; 0 reads each when it is needed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+}
+
+impl ReadingOptions {
+    fn reading(&self) -> Reading {
+        Reading::new(self.memory, self.workers)
+    }
 }
 
 /// A kind of device.

@@ -136,6 +136,7 @@ impl Making {
             device,
             quiet: self.places.quiet,
             checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
+            reading: self.places.reading.reading(),
             program: application.program.clone(),
             ledger: self.ledger,
         })

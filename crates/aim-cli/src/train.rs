@@ -52,6 +52,7 @@ impl Train {
         }
         let device = self.places.device.open()?;
         let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
+        data.read_by(&self.places.reading.reading());
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
         let name = if config.name == method { method } else { format!("{}-{method}", config.name) };

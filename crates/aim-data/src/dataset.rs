@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use aim_core::{Error, Result};
 use candle_core::{Device, Tensor};
 
-use crate::{Projected, Source, source::pieces};
+use crate::{Projected, Reading, Source, source::pieces};
 
 /// A classification set of one or more modalities.
 #[derive(Clone, Debug)]
@@ -56,6 +56,11 @@ impl Dataset {
     /// Name and shape of one sample of each modality, as networks are built for them.
     pub fn named_shapes(&self) -> Vec<(String, Vec<usize>)> {
         self.modalities.iter().cloned().zip(self.shapes()).collect()
+    }
+
+    /// Hands all splits what reading them may use; clones and views share it.
+    pub fn read_by(&self, reading: &Reading) {
+        self.splits().iter().for_each(|(_, split)| split.read_by(reading));
     }
 
     /// Only these modalities, in this order.
@@ -121,7 +126,7 @@ impl Dataset {
             if source.shapes()[m] != *shape {
                 return Err(Error::shape(place, &source.shapes()[m], format!("samples of shape {shape:?}")));
             }
-            for index in pieces(source.len()).filter(|_| !source.checks_values()) {
+            for index in pieces(source).filter(|_| !source.checks_values()) {
                 let x = source.input(m, &index, &Device::Cpu)?.values;
                 check_shape(&place, &x, index.len(), shape)?;
                 check_finite(&format!("{name}` of the {split} split, sample `"), &x, &source.ids()[index[0]..])?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aim_core::{Input, Result, Rng};
 use candle_core::Device;
 
-use crate::{Dataset, Fitted, Showing, Source, source::possession};
+use crate::{Dataset, Fitted, Reading, Showing, Source, source::possession};
 
 /// What a rate of missing modalities counts. The literature means either, so that a rate says nothing without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,15 @@ impl Source for Lacking {
     }
     fn fitted(&self, modality: usize) -> Option<Fitted> {
         self.of.fitted(modality)
+    }
+    fn groups(&self) -> &[u32] {
+        self.of.groups()
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.of.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.of.reading()
     }
     fn checks_values(&self) -> bool {
         self.of.checks_values()

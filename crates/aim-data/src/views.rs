@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aim_core::{Input, Result};
 use candle_core::{Device, Tensor};
 
-use crate::{Fitted, Showing, Source};
+use crate::{Fitted, Reading, Showing, Source};
 
 /// Some modalities of a split.
 pub struct Projected {
@@ -47,6 +47,15 @@ impl Source for Projected {
     fn checks_values(&self) -> bool {
         self.of.checks_values()
     }
+    fn groups(&self) -> &[u32] {
+        self.of.groups()
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.of.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.of.reading()
+    }
 }
 
 /// The first samples of a split.
@@ -85,6 +94,15 @@ impl Source for First {
     fn fitted(&self, modality: usize) -> Option<Fitted> {
         self.of.fitted(modality)
     }
+    fn groups(&self) -> &[u32] {
+        &self.of.groups()[..self.count.min(self.of.groups().len())]
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.of.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.of.reading()
+    }
 }
 
 /// The samples of one split, then those of another.
@@ -92,6 +110,7 @@ pub struct Joined {
     parts: [Arc<dyn Source>; 2],
     labels: Vec<u32>,
     ids: Vec<String>,
+    groups: Vec<u32>,
 }
 
 impl Joined {
@@ -99,7 +118,8 @@ impl Joined {
     pub fn new(first: Arc<dyn Source>, second: Arc<dyn Source>) -> Self {
         let labels = [first.labels(), second.labels()].concat();
         let ids = [first.ids(), second.ids()].concat();
-        Self { parts: [first, second], labels, ids }
+        let groups = [first.groups(), second.groups()].concat();
+        Self { parts: [first, second], labels, ids, groups }
     }
 
     /// What both give of their samples at `index`, in that order.
@@ -149,6 +169,15 @@ impl Source for Joined {
     }
     fn fitted(&self, modality: usize) -> Option<Fitted> {
         self.parts[0].fitted(modality)
+    }
+    fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.parts.iter().for_each(|part| part.read_by(reading));
+    }
+    fn reading(&self) -> Reading {
+        self.parts[0].reading()
     }
 }
 

@@ -110,7 +110,7 @@ pub fn word(pairs: &[(&'static str, &str)]) -> Words {
 }
 
 /// A file of a made set.
-pub fn write(folder: &Path, name: &str, text: &str) {
+fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
@@ -140,7 +140,7 @@ pub fn make(folder: &Path, decoding: &serde_json::Value, words: &Words, media: &
     }
 }
 
-pub fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
 }
 

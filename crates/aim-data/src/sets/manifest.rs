@@ -5,6 +5,7 @@
 //! that must not be in two splits. An empty cell says that the sample lacks the modality.
 
 mod assemble;
+mod cached;
 mod decoding;
 mod faults;
 mod folds;

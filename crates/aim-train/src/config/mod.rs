@@ -36,4 +36,4 @@ pub use schema::schema;
 pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;
 pub use table::{Row, Scale, TableConfig};
-pub use train::{ClassWeights, DropLast, Select, TrainConfig};
+pub use train::{ClassWeights, DropLast, Sampler, Select, TrainConfig};

@@ -30,7 +30,7 @@ pub struct Shared<'a> {
     pub console: &'a Console,
     /// Asks to stop.
     pub stop: &'a Stop,
-    /// Shortest time between two checkpoints of a run; zero for one after every epoch.
+    /// Shortest time between two checkpoints of a run; zero for one after every step.
     pub checkpoint_every: Duration,
     /// What configurations can name.
     pub registries: &'a Registries,

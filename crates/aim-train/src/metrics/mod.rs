@@ -3,6 +3,7 @@
 mod evaluation;
 mod features;
 mod metric;
+mod plain;
 mod probe;
 mod projection;
 mod scores;
@@ -16,6 +17,8 @@ pub use projection::{ALL, Projection};
 pub use scores::{Contributions, Probes, REMOVAL, Scores};
 
 use aim_core::Error;
+
+use plain::Plain;
 
 /// A refusal of the statistics crate as an error of the workspace.
 pub fn statistics(error: aim_stats::Error) -> Error {

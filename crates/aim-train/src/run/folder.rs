@@ -7,7 +7,7 @@
 //! | `previous.safetensors` | the one before it, used if that is damaged |
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
 //! | `best.safetensors` | weights and method state of the best epoch, by what `train.select` names; such a copy, too |
-//! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
+//! | `timing.jsonl` | seconds of each epoch, also of one that has begun; apart from the metrics, which are always the same bits |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
 //! | `preprocessing.json` | what new samples are read with: classes, shapes, what was learnt from the training split |
 //! | `projection.json` | test samples' features in two dimensions |
@@ -23,7 +23,7 @@ use aim_core::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Checkpoint, EpochLog, Outcome,
+    Checkpoint, EpochLog, Outcome, Timing,
     disk::{lock, part, settle, write_atomically, write_part},
     tensorboard::events,
 };
@@ -161,12 +161,12 @@ impl Folder {
         &self,
         projection: &Projection,
         log: &[EpochLog],
-        seconds: &[f64],
+        timing: &Timing,
         outcome: &Outcome,
     ) -> Result<()> {
         let text = serde_json::to_string(projection).map_err(|e| self.unwritten(PROJECTION, &e))?;
         self.write(PROJECTION, text.as_bytes())?;
-        self.write(EVENTS, &events(log, seconds, self.begun(), Some(outcome)))
+        self.write(EVENTS, &events(log, &timing.epochs, self.begun(), Some(outcome)))
     }
 
     /// The projection, if there is one that can be read; nothing depends on it.
@@ -217,10 +217,10 @@ impl Folder {
                 continue;
             };
             if damaged {
-                tell(&format!("{}: goes on after epoch {}", self.path.display(), last.epochs()));
+                tell(&format!("{}: goes on after {}", self.path.display(), last.place()));
             }
             self.whole(BEST, tell)?;
-            self.put_copies(&last, &self.seconds(last.epochs())?, true)?;
+            self.put_copies(&last, &self.timing(&last)?, true)?;
             return Ok(Some(last));
         }
         if damaged {
@@ -245,8 +245,8 @@ impl Folder {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn put(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
-        self.put_copies(last, seconds, best_is_new)?;
+    pub fn put(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
+        self.put_copies(last, timing, best_is_new)?;
         let (path, part) = (self.path.join(LAST), part(&self.path.join(LAST)));
         write_part(&path, &last.to_bytes()?)?;
         if path.exists() {
@@ -255,13 +255,13 @@ impl Folder {
         settle(&part, &path).map_err(|e| Error::io(&path, e))
     }
 
-    fn put_copies(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
+    fn put_copies(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
         if let Some(best) = last.of_best().filter(|_| best_is_new) {
             self.write(BEST, &best.to_bytes()?)?;
         }
         self.write(METRICS, self.lines(METRICS, &last.log)?.as_bytes())?;
-        self.write(TIMING, self.lines(TIMING, seconds)?.as_bytes())?;
-        self.write(EVENTS, &events(&last.log, seconds, self.begun(), None))
+        self.write(TIMING, timing.to_lines().as_bytes())?;
+        self.write(EVENTS, &events(&last.log, &timing.epochs, self.begun(), None))
     }
 
     /// The logs of a run of so many epochs that is done.
@@ -279,8 +279,15 @@ impl Folder {
     /// # Errors
     /// If the file cannot be read.
     pub fn seconds(&self, epochs: usize) -> Result<Vec<f64>> {
-        let text = self.read(TIMING)?.unwrap_or_default();
-        Ok(text.lines().filter_map(|line| line.parse().ok()).take(epochs).collect())
+        Ok(Timing::of(&self.read(TIMING)?.unwrap_or_default(), epochs, false).epochs)
+    }
+
+    /// How long what a checkpoint holds has taken, as far as it can be read.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn timing(&self, last: &Checkpoint) -> Result<Timing> {
+        Ok(Timing::of(&self.read(TIMING)?.unwrap_or_default(), last.epochs(), last.steps() > 0))
     }
 
     /// The predictions, as they were stored.

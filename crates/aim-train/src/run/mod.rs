@@ -12,6 +12,7 @@ mod predict;
 mod preprocessing;
 mod program;
 mod tensorboard;
+mod timing;
 mod trained;
 mod trainer;
 
@@ -26,5 +27,6 @@ pub use outcome::{Judged, Lacking, Majority, Outcome, Stopped, judge};
 pub use predict::{Predicted, predict};
 pub use preprocessing::Preprocessing;
 pub use program::Program;
+pub use timing::Timing;
 pub use trained::{Trained, identity};
 pub use trainer::{Control, Run, Stop, Watch, learner, network, splits, train};

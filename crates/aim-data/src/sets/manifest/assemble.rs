@@ -15,6 +15,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::{
+    cached::Cached,
     decoding::{Cell, Decode, Decoded, Decoding, Standardise},
     faults::Faults,
     keep::{Draw, Kept},
@@ -23,7 +24,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    Dataset, Fitted, Source, Subset,
+    Dataset, Fitted, Reading, Source, Subset,
     files::broken,
     table::{Array, Part},
 };
@@ -62,7 +63,7 @@ impl Plan<'_> {
     }
 
     /// The data set of these rows, from what was kept of them before or from their files. Where no showing differs from
-    /// another and the samples fit into the memory, it is there, so that both are the same data.
+    /// another and the samples fit into the memory, their values stand for it, so that both are the same data.
     pub fn dataset(&self, rows: &[Row], store: Option<Store>) -> Result<Dataset> {
         let shapes = store.as_ref().map(|store| store.shapes(rows.len(), self.modalities.len())).transpose()?;
         let mut opened = self.open(rows, shapes)?;
@@ -75,7 +76,7 @@ impl Plan<'_> {
         let labels = labels(rows, &class_names, &mut faults);
         let varies = opened.iter().any(|one| one.decoder.varies());
         let records: Option<Box<dyn Records>> = match store {
-            Some(store) => Some(Box::new(store)),
+            Some(store) => Some(Box::new(Cached::new(store, self.modalities.len(), rows.len()))),
             None if varies => Some(Box::new(InMemory::keep(&opened, rows, &Budget::new(self.memory), &mut faults)?)),
             None => None,
         };
@@ -85,10 +86,13 @@ impl Plan<'_> {
         let faults = self.learn(&mut opened, Desk { rows, records: records.as_deref(), faults }, &picks[0])?;
         let fits = fits(self.memory, &opened, rows.len());
         let sources = match records {
-            Some(records) if varies || fits.is_err() => shown(opened, records, rows, &labels, &picks)?,
-            records => {
+            Some(records) => {
+                let by_values = !varies && fits.is_ok();
+                shown(opened, records, by_values, (rows, &labels), &picks)?
+            }
+            None => {
                 fits?;
-                self.read(&opened, Desk { rows, records: records.as_deref(), faults }, &labels, &picks)?
+                self.read(&opened, Desk { rows, records: None, faults }, &labels, &picks)?
             }
         };
         let [train, validation, test] = sources.try_into().map_err(|_| broken(self.place, "has no three splits"))?;
@@ -131,6 +135,7 @@ impl Plan<'_> {
         let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
             let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
+            let samples = samples.grouped(of(&groups(rows), picks))?;
             let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
             let present = opened.iter().map(has).collect();
             Ok(Arc::new(InArrays { samples, present, fitted: Arc::clone(&fitted) }))
@@ -207,17 +212,17 @@ impl<'a> Desk<'a> {
 fn shown(
     opened: Vec<Opened<'_>>,
     records: Box<dyn Records>,
-    rows: &[Row],
-    labels: &[u32],
+    by_values: bool,
+    (rows, labels): (&[Row], &[u32]),
     picks: &[Vec<usize>; 3],
 ) -> Result<Vec<Arc<dyn Source>>> {
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let (ids, groups): (Vec<String>, _) = (rows.iter().map(|row| row.id.clone()).collect(), groups(rows));
     let parts = opened.into_iter().map(|one| (one.name.to_owned(), one.decoder, one.standardise)).collect();
-    let stock = Stock::new(parts, records, &picks[0], &ids)?;
+    let stock = Stock::new(parts, records, by_values, (&picks[0], &ids))?;
     let split = |picks: &Vec<usize>| -> Arc<dyn Source> {
         let own = |i: &usize| (labels[*i], ids[*i].clone());
-        let (labels, ids) = picks.iter().map(own).unzip();
-        Arc::new(Shown::new(Arc::clone(&stock), picks.clone(), labels, ids))
+        let own = picks.iter().map(own).unzip();
+        Arc::new(Shown::new(Arc::clone(&stock), picks.clone(), own, of(&groups, picks)))
     };
     Ok(picks.iter().map(split).collect())
 }
@@ -299,6 +304,19 @@ fn labels(rows: &[Row], class_names: &[String], faults: &mut Faults) -> Vec<u32>
         faults.keep(row.line, at).unwrap_or(0) as u32
     };
     rows.iter().map(&mut label).collect()
+}
+
+/// Index of each row's group; nothing if no row has one. Rows without a group are one.
+fn groups(rows: &[Row]) -> Vec<u32> {
+    let names: BTreeSet<&Option<String>> = rows.iter().map(|row| &row.group).collect();
+    let places: BTreeMap<&Option<String>, u32> = names.into_iter().zip(0..).collect();
+    let grouped = rows.iter().any(|row| row.group.is_some());
+    rows.iter().filter(|_| grouped).map(|row| places[&row.group]).collect()
+}
+
+/// The groups of some rows, if there are any.
+fn of(groups: &[u32], picks: &[usize]) -> Vec<u32> {
+    picks.iter().filter_map(|row| groups.get(*row).copied()).collect()
 }
 
 /// The classes: those of the setting, or else the labels of all rows, whole numbers by size and the rest by alphabet.
@@ -383,5 +401,14 @@ impl Source for InArrays {
     }
     fn fitted(&self, modality: usize) -> Option<Fitted> {
         self.fitted.get(modality).cloned()
+    }
+    fn groups(&self) -> &[u32] {
+        self.samples.groups()
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.samples.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.samples.reading()
     }
 }
