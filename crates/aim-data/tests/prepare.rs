@@ -166,6 +166,35 @@ fn damage_is_named_and_mended_by_preparing_again() {
 }
 
 #[test]
+fn an_index_that_does_not_fit_itself_or_its_set_is_damaged() {
+    let folder = folder();
+    let spec = spec(folder.path(), "store");
+    let index = made(&spec, 2, None).unwrap().folder.join("index.json");
+    let whole: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let told = |change: &dyn Fn(&mut Value)| {
+        let mut damaged = whole.clone();
+        change(&mut damaged);
+        fs::write(&index, damaged.to_string()).unwrap();
+        let read = load(&spec, None).and_then(|set| set.train.input(0, &[0], &Device::Cpu).map(drop));
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("data prepare"), "{error}");
+        error
+    };
+    let shorten = |value: &mut Value| drop(value.as_array_mut().unwrap().pop());
+    assert!(told(&|index| shorten(&mut index["places"])).contains("do not go together"));
+    assert!(told(&|index| shorten(&mut index["places"][3])).contains("do not go together"));
+    assert!(told(&|index| shorten(&mut index["modalities"])).contains("do not go together"));
+    assert!(told(&|index| index["rows"][0]["cells"] = json!({})).contains("do not go together"));
+    let both = |index: &mut Value| ["rows", "places"].iter().for_each(|key| shorten(&mut index[key]));
+    assert!(told(&both).contains("is of 149 rows, not 150"));
+    let long = |index: &mut Value| {
+        let places = index["places"].as_array_mut().unwrap().iter_mut().flat_map(|row| row.as_array_mut().unwrap());
+        places.filter(|place| !place.is_null()).for_each(|place| place["bytes"] = u64::MAX.into());
+    };
+    assert!(told(&long).contains("cannot be read"));
+}
+
+#[test]
 fn faults_are_listed_and_an_estimate_writes_nothing() {
     let folder = folder();
     let spec = spec(folder.path(), "store");

@@ -179,7 +179,7 @@ impl DatasetSettings for Corpus {
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let folder = self.place(root)?;
         let (store, section) = self.prepared_by(&folder);
-        if let Some(store) = Store::open(&prepared(&store, &word(&self.layout), &section))? {
+        if let Some(store) = Store::open(&prepared(&store, &word(&self.layout), &section), &self.modalities)? {
             let (rows, left_out) = (store.index.rows.clone(), store.index.left_out);
             let class_names = store.index.class_names.clone();
             return self.dataset(&folder, rows, left_out, class_names, Some(store));

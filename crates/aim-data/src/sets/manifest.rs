@@ -179,7 +179,8 @@ impl DatasetSettings for Manifest {
             None => {}
         }
         let (store, section) = self.prepared_by(&file)?;
-        let records = store::Store::open(&prepare::folder(&store, &self.name(), &section))?;
+        let records = store::Store::open(&prepare::folder(&store, &self.name(), &section), &self.modalities)?;
+        let records = records.map(|store| store.of(rows.len())).transpose()?;
         self.plan(&file).dataset(&rows, records.map(|store| Box::new(store) as Box<dyn shown::Records>))
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {

@@ -1,15 +1,16 @@
 //! A prepared set: what is kept of every row, in shards on the disk with one index.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
 use aim_config::serde::{Deserialize, Serialize};
 use aim_core::{Error, Result};
 
-use super::{keep::Kept, rows::Row, shown::Records};
+use super::{Decoding, keep::Kept, rows::Row, shown::Records};
 
 /// Version of the index.
 const FORMAT: u32 = 1;
@@ -49,6 +50,15 @@ impl Index {
         let super::prepare::Set { section, rows, class_names, left_out, .. } = set;
         Self { format: FORMAT, section, modalities, class_names, left_out, rows: rows.to_vec(), places }
     }
+
+    /// Whether every row has a cell and a record, or none, of each modality.
+    fn fits(&self, modalities: &BTreeMap<String, Decoding>) -> bool {
+        let cells = |row: &Row| row.cells.keys().eq(modalities.keys());
+        self.modalities.iter().eq(modalities.keys())
+            && self.rows.iter().all(cells)
+            && self.places.len() == self.rows.len()
+            && self.places.iter().all(|places| places.len() == modalities.len())
+    }
 }
 
 /// Name of a shard's file.
@@ -69,11 +79,11 @@ pub(in crate::sets) struct Store {
 }
 
 impl Store {
-    /// The set that a folder holds, if it is complete.
+    /// The set of these modalities that a folder holds, if it is complete.
     ///
     /// # Errors
     /// If its index is damaged, or another program's.
-    pub fn open(folder: &Path) -> Result<Option<Self>> {
+    pub fn open(folder: &Path, modalities: &BTreeMap<String, Decoding>) -> Result<Option<Self>> {
         let path = folder.join("index.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -84,17 +94,32 @@ impl Store {
         if index.format != FORMAT {
             return Err(damaged(&path, &format!("has format {}, this program reads {FORMAT}", index.format)));
         }
+        if !index.fits(modalities) {
+            return Err(damaged(&path, "is damaged: its rows, records and modalities do not go together"));
+        }
         Ok(Some(Self { folder: folder.into(), index }))
+    }
+
+    /// It, if it has a row for each of these.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn of(self, rows: usize) -> Result<Self> {
+        let own = self.index.rows.len();
+        let problem = || format!("is of {own} rows, not {rows}");
+        if own == rows { Ok(self) } else { Err(damaged(&self.folder.join("index.json"), &problem())) }
     }
 
     fn read(&self, place: Place) -> Result<Kept> {
         let path = self.folder.join(shard(place.shard));
-        let mut bytes = vec![0; place.bytes];
+        let mut bytes = Vec::new();
         // Opened anew each time: a set may have more shards than a process may have open files.
         let mut read = || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(place.offset))?;
-            file.read_exact(&mut bytes)
+            // What the index says of its length is no reason to ask for as much memory.
+            let found = file.take(place.bytes as u64).read_to_end(&mut bytes)?;
+            if found == place.bytes { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
         };
         read().map_err(|e| damaged(&path, &format!("cannot be read ({e})")))?;
         if crc32fast::hash(&bytes) != place.crc32 {
