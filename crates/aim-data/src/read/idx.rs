@@ -8,6 +8,9 @@ use flate2::bufread::GzDecoder;
 
 use crate::files::{broken, open};
 
+/// Most bytes of an array, twenty times MNIST's.
+const MOST: usize = 1 << 30;
+
 /// Bytes of a file with `N` axes, and its shape. The magic number 0x0000080N stands for bytes along N axes.
 pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)> {
     let mut reader = GzDecoder::new(open(path)?);
@@ -24,10 +27,15 @@ pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)
     for axis in &mut shape {
         *axis = head()?;
     }
+    let size = shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)).filter(|size| *size <= MOST);
+    let size =
+        size.ok_or_else(|| broken(path, format!("says that its shape is {shape:?}, which is more than 1 GiB")))?;
     let mut data = Vec::new();
-    reader.read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
-    if shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)) != Some(data.len()) {
-        return Err(broken(path, format!("holds {} bytes, but says that its shape is {shape:?}", data.len())));
+    // No further than a byte behind its end, however far what is packed may go.
+    reader.take(size as u64 + 1).read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
+    if data.len() != size {
+        let many = if data.len() > size { "more".into() } else { data.len().to_string() };
+        return Err(broken(path, format!("holds {many} bytes, but says that its shape is {shape:?}")));
     }
     Ok((shape, data))
 }
@@ -77,7 +85,12 @@ mod tests {
             (zipped[..zipped.len() - 12].to_vec(), "ends too early"),
             (WHOLE.to_vec(), "is no gzip file"),
             (Vec::new(), "ends too early"),
-            (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "holds 6 bytes, but says"),
+            (
+                zip(&[&WHOLE[..4], &[0, 0, 255, 255, 0, 0, 255, 0], &WHOLE[12..]].concat()),
+                "shape is [65535, 65280], which",
+            ),
+            (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "which is more than 1 GiB"),
+            (zip(&[WHOLE.as_slice(), &[0; 1 << 20]].concat()), "holds more bytes, but says that its shape is [2, 3]"),
         ] {
             let error = read(&file).unwrap_err();
             assert!(error.contains(message) && error.contains("fetch or write the file again"), "{error}");

@@ -107,13 +107,16 @@ impl Npz {
     fn raw(&mut self, name: &str, want: &[usize]) -> Result<(NpyHeader, Vec<u8>)> {
         let (shape, file) = self.member(name)?;
         let header = file.header().clone();
-        let mut bytes = Vec::new();
-        let read = file.into_inner().read_to_end(&mut bytes);
-        read.map_err(|e| self.broken(name, e))?;
         if shape != want {
+            drop(file);
             return Err(Error::shape(self.place(name), &shape, format!("{want:?}")));
         }
-        let size = header.dtype().num_bytes().map(|b| b * want.iter().product::<usize>());
+        let size = promised(&header);
+        let mut bytes = Vec::new();
+        // No further than a byte behind its end, however far what is packed may go.
+        let most = size.map_or(0, |size| size as u64 + 1);
+        let read = file.into_inner().take(most).read_to_end(&mut bytes);
+        read.map_err(|e| self.broken(name, e))?;
         if size != Some(bytes.len()) || header.order() == Order::Fortran {
             return Err(self.broken(name, "it does not hold as many values as it says, or not in C order"));
         }
@@ -121,13 +124,14 @@ impl Npz {
     }
 
     fn member(&mut self, name: &str) -> Result<(Vec<usize>, NpyFile<impl Read>)> {
-        let entry = match self.archive.by_name(&format!("{name}.npy")) {
+        let mut entry = match self.archive.by_name(&format!("{name}.npy")) {
             Ok(entry) => entry,
             Err(ZipError::FileNotFound) => return Err(broken(&self.path, format!("has no array `{name}`"))),
             Err(e) => return Err(broken(&self.path, format!("array `{name}` cannot be read ({e})"))),
         };
         let cannot = |e| broken(&self.path, format!("array `{name}` cannot be read ({e})"));
-        let file = NpyFile::new(entry).map_err(cannot)?;
+        let head = head(&mut entry).map_err(cannot)?;
+        let file = NpyFile::new(io::Cursor::new(head).chain(entry)).map_err(cannot)?;
         Ok((file.shape().iter().map(|d| *d as usize).collect(), file))
     }
 
@@ -144,20 +148,67 @@ impl Npz {
 pub(crate) fn npy(path: &std::path::Path) -> Result<Array> {
     let wrong = |problem: String| broken(path, problem);
     let bytes = crate::files::bytes(path)?;
-    let file = NpyFile::new(&bytes[..]).map_err(|e| wrong(format!("is no NumPy array ({e})")))?;
+    let mut values = &bytes[..];
+    let file = head(&mut values).and_then(|head| NpyFile::new(io::Cursor::new(head)));
+    let file = file.map_err(|e| wrong(format!("is no NumPy array ({e})")))?;
     let header = file.header().clone();
     let dims: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
     let Some((len, shape)) = dims.split_first() else {
         return Err(Error::shape(path.display().to_string(), &dims, "[N, ...]"));
     };
-    let offset = bytes.len() - file.into_inner().len();
-    let size = header.dtype().num_bytes().map(|b| b * dims.iter().product::<usize>());
-    if size != Some(bytes.len() - offset) || header.order() == Order::Fortran {
+    if promised(&header) != Some(values.len()) || header.order() == Order::Fortran {
         return Err(wrong("does not hold as many values as it says, or not in C order".into()));
     }
-    let data = numbers(header, bytes[offset..].to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
+    let data = numbers(header, values.to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
     debug_assert_eq!(data.len(), len * shape.iter().product::<usize>());
     Array { data, shape: shape.to_vec() }.finite(&path.display().to_string())
+}
+
+/// Longest header, in bytes.
+const LONGEST: usize = 1 << 16;
+/// Most brackets within each other in a header; the time that the parser takes doubles with each.
+const DEEPEST: usize = 6;
+
+/// The bytes of a header, with which an array begins, if it can be parsed in bounded time and memory.
+fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; 10];
+    reader.read_exact(&mut head)?;
+    if !head.starts_with(b"\x93NUMPY") {
+        return Err(io::Error::other("it begins with other bytes"));
+    }
+    let mut length = usize::from(u16::from_le_bytes([head[8], head[9]]));
+    // Later versions have longer headers.
+    if head[6] > 1 {
+        let mut more = [0; 2];
+        reader.read_exact(&mut more)?;
+        length += usize::from(u16::from_le_bytes(more)) << 16;
+        head.extend(more);
+    }
+    let mut text = vec![];
+    reader.take(length.min(LONGEST) as u64).read_to_end(&mut text)?;
+    if text.len() < length || depth(&text) > DEEPEST {
+        return Err(io::Error::other("its header is cut, or longer or deeper than that of any array"));
+    }
+    head.extend(text);
+    Ok(head)
+}
+
+/// How many brackets lie within each other.
+fn depth(text: &[u8]) -> usize {
+    let step = |(now, most): (usize, usize), byte: &u8| match byte {
+        b'(' | b'[' | b'{' => (now + 1, most.max(now + 1)),
+        b')' | b']' | b'}' => (now.saturating_sub(1), most),
+        _ => (now, most),
+    };
+    text.iter().fold((0, 0), step).1
+}
+
+/// Bytes of the values that a header promises; none where no memory has as many, even beside an axis of length 0.
+fn promised(header: &NpyHeader) -> Option<usize> {
+    let lengths: Vec<usize> = header.shape().iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+    let size = header.dtype().num_bytes()?;
+    lengths.iter().try_fold(size, |all, length| all.checked_mul((*length).max(1)))?;
+    Some(size * lengths.iter().product::<usize>())
 }
 
 fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {
@@ -265,6 +316,24 @@ mod tests {
         told(&|f| f.labels("negative", 2, 2).err(), "label -1 of row 1 is out of range");
         told(&|f| f.texts("y", 3).err(), "array `y` cannot be read");
         told(&|f| f.whole("words", 2).err(), "array `words` cannot be read");
+    }
+
+    #[test]
+    fn more_values_than_a_memory_has_and_brackets_without_end_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = |header: &str| {
+            let length = (header.len() as u16).to_le_bytes();
+            std::fs::write(file.path(), [b"\x93NUMPY\x01\0", &length[..], header.as_bytes()].concat()).unwrap();
+            npy(file.path()).err().map_or("none".into(), |e| e.to_string())
+        };
+        // Products that a number of 64 bits has as 0, which is how many values follow.
+        for shape in ["(2, 0, 9223372036854775808, 2)", "(4611686018427387904, 4)"] {
+            let told = error(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"));
+            assert!(told.contains("does not hold as many values as it says"), "{told}");
+        }
+        // A parser that tries each bracket as a mapping and as a set would not end.
+        let told = error(&"{".repeat(100));
+        assert!(told.contains("longer or deeper than that of any array"), "{told}");
     }
 
     #[test]

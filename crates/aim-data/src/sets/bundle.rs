@@ -26,6 +26,9 @@ use crate::{
 pub(crate) use new::NewArrays;
 
 /// A split's file.
+/// Most classes: each has a name and a row of every head, so that a single wrong label could ask for all memory.
+const CLASSES: u32 = 1 << 20;
+
 const FILE: Rule = words("path").required();
 
 static INFO: DatasetInfo = DatasetInfo {
@@ -123,8 +126,9 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
         return Err(Error::shape(format!("{}: y", path.display()), view.shape(), "[N]"));
     }
     let whole = |(i, v): (usize, f64)| {
-        let fits = v >= 0. && v <= f64::from(u32::MAX) && v.fract() == 0.;
-        fits.then_some(v as u32).ok_or_else(|| broken(path, format!("label {v} of row {i} is no class index")))
+        let fits = v >= 0. && v < f64::from(CLASSES) && v.fract() == 0.;
+        let problem = || format!("label {v} of row {i} is no class index below {CLASSES}");
+        fits.then_some(v as u32).ok_or_else(|| broken(path, problem()))
     };
     tensors::numbers(path, "y", &view)?.into_iter().enumerate().map(whole).collect()
 }
@@ -135,4 +139,23 @@ fn ids(path: &Path, file: &SafeTensors<'_>, split: &str, len: usize) -> Result<V
         return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], an id a sample,")));
     }
     Ok(tensors::numbers(path, "id", &view)?.into_iter().map(|v| v.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn a_label_that_would_ask_for_all_memory_is_refused() {
+        let read = |label: u32| {
+            let tensor = Tensor::new(&[0, label], &Device::Cpu).unwrap();
+            let bytes = safetensors::serialize([("y", &tensor)], None).unwrap();
+            labels(Path::new("a"), &SafeTensors::deserialize(&bytes).unwrap()).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(CLASSES - 1), Ok(vec![0, CLASSES - 1]));
+        let error = read(u32::MAX).unwrap_err();
+        assert!(error.contains("a: label 4294967295 of row 1 is no class index below 1048576"), "{error}");
+    }
 }

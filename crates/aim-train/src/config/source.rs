@@ -15,6 +15,9 @@ use super::{Recipe, builtin};
 /// The sections that describe a run.
 pub(super) const SECTIONS: [&str; 7] = ["protocol", "data", "model", "optimizer", "schedule", "train", "method"];
 
+/// Most parts of a key on the command line, which become mappings within each other; no setting lies deeper than ten.
+const DEEPEST: usize = 64;
+
 /// A configuration file, read but not yet understood.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -87,6 +90,9 @@ impl Source {
         let value: Value = serde_yaml::from_str(value).map_err(|e| wrong(e.to_string()))?;
         if key.split('.').any(str::is_empty) {
             return Err(wrong("has an empty key".into()));
+        }
+        if key.split('.').count() > DEEPEST {
+            return Err(wrong(format!("names a key in more than {DEEPEST} parts")));
         }
         merge(&mut self.value, &nested(key, value));
         self.overrides.insert(key.into(), assignment.into());
@@ -269,6 +275,8 @@ mod tests {
         source.set("method.name=joint").unwrap();
         assert_eq!(source.value["method"], serde_yaml::from_str::<Value>("{name: joint}").unwrap());
         assert!(source.set("oops").unwrap_err().to_string().contains("has no `=`"));
+        let deep = format!("a{}=1", ".a".repeat(100_000));
+        assert!(source.set(&deep).unwrap_err().to_string().contains("in more than 64 parts"));
     }
 
     #[test]
