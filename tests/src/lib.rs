@@ -3,6 +3,7 @@
 pub mod book;
 pub mod cases;
 mod course;
+mod design;
 mod small;
 mod world;
 
@@ -26,6 +27,7 @@ use aim_train::{
 use candle_core::{Device, Tensor};
 
 pub use course::Course;
+pub use design::{Design, Pair, covering};
 pub use small::{
     Descent, One, Still, answers, assert_close, at, data, flat, gradient, mean_loss, method, number, scalar, small,
     spec, step,
