@@ -197,7 +197,7 @@ mod tests {
         let pilot = table.pilot().unwrap();
         assert_eq!((pilot.first_seed, pilot.seeds, pilot.rows.len()), (PILOTS, 4, 2));
         let folds = TableConfig { folds: Some(5), ..table.clone() };
-        assert!(folds.pilot().unwrap_err().to_string().contains("not for folds"));
+        assert!(folds.pilot().unwrap_err().to_string().contains("how seeds vary, not folds"));
         assert!(TableConfig { planned: None, ..table }.pilot().unwrap_err().to_string().contains("planned"));
     }
 
