@@ -164,7 +164,8 @@ fn compare(list: &[Arrows], rooms: &BTreeSet<String>, found: &Found) {
 /// Manifests of the workspace's members.
 fn manifests() -> Vec<PathBuf> {
     let crates = fs::read_dir(Path::new(ROOT).join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["xtask", "xtask/checks", "tests", "tests/attack", "benches", "examples"].map(|name| Path::new(ROOT).join(name));
+    let others = ["xtask", "xtask/checks", "tests", "tests/attack", "benches", "examples"]
+        .map(|name| Path::new(ROOT).join(name));
     crates.chain(others).map(|folder| folder.join("Cargo.toml")).filter(|path| path.exists()).collect()
 }
 
