@@ -1,6 +1,6 @@
 //! A covering design over everything that a configuration can name: each two of method, encoder, fusion, optimizer,
-//! schedule and number of modalities meet in a run. It is refused with a place and a remedy, or it trains two steps to a
-//! finite loss, and one that is saved between them and resumed ends with the same bits.
+//! schedule and number of modalities meet in a run. It is refused with a place and a remedy, or it trains two steps to
+//! a finite loss, and one that is saved between them and resumed ends with the same bits.
 //!
 //! The test command covers a part of the methods, `AIM_COVER=1` all of them.
 

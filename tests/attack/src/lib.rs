@@ -1,6 +1,6 @@
-//! An attack on every reader of files that this workspace has: valid files are changed in all the ways that files break,
-//! and whatever comes of them must be content or one error with a place and a remedy, within seconds and a bounded
-//! memory.
+//! An attack on every reader of files that this workspace has: valid files are changed in all the ways that files
+//! break, and whatever comes of them must be content or one error with a place and a remedy, within seconds and a
+//! bounded memory.
 //!
 //! A [`Target`] takes the bytes of a file through the public reader of its format. The same targets serve a loop over
 //! mutations on stable Rust ([`attack`]), in which every input has a number by which it can be made again, and the
