@@ -168,7 +168,9 @@ fn read(folder: &Path) -> bool {
     told(Identity::load(folder, standard()));
     [Select::Last, Select::Best].iter().for_each(|select| drop(told(checkpoint_of(folder, *select))));
     let Some(folder) = told(Folder::open(folder, &done().identity, standard())) else { return false };
-    told(RunResults::read(&folder, 2)).flatten().is_some_and(|run| !run.single_class() || !run.answers.is_empty())
+    told(RunResults::read(&folder, &done().identity.config))
+        .flatten()
+        .is_some_and(|run| !run.single_class() || !run.answers.is_empty())
 }
 
 /// The result with the checksum of other predictions.
@@ -230,7 +232,7 @@ fn done() -> &'static Done {
         let identity = Identity::load(&run, standard()).expect("a run");
         // The records are the report's; a ledger asks only whether there are any.
         put(&out.join("results.jsonl"), b"");
-        let (ledger, _) = Ledger::write(&out, folder.path(), standard()).expect("a table");
+        let (ledger, _) = Ledger::write(&out, folder.path(), standard(), &|_| ()).expect("a table");
         Done { files, identity, ledger: fs::read(ledger).expect("a ledger") }
     })
 }

@@ -46,7 +46,7 @@ pub(super) const RESULTS: Target = Target {
             told(summary(&[table("a", &[]), table("b", &[])], folder));
             told(protocols(&family, folder));
             let planned = Planned { of: "aim".into(), against: vec!["joint".into()], test_to_train: None };
-            told(across(&[folder.join("a"), folder.join("b")], &planned, true)).is_some()
+            told(across(&[folder.join("a"), folder.join("b")], &planned)).is_some()
         })
     },
     samples: || vec![lines().into()],
