@@ -1,7 +1,9 @@
 //! Helpers of the tests that cross crates: small bundles of data and short runs.
 
+pub mod book;
 pub mod cases;
 mod course;
+mod design;
 mod small;
 mod world;
 
@@ -14,7 +16,7 @@ use std::{
 
 use aim_balance::MethodInfo;
 use aim_core::{Prepared, Result, Rng, capability};
-use aim_data::Dataset;
+use aim_data::{Dataset, Reading};
 use aim_report::Written;
 use aim_train::{
     config::{RunConfig, Scale, Source, TableConfig},
@@ -25,6 +27,7 @@ use aim_train::{
 use candle_core::{Device, Tensor};
 
 pub use course::Course;
+pub use design::{Design, Pair, covering};
 pub use small::{
     Descent, One, Still, answers, assert_close, at, data, flat, gradient, mean_loss, method, number, scalar, small,
     spec, step,
@@ -127,6 +130,7 @@ pub fn run_options(folder: &Path) -> Options {
         quiet: true,
         ledger: None,
         checkpoint_every: Duration::from_secs(5),
+        reading: Reading::default(),
         program: Program::here("cargo xtask", None),
     }
 }
@@ -143,7 +147,7 @@ pub fn train_run(
     every: Duration,
 ) -> Result<Outcome> {
     let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here("cargo xtask", None));
-    let run = Run { config, seed, data, device, prepared, metrics: &standard().metrics };
+    let run = Run { config, seed, data, lacking: &[], device, prepared, metrics: &standard().metrics };
     train(run, folder, Control { watch, stop, checkpoint_every: every, program })
 }
 

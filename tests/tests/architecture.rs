@@ -13,7 +13,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 type Arrows = (&'static str, &'static [&'static str]);
 
 /// The crates from the ground up, each with those that it depends on.
-const CRATES: [Arrows; 22] = [
+const CRATES: [Arrows; 23] = [
     ("aim-pins", &[]),
     ("aim-ops", &["aim-pins"]),
     ("aim-media", &[]),
@@ -125,6 +125,10 @@ const CRATES: [Arrows; 22] = [
             "aim-train",
         ],
     ),
+    (
+        "aim-attack",
+        &["aim-config", "aim-core", "aim-data", "aim-golden", "aim-media", "aim-report", "aim-tests", "aim-train"],
+    ),
     ("xtask", &["aim-cli", "aim-core"]),
 ];
 
@@ -160,7 +164,8 @@ fn compare(list: &[Arrows], rooms: &BTreeSet<String>, found: &Found) {
 /// Manifests of the workspace's members.
 fn manifests() -> Vec<PathBuf> {
     let crates = fs::read_dir(Path::new(ROOT).join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["xtask", "xtask/checks", "tests", "benches", "examples"].map(|name| Path::new(ROOT).join(name));
+    let others = ["xtask", "xtask/checks", "tests", "tests/attack", "benches", "examples"]
+        .map(|name| Path::new(ROOT).join(name));
     crates.chain(others).map(|folder| folder.join("Cargo.toml")).filter(|path| path.exists()).collect()
 }
 

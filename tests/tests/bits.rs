@@ -1,9 +1,24 @@
 //! Bit for bit: neutral settings equal joint training, the same seed gives the same run, a resumed run equals one left
 //! alone.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use aim_core::{Input, Result};
+use aim_data::{Dataset, Showing, Source};
 use aim_tests::{bits, bundle_config, run_folder, run_table, train_run, write_bundle};
+use aim_train::{
+    config::{Identity, RunConfig},
+    run::{EpochLog, Folder, Stop, Watch},
+    standard,
+};
+use candle_core::Device;
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -78,50 +93,75 @@ fn modulation_changes_the_run_and_the_same_seed_repeats_it() {
     assert!(aim != bits(&run_folder(a.path(), "joint")), "AIM does nothing");
 }
 
-#[test]
-fn a_run_that_was_stopped_goes_on_with_the_same_bits() {
-    use aim_train::{
-        config::{Identity, RunConfig},
-        run::{EpochLog, Folder, Stop, Watch},
-        standard,
-    };
+/// A training split that asks to stop when so many batches have been read of it; their last step is the run's last.
+struct Asks {
+    of: Arc<dyn Source>,
+    stop: Arc<Stop>,
+    left: AtomicUsize,
+}
 
-    /// Asks to stop when an epoch is done; the step that follows is the last.
-    struct StopAfter<'a>(usize, &'a Stop);
-    impl Watch for StopAfter<'_> {
-        fn epoch(&self, log: &EpochLog, _: usize, _: f64) {
-            if log.epoch == self.0 {
-                self.1.ask();
-            }
-        }
-        fn say(&self, line: &str) {
-            assert!(line.starts_with("goes on after"), "{line}");
-        }
+impl Source for Asks {
+    fn labels(&self) -> &[u32] {
+        self.of.labels()
     }
+    fn ids(&self) -> &[String] {
+        self.of.ids()
+    }
+    fn shapes(&self) -> &[Vec<usize>] {
+        self.of.shapes()
+    }
+    fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+        self.of.input(modality, index, device)
+    }
+    fn shown(&self, modality: usize, index: &[usize], showing: Showing, device: &Device) -> Result<Input> {
+        if modality == 0 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.stop.ask();
+        }
+        self.of.shown(modality, index, showing, device)
+    }
+}
 
+struct Listens;
+
+impl Watch for Listens {
+    fn epoch(&self, _: &EpochLog, _: usize, _: f64) {}
+    fn say(&self, line: &str) {
+        assert!(line.starts_with("goes on after epoch"), "{line}");
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_behind_any_step_goes_on_there_with_the_same_bits() {
     let folder = folder();
     let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}
-  - {name: valuation, method: {name: valuation, warmup: 1}}";
+  - {name: valuation, method: {name: valuation, warmup: 1}}
+  - {name: agm, method: agm, train: {accumulate: 2}}";
     let mut source = bundle_config(rows, &["train.epochs=5"]);
     for split in ["train", "validation", "test"] {
         let path = folder.path().join(format!("{split}.safetensors"));
         source.set(&format!("data.{split}={}", path.display())).unwrap();
     }
-    for row in ["aim", "valuation"] {
+    for row in ["aim", "valuation", "agm"] {
         let (config, _) = RunConfig::single(&source, Some(row), standard()).unwrap();
         let data = aim_data::load(&config.data, None).unwrap();
-        let run = |name: &str, stops: &[usize]| {
+        let mut places = vec![];
+        let mut run = |name: &str, stops: &[usize]| {
             let path = folder.path().join(row).join(name);
-            for after in stops.iter().chain([&99]) {
+            for reads in stops.iter().chain([&usize::MAX]) {
                 let open = Folder::open(&path, &Identity::new(&config, 3, 0), standard()).unwrap();
-                let stop = Stop::default();
-                let watch = StopAfter(*after, &stop);
-                let done = train_run((&config, 3), &data, &open, (&watch, &stop), Duration::from_secs(5));
-                assert_eq!(done.is_ok(), *after == 99);
+                let stop = Arc::new(Stop::default());
+                let asks = Asks { of: data.train.clone(), stop: stop.clone(), left: AtomicUsize::new(*reads) };
+                let data = Dataset { train: Arc::new(asks), ..data.clone() };
+                let done = train_run((&config, 3), &data, &open, (&Listens, &stop), Duration::from_secs(5));
+                assert_eq!(done.is_ok(), *reads == usize::MAX);
+                places.extend(open.restore(&|_| ()).unwrap().map(|last| (last.epochs(), last.steps())));
             }
             let file = |f: &str| std::fs::read(path.join(f)).unwrap();
             ["last.safetensors", "best.safetensors", "metrics.jsonl", "predictions.csv", "result.json"].map(file)
         };
-        assert!(run("alone", &[]) == run("stopped", &[0, 2, 3]), "{row}");
+        // Epochs have three batches, and more where `valuation` adds some.
+        assert!(run("alone", &[]) == run("stopped", &[1, 1, 1, 2, 3]), "{row}");
+        assert_eq!(places[..5], [(5, 0), (0, 1), (0, 2), (1, 0), (1, 2)], "{row}");
+        assert!(places[5].1 > 0 && places[6] == (5, 0), "{row}: {places:?}");
     }
 }

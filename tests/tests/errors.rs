@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 36] = [
+const REFUSED: [(&str, &str); 37] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -70,6 +70,10 @@ const REFUSED: [(&str, &str); 36] = [
         "optimizer.lr: is -1; use a number, 0 or more",
     ),
     ("  - {name: a, method: {name: joint}, train: {epochs: 0}}", "test.yaml:12: train.epochs: is 0"),
+    (
+        "  - {name: a, method: remix, model: {uni_heads: true}, train: {sampler: balanced}}",
+        "train.sampler: chooses what an epoch shows, and so does `remix`",
+    ),
     (
         "  - {name: a, method: joint, train: {patience: 0}}",
         "test.yaml:12: train.patience: is 0; use a number of at least 1",

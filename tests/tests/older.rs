@@ -27,10 +27,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Everything in the folders of runs.
+/// Everything in the folders of runs but what an older program did not store.
 fn runs(folder: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let all = files(&folder.join("runs")).into_iter();
-    all.filter(|(path, _)| path.components().count() > 3 && !path.ends_with(".lock")).collect()
+    let own = |path: &Path| !path.ends_with(".lock") && !path.ends_with("preprocessing.json");
+    all.filter(|(path, _)| path.components().count() > 3 && own(path)).collect()
 }
 
 /// The older table made again in a folder that has its runs, without the row of `aim`, which has another revision.

@@ -105,8 +105,8 @@ fn folds_are_the_values_of_their_tests_and_intervals_and_seeds_are_not() {
     assert_eq!(headings[1..], ["folds", "difference, 95 % interval (t)", "p corrected t", "Holm (decides)"]);
     let cells =
         |table: &Table, row: usize| table.rows()[row].iter().map(|cell| cell.content.shown(4)).collect::<Vec<_>>();
-    // Three folds, of which one trains: mean .03, variance .0007, t = .03 / sqrt((1/3 + 1) .0007) = .98198 with 2 degrees
-    // of freedom, p = 1 - t / sqrt(2 + t^2) = .42966; the interval .03 -+ 4.30265 * .030551.
+    // Three folds, of which one trains: mean .03, variance .0007, t = .03 / sqrt((1/3 + 1) .0007) = .98198 with 2
+    // degrees of freedom, p = 1 - t / sqrt(2 + t^2) = .42966; the interval .03 -+ 4.30265 * .030551.
     assert_eq!(cells(&table, 0), ["aim - joint", "3.0000", "0.0300 [-0.1014, 0.1614]", "0.430", "0.430"]);
     assert!(table.notes()[1].contains("of 3 folds with 1.000 test samples a training sample and 2 degrees of freedom"));
     let comparison = comparison(&results, &standard().metrics).unwrap();
@@ -225,19 +225,24 @@ fn a_table_from_the_ledger_is_the_same_and_trains_only_what_is_missing() {
     write_report(&other, &options.out);
     assert_eq!(write(&options.out).unwrap().1, 16 + 4 + 12);
 
+    damaged_ledgers_are_told(&ledgers, &path, bytes, &|| make(&table(&searched), &options));
+}
+
+/// Damages the ledger of a searched table, which `again` makes from it, and looks for ledgers that are not there.
+fn damaged_ledgers_are_told(ledgers: &Path, path: &Path, bytes: Vec<u8>, again: &dyn Fn() -> Result<Results>) {
     for (damage, told) in [
         (bytes[..bytes.len() / 2].to_vec(), "is damaged"),
         (b"no gzip".to_vec(), "is damaged"),
         (flipped(&bytes), "is damaged"),
     ] {
-        fs::write(&path, damage).unwrap();
-        let error = make(&table(&searched), &options).map(drop).unwrap_err().to_string();
+        fs::write(path, damage).unwrap();
+        let error = again().map(drop).unwrap_err().to_string();
         assert!(error.contains("test-sweep.jsonl.gz") && error.contains(told), "{error}");
     }
-    fs::write(Ledger::path(&ledgers, "other"), bytes).unwrap();
-    let renamed = Ledger::read(&ledgers, "other", standard()).map(drop).unwrap_err().to_string();
+    fs::write(Ledger::path(ledgers, "other"), bytes).unwrap();
+    let renamed = Ledger::read(ledgers, "other", standard()).map(drop).unwrap_err().to_string();
     assert!(renamed.contains("is the ledger of `test-sweep`"), "{renamed}");
-    assert!(Ledger::read(&ledgers, "none", standard()).unwrap().is_none());
+    assert!(Ledger::read(ledgers, "none", standard()).unwrap().is_none());
     let missing = Ledger::read(&ledgers.join("typo"), "other", standard()).map(drop).unwrap_err().to_string();
     assert!(missing.contains("typo: is no folder"), "{missing}");
 }

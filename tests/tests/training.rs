@@ -45,6 +45,34 @@ fn accumulated_batches_are_one_large_batch() {
 }
 
 #[test]
+fn a_sampler_says_what_epochs_show() {
+    // 12 samples of classes 0, 1, 2 in the ratio 4 to 1 to 1.
+    let labels = [0, 0, 1, 0, 0, 2, 0, 0, 1, 0, 0, 2];
+    let seen = |train: &str, groups: Vec<u32>| {
+        let world = World::two(12, "name: mlp, widths: [8]", train);
+        let config = world.config("joint", Requirements::NONE, "concat").unwrap();
+        let (x, ids) =
+            (world.data.train.batch(&(0..12).collect::<Vec<_>>(), &Device::Cpu).unwrap(), world.data.train.ids());
+        let subset = aim_data::Subset::of(x.inputs, labels.into(), ids.to_vec()).unwrap();
+        let train = std::sync::Arc::new(subset.grouped(groups).unwrap());
+        let data = aim_data::Dataset { train, ..world.data.clone() };
+        let splits = splits(&config, &data, &Device::Cpu).map_err(|e| e.to_string())?;
+        let epoch = splits.training().epoch(0, 0).map(|batch| batch.unwrap().ids).collect::<Vec<_>>();
+        Ok::<_, String>(epoch.concat())
+    };
+    let counts = |shown: &[usize]| [0, 1, 2].map(|class| shown.iter().filter(|i| labels[**i] == class).count());
+    let plain = seen("{epochs: 1, batch: 5}", vec![]).unwrap();
+    assert_eq!((counts(&plain), seen("{epochs: 1, batch: 5, sampler: shuffled}", vec![]).unwrap()), ([8, 2, 2], plain));
+    assert_eq!(counts(&seen("{epochs: 1, batch: 5, sampler: balanced}", vec![]).unwrap()), [4, 4, 4]);
+    // Two groups: the first two samples, and all others.
+    let groups = (0..12).map(|i| u32::from(i > 1)).collect();
+    let grouped = seen("{epochs: 1, batch: 5, sampler: groups}", groups).unwrap();
+    assert_eq!(grouped.iter().filter(|i| **i < 2).count(), 6);
+    let error = seen("{epochs: 1, batch: 5, sampler: groups}", vec![]).unwrap_err();
+    assert!(error.contains("train.sampler: shows groups equally often") && error.contains("has none"), "{error}");
+}
+
+#[test]
 fn every_method_is_trained_on_accumulated_batches_or_refused() {
     let world = World::two(60, "name: cnn, widths: [4, 8]", "{epochs: 2, batch: 20, accumulate: 2}");
     let mut refused = vec![];

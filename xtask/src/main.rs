@@ -1,5 +1,8 @@
 //! The command line of the workspace: the program's own commands, and the checks of the workspace.
 
+#[cfg(test)]
+mod book;
+
 use std::process::{Command, ExitCode};
 
 use aim_cli::{Application, OwnCommand, clap};
@@ -11,13 +14,18 @@ use aim_core::{Error, Result};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    aim_cli::start(&application())
+}
+
+/// What the workspace brings, and its checks.
+fn application() -> Application {
     let about = "Check the workspace: format, lints, documentation, tidiness, spelling, licences, packages";
     let long = clap::Arg::new("long").long("long").action(clap::ArgAction::SetTrue);
     let long = long.help("Run the tests that take longer than a change should wait for instead");
     let fix = clap::Arg::new("fix").long("fix").action(clap::ArgAction::SetTrue).conflicts_with("long");
     let fix = fix.help("Mend format and READMEs instead");
     let check = OwnCommand { command: clap::Command::new("check").about(about).args([long, fix]), run: check };
-    aim_cli::start(&Application { commands: vec![check], ..Application::default() })
+    Application { commands: vec![check], ..Application::default() }
 }
 
 /// The checks are a program of their own, whose dependencies the first command of a new user does not build.

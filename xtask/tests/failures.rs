@@ -87,7 +87,7 @@ fn an_interrupt_ends_a_run_after_its_step_and_the_same_command_goes_on() {
     let run = run_with(&folder.join("runs"), "metrics.jsonl");
     let output = interrupt(child);
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
-    assert!(text(&output).contains("was stopped; the same command goes on after the last whole epoch"));
+    assert!(text(&output).contains("was stopped; the same command goes on where it was"));
     assert!(!run.join("result.json").exists() && run.join("last.safetensors").exists());
     assert!(train(folder, "runs", &[epochs]).status().unwrap().success());
     assert!(bits(&run) == want);

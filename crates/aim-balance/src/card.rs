@@ -102,7 +102,8 @@ pub trait MethodSettings: AnySettings {
         true
     }
 
-    /// Whether its batches take turns, each with modalities of its own, so that the mean over several is none of a batch.
+    /// Whether its batches take turns, each with modalities of its own, so that the mean over several is none of a
+    /// batch.
     fn takes_turns(&self) -> bool {
         false
     }

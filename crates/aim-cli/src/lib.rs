@@ -15,11 +15,13 @@ mod bench;
 mod config;
 mod data;
 mod eval;
+mod export;
 mod interrupt;
 mod ledger;
 mod list;
 mod methods;
 mod power;
+mod predict;
 mod reproduce;
 mod sweep;
 mod train;
@@ -30,6 +32,7 @@ pub use clap;
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use aim_core::{Error, Result};
+use aim_data::Reading;
 use aim_train::run::Program;
 use candle_core::Device;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -75,6 +78,16 @@ enum Command {
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
     Eval(eval::Eval),
+    /// Score new files with a finished run or with what was exported of one, and write their classes and probabilities
+    /// as CSV.
+    ///
+    /// Columns are `id`, `predicted`, `probability.<class>`, and `<modality>.probability.<class>` where the network has
+    /// logits of each modality, empty for samples that lack it. Labels need not be known; of those that are, the share
+    /// predicted right is printed. If files cannot be read all of them are listed, and nothing is written.
+    Predict(predict::Predict),
+    /// Write a finished run's network into a folder of its own: weights, configuration, classes, pre-processing and a
+    /// card. `predict --run FOLDER` answers with it in the same bits.
+    Export(export::Export),
     /// Test the tests: joint training against joint training with other seeds, where every rejection is a false one.
     ///
     /// Trains pairs of arms of a tiny network and counts how often each paired test of the tables rejects at .05. The
@@ -119,9 +132,28 @@ struct Places {
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
-    /// Shortest time between two checkpoints of a run; 0 for one after every epoch.
+    /// Shortest time between two checkpoints of a run; 0 for one after every step.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     checkpoint_every: u64,
+    #[command(flatten)]
+    reading: ReadingOptions,
+}
+
+/// What reading data may use; no bit of a result depends on it.
+#[derive(Args, Clone)]
+struct ReadingOptions {
+    /// Most memory for samples of a prepared set.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: usize,
+    /// Threads that read the next batches of data which do not lie in memory; 0 reads each when it is needed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+}
+
+impl ReadingOptions {
+    fn reading(&self) -> Reading {
+        Reading::new(self.memory, self.workers)
+    }
 }
 
 /// A kind of device.
@@ -184,12 +216,21 @@ fn with_environment() {
     }
 }
 
-/// Understands the arguments under the program's own name and version; help and mistakes end the process.
-fn run(application: &Application) -> Result<ExitCode> {
+/// Every command of an application with its arguments, under the application's own name and version: for completions,
+/// manuals, and tests of what documentation says. [`start`] understands its arguments by it.
+///
+/// # Errors
+/// If a further command has a name that is taken.
+pub fn command_line(application: &Application) -> Result<clap::Command> {
     let Program { command, version, .. } = &application.program;
     distinct(&application.commands)?;
     let line = Cli::command().name(command).bin_name(command).version(version);
-    let matches = line.subcommands(application.commands.iter().map(|own| own.command.clone())).get_matches();
+    Ok(line.subcommands(application.commands.iter().map(|own| own.command.clone())))
+}
+
+/// Understands the arguments; help and mistakes end the process.
+fn run(application: &Application) -> Result<ExitCode> {
+    let matches = command_line(application)?.get_matches();
     if let Some((name, arguments)) = matches.subcommand()
         && let Some(own) = application.commands.iter().find(|own| own.command.get_name() == name)
     {
@@ -203,6 +244,8 @@ fn run(application: &Application) -> Result<ExitCode> {
         Command::Ledger(command) => command.run(application),
         Command::Train(command) => command.run(application),
         Command::Eval(command) => command.run(application),
+        Command::Predict(command) => command.run(application),
+        Command::Export(command) => command.run(application),
         Command::AaTest(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Data(command) => command.run(application),

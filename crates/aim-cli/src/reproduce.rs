@@ -136,6 +136,7 @@ impl Making {
             device,
             quiet: self.places.quiet,
             checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
+            reading: self.places.reading.reading(),
             program: application.program.clone(),
             ledger: self.ledger,
         })
@@ -180,9 +181,10 @@ fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Appli
     let Application { registries, sections, .. } = application;
     let results = experiment::run(table, options, stop, registries)?;
     let written = aim_report::write(&results, &options.out, registries, sections)?;
-    let Written { comparison, planned, diagnosis, report } = written;
+    let Written { comparison, planned, diagnosis, lacking, report } = written;
+    let lacking = lacking.map_or(String::new(), |lacking| format!("{lacking}\n"));
     let planned = planned.map_or(String::new(), |planned| planned + "\n");
-    print(&format!("{planned}{comparison}\n{diagnosis}\nreport: {}\n", report.display()))?;
+    print(&format!("{planned}{comparison}\n{lacking}{diagnosis}\nreport: {}\n", report.display()))?;
     if stop.asked() {
         return Err(Error::Stopped);
     }

@@ -52,7 +52,7 @@ pub enum Error {
         remedy: String,
     },
     /// Someone asked for the work to end; nothing is wrong.
-    #[error("was stopped; the same command goes on after the last whole epoch")]
+    #[error("was stopped; the same command goes on where it was")]
     Stopped,
     /// Another error with the place where it came up.
     #[error("{place}: {source}")]

@@ -88,7 +88,7 @@ struct Range {
 fn range(set: &Dataset, modality: usize) -> Result<Range> {
     let (mut all, mut sum, mut count) = (Range { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0. }, 0., 0_u64);
     for (_, source) in splits(set) {
-        for index in pieces(source.len()) {
+        for index in pieces(source) {
             for value in source.input(modality, &index, &Device::Cpu)?.values.flatten_all()?.to_vec1::<f32>()? {
                 (all.low, all.high) = (all.low.min(value), all.high.max(value));
                 sum += f64::from(value);
@@ -106,7 +106,7 @@ fn contents(set: &Dataset) -> Result<Vec<(Place, u64)>> {
     for (s, (_, source)) in splits(set).iter().enumerate() {
         let mut hashes: Vec<DefaultHasher> = vec![DefaultHasher::new(); source.len()];
         for m in 0..set.modalities.len() {
-            for index in pieces(source.len()) {
+            for index in pieces(*source) {
                 let rows = source.input(m, &index, &Device::Cpu)?.values.flatten_from(1)?.to_vec2::<f32>()?;
                 for (i, row) in index.iter().zip(rows) {
                     row.iter().for_each(|value| value.to_bits().hash(&mut hashes[*i]));

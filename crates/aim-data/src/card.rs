@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::Result;
 
-use crate::{Dataset, PrepareOptions, Prepared};
+use crate::{Dataset, NewForm, PrepareOptions, Prepared};
 
 /// Description of a data set.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,12 @@ pub trait DatasetSettings: AnySettings {
     /// If files are missing or broken, or the store cannot be written.
     fn prepare(&self, _root: Option<&Path>, _options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         Ok(None)
+    }
+
+    /// What samples that the set does not hold can be given as, for networks that were trained on it; `None` for a set
+    /// that is read by its own loader alone.
+    fn new_form(&self) -> Option<NewForm> {
+        None
     }
 
     /// Checks what single declarations cannot say, without touching any file.

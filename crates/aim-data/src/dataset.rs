@@ -8,7 +8,7 @@ use std::{
 use aim_core::{Error, Result};
 use candle_core::{Device, Tensor};
 
-use crate::{Projected, Source, source::pieces};
+use crate::{Projected, Reading, Source, source::pieces};
 
 /// Most classes without a training sample that are named.
 const NAMED: usize = 20;
@@ -64,6 +64,11 @@ impl Dataset {
     /// Name and shape of one sample of each modality, as networks are built for them.
     pub fn named_shapes(&self) -> Vec<(String, Vec<usize>)> {
         self.modalities.iter().cloned().zip(self.shapes()).collect()
+    }
+
+    /// Hands all splits what reading them may use; clones and views share it.
+    pub fn read_by(&self, reading: &Reading) {
+        self.splits().iter().for_each(|(_, split)| split.read_by(reading));
     }
 
     /// Only these modalities, in this order.
@@ -153,7 +158,7 @@ impl Dataset {
             if source.shapes()[m] != *shape {
                 return Err(Error::shape(place, &source.shapes()[m], format!("samples of shape {shape:?}")));
             }
-            for index in pieces(source.len()).filter(|_| !source.checks_values()) {
+            for index in pieces(source).filter(|_| !source.checks_values()) {
                 let x = source.input(m, &index, &Device::Cpu)?.values;
                 check_shape(&place, &x, index.len(), shape)?;
                 let values = x.flatten_all()?.to_vec1::<f32>()?;

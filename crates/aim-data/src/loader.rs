@@ -1,10 +1,13 @@
 //! Batches of a split or of what a plan shows of it, in an order that depends on (seed, epoch) and their number alone.
 
+use std::{ops::ControlFlow, sync::mpsc, thread};
+
 use aim_core::{Batch, Criterion, Error, Extra, Plan, Result, Rng};
 use candle_core::Device;
 
 use crate::{
     Showing, Source,
+    shares::shares,
     source::{possession, present},
 };
 
@@ -17,13 +20,15 @@ pub struct Loader<'a> {
     drops_last: bool,
     criterion: Criterion,
     trains: bool,
+    strata: &'a [u32],
 }
 
 impl<'a> Loader<'a> {
     /// Batches of `batch` samples (at least 1); the last one of an epoch may be smaller.
     pub fn new(source: &'a dyn Source, batch: usize, device: &Device) -> Self {
         let criterion = Criterion::default();
-        Self { source, batch: batch.max(1), device: device.clone(), drops_last: false, trains: false, criterion }
+        let (batch, device) = (batch.max(1), device.clone());
+        Self { source, batch, device, drops_last: false, criterion, trains: false, strata: &[] }
     }
 
     /// Whether epochs leave out a last batch that is smaller; of turns, that of the last one.
@@ -45,6 +50,13 @@ impl<'a> Loader<'a> {
         Self { trains, ..self }
     }
 
+    /// Of which stratum each sample is, a class or a group: shuffled epochs then show every stratum equally often in
+    /// place of every sample once. With an empty list they do not. Turns of a plan choose their samples by themselves.
+    #[must_use]
+    pub fn strata(self, strata: &'a [u32]) -> Self {
+        Self { strata, ..self }
+    }
+
     /// Batches in an epoch without extras.
     pub fn batches(&self) -> usize {
         self.count(self.source.len())
@@ -55,23 +67,21 @@ impl<'a> Loader<'a> {
     }
 
     /// Every sample once, in the order of (seed, epoch).
-    pub fn epoch(&self, seed: u64, epoch: usize) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
+    pub fn epoch(&self, seed: u64, epoch: usize) -> Batches<'a> {
         self.epoch_from(0, seed, epoch, Plan::default())
     }
 
     /// What a plan shows, in the order of (seed, epoch), from batch `first` on. A batch says what is present if a
     /// sample of it lacks a modality.
-    pub fn epoch_from(
-        &self,
-        first: usize,
-        seed: u64,
-        epoch: usize,
-        plan: Plan,
-    ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
+    pub fn epoch_from(&self, first: usize, seed: u64, epoch: usize, plan: Plan) -> Batches<'a> {
         let showing = self.trains.then_some(Showing { seed, epoch });
         let order = |turn: &str, showings| Rng::keyed(seed, &format!("loader@{epoch}{turn}")).permutation(showings);
         if plan.turns.is_empty() {
-            let order = order("", self.source.len() + plan.extra.len());
+            let mut order = order("", self.source.len() + plan.extra.len());
+            if !self.strata.is_empty() {
+                let shown = shares(self.strata, &mut Rng::keyed(seed, &format!("sampler@{epoch}")));
+                order.iter_mut().for_each(|place| *place = shown.get(*place).copied().unwrap_or(*place));
+            }
             return self.over(first, self.cut(&order, &[]), plan.extra, showing);
         }
         let (mut cuts, mut shown) = (vec![], vec![]);
@@ -86,7 +96,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Every sample once, in the order of the split.
-    pub fn in_order(&self) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
+    pub fn in_order(&self) -> Batches<'a> {
         let order: Vec<usize> = (0..self.source.len()).collect();
         self.over(0, self.cut(&order, &[]), vec![], None)
     }
@@ -95,18 +105,90 @@ impl<'a> Loader<'a> {
         order.chunks(self.batch).map(|index| Cut { index: index.to_vec(), resting: resting.to_vec() }).collect()
     }
 
-    fn over(
-        &self,
-        first: usize,
-        mut cuts: Vec<Cut>,
-        extra: Vec<Extra>,
-        showing: Option<Showing>,
-    ) -> impl ExactSizeIterator<Item = Result<Batch>> + use<'a> {
-        let Self { source, device, criterion, .. } = self.clone();
+    fn over(&self, first: usize, mut cuts: Vec<Cut>, extra: Vec<Extra>, showing: Option<Showing>) -> Batches<'a> {
         cuts.pop_if(|last| self.drops_last && last.index.len() < self.batch);
-        let shown =
-            move |cut| Ok(Batch { criterion: criterion.clone(), ..show(source, cut, &extra, showing, &device)? });
-        cuts.into_iter().skip(first).map(shown)
+        let Self { source, device, criterion, .. } = self.clone();
+        Batches { cuts, first, maker: Maker { source, device, criterion, extra, showing } }
+    }
+}
+
+/// Batches that are made one after the other.
+pub struct Batches<'a> {
+    cuts: Vec<Cut>,
+    /// The next one.
+    first: usize,
+    maker: Maker<'a>,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let cut = self.cuts.get(self.first)?;
+        self.first += 1;
+        Some(self.maker.make(cut))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.cuts.len().saturating_sub(self.first);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches<'_> {}
+
+impl Batches<'_> {
+    /// Shows the batches to `visit` one after the other, until it breaks off. Where the source wants it, threads make
+    /// the next ones meanwhile, one each: the same batches in the same order.
+    ///
+    /// # Errors
+    /// Those of the source and of `visit`.
+    pub fn visit(self, mut visit: impl FnMut(Batch) -> Result<ControlFlow<()>>) -> Result<()> {
+        let workers = self.maker.source.reading().workers().min(self.len());
+        if workers == 0 {
+            for batch in self {
+                if visit(batch?)?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let (maker, cuts) = (&self.maker, &self.cuts[self.first..]);
+        thread::scope(|scope| {
+            let lane = |lane: usize| {
+                // Without room for a batch that waits: a worker holds the one that it has made.
+                let (sender, receiver) = mpsc::sync_channel(0);
+                let mut own = cuts.iter().skip(lane).step_by(workers);
+                // Nobody receives any more once a visit has broken off.
+                scope.spawn(move || own.all(|cut| sender.send(maker.make(cut)).is_ok()));
+                receiver
+            };
+            let lanes: Vec<_> = (0..workers).map(lane).collect();
+            for (_, lane) in cuts.iter().zip(lanes.iter().cycle()) {
+                // A worker ends early only by a panic, which the scope passes on.
+                let Ok(batch) = lane.recv() else { break };
+                if visit(batch?)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Makes batches.
+struct Maker<'a> {
+    source: &'a dyn Source,
+    device: Device,
+    criterion: Criterion,
+    extra: Vec<Extra>,
+    showing: Option<Showing>,
+}
+
+impl Maker<'_> {
+    fn make(&self, cut: &Cut) -> Result<Batch> {
+        let Self { source, device, criterion, extra, showing } = self;
+        Ok(Batch { criterion: criterion.clone(), ..show(*source, cut, extra, *showing, device)? })
     }
 }
 
@@ -132,7 +214,7 @@ fn turns(Plan { mut extra, turns }: Plan) -> Vec<(Vec<Extra>, Vec<usize>)> {
 
 fn show(
     source: &dyn Source,
-    Cut { index, resting }: Cut,
+    Cut { index, resting }: &Cut,
     extra: &[Extra],
     showing: Option<Showing>,
     device: &Device,
@@ -140,7 +222,7 @@ fn show(
     let extras: Vec<_> = index.iter().map(|i| extra.get(i.checked_sub(source.len())?)).collect();
     let samples: Vec<usize> = index.iter().zip(&extras).map(|(i, e)| e.map_or(*i, |e| e.sample)).collect();
     let mut batch = source.batch_shown(&samples, showing, device)?;
-    batch.resting = resting;
+    batch.resting.clone_from(resting);
     if extras.iter().any(Option::is_some) {
         let row = |(sample, extra): (&usize, &Option<&Extra>)| kept(possession(source, *sample), *extra);
         batch.present = present(&samples.iter().zip(&extras).map(row).collect::<Result<Vec<_>>>()?, device)?;
@@ -161,11 +243,11 @@ fn kept(mut has: Vec<bool>, extra: Option<&Extra>) -> Result<Vec<bool>> {
 
 #[cfg(test)]
 mod tests {
-    use aim_core::Turn;
+    use aim_core::{Input, Turn};
     use candle_core::Tensor;
 
     use super::*;
-    use crate::Subset;
+    use crate::{Reading, Subset};
 
     fn subset(n: usize, modalities: usize) -> Subset {
         let x = Tensor::arange(0f32, n as f32, &Device::Cpu).unwrap().reshape((n, 1)).unwrap();
@@ -193,6 +275,68 @@ mod tests {
         assert_eq!(loader.batches(), 3);
         let whole = loader.dropping_last(true);
         assert_eq!((whole.batches(), ids(whole.epoch(3, 0))), (2, first[..2].to_vec()));
+    }
+
+    #[test]
+    fn strata_are_shown_equally_often_and_extras_beside_them() {
+        let subset = subset(8, 2);
+        let strata = [0, 0, 0, 0, 0, 0, 1, 1];
+        let loader = Loader::new(&subset, 3, &Device::Cpu).strata(&strata);
+        let first = ids(loader.epoch(3, 0));
+        let count = |epoch: &[Vec<usize>]| epoch.concat().into_iter().filter(|sample| *sample > 5).count();
+        assert_eq!((first.iter().map(Vec::len).sum::<usize>(), count(&first)), (8, 4));
+        assert_eq!(first, ids(loader.epoch(3, 0)));
+        assert_ne!(first, ids(loader.epoch(3, 1)));
+        let extra = vec![Extra { sample: 7, present: vec![true, false] }; 2];
+        let more = ids(loader.epoch_from(0, 3, 0, Plan { extra, turns: vec![] }));
+        assert_eq!((more.concat().len(), count(&more)), (10, 6));
+        assert_eq!(ids(loader.in_order()).concat(), (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn batches_that_were_read_ahead_are_the_same() {
+        /// Samples in memory of which it is said that reading takes time, and one of which cannot be read.
+        struct Slow(Subset, Reading, Option<usize>);
+        impl Source for Slow {
+            fn labels(&self) -> &[u32] {
+                self.0.labels()
+            }
+            fn ids(&self) -> &[String] {
+                self.0.ids()
+            }
+            fn shapes(&self) -> &[Vec<usize>] {
+                self.0.shapes()
+            }
+            fn input(&self, modality: usize, index: &[usize], device: &Device) -> Result<Input> {
+                match self.2.filter(|bad| index.contains(bad)) {
+                    Some(_) => Err(Error::invalid("sample", "cannot be read", "mend it")),
+                    None => self.0.input(modality, index, device),
+                }
+            }
+            fn reading(&self) -> Reading {
+                self.1.clone()
+            }
+        }
+        let plan = || Plan { extra: vec![Extra { sample: 2, present: vec![true, false] }; 3], turns: vec![] };
+        let seen = |workers, bad, most: usize| {
+            let source = Slow(subset(20, 2), Reading::new(1, workers), bad);
+            let mut seen = vec![];
+            let result = Loader::new(&source, 3, &Device::Cpu).epoch_from(1, 5, 2, plan()).visit(|batch| {
+                let values = batch.inputs[1].values.flatten_all()?.to_vec1::<f32>()?;
+                seen.push((batch.ids, values, batch.present.is_some()));
+                Ok(if seen.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            });
+            (seen, result.map_err(|e| e.to_string()))
+        };
+        let all = seen(0, None, 99);
+        assert_eq!((all.0.len(), &all.1), (7, &Ok(())));
+        for workers in [1, 2, 4, 9] {
+            assert_eq!(seen(workers, None, 99), all);
+            assert_eq!(seen(workers, None, 3), seen(0, None, 3));
+            let broken = seen(workers, Some(11), 99);
+            assert_eq!(broken, seen(0, Some(11), 99));
+            assert!(broken.1.unwrap_err().contains("cannot be read"));
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@ use aim_core::{Batch, Error, Input, Result};
 use candle_core::{Device, Tensor};
 use safetensors::View;
 
-/// Samples that are read at a time where a whole split is looked at.
+use crate::{Fitted, Reading};
+
+/// Most samples, and most bytes of their values, that are read at a time where a whole split is looked at.
 const PIECE: usize = 256;
+const PIECE_BYTES: usize = 16 << 20;
 
 /// A showing of samples in training, by which random changes of them are drawn: the same changes for the same seed,
 /// epoch and sample.
@@ -52,15 +55,40 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// What the pre-processing of a modality learnt from the training split, which new samples are read with; `None`
+    /// where nothing was learnt.
+    fn fitted(&self, _modality: usize) -> Option<Fitted> {
+        None
+    }
+
     /// Whether every reading checks shapes and values by itself, so that a set need not be read as a whole before it is
     /// used.
     fn checks_values(&self) -> bool {
         false
     }
 
+    /// Group of each sample (a speaker, a film), by its index over all splits; nothing where the set has no groups.
+    fn groups(&self) -> &[u32] {
+        &[]
+    }
+
+    /// Hands over what reading may use; only the first call counts.
+    fn read_by(&self, _reading: &Reading) {}
+
+    /// What [`read_by`](Self::read_by) handed over; without workers where samples lie in memory, so that there is
+    /// nothing to read ahead.
+    fn reading(&self) -> Reading {
+        Reading::default()
+    }
+
     /// Number of samples.
     fn len(&self) -> usize {
         self.labels().len()
+    }
+
+    /// Bytes of the values of one sample.
+    fn bytes(&self) -> usize {
+        self.shapes().iter().map(|shape| 4 * shape.iter().product::<usize>()).sum()
     }
 
     /// Whether there are no samples.
@@ -101,22 +129,27 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Those of [`input`](Self::input).
     fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
-        for modality in 0..self.shapes().len() {
-            digest_input(self, modality, feed)?;
-        }
-        self.labels().iter().for_each(|label| feed(&label.to_le_bytes()));
-        self.ids().iter().for_each(|id| feed(id.as_bytes()));
-        let all = (0..self.len()).flat_map(|sample| (0..self.shapes().len()).map(move |m| (sample, m)));
-        all.filter(|(sample, m)| !self.has(*sample, *m)).for_each(|lack| feed(format!("{lack:?}").as_bytes()));
-        Ok(())
+        digest_values(self, feed)
     }
+}
+
+/// Feeds all values, labels, names and what samples lack to a checksum.
+pub(crate) fn digest_values<S: Source + ?Sized>(source: &S, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+    for modality in 0..source.shapes().len() {
+        digest_input(source, modality, feed)?;
+    }
+    source.labels().iter().for_each(|label| feed(&label.to_le_bytes()));
+    source.ids().iter().for_each(|id| feed(id.as_bytes()));
+    let all = (0..source.len()).flat_map(|sample| (0..source.shapes().len()).map(move |m| (sample, m)));
+    all.filter(|(sample, m)| !source.has(*sample, *m)).for_each(|lack| feed(format!("{lack:?}").as_bytes()));
+    Ok(())
 }
 
 /// Shape, values and valid positions of a modality, the same bytes whatever the pieces.
 fn digest_input<S: Source + ?Sized>(source: &S, modality: usize, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
     feed(format!("{:?}", [&[source.len()], &source.shapes()[modality][..]].concat()).as_bytes());
     let mut valid: Vec<u8> = Vec::new();
-    for index in pieces(source.len()) {
+    for index in pieces(source) {
         let input = source.input(modality, &index, &Device::Cpu)?;
         feed(&View::data(&input.values));
         input.valid.iter().for_each(|v| valid.extend_from_slice(&View::data(v)));
@@ -126,8 +159,9 @@ fn digest_input<S: Source + ?Sized>(source: &S, modality: usize, feed: &mut dyn 
 }
 
 /// Indices of all samples, a piece at a time.
-pub(crate) fn pieces(samples: usize) -> impl Iterator<Item = Vec<usize>> {
-    (0..samples).step_by(PIECE).map(move |start| (start..samples.min(start + PIECE)).collect())
+pub(crate) fn pieces<S: Source + ?Sized>(source: &S) -> impl Iterator<Item = Vec<usize>> + use<S> {
+    let (samples, piece) = (source.len(), (PIECE_BYTES / source.bytes().max(1)).clamp(1, PIECE));
+    (0..samples).step_by(piece).map(move |start| (start..samples.min(start + piece)).collect())
 }
 
 /// Which modalities a sample has.

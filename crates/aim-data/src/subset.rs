@@ -1,9 +1,11 @@
 //! A split in memory.
 
+use std::sync::OnceLock;
+
 use aim_core::{Error, Input, Result};
 use candle_core::{Device, Tensor};
 
-use crate::Source;
+use crate::{Reading, Source};
 
 /// One split in memory.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct Subset {
     shapes: Vec<Vec<usize>>,
     labels: Vec<u32>,
     ids: Vec<String>,
+    groups: Vec<u32>,
+    reading: OnceLock<Reading>,
 }
 
 impl Subset {
@@ -38,7 +42,18 @@ impl Subset {
             _ => Err(Error::shape(format!("input of modality {m}"), x.values.dims(), format!("[{len}, ...]"))),
         };
         let shapes = inputs.iter().enumerate().map(shape).collect::<Result<_>>()?;
-        Ok(Self { inputs, shapes, labels, ids })
+        Ok(Self { inputs, shapes, labels, ids, groups: vec![], reading: OnceLock::new() })
+    }
+
+    /// The split with the group of each sample, or without groups if there are none.
+    ///
+    /// # Errors
+    /// If their number is another than that of the samples.
+    pub fn grouped(self, groups: Vec<u32>) -> Result<Self> {
+        if !groups.is_empty() && groups.len() != self.labels.len() {
+            return Err(Error::shape("groups of a split", &[groups.len()], format!("[{}]", self.labels.len())));
+        }
+        Ok(Self { groups, ..self })
     }
 }
 
@@ -60,5 +75,17 @@ impl Source for Subset {
         let Input { values, valid } = self.inputs[modality].rows(&picks)?;
         let valid = valid.map(|v| v.to_device(device)).transpose()?;
         Ok(Input { values: values.to_device(device)?, valid })
+    }
+
+    fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+
+    fn read_by(&self, reading: &Reading) {
+        self.reading.get_or_init(|| reading.without_workers());
+    }
+
+    fn reading(&self) -> Reading {
+        self.reading.get().cloned().unwrap_or_default()
     }
 }

@@ -48,16 +48,17 @@ impl Array {
     }
 
     /// Brings each group to mean 0 and standard deviation 1 over the samples in `fit` (the training split, so that
-    /// nothing of the other splits enters). Constant groups are only centred.
-    pub fn standardise(&mut self, fit: &[usize], share: Share) {
+    /// nothing of the other splits enters), and says by what. Constant groups are only centred.
+    pub fn standardise(&mut self, fit: &[usize], share: Share) -> Option<Moments> {
         let size = self.size().max(1);
         let rows = |see: &mut dyn FnMut(&[f32])| -> Result<()> {
             fit.iter().for_each(|row| see(&self.data[row * size..][..size]));
             Ok(())
         };
         // Rows in memory are read without fail.
-        let Ok(moments) = Moments::of(share, &self.shape, rows) else { return };
+        let moments = Moments::of(share, &self.shape, rows).ok()?;
         self.data.chunks_mut(size).for_each(|row| moments.apply(row));
+        Some(moments)
     }
 
     /// Adds normal noise, the same in every run.
@@ -103,7 +104,8 @@ impl Array {
 }
 
 /// Means and standard deviations of groups of a sample's entries.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, aim_config::serde::Serialize, aim_config::serde::Deserialize)]
+#[serde(crate = "aim_config::serde")]
 pub(crate) struct Moments {
     /// Entries in a group, which lie side by side.
     width: usize,
@@ -133,6 +135,11 @@ impl Moments {
         let variances = mean(&|g, run| run.iter().map(|v| (f64::from(*v) - centres[g]).powi(2)).sum())?;
         let std = |variance: f64| if variance > 1e-12 { variance.sqrt() } else { 1. };
         Ok(Self { width, groups: centres.into_iter().zip(variances.into_iter().map(std)).collect() })
+    }
+
+    /// Whether they are of samples with so many entries.
+    pub fn fits(&self, size: usize) -> bool {
+        self.width > 0 && self.width * self.groups.len() == size
     }
 
     /// Brings the groups of a sample to mean 0 and standard deviation 1.
@@ -168,7 +175,7 @@ impl Table {
     /// Standardises every modality with the statistics of the training split.
     pub fn standardise(&mut self, share: Share) {
         let fit = self.rows(Part::Train);
-        self.modalities.iter_mut().for_each(|(_, array)| array.standardise(&fit, share));
+        self.modalities.iter_mut().for_each(|(_, array)| drop(array.standardise(&fit, share)));
     }
 
     /// The three splits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aim_core::{Input, Result};
 use candle_core::{Device, Tensor};
 
-use crate::{Showing, Source};
+use crate::{Fitted, Reading, Showing, Source};
 
 /// Some modalities of a split.
 pub struct Projected {
@@ -41,8 +41,20 @@ impl Source for Projected {
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, self.modalities[modality])
     }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.of.fitted(self.modalities[modality])
+    }
     fn checks_values(&self) -> bool {
         self.of.checks_values()
+    }
+    fn groups(&self) -> &[u32] {
+        self.of.groups()
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.of.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.of.reading()
     }
 }
 
@@ -79,6 +91,18 @@ impl Source for First {
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.of.has(sample, modality)
     }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.of.fitted(modality)
+    }
+    fn groups(&self) -> &[u32] {
+        &self.of.groups()[..self.count.min(self.of.groups().len())]
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.of.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.of.reading()
+    }
 }
 
 /// The samples of one split, then those of another.
@@ -86,6 +110,7 @@ pub struct Joined {
     parts: [Arc<dyn Source>; 2],
     labels: Vec<u32>,
     ids: Vec<String>,
+    groups: Vec<u32>,
 }
 
 impl Joined {
@@ -93,7 +118,8 @@ impl Joined {
     pub fn new(first: Arc<dyn Source>, second: Arc<dyn Source>) -> Self {
         let labels = [first.labels(), second.labels()].concat();
         let ids = [first.ids(), second.ids()].concat();
-        Self { parts: [first, second], labels, ids }
+        let groups = [first.groups(), second.groups()].concat();
+        Self { parts: [first, second], labels, ids, groups }
     }
 
     /// What both give of their samples at `index`, in that order.
@@ -140,6 +166,18 @@ impl Source for Joined {
     fn has(&self, sample: usize, modality: usize) -> bool {
         let border = self.parts[0].len();
         if sample < border { self.parts[0].has(sample, modality) } else { self.parts[1].has(sample - border, modality) }
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.parts[0].fitted(modality)
+    }
+    fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.parts.iter().for_each(|part| part.read_by(reading));
+    }
+    fn reading(&self) -> Reading {
+        self.parts[0].reading()
     }
 }
 

@@ -66,14 +66,28 @@ impl Case {
         let init = dir.join("init.safetensors");
         let device = if spec.kind == "training" { device } else { &Device::Cpu };
         let tensors = |path: &Path| tensors(path, device);
-        Ok(Self {
+        let case = Self {
             dir: dir.into(),
             device: device.clone(),
             spec,
             init: if init.exists() { tensors(&init)? } else { BTreeMap::new() },
             batch: tensors(&dir.join("batch.safetensors"))?,
             expected: tensors(&dir.join("expected.safetensors"))?,
-        })
+        };
+        case.bounded().map(|()| case)
+    }
+
+    /// Refuses a model larger than its initial values, before its parameters are made: no size can exceed their number.
+    fn bounded(&self) -> Result<()> {
+        let values: usize = self.init.values().map(Tensor::elem_count).sum();
+        let Some(model) = &self.spec.model else { return Ok(()) };
+        let sizes = model.encoders.values().flat_map(|encoder| encoder.values()).map(largest);
+        match sizes.chain([model.classes as u64]).max() {
+            Some(size) if size > values as u64 => {
+                Err(self.invalid(format!("has a model of size {size}, but {values} initial values")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A tensor of the batch file.
@@ -86,10 +100,41 @@ impl Case {
     }
 }
 
+/// The largest whole number in a value.
+fn largest(value: &Value) -> u64 {
+    match value {
+        Value::Array(all) => all.iter().map(largest).max().unwrap_or(0),
+        Value::Object(all) => all.values().map(largest).max().unwrap_or(0),
+        other => other.as_u64().unwrap_or(0),
+    }
+}
+
 fn tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     if !path.exists() {
         return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
     }
     let map = candle_core::safetensors::load(path, device).at(|| path.display().to_string())?;
     Ok(map.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_larger_than_its_initial_values_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/joint-mlp-concat-sgd"));
+        for file in ["init.safetensors", "batch.safetensors", "expected.safetensors"] {
+            std::fs::copy(golden.join(file), folder.path().join(file)).unwrap();
+        }
+        let text = std::fs::read_to_string(golden.join("case.json")).unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join("case.json"), text).unwrap();
+            Case::load(folder.path(), &Device::Cpu).map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&text), Ok(()));
+        let error = read(&text.replacen("24", "4294967296", 1)).unwrap_err();
+        assert!(error.contains("has a model of size 4294967296, but "), "{error}");
+    }
 }

@@ -25,6 +25,7 @@
 mod across;
 mod compat;
 pub mod export;
+mod lacking;
 mod notes;
 pub mod page;
 mod planned;
@@ -41,6 +42,7 @@ mod tables;
 
 pub use across::{across, agreed};
 pub use compat::title;
+pub use lacking::lacking;
 pub use page::{Section, Sections, View};
 pub use planned::planned;
 pub use protocols::protocols;

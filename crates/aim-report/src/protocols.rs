@@ -53,8 +53,8 @@ pub fn protocols(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// The table that another is set beside, wherever they stand: the clean one by the same recipe, of a clean one the first
-/// of its set.
+/// The table that another is set beside, wherever they stand: the clean one by the same recipe, of a clean one the
+/// first of its set.
 fn beside<'a>(other: &TableConfig, family: &'a [TableConfig]) -> Option<&'a TableConfig> {
     let clean = || family.iter().filter(|table| table.set == other.set && is_clean(table));
     let same = clean().find(|table| recipe(table) == recipe(other)).filter(|_| !is_clean(other));

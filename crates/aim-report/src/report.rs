@@ -14,7 +14,7 @@ use aim_train::{
 use crate::{
     Sections,
     across::{across, lacks},
-    comparison, compat, diagnosis, export, page, planned, protocols,
+    comparison, compat, diagnosis, export, lacking, page, planned, protocols,
     sets::Sets,
     summary,
 };
@@ -27,6 +27,8 @@ pub struct Written {
     pub planned: Option<String>,
     /// The diagnosis as text.
     pub diagnosis: String,
+    /// Accuracy where test samples lack modalities, if that was looked at.
+    pub lacking: Option<String>,
     /// The page.
     pub report: PathBuf,
 }
@@ -42,18 +44,21 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     put(&folder, "diagnosis", &diagnosis)?;
     let planned = planned(results, &registries.metrics)?;
     planned.as_ref().map_or(Ok(()), |planned| put(&folder, "planned", planned))?;
+    let lacking = lacking(results)?;
+    lacking.as_ref().map_or(Ok(()), |lacking| put(&folder, "lacking", lacking))?;
     let records = export::records(results)?;
     put_if_new(&folder.join("results.jsonl"), export::to_jsonl(&records).as_bytes())?;
     #[cfg(feature = "parquet")]
     put_if_new(&folder.join("results.parquet"), &export::to_parquet(&records)?)?;
     let report = folder.join("report.html");
-    let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).collect();
+    let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).chain(&lacking).collect();
     put_if_new(&report, page::of_table(results, &tables, sections).as_bytes())?;
     for row in &results.rows {
         row.runs.iter().try_for_each(|run| write_run(&compat::title(row), run, sections).map(drop))?;
     }
     let planned = planned.map(|planned| planned.to_plain());
-    Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), report })
+    let lacking = lacking.map(|lacking| lacking.to_plain());
+    Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), lacking, report })
 }
 
 /// Writes the page of a run into its folder, if it has one, and says where the page is.

@@ -141,7 +141,7 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     Ok(table)
 }
 
-fn estimate(values: &[f64]) -> Result<Cell> {
+pub(crate) fn estimate(values: &[f64]) -> Result<Cell> {
     if values.is_empty() {
         return Ok(Cell::empty());
     }
@@ -158,8 +158,8 @@ pub(crate) fn range(metrics: &Metrics) -> (f64, f64) {
     metrics.find(ACCURACY).map_or((0., 1.), |metric| metric.range)
 }
 
-/// Mean and spread of the runs, with the interval of the values that they make. It is cut at the ends of the range, where
-/// no true mean can lie beyond.
+/// Mean and spread of the runs, with the interval of the values that they make. It is cut at the ends of the range,
+/// where no true mean can lie beyond.
 fn with_interval(runs: &[f64], values: &[f64], repeats: Repeats, (low, high): (f64, f64)) -> Result<Cell> {
     if values.len() < 2 {
         return estimate(runs);

@@ -118,6 +118,11 @@ impl Learner {
         self.at.step
     }
 
+    /// Number of epochs done.
+    pub fn epochs_done(&self) -> usize {
+        self.at.epoch
+    }
+
     /// Whether all epochs are done.
     pub fn is_done(&self) -> bool {
         self.at.epoch >= self.epochs
@@ -162,16 +167,14 @@ impl Learner {
         let Position { epoch, batch, plan, .. } = self.at.clone();
         let batches = loader.epoch_from(batch, self.seed, epoch, plan);
         let total = batch + batches.len();
-        for batch in batches {
+        batches.visit(|batch| {
             let clock = self.clock(total);
             self.schedule.before_update(self.updates(clock), self.opt.as_mut());
-            let report = self.step(&batch?, clock)?;
+            let report = self.step(&batch, clock)?;
             self.at.update += usize::from(self.ends_group(clock));
             (self.at.step, self.at.batch) = (self.at.step + 1, self.at.batch + 1);
-            if observe(clock, &report)?.is_break() {
-                break;
-            }
-        }
+            observe(clock, &report)
+        })?;
         if self.at.batch >= total {
             let Position { step, update, .. } = self.at;
             self.at = Position { epoch: epoch + 1, step, update, ..Position::default() };

@@ -3,11 +3,33 @@
 use crate::{Check, Outcome, cargo, run};
 
 /// The long checks in their order.
-pub const CHECKS: [Check; 2] = [("1,000 kills", kills), ("tests of the tests", tests)];
+pub const CHECKS: [Check; 5] = [
+    ("attack on readers", attack),
+    ("covering design", cover),
+    ("1,000 kills", kills),
+    ("a set larger than the memory", memory),
+    ("tests of the tests", tests),
+];
+
+/// Ten million changed files make no reader panic, hang or fill the memory.
+fn attack() -> Outcome {
+    run(&mut cargo("run --release --package aim-attack -- --inputs 10000000"))
+}
+
+/// Every two choices of a configuration meet in a run.
+fn cover() -> Outcome {
+    run(cargo("test --release --package aim-tests --test cover").env("AIM_COVER", "1"))
+}
 
 /// A table that is killed a thousand times ends with the same bits.
 fn kills() -> Outcome {
     run(cargo("test --release --workspace --test kill").env("AIM_KILLS", "1000"))
+}
+
+/// A prepared set of 5 GB trains within a small memory, killed and resumed.
+fn memory() -> Outcome {
+    let size = std::env::var("AIM_LONG_GB").unwrap_or_else(|_| "5".into());
+    run(cargo("test --release --package xtask --test memory").env("AIM_LONG_GB", size))
 }
 
 /// The paired tests of the tables reject as often as they should where nothing differs.

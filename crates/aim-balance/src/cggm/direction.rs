@@ -28,16 +28,17 @@ pub(super) fn of_gradients(seen: &Output, batch: &Batch) -> Result<Vec<Tensor>> 
     seen.features.iter().zip(&seen.unimodal).map(one).collect()
 }
 
-/// Gradient of the task's loss at the weight of a linear layer that makes these logits `[B, C]` of features, `[C, width]`:
-/// `(p sum over c of t - t)^T phi` over the mass of the labels, t the weights of the log probabilities in that loss.
+/// Gradient of the task's loss at the weight of a linear layer that makes these logits `[B, C]` of features, `[C,
+/// width]`: `(p sum over c of t - t)^T phi` over the mass of the labels, t the weights of the log probabilities in that
+/// loss.
 fn at_layer(logits: &Tensor, phi: &Tensor, batch: &Batch) -> Result<Tensor> {
     let target = targets(batch, logits.dim(1)?)?;
     let slope = (aim_ops::softmax(logits)?.broadcast_mul(&target.sum_keepdim(1)?)? - target)?;
     Ok(slope.t()?.matmul(phi)?.affine(1. / batch.criterion.mass(&batch.labels)?, 0.)?)
 }
 
-/// Weight of each class's log probability in the loss of each sample, `[B, C]`: its label's row of a unit matrix, as far
-/// as nothing is smoothed or weighed.
+/// Weight of each class's log probability in the loss of each sample, `[B, C]`: its label's row of a unit matrix, as
+/// far as nothing is smoothed or weighed.
 fn targets(batch: &Batch, classes: usize) -> Result<Tensor> {
     let Criterion { smoothing, weights } = &batch.criterion;
     let target = one_hot(&batch.labels, classes)?.affine(1. - smoothing, smoothing / classes as f64)?;

@@ -83,9 +83,9 @@ fn stratified(pool: &[f64], rng: &mut Rng) -> Option<f64> {
     stratified_sign_flip(&sets, DRAWS, &mut signs).ok().map(|test| test.p)
 }
 
-/// Differences of every seed on every fold. `part` of their variance is what the fold brings, the same for all seeds and
-/// alike between folds as overlapping training sets make it: normal, every two with the correlation n_test / (n_test +
-/// n_train), for which Nadeau and Bengio made their correction. The rest is each run's own.
+/// Differences of every seed on every fold. `part` of their variance is what the fold brings, the same for all seeds
+/// and alike between folds as overlapping training sets make it: normal, every two with the correlation n_test /
+/// (n_test + n_train), for which Nadeau and Bengio made their correction. The rest is each run's own.
 fn by_fold(part: f64, rng: &mut Rng) -> Vec<Vec<f64>> {
     let alike = 1. / (FOLDS - 1) as f64;
     let common = (part * alike).sqrt() * rng.normal();

@@ -8,6 +8,9 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::files::{broken, open};
 
+/// Most bytes of an array, twenty times MNIST's.
+const MOST: usize = 1 << 30;
+
 /// Bytes of a file with `N` axes, and its shape. The magic number 0x0000080N stands for bytes along N axes.
 pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)> {
     let mut file = open(path)?;
@@ -29,13 +32,15 @@ pub(crate) fn bytes<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>)
     for axis in &mut shape {
         *axis = head()?;
     }
-    let size = shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)).unwrap_or(usize::MAX);
-    // A byte more than is needed tells that there are too many, however many they are.
+    let size = shape.iter().try_fold(1usize, |size, axis| size.checked_mul(*axis)).filter(|size| *size <= MOST);
+    let size =
+        size.ok_or_else(|| broken(path, format!("says that its shape is {shape:?}, which is more than 1 GiB")))?;
     let mut data = Vec::new();
-    reader.take((size as u64).saturating_add(1)).read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
-    if size != data.len() {
-        let found = if data.len() > size { "more".into() } else { data.len().to_string() };
-        return Err(broken(path, format!("holds {found} bytes, but says that its shape is {shape:?}")));
+    // No further than a byte behind its end, however far what is packed may go.
+    reader.take(size as u64 + 1).read_to_end(&mut data).map_err(|e| unreadable(path, &e))?;
+    if data.len() != size {
+        let many = if data.len() > size { "more".into() } else { data.len().to_string() };
+        return Err(broken(path, format!("holds {many} bytes, but says that its shape is {shape:?}")));
     }
     Ok((shape, data))
 }
@@ -91,7 +96,12 @@ mod tests {
             ([zip(&WHOLE[..9]), zip(&WHOLE[9..])[..20].to_vec()].concat(), "ends too early"),
             ([zip(&WHOLE[..9]), b"this is no further member".to_vec()].concat(), "is a damaged gzip file"),
             (Vec::new(), "is empty"),
-            (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "holds 6 bytes, but says"),
+            (
+                zip(&[&WHOLE[..4], &[0, 0, 255, 255, 0, 0, 255, 0], &WHOLE[12..]].concat()),
+                "shape is [65535, 65280], which",
+            ),
+            (zip(&[&WHOLE[..4], &[255; 8], &WHOLE[12..]].concat()), "which is more than 1 GiB"),
+            (zip(&[WHOLE.as_slice(), &[0; 1 << 20]].concat()), "holds more bytes, but says that its shape is [2, 3]"),
         ] {
             let error = read(&file).unwrap_err();
             assert!(error.contains(message) && error.contains("fetch or write the file again"), "{error}");

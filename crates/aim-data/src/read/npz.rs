@@ -26,6 +26,22 @@ impl Npz {
         Ok(Self { path, archive })
     }
 
+    /// Names of the arrays.
+    pub fn names(&self) -> Vec<String> {
+        let own = |name: &str| name.strip_suffix(".npy").map(ToOwned::to_owned);
+        self.archive.file_names().filter_map(|name| own(&name.ok()?)).collect()
+    }
+
+    /// Whether there is an array of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().iter().any(|have| have == name)
+    }
+
+    /// Shape of an array.
+    pub fn shape(&mut self, name: &str) -> Result<Vec<usize>> {
+        self.member(name).map(|(shape, _)| shape)
+    }
+
     /// Entries of the array on its first axis.
     pub fn len(&mut self, name: &str) -> Result<usize> {
         let shape = self.member(name)?.0;
@@ -34,9 +50,14 @@ impl Npz {
 
     /// An array of shape `[len, shape ...]` as a modality of finite numbers.
     pub fn array(&mut self, name: &str, len: usize, shape: &[usize]) -> Result<Array> {
+        self.numbers(name, len, shape)?.finite(&self.place(name))
+    }
+
+    /// The same, whose numbers may be anything.
+    pub fn numbers(&mut self, name: &str, len: usize, shape: &[usize]) -> Result<Array> {
         let (header, bytes) = self.raw(name, &[&[len][..], shape].concat())?;
         let data = numbers(header, bytes).map_err(|e| self.broken(name, e))?;
-        Array { data, shape: shape.to_vec() }.finite(&self.place(name))
+        Ok(Array { data, shape: shape.to_vec() })
     }
 
     /// An array as it is, the first axis counting samples.
@@ -51,6 +72,14 @@ impl Npz {
     /// A column of texts.
     pub fn texts(&mut self, name: &str, len: usize) -> Result<Vec<String>> {
         self.column(name, len)
+    }
+
+    /// A column of names: texts or whole numbers.
+    pub fn names_of(&mut self, name: &str, len: usize) -> Result<Vec<String>> {
+        match self.texts(name, len) {
+            Ok(texts) => Ok(texts),
+            Err(_) => Ok(self.whole(name, len)?.iter().map(ToString::to_string).collect()),
+        }
     }
 
     /// A column of whole numbers of any type.
@@ -79,24 +108,28 @@ impl Npz {
     fn raw(&mut self, name: &str, want: &[usize]) -> Result<(NpyHeader, Vec<u8>)> {
         let (shape, file) = self.member(name)?;
         let header = file.header().clone();
-        let mut bytes = Vec::new();
-        let read = file.into_inner().read_to_end(&mut bytes);
-        read.map_err(|e| self.broken(name, e))?;
         if shape != want {
+            drop(file);
             return Err(Error::shape(self.place(name), &shape, format!("{want:?}")));
         }
+        let mut bytes = Vec::new();
+        // No further than a byte behind its end, however far what is packed may go.
+        let most = promised(&header).map_or(0, |size| size as u64 + 1);
+        let read = file.into_inner().take(most).read_to_end(&mut bytes);
+        read.map_err(|e| self.broken(name, e))?;
         sized(&header, &bytes).map_err(|problem| self.broken(name, problem))?;
         Ok((header, bytes))
     }
 
     fn member(&mut self, name: &str) -> Result<(Vec<usize>, NpyFile<impl Read>)> {
-        let entry = match self.archive.by_name(&format!("{name}.npy")) {
+        let mut entry = match self.archive.by_name(&format!("{name}.npy")) {
             Ok(entry) => entry,
             Err(ZipError::FileNotFound) => return Err(broken(&self.path, format!("has no array `{name}`"))),
             Err(e) => return Err(broken(&self.path, format!("array `{name}` cannot be read ({e})"))),
         };
         let cannot = |e| broken(&self.path, format!("array `{name}` cannot be read ({e})"));
-        let file = NpyFile::new(entry).map_err(cannot)?;
+        let head = head(&mut entry).map_err(cannot)?;
+        let file = NpyFile::new(io::Cursor::new(head).chain(entry)).map_err(cannot)?;
         Ok((file.shape().iter().map(|d| *d as usize).collect(), file))
     }
 
@@ -113,25 +146,70 @@ impl Npz {
 pub(crate) fn npy(path: &std::path::Path) -> Result<Array> {
     let wrong = |problem: String| broken(path, problem);
     let bytes = crate::files::bytes(path)?;
-    let file = NpyFile::new(&bytes[..]).map_err(|e| wrong(format!("is no NumPy array ({e})")))?;
+    let mut values = &bytes[..];
+    let file = head(&mut values).and_then(|head| NpyFile::new(io::Cursor::new(head)));
+    let file = file.map_err(|e| wrong(format!("is no NumPy array ({e})")))?;
     let header = file.header().clone();
     let dims: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
     let Some((len, shape)) = dims.split_first() else {
         return Err(Error::shape(path.display().to_string(), &dims, "[N, ...]"));
     };
-    let offset = bytes.len() - file.into_inner().len();
-    sized(&header, &bytes[offset..]).map_err(|problem| wrong(format!("cannot be read ({problem})")))?;
-    let data = numbers(header, bytes[offset..].to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
+    sized(&header, values).map_err(|problem| wrong(format!("cannot be read ({problem})")))?;
+    let data = numbers(header, values.to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
     debug_assert_eq!(data.len(), len * shape.iter().product::<usize>());
     Array { data, shape: shape.to_vec() }.finite(&path.display().to_string())
 }
 
+/// Longest header, in bytes.
+const LONGEST: usize = 1 << 16;
+/// Most brackets within each other in a header; the time that the parser takes doubles with each.
+const DEEPEST: usize = 6;
+
+/// The bytes of a header, with which an array begins, if it can be parsed in bounded time and memory.
+fn head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; 10];
+    reader.read_exact(&mut head)?;
+    if !head.starts_with(b"\x93NUMPY") {
+        return Err(io::Error::other("it begins with other bytes"));
+    }
+    let mut length = usize::from(u16::from_le_bytes([head[8], head[9]]));
+    // Later versions have longer headers.
+    if head[6] > 1 {
+        let mut more = [0; 2];
+        reader.read_exact(&mut more)?;
+        length += usize::from(u16::from_le_bytes(more)) << 16;
+        head.extend(more);
+    }
+    let mut text = vec![];
+    reader.take(length.min(LONGEST) as u64).read_to_end(&mut text)?;
+    if text.len() < length || depth(&text) > DEEPEST {
+        return Err(io::Error::other("its header is cut, or longer or deeper than that of any array"));
+    }
+    head.extend(text);
+    Ok(head)
+}
+
+/// How many brackets lie within each other.
+fn depth(text: &[u8]) -> usize {
+    let step = |(now, most): (usize, usize), byte: &u8| match byte {
+        b'(' | b'[' | b'{' => (now + 1, most.max(now + 1)),
+        b')' | b']' | b'}' => (now.saturating_sub(1), most),
+        _ => (now, most),
+    };
+    text.iter().fold((0, 0), step).1
+}
+
+/// Bytes of the values that a header promises; none where no memory has as many, even beside an axis of length 0.
+fn promised(header: &NpyHeader) -> Option<usize> {
+    let lengths: Vec<usize> = header.shape().iter().map(|d| usize::try_from(*d).ok()).collect::<Option<_>>()?;
+    let size = header.dtype().num_bytes()?;
+    lengths.iter().try_fold(size, |all, length| all.checked_mul((*length).max(1)))?;
+    Some(size * lengths.iter().product::<usize>())
+}
+
 /// Refuses an array whose bytes are not those of its shape and type.
 fn sized(header: &NpyHeader, bytes: &[u8]) -> Result<(), String> {
-    let size = |dims: &[u64], bytes: usize| {
-        dims.iter().try_fold(bytes, |size, dim| size.checked_mul(usize::try_from(*dim).ok()?))
-    };
-    match header.dtype().num_bytes().and_then(|one| size(header.shape(), one)) {
+    match promised(header) {
         Some(size) if size == bytes.len() => Ok(()),
         Some(size) => Err(format!("it has {} bytes, but its shape and type need {size}", bytes.len())),
         None => Err("its shape and type are of no size".into()),
@@ -344,6 +422,24 @@ mod tests {
         told(&|f| f.labels("negative", 2, 2).err(), "label -1 of row 1 is out of range");
         told(&|f| f.texts("y", 3).err(), "array `y` cannot be read");
         told(&|f| f.whole("words", 2).err(), "array `words` cannot be read");
+    }
+
+    #[test]
+    fn more_values_than_a_memory_has_and_brackets_without_end_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = |header: &str| {
+            let length = (header.len() as u16).to_le_bytes();
+            std::fs::write(file.path(), [b"\x93NUMPY\x01\0", &length[..], header.as_bytes()].concat()).unwrap();
+            npy(file.path()).err().map_or("none".into(), |e| e.to_string())
+        };
+        // Products that a number of 64 bits has as 0, which is how many values follow.
+        for shape in ["(2, 0, 9223372036854775808, 2)", "(4611686018427387904, 4)"] {
+            let told = error(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"));
+            assert!(told.contains("does not hold as many values as it says"), "{told}");
+        }
+        // A parser that tries each bracket as a mapping and as a set would not end.
+        let told = error(&"{".repeat(100));
+        assert!(told.contains("longer or deeper than that of any array"), "{told}");
     }
 
     #[test]

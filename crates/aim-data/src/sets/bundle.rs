@@ -4,6 +4,8 @@
 //! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand. Arrays must be
 //! contiguous when they are written (`numpy.ascontiguousarray`): safetensors 0.8.0 writes others as they lie in memory.
 
+mod new;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +16,7 @@ use aim_core::{Error, Result};
 use safetensors::SafeTensors;
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, Source, Subset,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, Source, Subset,
     dataset::choose,
     files::{broken, bytes, existing, unfit},
     hub,
@@ -22,7 +24,12 @@ use crate::{
     table::Array,
 };
 
+pub(crate) use new::NewArrays;
+
 /// A split's file.
+/// Most classes: each has a name and a row of every head, so that a single wrong label could ask for all memory.
+const CLASSES: u32 = 1 << 20;
+
 const FILE: Rule = words("path").required();
 
 static INFO: DatasetInfo = DatasetInfo {
@@ -58,6 +65,9 @@ impl DatasetSettings for Bundle {
         [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
             .into_iter()
             .try_for_each(|(key, path)| hub::check(key, path))
+    }
+    fn new_form(&self) -> Option<NewForm> {
+        Some(NewForm::Arrays)
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         let files = [&self.train, &self.validation, &self.test].map(|path| locate(path, root));
@@ -167,7 +177,7 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
         unfit(path, problem, "store classes as whole numbers from 0, and leave out samples without one")
     };
     let class = |(i, v): (usize, Result<i128, f64>)| match v {
-        Ok(v) => u32::try_from(v).map_err(|_| refuse(i, v.to_string())),
+        Ok(v) => u32::try_from(v).ok().filter(|v| *v < CLASSES).ok_or_else(|| refuse(i, v.to_string())),
         Err(v) => Err(refuse(i, v.to_string())),
     };
     tensors::wholes(path, "y", &view)?.into_iter().enumerate().map(class).collect()
@@ -176,11 +186,30 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
 fn ids(path: &Path, file: &SafeTensors<'_>, split: &str, len: usize) -> Result<Vec<String>> {
     let Ok(view) = file.tensor("id") else { return Ok((0..len).map(|i| format!("{split}.{i}")).collect()) };
     if view.shape() != [len] {
-        return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], as `y` has")));
+        return Err(Error::shape(format!("{}: id", path.display()), view.shape(), format!("[{len}], an id a sample,")));
     }
     let whole = |(i, v): (usize, Result<i128, f64>)| {
         let wrong = |v: f64| unfit(path, format!("id {v} of row {i} is no whole number"), "store ids as whole numbers");
         v.map(|v| v.to_string()).map_err(wrong)
     };
     tensors::wholes(path, "id", &view)?.into_iter().enumerate().map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn a_label_that_would_ask_for_all_memory_is_refused() {
+        let read = |label: u32| {
+            let tensor = Tensor::new(&[0, label], &Device::Cpu).unwrap();
+            let bytes = safetensors::serialize([("y", &tensor)], None).unwrap();
+            labels(Path::new("a"), &SafeTensors::deserialize(&bytes).unwrap()).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(CLASSES - 1), Ok(vec![0, CLASSES - 1]));
+        let error = read(u32::MAX).unwrap_err();
+        assert!(error.contains("a: label 4294967295 of row 1 is no class index below 1048576"), "{error}");
+    }
 }

@@ -26,7 +26,7 @@ use super::manifest::{
     inner::{Listing, Plan, Row, Set, Store, folder as prepared, kept_by, origin, prepare},
 };
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
+    Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared,
     files::{broken, existing, visible},
     table::Part,
 };
@@ -212,6 +212,12 @@ impl DatasetSettings for Corpus {
         let layout = word(&self.layout);
         let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
         self.plan(&folder, name, class_names).dataset(&rows, store)
+    }
+    /// A manifest with a column a modality: the set's own paths are made of its lists.
+    fn new_form(&self) -> Option<NewForm> {
+        let own =
+            |(name, decoding): (&String, &Decoding)| (name.clone(), Decoding { column: None, ..decoding.clone() });
+        Some(NewForm::Manifest { columns: Columns::default(), modalities: self.modalities.iter().map(own).collect() })
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let folder = self.place(root)?;

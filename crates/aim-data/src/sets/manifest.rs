@@ -5,12 +5,14 @@
 //! that must not be in two splits. An empty cell says that the sample lacks the modality.
 
 mod assemble;
+mod cached;
 mod decoding;
 mod faults;
 mod folds;
 mod keep;
 #[cfg(feature = "media")]
 mod media;
+mod new;
 mod numbers;
 mod picture;
 mod prepare;
@@ -27,6 +29,8 @@ use aim_core::{Error, Result};
 
 use assemble::Plan;
 pub use decoding::{Decoding, Standardise};
+pub(crate) use faults::Faults;
+pub(crate) use new::NewRows;
 pub use numbers::{ArrayRows, Series};
 pub use picture::{Augment, Choose, Fit, Frames, Image, Normalise, Stack, Video};
 pub use rows::Columns;
@@ -46,7 +50,7 @@ pub(super) mod inner {
 }
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, PrepareOptions, Prepared,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared,
     files::{bytes, existing},
 };
 
@@ -108,7 +112,8 @@ impl Manifest {
     }
 
     fn rows(&self, file: &Path) -> Result<Vec<rows::Row>> {
-        rows::read(file, &self.columns, &self.modalities, self.folds.is_some())
+        let asked = if self.folds.is_some() { rows::Asked::Label } else { rows::Asked::Split };
+        rows::read(file, &self.columns, &self.modalities, asked)
     }
 
     fn plan<'a>(&'a self, file: &'a Path) -> Plan<'a> {
@@ -187,6 +192,9 @@ impl DatasetSettings for Manifest {
         let (store, section) = self.prepared_by(&file)?;
         let store = store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)?;
         self.plan(&file).dataset(&rows, store)
+    }
+    fn new_form(&self) -> Option<NewForm> {
+        Some(NewForm::Manifest { columns: self.columns.clone(), modalities: self.modalities.clone() })
     }
     fn prepare(&self, root: Option<&Path>, options: &PrepareOptions<'_>) -> Result<Option<Prepared>> {
         let file = self.place(root)?;

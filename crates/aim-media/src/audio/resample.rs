@@ -11,6 +11,9 @@ const TAPS: u32 = 1024;
 /// Longest transform that is accepted: rates without a common factor of use need a long one.
 const LONGEST: u64 = 1 << 22;
 
+/// Largest sample whose sums within a transform are finite by far; full scale is 1.
+const LOUDEST: f32 = 1e24;
+
 impl Sound {
     /// The sound at another rate; `place` names the file in errors.
     ///
@@ -32,7 +35,7 @@ impl Sound {
 /// Before and behind the input is silence.
 ///
 /// # Errors
-/// A rate of zero, or rates with no common factor that are too far apart.
+/// A rate of zero, rates with no common factor that are too far apart, or a sample that no recording holds.
 pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     let fault = |problem: String| Error::new("rate", problem, "choose a rate such as 16,000 or 22,050");
     if from == 0 || to == 0 {
@@ -40,6 +43,11 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     }
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
+    }
+    let wrong = |sample: &&f32| !sample.is_finite() || sample.abs() > LOUDEST;
+    if let Some(sample) = samples.iter().find(wrong) {
+        let problem = format!("a sample of {sample:e} is none of a recording, whose full scale is 1");
+        return Err(Error::new("sound", problem, "export the recording again"));
     }
     let divisor = divisor(from, to);
     let (step_in, step_out) = (from / divisor, to / divisor);
@@ -133,6 +141,17 @@ mod tests {
     fn a_constant_keeps_its_value() {
         let out = resample(&vec![0.5; 20_000], 44_100, 22_050).unwrap();
         assert!(out[2000..8000].iter().all(|x| (x - 0.5).abs() < 1e-5));
+    }
+
+    #[test]
+    fn samples_that_overflow_in_sums_are_refused() {
+        assert!(resample(&[1e20; 3000], 44_100, 16_000).unwrap().iter().all(|sample| sample.is_finite()));
+        for sample in [f32::MAX, -1e30, f32::NAN] {
+            let mut samples = vec![0.0; 3000];
+            samples[1000] = sample;
+            let error = resample(&samples, 44_100, 16_000).unwrap_err().to_string();
+            assert!(error.starts_with("sound: a sample of ") && error.contains("none of a recording"), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Encoding;
 use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::tokenizer::{PostProcessor, Tokenizer as Inner, TruncationParams};
 
@@ -34,11 +35,13 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::read`].
     pub fn from_json(json: &str, place: &str, length: usize) -> Result<Self> {
-        let inner: std::result::Result<Inner, _> = json.parse();
-        let mut inner = inner.map_err(|error| {
+        // The crate gives up on some faults by a panic, which ends this file only.
+        let inner = catch_unwind(|| json.parse::<Inner>().map_err(|error| first_line(&*error)));
+        let inner = inner.unwrap_or_else(|_| Err("the reader gave up".into()));
+        let mut inner = inner.map_err(|problem| {
             let remedy =
                 "give the `tokenizer.json` that lies beside the model's weights (not `vocab.txt` or `merges.txt`)";
-            Error::new(place, format!("not a tokenizer ({})", first_line(&*error)), remedy)
+            Error::new(place, format!("not a tokenizer ({problem})"), remedy)
         })?;
         let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if length <= special || length > MAX_LENGTH {
@@ -72,9 +75,11 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot split, such as an unknown character where it has no unknown token.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        let pieces = self.inner.encode(text, true).map_err(|error| {
+        let encode = || self.inner.encode(text, true).map_err(|error| first_line(&*error));
+        let pieces = catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(|_| Err("it gave up".into()));
+        let pieces = pieces.map_err(|problem| {
             let remedy = "use a tokenizer with a token for what is unknown, or clean the text";
-            Error::new("text", format!("the tokenizer refuses it ({})", first_line(&*error)), remedy)
+            Error::new("text", format!("the tokenizer refuses it ({problem})"), remedy)
         })?;
         Ok(Encoding::new(pieces.get_ids().iter().copied(), self.padding, self.length))
     }

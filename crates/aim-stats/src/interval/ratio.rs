@@ -9,9 +9,9 @@ use rand::Rng;
 /// what of a gap is regained, by seed.
 ///
 /// It is refused where the denominator's own interval reaches 0: the ratio then has no bounded interval, and may have
-/// either sign. Where few resamples have such a denominator, theirs count as ratios beyond all others. Source: B. Efron,
-/// R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal E. C. Fieller, Some problems in
-/// interval estimation, J. R. Statist. Soc. B 16 (1954).
+/// either sign. Where few resamples have such a denominator, theirs count as ratios beyond all others. Source: B.
+/// Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; on the refusal E. C. Fieller, Some
+/// problems in interval estimation, J. R. Statist. Soc. B 16 (1954).
 ///
 /// ```
 /// use rand::SeedableRng;
@@ -86,9 +86,9 @@ mod tests {
 
     #[test]
     fn a_gap_that_may_be_none_has_no_interval() {
-        // Resamples have the ratios 1 / 3, 1 / .5 and none, with chances 1/4, 1/2, 1/4: fewer have none than the 30 % that
-        // the middle 40 % leave out at one end. They lie beyond the others, so that quantile .3 and .7 are both 2; without
-        // them quantile .3 would be 1 / 3.
+        // Resamples have the ratios 1 / 3, 1 / .5 and none, with chances 1/4, 1/2, 1/4: fewer have none than the 30 %
+        // that the middle 40 % leave out at one end. They lie beyond the others, so that quantile .3 and .7 are both 2;
+        // without them quantile .3 would be 1 / 3.
         let interval = of(&[1., 1.], &[3., -2.]).unwrap();
         assert_eq!((interval.low, interval.high), (2., 2.));
         let negative = of(&[-1., -1.], &[3., -2.]).unwrap();

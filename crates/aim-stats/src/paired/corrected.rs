@@ -17,8 +17,8 @@ pub enum Repeats {
     /// Several seeds on the same folds share what each fold brings, so that their runs are no further values: the value
     /// of a fold is the mean over its seeds. Only folds that are dealt anew each time give a value a run.
     Overlapping {
-        /// Samples of a test part divided by those of a training part: of k folds 1 / (k - 1) where all others train, and
-        /// 1 / (k - 2) where one of them validates.
+        /// Samples of a test part divided by those of a training part: of k folds 1 / (k - 1) where all others train,
+        /// and 1 / (k - 2) where one of them validates.
         test_to_train: f64,
     },
 }

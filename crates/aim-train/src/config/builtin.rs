@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Name and text of each table.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("avmnist", include_str!("../../configs/avmnist.yaml")),
     ("avmnist-low", include_str!("../../configs/avmnist-low.yaml")),
     ("field", include_str!("../../configs/field.yaml")),
@@ -12,6 +12,7 @@ const TABLES: [(&str, &str); 13] = [
     ("grid-noise", include_str!("../../configs/grid-noise.yaml")),
     ("grid-raw", include_str!("../../configs/grid-raw.yaml")),
     ("lis", include_str!("../../configs/lis.yaml")),
+    ("mfeat", include_str!("../../configs/mfeat.yaml")),
     ("mosi", include_str!("../../configs/mosi.yaml")),
     ("mvsa", include_str!("../../configs/mvsa.yaml")),
     ("protocols", include_str!("../../configs/protocols.yaml")),

@@ -125,12 +125,12 @@ impl Identity {
             .into_iter()
             .filter_map(|key| Some((key.into(), map.remove(key)?)))
             .collect();
-        let Head { format, seed, data_crc32, revisions } = typed(Value::Mapping(own), "")?;
+        let Head { format, seed, data_crc32, revisions } = typed(Value::Mapping(own), "").map_err(named)?;
         if format > FORMAT {
             let problem = format!("has format {format}, this program knows formats up to {FORMAT}");
             return Err(Error::invalid("config.yaml", problem, "use the newer program that wrote it"));
         }
-        let config = RunConfig::read(value, registries)?;
+        let config = RunConfig::read(value, registries).map_err(named)?;
         let names = config.method.all().into_iter().map(|method| method.info().name.to_owned());
         let revisions = revisions.unwrap_or_else(|| names.map(|name| (name, 1)).collect());
         Ok(Self { seed, data_crc32, revisions, config })
@@ -192,6 +192,14 @@ impl Identity {
     }
 }
 
+/// Gives an error about the file as a whole its place.
+fn named(error: Error) -> Error {
+    match error {
+        Error::Invalid { place, problem, remedy } if place.is_empty() => Error::invalid("config.yaml", problem, remedy),
+        other => other,
+    }
+}
+
 /// The first place where a stored YAML text says something else than the wanted one, in words; none if they agree.
 fn difference(found: &str, wanted: &str) -> Option<String> {
     let parse = |text| serde_yaml::from_str::<Value>(text).ok();
@@ -225,6 +233,12 @@ mod tests {
             Some(digits(&serde_json::json!({"format": 2, "seed": 0, "train": {"lr": 1.0, "epochs": 3}})))
         );
         assert_eq!(Identity::stored_key("no: seed"), None);
+    }
+
+    #[test]
+    fn a_section_that_is_missing_is_missing_from_the_file() {
+        let error = Identity::parse("{format: 2, seed: 0, data_crc32: 1}", crate::standard()).unwrap_err().to_string();
+        assert!(error.starts_with("config.yaml: missing field"), "{error}");
     }
 
     #[test]

@@ -17,9 +17,9 @@ pub struct Planned {
     pub of: String,
     /// Names of the rows that it is compared with.
     pub against: Vec<String>,
-    /// Samples of a test part divided by those of a training part, for a table over folds (`folds: all`) whose parts are
-    /// of other sizes than those of k equal folds: 1 / (k - 2), as one tests and one validates, or 1 / (k - 1) where what
-    /// would validate is trained on.
+    /// Samples of a test part divided by those of a training part, for a table over folds (`folds: all`) whose parts
+    /// are of other sizes than those of k equal folds: 1 / (k - 2), as one tests and one validates, or 1 / (k - 1)
+    /// where what would validate is trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_to_train: Option<f64>,
 }
@@ -197,7 +197,7 @@ mod tests {
         let pilot = table.pilot().unwrap();
         assert_eq!((pilot.first_seed, pilot.seeds, pilot.rows.len()), (PILOTS, 4, 2));
         let folds = TableConfig { folds: Some(5), ..table.clone() };
-        assert!(folds.pilot().unwrap_err().to_string().contains("not for folds"));
+        assert!(folds.pilot().unwrap_err().to_string().contains("how seeds vary, not folds"));
         assert!(TableConfig { planned: None, ..table }.pilot().unwrap_err().to_string().contains("planned"));
     }
 

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::Value as Yaml;
 
-use super::{Protocol, TrainConfig, table::LONGEST};
+use super::{Protocol, Sampler, TrainConfig, table::LONGEST};
 use crate::{Registries, metrics};
 
 /// Everything that decides a run but its seed.
@@ -212,6 +212,11 @@ impl RunConfig {
             let problem =
                 format!("needs methods with one update a step of any batches, and those of `{name}` take turns");
             return Err(Error::invalid("train.accumulate", problem, "leave it out, or use a larger train.batch"));
+        }
+        let samples = self.train.sampler != Sampler::Shuffled;
+        if let Some(turns) = methods.iter().find(|method| samples && method.takes_turns()) {
+            let problem = format!("chooses what an epoch shows, and so does `{}`", turns.info().name);
+            return Err(Error::invalid("train.sampler", problem, "leave it out"));
         }
         let stops = self.train.patience.is_some_and(|patience| patience < self.train.epochs);
         if let Some(staged) = methods.iter().find(|method| stops && method.ends_in_a_stage()) {

@@ -16,6 +16,9 @@ use super::{Recipe, builtin};
 /// The sections that describe a run.
 pub(super) const SECTIONS: [&str; 7] = ["protocol", "data", "model", "optimizer", "schedule", "train", "method"];
 
+/// Most parts of a key on the command line, which become mappings within each other; no setting lies deeper than ten.
+const DEEPEST: usize = 64;
+
 /// A configuration file, read but not yet understood.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -94,7 +97,7 @@ impl Source {
             return Err(wrong("has an empty key".into()));
         }
         if key.split('.').count() > DEEPEST {
-            return Err(wrong(format!("has a key of more than {DEEPEST} parts")));
+            return Err(wrong(format!("names a key in more than {DEEPEST} parts")));
         }
         merge(&mut self.value, &nested(key, value));
         self.overrides.insert(key.into(), assignment.into());
@@ -187,9 +190,6 @@ fn lay(base: &mut Value, patch: &Value) {
         }
     }
 }
-
-/// Levels that a file or an override may have; configurations have ten.
-const DEEPEST: usize = 64;
 
 /// What is wrong in a text, and on which line.
 struct Fault {
@@ -432,6 +432,8 @@ mod tests {
         source.set("method.name=joint").unwrap();
         assert_eq!(source.value["method"], serde_yaml::from_str::<Value>("{name: joint}").unwrap());
         assert!(source.set("oops").unwrap_err().to_string().contains("has no `=`"));
+        let deep = format!("a{}=1", ".a".repeat(100_000));
+        assert!(source.set(&deep).unwrap_err().to_string().contains("in more than 64 parts"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use aim_data::Dataset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::Protocol;
+use super::{Missing, Protocol};
 use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
 
 /// Length of training, updates, the task's loss and the choice of the checkpoint.
@@ -26,6 +26,9 @@ pub struct TrainConfig {
     /// Weights of the classes in the task's cross-entropy: `balanced`, or a list with one a class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
+    /// Which samples an epoch shows.
+    #[serde(skip_serializing_if = "Sampler::is_neutral")]
+    pub sampler: Sampler,
     /// Which epoch's weights are scored on the test split.
     pub select: Select,
     /// Epochs without a better value of what `select` names, after which training stops; never, if left out.
@@ -34,6 +37,9 @@ pub struct TrainConfig {
     /// Splits whose last batch is left out where it is smaller.
     #[serde(skip_serializing_if = "DropLast::is_none")]
     pub drop_last: DropLast,
+    /// Modalities that samples are made to lack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
 }
 
 /// Splits whose last batch is left out where it is smaller than the others.
@@ -58,6 +64,44 @@ impl DropLast {
     }
 }
 
+/// Which samples of the training split an epoch shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampler {
+    /// Each once.
+    #[default]
+    Shuffled,
+    /// As many as there are, so that every class is shown equally often.
+    Balanced,
+    /// As many as there are, so that every group is shown equally often.
+    Groups,
+}
+
+impl Sampler {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_neutral(&self) -> bool {
+        *self == Self::Shuffled
+    }
+
+    /// What is to be shown equally often: the class or group of each training sample; nothing if that is each sample.
+    ///
+    /// # Errors
+    /// If the data set has no groups.
+    pub fn strata(self, data: &Dataset) -> Result<&[u32]> {
+        match self {
+            Self::Shuffled => Ok(&[]),
+            Self::Balanced => Ok(data.train.labels()),
+            Self::Groups if data.train.groups().is_empty() => {
+                let problem = format!("shows groups equally often, data set `{}` has none", data.name);
+                let remedy =
+                    "give its manifest a column of groups (`columns: {group: ...}`), or use shuffled or balanced";
+                Err(Error::invalid("train.sampler", problem, remedy))
+            }
+            Self::Groups => Ok(data.train.groups()),
+        }
+    }
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -66,9 +110,11 @@ impl Default for TrainConfig {
             accumulate: 1,
             label_smoothing: 0.,
             class_weights: None,
+            sampler: Sampler::Shuffled,
             select: Select::Best,
             patience: None,
             drop_last: DropLast::None,
+            missing: None,
         }
     }
 }
@@ -78,6 +124,7 @@ pub(super) fn neutral(key: &str, value: &serde_yaml::Value) -> Option<&'static s
     match key.strip_prefix("train.").filter(|_| value.is_null())? {
         "accumulate" => Some("1"),
         "label_smoothing" => Some("0"),
+        "sampler" => Some("shuffled"),
         _ => Some("none"),
     }
 }
@@ -170,6 +217,7 @@ impl TrainConfig {
             let problem = "waits for a better epoch on validation, but `train.select` is `last`";
             return wrong("patience", problem.into(), "choose train.select: best, or leave one of them out");
         }
+        self.missing.as_ref().map_or(Ok(()), Missing::check)?;
         Ok(self)
     }
 
@@ -217,7 +265,9 @@ mod tests {
     fn what_is_neutral_is_not_written() {
         let text = |config: &TrainConfig| serde_yaml::to_string(config).unwrap();
         assert_eq!(text(&TrainConfig::default()), "epochs: 10\nbatch: 64\nselect: best\n");
-        for section in ["class_weights: balanced\npatience: 3", "class_weights: [1.0, 2.0]", "select: macro_f1"] {
+        for section in
+            ["class_weights: balanced\npatience: 3", "class_weights: [1.0, 2.0]", "sampler: groups", "select: macro_f1"]
+        {
             let config: TrainConfig = serde_yaml::from_str(section).unwrap();
             assert_eq!(serde_yaml::from_str::<TrainConfig>(&text(&config)).unwrap(), config, "{section}");
             assert_ne!(config, TrainConfig::default());

@@ -13,7 +13,7 @@ use super::{Console, console::clock, place::place};
 use crate::{
     Registries,
     config::{Identity, RunConfig},
-    run::{Control, Folder, Outcome, Program, Run, Stop, Watch, chosen, train},
+    run::{Control, Folder, Lacking, Outcome, Preprocessing, Program, Run, Stop, Watch, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -30,7 +30,7 @@ pub struct Shared<'a> {
     pub console: &'a Console,
     /// Asks to stop.
     pub stop: &'a Stop,
-    /// Shortest time between two checkpoints of a run; zero for one after every epoch.
+    /// Shortest time between two checkpoints of a run; zero for one after every step.
     pub checkpoint_every: Duration,
     /// What configurations can name.
     pub registries: &'a Registries,
@@ -44,6 +44,7 @@ pub struct Job<'a> {
     config: &'a RunConfig,
     seed: u64,
     data: Dataset,
+    lacking: Vec<Lacking>,
     crc32: u32,
 }
 
@@ -53,9 +54,10 @@ impl<'a> Job<'a> {
     /// # Errors
     /// If the data set lacks a modality of the network, or has another number of classes than there are weights.
     pub fn new(title: &'a str, config: &'a RunConfig, seed: u64, data: &Dataset, crc32: u32) -> Result<Self> {
+        let lacking = lacking(config, data)?;
         let data = restrict(config, data)?;
         config.train.criterion(&data)?;
-        Ok(Self { title, config, seed, data, crc32 })
+        Ok(Self { title, config, seed, data, lacking, crc32 })
     }
 
     /// What makes it the run it is.
@@ -80,11 +82,20 @@ impl<'a> Job<'a> {
         Ok(place.folder.join(format!("seed{}", self.seed)))
     }
 
+    /// Stores what new samples are read with, which folders of older programs lack.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn keep_preprocessing(&self, folder: &Folder) -> Result<()> {
+        Preprocessing::of(&self.data).keep(folder.path())
+    }
+
     /// Makes its preparations, trains it to its end and scores it. A run that is done is only read.
     ///
     /// # Errors
     /// Those of [`train`]; if it is a preparation's, it says which.
     pub fn run(&self, folder: &Folder, shared: Shared<'_>) -> Result<Outcome> {
+        self.keep_preprocessing(folder)?;
         if let Some(outcome) = folder.done(&|line| shared.console.say(line))? {
             return Ok(outcome);
         }
@@ -94,7 +105,7 @@ impl<'a> Job<'a> {
         let Shared { stop, checkpoint_every, program, device, .. } = shared;
         let control = Control { watch: &watch, stop, checkpoint_every, program };
         let (config, seed, data, metrics) = (self.config, self.seed, &self.data, &shared.registries.metrics);
-        let run = Run { config, seed, data, device, prepared: &prepared, metrics };
+        let run = Run { config, seed, data, lacking: &self.lacking, device, prepared: &prepared, metrics };
         let outcome = train(run, folder, control).inspect_err(|error| watch.log(&error.to_string()))?;
         let (done, all) = (outcome.epochs(self.config.train.epochs), self.config.train.epochs);
         shared.console.skip(all - done);
@@ -136,7 +147,7 @@ impl<'a> Job<'a> {
         let title = format!("{}: {which}", self.title);
         // The protocol has split this run's data: a second time, what it shows as validation would be trained on.
         let data = project(&config, &self.data)?;
-        let job = Job { title: &title, config: &config, seed: self.seed, data, crc32: self.crc32 };
+        let job = Job { title: &title, config: &config, seed: self.seed, data, lacking: Vec::new(), crc32: self.crc32 };
         let path = job.folder(&shared.out.join("prepared"), shared.registries)?;
         let Some(folder) = Folder::open_if_free(&path, &job.identity(), shared.registries)? else { return Ok(None) };
         if folder.done(&|line| shared.console.say(line))?.is_none() {
@@ -175,7 +186,18 @@ pub fn store(prepared: &mut Prepared, which: &Preparation, mut view: View) -> Re
 /// # Errors
 /// If the data set lacks a modality, or the protocol cannot be followed.
 pub fn restrict(config: &RunConfig, data: &Dataset) -> Result<Dataset> {
-    config.protocol.apply(project(config, data)?, &config.train)
+    let data = match &config.train.missing {
+        Some(missing) => project(config, &missing.apply(data)?)?,
+        None => project(config, data)?,
+    };
+    config.protocol.apply(data, &config.train)
+}
+
+/// The test split once more at each rate of missing modalities that the configuration names.
+fn lacking(config: &RunConfig, data: &Dataset) -> Result<Vec<Lacking>> {
+    let tests = config.train.missing.as_ref().map_or(Vec::new(), |missing| missing.tests(data));
+    let one = |(rate, test)| Ok(Lacking { rate, test: project(config, &Dataset { test, ..data.clone() })?.test });
+    tests.into_iter().map(one).collect()
 }
 
 /// Only the modalities that a run's network reads.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use aim_core::{Context, Error, Result};
-use aim_data::{Dataset, DatasetSpec};
+use aim_data::{Dataset, DatasetSpec, Reading};
 use candle_core::Device;
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     Registries,
     config::{Identity, RunConfig, TableConfig},
-    run::{Folder, Program, Stop, checksum, lock, network},
+    run::{Folder, Program, Stop, checksum, lock, network, splits},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -44,8 +44,10 @@ pub struct Options {
     pub device: Device,
     /// Whether progress is not shown.
     pub quiet: bool,
-    /// Shortest time between two checkpoints of a run; zero for one after every epoch.
+    /// Shortest time between two checkpoints of a run; zero for one after every step.
     pub checkpoint_every: Duration,
+    /// What reading data may use.
+    pub reading: Reading,
     /// What results say that they were made by.
     pub program: Program,
     /// Folder of ledgers, whose runs are not made again.
@@ -175,6 +177,7 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
     for RunConfig { data: section, .. } in configs {
         if !all.iter().any(|l| l.section == *section) {
             let data = aim_data::load(section, options.data_root.as_deref())?;
+            data.read_by(&options.reading);
             all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data });
         }
     }
@@ -191,7 +194,7 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Res
             continue;
         };
         let fits = restrict(config, &loaded.data).and_then(|data| {
-            config.train.criterion(&data)?;
+            splits(config, &data, &Device::Cpu)?;
             network(config, &data, 0, &Device::Cpu)
         });
         fits.at(|| format!("row `{}`", config.name))?;
@@ -283,6 +286,7 @@ impl Work<'_> {
         }
         self.tell_outdated(task, &job.identity())?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
+        job.keep_preprocessing(&folder)?;
         let read = || RunResults::read(&folder, task.config);
         match read() {
             Ok(Some(done)) => {

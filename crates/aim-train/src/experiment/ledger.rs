@@ -30,6 +30,9 @@ use crate::{
 /// Version of the file that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
+/// Most bytes of an unpacked ledger; a run takes a few thousand.
+const MOST: u64 = 1 << 30;
+
 /// The first line.
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -177,7 +180,11 @@ fn contents(path: &Path, table: &str) -> Result<Option<(Head, Vec<Line>)>> {
     let damaged =
         |how: String| wrong(format!("is damaged ({how})"), "restore the file; without it its runs are trained anew");
     let mut text = String::new();
-    MultiGzDecoder::new(&*bytes).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
+    let packed = MultiGzDecoder::new(&*bytes).take(MOST + 1).read_to_string(&mut text);
+    packed.map_err(|e| damaged(e.to_string()))?;
+    if text.len() as u64 > MOST {
+        return Err(damaged("unpacked it takes more than 1 GiB".into()));
+    }
     let mut lines = text.lines();
     let head: Head = parsed(lines.next().unwrap_or_default()).map_err(&damaged)?;
     if head.ledger > VERSION {

@@ -1,15 +1,27 @@
 //! Predictions over a whole split: every sample, in order, none dropped.
 
+use std::ops::ControlFlow::Continue;
+
 use aim_core::{Error, Infer, Net, Result};
 use aim_data::{Loader, Source};
 use aim_ops::{Reduction, cross_entropy, softmax};
 use aim_stats::classification::Confusion;
 use candle_core::{D, Device, Tensor};
 
-use super::{Metric, Metrics, Scores, scores::MODALITY, statistics};
+use super::{Metric, Metrics, Plain, Scores, scores::MODALITY, statistics};
 
-/// Samples in a batch of an evaluation; it has no influence on the results beyond rounding.
-const BATCH: usize = 256;
+/// Most samples in a batch of an evaluation, and losses that are added up at a time: the number of samples in a batch
+/// has no influence on the results.
+pub(crate) const BATCH: usize = 256;
+
+/// What share of the memory setting the inputs of a batch may take: the network's activations, of which no more than a
+/// layer's are held at once, take some tens of times as much.
+const SHARE: usize = 64;
+
+/// Samples in a batch of an evaluation of a split.
+pub(super) fn batch(source: &dyn Source) -> usize {
+    (source.reading().limit() / SHARE / source.bytes().max(1)).clamp(1, BATCH)
+}
 
 /// Predictions on a split.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +42,11 @@ pub struct Evaluation {
 /// # Errors
 /// If the split does not fit the network.
 pub fn evaluate(net: &dyn Net, method: &dyn Infer, source: &dyn Source, device: &Device) -> Result<Evaluation> {
-    let mut all = Evaluation::default();
-    for batch in Loader::new(source, BATCH, device).in_order() {
-        let batch = batch?;
-        let out = method.infer(net, &batch)?;
-        all.loss += scalar(&cross_entropy(&out.logits, &batch.labels, 0., Reduction::None)?.sum_all()?)?;
+    let (mut all, mut losses) = (Evaluation::default(), vec![]);
+    let net = Plain::new(net);
+    Loader::new(source, batch(source), device).in_order().visit(|batch| {
+        let out = method.infer(&net, &batch)?;
+        losses.extend(cross_entropy(&out.logits, &batch.labels, 0., Reduction::None)?.to_vec1::<f32>()?);
         all.confidence.extend(softmax(&out.logits)?.max(D::Minus1)?.to_vec1::<f32>()?.into_iter().map(f64::from));
         all.predicted.extend(classes(&out.logits)?);
         all.labels.extend(batch.labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize));
@@ -42,6 +54,10 @@ pub fn evaluate(net: &dyn Net, method: &dyn Infer, source: &dyn Source, device: 
         for (predicted, logits) in all.unimodal.iter_mut().zip(&out.unimodal) {
             predicted.extend(classes(logits)?);
         }
+        Ok(Continue(()))
+    })?;
+    for losses in losses.chunks(BATCH) {
+        all.loss += f64::from(Tensor::new(losses, device)?.sum_all()?.to_scalar::<f32>()?);
     }
     Ok(all)
 }
@@ -112,10 +128,6 @@ pub(super) fn share_right(labels: &[usize], predicted: &[usize]) -> Result<f64> 
 }
 
 /// The class with the largest logit, row by row.
-pub(super) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
+pub(crate) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
     Ok(logits.argmax(D::Minus1)?.to_vec1::<u32>()?.into_iter().map(|c| c as usize).collect())
-}
-
-fn scalar(t: &Tensor) -> Result<f64> {
-    Ok(f64::from(t.to_scalar::<f32>()?))
 }

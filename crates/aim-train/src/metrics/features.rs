@@ -1,18 +1,17 @@
 //! Features of a whole split, and what each modality's feature contributes.
 
+use std::ops::ControlFlow::Continue;
+
 use aim_core::{Error, Net, Pass, Result};
 use aim_data::{Loader, Source};
 use aim_stats::shapley;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    Contributions, REMOVAL,
-    evaluation::{classes, share_right},
+    Contributions, Plain, REMOVAL,
+    evaluation::{batch, classes, share_right},
     statistics,
 };
-
-/// Samples in a batch.
-const BATCH: usize = 256;
 
 /// Features of every sample of a split, in order.
 pub struct Features {
@@ -46,10 +45,10 @@ impl Features {
 pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<Features> {
     let modalities = net.modalities();
     let (mut parts, mut present, mut whole) = (vec![Vec::new(); modalities], vec![], true);
-    for batch in Loader::new(source, BATCH, device).in_order() {
-        let batch = batch?;
+    let net = Plain::new(net);
+    Loader::new(source, batch(source), device).in_order().visit(|batch| {
         for (m, x) in batch.inputs.iter().enumerate() {
-            let feature = net.encode(m, x, &mut Pass::eval())?.detach();
+            let feature = net.encode(m, x, &mut Pass::eval())?;
             parts[m].push(match &batch.present {
                 Some(present) => feature.broadcast_mul(&present.narrow(1, m, 1)?.to_dtype(feature.dtype())?)?,
                 None => feature,
@@ -58,7 +57,8 @@ pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<F
         whole &= batch.present.is_none();
         let all = || Tensor::ones((batch.len(), modalities), DType::F32, device);
         present.push(batch.present.as_ref().map_or_else(all, |present| present.to_dtype(DType::F32))?);
-    }
+        Ok(Continue(()))
+    })?;
     let of = parts.iter().map(|p| Tensor::cat(p, 0)).collect::<candle_core::Result<_>>()?;
     let present = if whole { None } else { Some(Tensor::cat(&present, 0)?) };
     Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect(), present })
@@ -84,7 +84,7 @@ pub fn check_modalities(modalities: usize) -> Result<()> {
 /// # Errors
 /// If the features do not fit the network.
 pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions> {
-    let names = &net.spec().modalities;
+    let (names, net) = (&net.spec().modalities, Plain::new(net));
     let value = |coalition: usize| {
         let members: Vec<bool> = (0..names.len()).map(|m| coalition >> m & 1 == 1).collect();
         let (of, present) = (features.of.clone(), features.present.as_ref());

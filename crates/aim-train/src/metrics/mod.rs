@@ -3,10 +3,12 @@
 mod evaluation;
 mod features;
 mod metric;
+mod plain;
 mod probe;
 mod projection;
 mod scores;
 
+pub(crate) use evaluation::{BATCH, classes};
 pub use evaluation::{Evaluation, evaluate};
 pub use features::{Features, check_modalities, contributions, features};
 pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};
@@ -15,6 +17,8 @@ pub use projection::{ALL, Projection};
 pub use scores::{Contributions, Probes, REMOVAL, Scores};
 
 use aim_core::Error;
+
+use plain::Plain;
 
 /// A refusal of the statistics crate as an error of the workspace.
 pub fn statistics(error: aim_stats::Error) -> Error {

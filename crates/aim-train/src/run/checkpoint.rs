@@ -22,19 +22,23 @@ pub struct Best {
     pub value: f64,
 }
 
-/// The state of a run between two epochs.
+/// The state of a run behind a step: between two epochs, or within one.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// What the epochs done left in the log.
     pub log: Vec<EpochLog>,
     /// The best of them.
     pub best: Option<Best>,
-    /// Weights, buffers, the states of optimizer, schedule and method, and under `best.` those of the best epoch.
+    /// A learner's state, under `best.` the weights, buffers and method state of the best epoch, and within an epoch
+    /// under `begun.` what that epoch has left for the log so far.
     pub state: State,
 }
 
-/// Version of the file; the first had none.
-const VERSION: u32 = 1;
+/// Newest version of the file; the first had none.
+const VERSION: u32 = 2;
+
+/// Version of a file between two epochs, which programs can read that know no others.
+const BETWEEN_EPOCHS: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
@@ -103,12 +107,25 @@ impl Checkpoint {
     pub fn put(&self, params: &Params, method: &mut dyn Method) -> Result<usize> {
         params.load(&self.state.part("net").0)?;
         method.load(&self.state.part("method"))?;
-        Ok(self.epochs().saturating_sub(1))
+        Ok(self.epochs().saturating_sub(usize::from(self.steps() == 0)))
     }
 
     /// Epochs done.
     pub fn epochs(&self) -> usize {
         self.log.len()
+    }
+
+    /// Steps done of the epoch that has begun, 0 between two epochs.
+    pub fn steps(&self) -> usize {
+        self.state.number("clock.batch").map_or(0, |batch| batch as usize)
+    }
+
+    /// Where it stands, for messages: behind which epoch, and behind which step of the next.
+    pub fn place(&self) -> String {
+        match self.steps() {
+            0 => format!("epoch {}", self.epochs()),
+            steps => format!("epoch {} and {steps} steps of the next", self.epochs()),
+        }
     }
 
     /// The checkpoint of the best epoch, which every later one holds.
@@ -120,7 +137,8 @@ impl Checkpoint {
 
     /// What is no tensor, as text.
     fn header(&self, crc32: u32) -> Result<String> {
-        let header = Header { log: Cow::Borrowed(&self.log), best: self.best, version: VERSION, crc32 };
+        let version = if self.steps() > 0 { VERSION } else { BETWEEN_EPOCHS };
+        let header = Header { log: Cow::Borrowed(&self.log), best: self.best, version, crc32 };
         serde_json::to_string(&header)
             .map_err(|e| Error::invalid("checkpoint", e.to_string(), "report this fault with the command that met it"))
     }

@@ -8,8 +8,9 @@
 //! | `previous.safetensors` | the one before it, used if that is damaged |
 //! | `metrics.jsonl` | one line an epoch; a copy of what `last.safetensors` says |
 //! | `best.safetensors` | weights and method state of the best epoch, by what `train.select` names; such a copy, too |
-//! | `timing.jsonl` | seconds of each epoch; apart from the metrics, which are the same bits every time |
+//! | `timing.jsonl` | seconds of each epoch, also of one that has begun; apart from the metrics, which are always the same bits |
 //! | `events.out.tfevents` | the metrics for TensorBoard, and the test scores at the end |
+//! | `preprocessing.json` | what new samples are read with: classes, shapes, what was learnt from the training split |
 //! | `projection.json` | test samples' features in two dimensions |
 //! | `predictions.csv` | prediction for every test sample |
 //! | `result.json` | scores, and checksums of itself, the configuration, log, predictions and projection; its presence says that the run is done |
@@ -25,7 +26,7 @@ use aim_core::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Checkpoint, EpochLog, Outcome,
+    Checkpoint, EpochLog, Outcome, Timing,
     disk::{append, lock, make_hold, part, settle, write_atomically, write_part},
     tensorboard::{events, further, scored},
 };
@@ -76,14 +77,14 @@ const COVERED: [&str; 3] = ["config.yaml", METRICS, PROJECTION];
 /// What stands before a result's checksum of its own text, and behind it.
 const OWN: (&str, &str) = (",\n  \"own_crc32\": ", "\n}");
 
-/// A run's folder, locked as long as this value lives.
+/// A run's folder, locked as long as this value lives unless it is only looked at.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     data_crc32: u32,
     /// Epochs in the logs.
     logged: AtomicUsize,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -106,8 +107,8 @@ impl Folder {
     pub fn open_if_free(path: &Path, identity: &Identity, registries: &Registries) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
         let Some(lock) = lock(path)? else { return Ok(None) };
-        let folder =
-            Self { path: path.into(), data_crc32: identity.data_crc32, logged: AtomicUsize::new(0), _lock: lock };
+        let (data_crc32, logged) = (identity.data_crc32, AtomicUsize::new(0));
+        let folder = Self { path: path.into(), data_crc32, logged, _lock: Some(lock) };
         let Some(found) = folder.read("config.yaml")? else {
             folder.write("config.yaml", identity.to_yaml()?.as_bytes())?;
             return Ok(Some(folder));
@@ -117,6 +118,12 @@ impl Folder {
             format!("belongs to a run with another configuration, seed or data set (its config.yaml {difference})");
         let remedy = "undo an edit of that file, choose another folder or delete this one";
         Err(Error::invalid(path.display().to_string(), problem, remedy))
+    }
+
+    /// A folder that is only read.
+    pub(super) fn look(path: &Path, identity: &Identity) -> Self {
+        let (data_crc32, logged) = (identity.data_crc32, AtomicUsize::new(0));
+        Self { path: path.into(), data_crc32, logged, _lock: None }
     }
 
     /// Where it is.
@@ -182,12 +189,13 @@ impl Folder {
         &self,
         projection: &Projection,
         log: &[EpochLog],
-        seconds: &[f64],
+        timing: &Timing,
         outcome: &Outcome,
     ) -> Result<()> {
         let text = serde_json::to_string(projection).map_err(|e| self.unwritten(PROJECTION, &e))?;
         self.write(PROJECTION, text.as_bytes())?;
         make_hold(&self.path.join(METRICS), self.lines(METRICS, log)?.as_bytes())?;
+        let seconds = &timing.epochs;
         let events = [events(log, seconds, self.begun()), scored(outcome, seconds, self.begun())].concat();
         make_hold(&self.path.join(EVENTS), &events)
     }
@@ -240,11 +248,11 @@ impl Folder {
                 continue;
             };
             if damaged {
-                tell(&format!("{}: goes on after epoch {}", self.path.display(), last.epochs()));
+                tell(&format!("{}: goes on after {}", self.path.display(), last.place()));
             }
             self.whole(BEST, tell)?;
             self.logged.store(0, Relaxed);
-            self.put_copies(&last, &self.seconds(last.epochs())?, true)?;
+            self.put_copies(&last, &self.timing(&last)?, true)?;
             return Ok(Some(last));
         }
         if damaged {
@@ -269,8 +277,8 @@ impl Folder {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn put(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
-        self.put_copies(last, seconds, best_is_new)?;
+    pub fn put(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
+        self.put_copies(last, timing, best_is_new)?;
         let (path, part) = (self.path.join(LAST), part(&self.path.join(LAST)));
         write_part(&path, &last.to_bytes()?)?;
         if path.exists() {
@@ -279,7 +287,7 @@ impl Folder {
         settle(&part, &path).map_err(|e| Error::io(&path, e))
     }
 
-    fn put_copies(&self, last: &Checkpoint, seconds: &[f64], best_is_new: bool) -> Result<()> {
+    fn put_copies(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
         if let Some(best) = last.of_best().filter(|_| best_is_new) {
             self.write(BEST, &best.to_bytes()?)?;
         }
@@ -289,8 +297,8 @@ impl Folder {
             if first == 0 { make_hold(&path, bytes) } else { append(&path, bytes) }
         };
         since(METRICS, self.lines(METRICS, last.log.get(first..).unwrap_or_default())?.as_bytes())?;
-        make_hold(&self.path.join(TIMING), self.lines(TIMING, seconds)?.as_bytes())?;
-        let begun = self.begun();
+        make_hold(&self.path.join(TIMING), timing.to_lines().as_bytes())?;
+        let (begun, seconds) = (self.begun(), &timing.epochs);
         let events =
             if first == 0 { events(&last.log, seconds, begun) } else { further(&last.log, seconds, begun, first) };
         since(EVENTS, &events)
@@ -311,8 +319,15 @@ impl Folder {
     /// # Errors
     /// If the file cannot be read.
     pub fn seconds(&self, epochs: usize) -> Result<Vec<f64>> {
-        let text = self.read(TIMING)?.unwrap_or_default();
-        Ok(text.lines().filter_map(|line| line.parse().ok()).take(epochs).collect())
+        Ok(Timing::of(&self.read(TIMING)?.unwrap_or_default(), epochs, false).epochs)
+    }
+
+    /// How long what a checkpoint holds has taken, as far as it can be read.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn timing(&self, last: &Checkpoint) -> Result<Timing> {
+        Ok(Timing::of(&self.read(TIMING)?.unwrap_or_default(), last.epochs(), last.steps() > 0))
     }
 
     /// The predictions, as they were stored.

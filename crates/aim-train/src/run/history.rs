@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aim_core::{Error, Report, Result};
+use aim_core::{Error, Report, Result, State};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,31 @@ impl Means {
             }
         }
         Ok(())
+    }
+
+    /// The sums so far: under each name the number of steps, whether it is one number, and the sums.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        for (name, (count, single, sums)) in &self.0 {
+            let numbers = [*count as f64, f64::from(u8::from(*single))].into_iter().chain(sums.iter().copied());
+            state.put(name, &numbers.collect::<Vec<_>>())?;
+        }
+        Ok(state)
+    }
+
+    /// What [`state`](Self::state) was taken of.
+    ///
+    /// # Errors
+    /// If it is no such state.
+    pub fn of(state: &State) -> Result<Self> {
+        let entry = |name: &String| match state.numbers(name)?.split_first_chunk() {
+            Some(([count, single], sums)) => Ok((name.clone(), (*count as usize, *single > 0., sums.to_vec()))),
+            None => Err(Error::shape(name, &[0], "two numbers at least")),
+        };
+        Ok(Self(state.0.keys().map(entry).collect::<Result<_>>()?))
     }
 
     /// The means.

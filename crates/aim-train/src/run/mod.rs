@@ -1,21 +1,32 @@
-//! One run: training, its folder, and the scores at its end.
+//! One run: training, its folder, the scores at its end, and its answers for new samples.
 
+mod card;
 mod checkpoint;
 mod checksum;
 mod disk;
+mod export;
 mod folder;
 mod history;
 mod outcome;
+mod predict;
+mod preprocessing;
 mod program;
 mod tensorboard;
+mod timing;
+mod trained;
 mod trainer;
 
 pub use checkpoint::{Best, Checkpoint};
 pub use checksum::checksum;
 pub(crate) use disk::lock;
 pub use disk::write_atomically;
+pub use export::export;
 pub use folder::{Folder, chosen};
 pub use history::{EpochLog, Quantity};
-pub use outcome::{Judged, Majority, Outcome, Stopped, judge};
+pub use outcome::{Judged, Lacking, Majority, Outcome, Stopped, judge};
+pub use predict::{Predicted, predict};
+pub use preprocessing::Preprocessing;
 pub use program::Program;
+pub use timing::Timing;
+pub use trained::{Trained, identity};
 pub use trainer::{Control, Run, Stop, Watch, learner, network, splits, train};

@@ -1,6 +1,6 @@
 //! The end of a run: the test split is scored, once.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aim_core::{Error, Infer, Net, Result};
 use aim_data::{Dataset, Source};
@@ -41,6 +41,9 @@ pub struct Outcome {
     /// Name of the class that every test sample is taken for, if it is one for all although there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_class: Option<String>,
+    /// Scores on the test split at further rates of missing modalities.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacking: BTreeMap<String, Scores>,
     /// Linear probes.
     pub probes: Probes,
     /// Shapley values.
@@ -48,6 +51,14 @@ pub struct Outcome {
     /// Program and processor that made the run.
     #[serde(default = "Program::older")]
     pub program: Program,
+}
+
+/// The test split once more, of which samples lack modalities.
+pub struct Lacking {
+    /// The rate.
+    pub rate: f64,
+    /// The split.
+    pub test: Arc<dyn Source>,
 }
 
 /// Training that stopped because validation had got no better for a while (`train.patience`).

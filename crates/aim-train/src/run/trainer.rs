@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ops::ControlFlow::Continue,
+    ops::ControlFlow::{Break, Continue},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -13,8 +13,8 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Outcome, Program, Quantity, Stopped, history::Means, judge,
-    outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, Timing,
+    history::Means, judge, outcome::predictions,
 };
 use crate::{
     Learner,
@@ -28,6 +28,12 @@ const CHECKPOINT_SHARE: u32 = 50;
 
 /// Where a [`Learner`]'s state holds the epoch; a checkpoint's log tells it.
 const EPOCH: &str = "clock.epoch";
+
+/// Where a checkpoint holds what answers as the best epoch did.
+const BEST: &str = "best";
+
+/// Where a checkpoint holds what an epoch that has begun has left for the log.
+const BEGUN: &str = "begun";
 
 /// Sees how a run proceeds.
 pub trait Watch: Sync {
@@ -44,7 +50,7 @@ pub struct Control<'a> {
     pub watch: &'a dyn Watch,
     /// Ends it early.
     pub stop: &'a Stop,
-    /// Shortest time between two checkpoints on the disk; zero for one after every epoch. A killed run repeats what
+    /// Shortest time between two checkpoints on the disk; zero for one after every step. A killed run repeats what
     /// lies between, bit for bit.
     pub checkpoint_every: Duration,
     /// What a result says that it was made by.
@@ -107,6 +113,8 @@ pub struct Run<'a> {
     pub seed: u64,
     /// Its data.
     pub data: &'a Dataset,
+    /// The test split at further rates of missing modalities.
+    pub lacking: &'a [Lacking],
     /// Where its network is trained.
     pub device: &'a Device,
     /// The networks that [`MethodSpec::preparations`](aim_balance::MethodSpec::preparations) lists for its method.
@@ -120,8 +128,9 @@ pub struct Run<'a> {
 ///
 /// # Errors
 /// If the configuration does not fit the data, a loss is not finite, the folder cannot be written, or the run was
-/// stopped; the checkpoint of the last whole epoch is then in the folder.
+/// stopped; a checkpoint of where it was is then in the folder.
 pub fn train(run: Run<'_>, folder: &Folder, control: Control<'_>) -> Result<Outcome> {
+    Preprocessing::of(run.data).keep(folder.path())?;
     if let Some(outcome) = folder.done(&|line| control.watch.say(line))? {
         return Ok(outcome);
     }
@@ -140,13 +149,28 @@ struct Trainer<'a> {
     folder: &'a Folder,
     learner: Learner,
     log: Vec<EpochLog>,
-    seconds: Vec<f64>,
+    /// What the epoch that has begun has left for the log so far.
+    means: Means,
+    timing: Timing,
     last: Option<Checkpoint>,
-    /// When a checkpoint was written, and how long that took.
-    written: (Instant, Duration),
+    pace: Pace,
     /// Whether the best epoch and `last` are newer than the files.
     best_is_new: bool,
     last_is_new: bool,
+}
+
+/// When the last checkpoint was written, and how long that took.
+#[derive(Clone, Copy)]
+struct Pace {
+    when: Instant,
+    took: Duration,
+}
+
+impl Pace {
+    /// Whether it is time for the next one.
+    fn due(self, every: Duration) -> bool {
+        every.is_zero() || self.when.elapsed() >= every.max(self.took * CHECKPOINT_SHARE)
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -154,9 +178,10 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             learner: learner(run.config, run.data, run.seed, run.device)?.prepared(run.prepared.clone()),
             log: Vec::new(),
-            seconds: Vec::new(),
+            means: Means::default(),
+            timing: Timing::default(),
             last: None,
-            written: (Instant::now(), Duration::ZERO),
+            pace: Pace { when: Instant::now(), took: Duration::ZERO },
             best_is_new: false,
             last_is_new: false,
             run,
@@ -170,24 +195,26 @@ impl<'a> Trainer<'a> {
         state.put(EPOCH, &[last.epochs() as f64])?;
         self.learner.load(&state)?;
         self.log = last.log.clone();
-        self.seconds = self.folder.seconds(last.epochs())?;
-        watch.say(&format!("goes on after {} of {} epochs", last.epochs(), self.run.config.train.epochs));
+        self.means = Means::of(&last.state.part(BEGUN))?;
+        self.timing = self.folder.timing(&last)?;
+        watch.say(&format!("goes on after {} (of {} epochs)", last.place(), self.run.config.train.epochs));
         self.last = Some(last);
         Ok(())
     }
 
     fn epochs(&mut self, control: Control<'_>) -> Result<()> {
         while self.log.len() < self.run.config.train.epochs && self.stopped().is_none() {
+            control.stop.check()?;
             let epoch = self.log.len();
             let start = Instant::now();
-            let train = self.steps(epoch, control.stop)?;
+            let train = self.steps(epoch, control)?;
             let validation = self.validate()?;
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = std::mem::take(&mut self.timing.begun) + start.elapsed().as_secs_f64();
             self.log.push(EpochLog { epoch, lr: self.learner.lr(), train, validation });
-            self.seconds.push(seconds);
+            self.timing.epochs.push(seconds);
             self.snapshot(epoch)?;
             control.watch.epoch(&self.log[epoch], self.run.config.train.epochs, seconds);
-            if self.due(control.checkpoint_every) {
+            if self.pace.due(control.checkpoint_every) {
                 self.flush()?;
             }
         }
@@ -203,21 +230,43 @@ impl<'a> Trainer<'a> {
         over.then(|| Stopped { epochs, patience, metric: train.select.metric().into() })
     }
 
-    /// Whether it is time for a checkpoint.
-    fn due(&self, every: Duration) -> bool {
-        let (when, took) = self.written;
-        every.is_zero() || when.elapsed() >= every.max(took * CHECKPOINT_SHARE)
+    /// The steps of an epoch that are left, with checkpoints between them.
+    fn steps(&mut self, epoch: usize, control: Control<'_>) -> Result<BTreeMap<String, Quantity>> {
+        let splits = splits(self.run.config, self.run.data, self.run.device)?;
+        let (begin, before) = (Instant::now(), self.timing.begun);
+        loop {
+            let (means, pace) = (&mut self.means, self.pace);
+            self.learner.epoch(&splits, |clock, report| {
+                means.add(report, &format!("epoch {epoch}, step {}", clock.step))?;
+                let stays = control.stop.asked() || pace.due(control.checkpoint_every);
+                Ok(if stays { Break(()) } else { Continue(()) })
+            })?;
+            if self.learner.epochs_done() > epoch {
+                self.timing.begun = before;
+                return Ok(std::mem::take(&mut self.means).finish());
+            }
+            self.timing.begun = before + begin.elapsed().as_secs_f64();
+            self.store()?;
+            control.stop.check()?;
+        }
     }
 
-    fn steps(&mut self, epoch: usize, stop: &Stop) -> Result<BTreeMap<String, Quantity>> {
-        let splits = splits(self.run.config, self.run.data, self.run.device)?;
-        let mut means = Means::default();
-        self.learner.epoch(&splits, |clock, report| {
-            means.add(report, &format!("epoch {epoch}, step {}", clock.step))?;
-            stop.check()?;
-            Ok(Continue(()))
-        })?;
-        Ok(means.finish())
+    /// Brings the state within an epoch to the disk. Weights that are not finite stay away from there: the next step
+    /// fails, and the last good checkpoint is kept.
+    fn store(&mut self) -> Result<()> {
+        let start = Instant::now();
+        if self.check_weights().is_err() {
+            return Ok(());
+        }
+        let mut state = self.state()?;
+        state.nest(BEGUN, self.means.state()?);
+        let held = self.last.as_ref();
+        state.nest(BEST, held.map_or_else(State::default, |c| c.state.part(BEST)));
+        self.last = Some(Checkpoint { log: self.log.clone(), best: held.and_then(|c| c.best), state });
+        self.last_is_new = true;
+        self.flush()?;
+        self.pace.took = start.elapsed();
+        Ok(())
     }
 
     fn validate(&self) -> Result<Scores> {
@@ -248,17 +297,23 @@ impl<'a> Trainer<'a> {
         let better = held.is_none_or(|b| value > b.value);
         let best = if better { Some(Best { epoch, value }) } else { held };
         self.learner.after_epoch(self.log[epoch].validation.accuracy());
-        let mut state = self.learner.state()?;
-        state.0.remove(EPOCH);
+        let mut state = self.state()?;
         let of_best = if better {
             answering(&state)
         } else {
-            self.last.as_ref().map_or_else(State::default, |c| c.state.part("best"))
+            self.last.as_ref().map_or_else(State::default, |c| c.state.part(BEST))
         };
-        state.nest("best", of_best);
+        state.nest(BEST, of_best);
         self.last = Some(Checkpoint { log: self.log.clone(), best, state });
         (self.best_is_new, self.last_is_new) = (self.best_is_new | better, true);
         Ok(())
+    }
+
+    /// The learner's state as a checkpoint holds it.
+    fn state(&self) -> Result<State> {
+        let mut state = self.learner.state()?;
+        state.0.remove(EPOCH);
+        Ok(state)
     }
 
     /// What the epoch is chosen by.
@@ -270,13 +325,21 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Brings what is new to the disk. After a failure in mid-epoch this is the state before that epoch.
+    /// Brings what is new to the disk. After a failure within an epoch this is the last state that was taken.
     fn flush(&mut self) -> Result<()> {
         let Some(last) = self.last.as_ref().filter(|_| self.last_is_new) else { return Ok(()) };
         let start = Instant::now();
-        self.folder.put(last, &self.seconds, self.best_is_new)?;
-        (self.best_is_new, self.last_is_new, self.written) = (false, false, (Instant::now(), start.elapsed()));
+        self.folder.put(last, &self.timing, self.best_is_new)?;
+        (self.best_is_new, self.last_is_new) = (false, false);
+        self.pace = Pace { when: Instant::now(), took: start.elapsed() };
         Ok(())
+    }
+
+    /// Scores on the test split at a rate of missing modalities, by that rate.
+    fn lacking(&self, Lacking { rate, test }: &Lacking) -> Result<(String, Scores)> {
+        let (net, run) = (self.learner.net(), &self.run);
+        let answers = metrics::evaluate(net, self.learner.method(), &**test, run.device)?;
+        Ok((rate.to_string(), answers.scores(&net.spec().modalities, run.data.classes(), run.metrics)?))
     }
 
     fn finish(mut self, program: &Program) -> Result<Outcome> {
@@ -290,6 +353,7 @@ impl<'a> Trainer<'a> {
         let (net, stopped) = (self.learner.net(), self.stopped());
         let judged = judge(net, self.learner.method(), self.run.data, self.run.device, self.run.metrics)?;
         let spec = net.spec();
+        let lacking = self.run.lacking.iter().map(|lacking| self.lacking(lacking)).collect::<Result<_>>()?;
         let outcome = Outcome {
             name: self.run.config.name.clone(),
             method: self.run.config.method.name(),
@@ -303,12 +367,13 @@ impl<'a> Trainer<'a> {
             test: judged.test,
             majority: Some(judged.majority),
             single_class: judged.single_class,
+            lacking,
             probes: judged.probes,
             contributions: judged.contributions,
             program: program.clone(),
         };
         let predictions = predictions(&judged.evaluation, &*self.run.data.test, &spec.modalities)?;
-        self.folder.put_views(&judged.projection, &self.log, &self.seconds, &outcome)?;
+        self.folder.put_views(&judged.projection, &self.log, &self.timing, &outcome)?;
         self.folder.put_result(&outcome, &predictions)?;
         Ok(outcome)
     }
@@ -371,10 +436,10 @@ fn check_batch_norm(net: &dyn Net, train: &dyn Source, device: &Device) -> Resul
 /// What a configuration's learner reads of a data set.
 ///
 /// # Errors
-/// If the data set has another number of classes than the configuration has weights.
+/// If the data set has another number of classes than the configuration has weights, or lacks what it samples by.
 pub fn splits<'a>(config: &RunConfig, data: &'a Dataset, device: &Device) -> Result<Splits<'a>> {
     let splits = Splits::new(data, config.train.batch, device).dropping_last(config.protocol.drops_last(&config.train));
-    Ok(splits.criterion(config.train.criterion(data)?))
+    Ok(splits.criterion(config.train.criterion(data)?).strata(config.train.sampler.strata(data)?))
 }
 
 /// The network of a configuration for a data set.

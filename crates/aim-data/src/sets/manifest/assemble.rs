@@ -15,6 +15,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::{
+    cached::Cached,
     decoding::{Cell, Decode, Decoded, Decoding, Standardise},
     faults::Faults,
     keep::{Draw, Kept},
@@ -23,7 +24,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    Dataset, Source, Subset,
+    Dataset, Fitted, Reading, Source, Subset,
     files::broken,
     table::{Array, Part},
 };
@@ -62,7 +63,7 @@ impl Plan<'_> {
     }
 
     /// The data set of these rows, from what was kept of them before or from their files. Where no showing differs from
-    /// another and the samples fit into the memory, it is there, so that both are the same data.
+    /// another and the samples fit into the memory, their values stand for it, so that both are the same data.
     pub fn dataset(&self, rows: &[Row], store: Option<Store>) -> Result<Dataset> {
         let shapes = store.as_ref().map(|store| store.shapes(rows.len(), self.modalities.len())).transpose()?;
         let mut opened = self.open(rows, shapes)?;
@@ -75,7 +76,7 @@ impl Plan<'_> {
         let labels = labels(rows, &class_names, &mut faults);
         let varies = opened.iter().any(|one| one.decoder.varies());
         let records: Option<Box<dyn Records>> = match store {
-            Some(store) => Some(Box::new(store)),
+            Some(store) => Some(Box::new(Cached::new(store, self.modalities.len(), rows.len()))),
             None if varies => Some(Box::new(InMemory::keep(&opened, rows, &Budget::new(self.memory), &mut faults)?)),
             None => None,
         };
@@ -85,10 +86,13 @@ impl Plan<'_> {
         let faults = self.learn(&mut opened, Desk { rows, records: records.as_deref(), faults }, &picks[0])?;
         let fits = fits(self.memory, &opened, rows.len());
         let sources = match records {
-            Some(records) if varies || fits.is_err() => shown(opened, records, rows, &labels, &picks)?,
-            records => {
+            Some(records) => {
+                let by_values = !varies && fits.is_ok();
+                shown(opened, records, by_values, (rows, &labels), &picks)?
+            }
+            None => {
                 fits?;
-                self.read(&opened, Desk { rows, records: records.as_deref(), faults }, &labels, &picks)?
+                self.read(&opened, Desk { rows, records: None, faults }, &labels, &picks)?
             }
         };
         let [train, validation, test] = sources.try_into().map_err(|_| broken(self.place, "has no three splits"))?;
@@ -118,22 +122,23 @@ impl Plan<'_> {
         labels: &[u32],
         picks: &[Vec<usize>; 3],
     ) -> Result<Vec<Arc<dyn Source>>> {
-        let mut inputs: [Vec<Input>; 3] = Default::default();
+        let (mut inputs, mut fitted): ([Vec<Input>; 3], Vec<Fitted>) = Default::default();
         // One modality after the other, so that no more than one of them is in memory twice.
         for (m, one) in opened.iter().enumerate() {
-            for (all, own) in inputs.iter_mut().zip(desk.decode(one, m, picks)?) {
-                all.push(own);
-            }
+            let (own, learnt) = desk.decode(one, m, picks)?;
+            inputs.iter_mut().zip(own).for_each(|(all, own)| all.push(own));
+            fitted.push(learnt);
         }
         let rows = desk.rows;
         desk.faults.refuse(self.place)?;
+        let fitted: Arc<[Fitted]> = fitted.into();
         let split = |(inputs, picks): (Vec<Input>, &Vec<usize>)| -> Result<Arc<dyn Source>> {
             let ids = picks.iter().map(|i| rows[*i].id.clone()).collect();
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
+            let samples = samples.grouped(of(&groups(rows), picks))?;
             let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
-            let present: Vec<Vec<bool>> = opened.iter().map(has).collect();
-            let whole = present.iter().flatten().all(|has| *has);
-            Ok(if whole { Arc::new(samples) } else { Arc::new(Incomplete { samples, present }) })
+            let present = opened.iter().map(has).collect();
+            Ok(Arc::new(InArrays { samples, present, fitted: Arc::clone(&fitted) }))
         };
         inputs.into_iter().zip(picks).map(split).collect()
     }
@@ -175,8 +180,9 @@ impl<'a> Desk<'a> {
         one.decoder.learnt(&mut kept)
     }
 
-    /// Decodes a modality of every row, several at a time, and gives it by split.
-    fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<Vec<Input>> {
+    /// Decodes a modality of every row, several at a time, and gives it by split, with what was learnt from the
+    /// training split.
+    fn decode(&mut self, one: &Opened<'_>, modality: usize, picks: &[Vec<usize>; 3]) -> Result<(Vec<Input>, Fitted)> {
         let shape = one.decoder.shape();
         let size: usize = shape.iter().product();
         let mut array = Array { data: vec![0.; self.rows.len() * size], shape };
@@ -192,12 +198,13 @@ impl<'a> Desk<'a> {
         let noted = lengths.into_iter().enumerate().map(|(row, length)| self.note(one, row, length));
         let lengths = noted.map(|length| Ok(length?.unwrap_or(0))).collect::<Result<Vec<_>>>()?;
         let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-        one.standardise.share().into_iter().for_each(|share| array.standardise(&fit, share));
+        let moments = one.standardise.share().and_then(|share| array.standardise(&fit, share));
         let input = |picks: &Vec<usize>| {
             let lengths: Vec<usize> = picks.iter().map(|row| lengths[*row]).collect();
             padded(array.tensor(picks)?, &lengths, one.decoder.positions())
         };
-        picks.iter().map(input).collect()
+        let inputs = picks.iter().map(input).collect::<Result<_>>()?;
+        Ok((inputs, Fitted { learnt: one.decoder.fitted(), moments }))
     }
 }
 
@@ -205,17 +212,17 @@ impl<'a> Desk<'a> {
 fn shown(
     opened: Vec<Opened<'_>>,
     records: Box<dyn Records>,
-    rows: &[Row],
-    labels: &[u32],
+    by_values: bool,
+    (rows, labels): (&[Row], &[u32]),
     picks: &[Vec<usize>; 3],
 ) -> Result<Vec<Arc<dyn Source>>> {
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let (ids, groups): (Vec<String>, _) = (rows.iter().map(|row| row.id.clone()).collect(), groups(rows));
     let parts = opened.into_iter().map(|one| (one.name.to_owned(), one.decoder, one.standardise)).collect();
-    let stock = Stock::new(parts, records, &picks[0], &ids)?;
+    let stock = Stock::new(parts, records, by_values, (&picks[0], &ids))?;
     let split = |picks: &Vec<usize>| -> Arc<dyn Source> {
         let own = |i: &usize| (labels[*i], ids[*i].clone());
-        let (labels, ids) = picks.iter().map(own).unzip();
-        Arc::new(Shown::new(Arc::clone(&stock), picks.clone(), labels, ids))
+        let own = picks.iter().map(own).unzip();
+        Arc::new(Shown::new(Arc::clone(&stock), picks.clone(), own, of(&groups, picks)))
     };
     Ok(picks.iter().map(split).collect())
 }
@@ -299,6 +306,19 @@ fn labels(rows: &[Row], class_names: &[String], faults: &mut Faults) -> Vec<u32>
     rows.iter().map(&mut label).collect()
 }
 
+/// Index of each row's group; nothing if no row has one. Rows without a group are one.
+fn groups(rows: &[Row]) -> Vec<u32> {
+    let names: BTreeSet<&Option<String>> = rows.iter().map(|row| &row.group).collect();
+    let places: BTreeMap<&Option<String>, u32> = names.into_iter().zip(0..).collect();
+    let grouped = rows.iter().any(|row| row.group.is_some());
+    rows.iter().filter(|_| grouped).map(|row| places[&row.group]).collect()
+}
+
+/// The groups of some rows, if there are any.
+fn of(groups: &[u32], picks: &[usize]) -> Vec<u32> {
+    picks.iter().filter_map(|row| groups.get(*row).copied()).collect()
+}
+
 /// The classes: those of the setting, or else the labels of all rows, whole numbers by size and the rest by alphabet.
 fn classes(plan: &Plan<'_>, rows: &[Row]) -> Vec<String> {
     plan.class_names.clone().unwrap_or_else(|| {
@@ -354,14 +374,16 @@ fn fits(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
     if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }
 }
 
-/// A split in which samples lack modalities.
-struct Incomplete {
+/// A split of decoded samples in memory, which may lack modalities.
+struct InArrays {
     samples: Subset,
     /// By modality and sample.
     present: Vec<Vec<bool>>,
+    /// By modality.
+    fitted: Arc<[Fitted]>,
 }
 
-impl Source for Incomplete {
+impl Source for InArrays {
     fn labels(&self) -> &[u32] {
         self.samples.labels()
     }
@@ -376,5 +398,17 @@ impl Source for Incomplete {
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.present[modality][sample]
+    }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        self.fitted.get(modality).cloned()
+    }
+    fn groups(&self) -> &[u32] {
+        self.samples.groups()
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.samples.read_by(reading);
+    }
+    fn reading(&self) -> Reading {
+        self.samples.reading()
     }
 }

@@ -9,7 +9,10 @@ use super::{
     ArrayRows, Audio, Frames, Image, Series, Text, Video,
     keep::{Draw, Kept},
 };
-use crate::table::{Array, Share};
+use crate::{
+    fitted::Learnt,
+    table::{Array, Share},
+};
 
 impl Standardise {
     /// What shares a mean and a standard deviation.
@@ -162,6 +165,10 @@ pub(super) trait Decode: Send + Sync {
     fn learnt(&self, _training: &mut dyn Iterator<Item = Result<Kept>>) -> Result<Option<Box<dyn Decode>>> {
         Ok(None)
     }
+    /// What it learnt from the training samples, or read beside its settings and cells.
+    fn fitted(&self) -> Learnt {
+        Learnt::Nothing
+    }
     /// Checksum of a file that showings need beside the settings and what is kept.
     fn crc32(&self) -> Option<u32> {
         None
@@ -208,6 +215,15 @@ impl Decoding {
         self.one(place)?;
         match kept.filter(|_| self.array.is_some()) {
             Some(shape) => Ok(Box::new(Array { data: vec![], shape: shape.to_vec() })),
+            None => self.given()[0].open(folder),
+        }
+    }
+
+    /// Makes the decoder as it was for a training split, with what it learnt there.
+    pub(super) fn open_fitted(&self, place: &str, folder: &Path, learnt: &Learnt) -> Result<Box<dyn Decode>> {
+        self.one(place)?;
+        match &self.text {
+            Some(text) => text.open_fitted(learnt.clone()),
             None => self.given()[0].open(folder),
         }
     }

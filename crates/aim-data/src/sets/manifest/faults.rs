@@ -9,9 +9,14 @@ const LISTED: usize = 50;
 
 /// What is wrong with rows, by line.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<(usize, String)>);
+pub(crate) struct Faults(Vec<(usize, String)>);
 
 impl Faults {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Notes a fault of the row in a line.
     pub fn add(&mut self, line: usize, fault: impl Into<String>) {
         self.0.push((line, fault.into()));

@@ -42,7 +42,7 @@ pub(in crate::sets) struct Row {
     pub id: String,
     /// Its split.
     pub part: Part,
-    /// Its class.
+    /// Its class; empty where a new sample has none.
     pub label: String,
     /// What it must stay together with.
     pub group: Option<String>,
@@ -52,33 +52,52 @@ pub(in crate::sets) struct Row {
     pub times: [Option<f64>; 2],
 }
 
+/// What the rows of a manifest must say beside their cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A label and a split.
+    Split,
+    /// A label; folds take the place of splits.
+    Label,
+    /// Nothing: they are new samples, whose labels may be known.
+    Nothing,
+}
+
 /// A row before it is understood: its line, and its cells by column.
 type Raw = (usize, BTreeMap<String, String>);
 
-/// Reads a manifest. Splits are not asked for where folds take their place.
+/// Reads a manifest.
 pub(super) fn read(
     file: &Path,
     columns: &Columns,
     modalities: &BTreeMap<String, Decoding>,
-    folds: bool,
+    asked: Asked,
 ) -> Result<Vec<Row>> {
     let bytes = bytes(file)?;
     let text = aim_media::text::decode(&bytes, &file.display().to_string()).map_err(crate::front::refused)?;
     let json = text.trim_start().starts_with('{');
     let (names, raw) = if json { lines_of_json(file, &text)? } else { lines_of_csv(file, &text)? };
     let wanted = modalities.iter().map(|(name, decoding)| decoding.column(name));
-    let fixed = [Some(columns.label.as_str()), (!folds).then_some(columns.split.as_str()), columns.group.as_deref()];
+    let (label, split) = (Some(columns.label.as_str()), Some(columns.split.as_str()));
+    let fixed = match asked {
+        Asked::Split => [label, split, columns.group.as_deref()],
+        Asked::Label => [label, None, columns.group.as_deref()],
+        Asked::Nothing => [None; 3],
+    };
     for column in wanted.chain(fixed.into_iter().flatten()) {
         if !names.contains(column) {
             let have = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let remedy = "add it, or name another one under data.columns or as the modality's `column`";
+            let remedy = match asked {
+                Asked::Nothing => "add it, with empty cells if no sample has the modality",
+                _ => "add it, or name another one under data.columns or as the modality's `column`",
+            };
             let problem = format!("there is no column `{column}`, only {have}");
             return Err(Error::invalid(file.display().to_string(), problem, remedy));
         }
     }
     let mut faults = Faults::default();
     let rows: Vec<Row> =
-        raw.iter().filter_map(|raw| understand(raw, columns, modalities, folds, &mut faults)).collect();
+        raw.iter().filter_map(|raw| understand(raw, columns, modalities, asked, &mut faults)).collect();
     same_ids(&rows, &mut faults);
     faults.refuse(file)?;
     if rows.is_empty() { Err(broken(file, "has no rows")) } else { Ok(rows) }
@@ -88,12 +107,13 @@ fn understand(
     (line, cells): &Raw,
     columns: &Columns,
     modalities: &BTreeMap<String, Decoding>,
-    folds: bool,
+    asked: Asked,
     faults: &mut Faults,
 ) -> Option<Row> {
     let cell = |name: &str| cells.get(name).map(|cell| cell.trim()).filter(|cell| !cell.is_empty());
-    let label = faults.keep(*line, cell(&columns.label).ok_or_else(|| "has no label".into()));
-    let split = if folds { Ok(Part::Unused) } else { part(cell(&columns.split)) };
+    let label = cell(&columns.label).or((asked == Asked::Nothing).then_some(""));
+    let label = faults.keep(*line, label.ok_or_else(|| "has no label".into()));
+    let split = if asked == Asked::Split { part(cell(&columns.split)) } else { Ok(Part::Unused) };
     let split = faults.keep(*line, split);
     let times = faults.keep(*line, times(cell("start"), cell("end")));
     let values =

@@ -1,6 +1,9 @@
 //! A split of which every showing is made when it is asked for.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use aim_core::{Context, Error, Input, Result};
 use candle_core::{Device, Tensor};
@@ -11,7 +14,7 @@ use super::{
     decoding::{Decode, Standardise},
     keep::{Draw, Kept},
 };
-use crate::{Showing, Source, table::Moments};
+use crate::{Fitted, Reading, Showing, Source, source::digest_values, table::Moments};
 
 /// Training samples that are looked at together where means are taken.
 const PIECE: usize = 64;
@@ -29,6 +32,9 @@ pub(in crate::sets) trait Records: Send + Sync {
 
     /// Whether the row has the modality.
     fn has(&self, modality: usize, row: usize) -> bool;
+
+    /// Hands over what reading may use.
+    fn read_by(&self, _reading: &Reading) {}
 }
 
 /// A modality of all splits.
@@ -42,6 +48,9 @@ pub(super) struct Part {
 pub(super) struct Stock {
     parts: Vec<Part>,
     records: Box<dyn Records>,
+    /// Whether the set is the one that memory would hold, so that its values stand for it, and not what is kept.
+    by_values: bool,
+    reading: OnceLock<Reading>,
 }
 
 impl Stock {
@@ -49,12 +58,13 @@ impl Stock {
     pub fn new(
         modalities: Vec<(String, Box<dyn Decode>, Standardise)>,
         records: Box<dyn Records>,
-        training: &[usize],
-        ids: &[String],
+        by_values: bool,
+        (training, ids): (&[usize], &[String]),
     ) -> Result<Arc<Self>> {
         let part = |(name, decoder, _): (String, _, _)| Part { name, decoder, moments: None };
         let shares: Vec<Standardise> = modalities.iter().map(|(_, _, standardise)| *standardise).collect();
-        let mut stock = Self { parts: modalities.into_iter().map(part).collect(), records };
+        let parts = modalities.into_iter().map(part).collect();
+        let mut stock = Self { parts, records, by_values, reading: OnceLock::new() };
         for (m, share) in shares.into_iter().enumerate() {
             let Some(share) = share.share() else { continue };
             let rows: Vec<usize> = training.iter().copied().filter(|row| stock.records.has(m, *row)).collect();
@@ -76,7 +86,10 @@ impl Stock {
         let part = &self.parts[modality];
         let size = part.decoder.shape().iter().product();
         if !self.records.has(modality, row) {
-            return Ok((vec![0.; size], 0));
+            let mut values = vec![0.; size];
+            // In memory what a sample lacks is standardised with the rest, and is so in the set's checksum.
+            part.moments.iter().filter(|_| self.by_values).for_each(|moments| moments.apply(&mut values));
+            return Ok((values, 0));
         }
         let place = || format!("sample `{id}`, {}", part.name);
         let kept = self.records.get(modality, row)?;
@@ -93,14 +106,15 @@ pub(super) struct Shown {
     rows: Vec<usize>,
     labels: Vec<u32>,
     ids: Vec<String>,
+    groups: Vec<u32>,
     shapes: Vec<Vec<usize>>,
 }
 
 impl Shown {
-    /// The rows at `rows`, with their classes and names.
-    pub fn new(stock: Arc<Stock>, rows: Vec<usize>, labels: Vec<u32>, ids: Vec<String>) -> Self {
+    /// The rows at `rows`, with their classes and names, and their groups if there are any.
+    pub fn new(stock: Arc<Stock>, rows: Vec<usize>, (labels, ids): (Vec<u32>, Vec<String>), groups: Vec<u32>) -> Self {
         let shapes = stock.parts.iter().map(|part| part.decoder.shape()).collect();
-        Self { stock, rows, labels, ids, shapes }
+        Self { stock, rows, labels, ids, groups, shapes }
     }
 
     fn show(&self, modality: usize, index: &[usize], showing: Option<Showing>, device: &Device) -> Result<Input> {
@@ -135,12 +149,29 @@ impl Source for Shown {
     fn has(&self, sample: usize, modality: usize) -> bool {
         self.rows.get(sample).is_some_and(|row| self.stock.records.has(modality, *row))
     }
+    fn fitted(&self, modality: usize) -> Option<Fitted> {
+        let part = self.stock.parts.get(modality)?;
+        Some(Fitted { learnt: part.decoder.fitted(), moments: part.moments.clone() })
+    }
     fn checks_values(&self) -> bool {
         true
     }
-    /// Checksums of what is kept, and of files that showings need beside it, stand for it: the rest of a showing are
-    /// settings, which a run knows by itself.
+    fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+    fn read_by(&self, reading: &Reading) {
+        self.stock.records.read_by(reading);
+        self.stock.reading.get_or_init(|| reading.clone());
+    }
+    fn reading(&self) -> Reading {
+        self.stock.reading.get().cloned().unwrap_or_default()
+    }
+    /// Of a set that memory would hold its values. Else checksums of what is kept, and of files that showings need beside
+    /// it, stand for it: the rest of a showing are settings, which a run knows by itself.
     fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if self.stock.by_values {
+            return digest_values(self, feed);
+        }
         feed(format!("kept {:?}", self.shapes).as_bytes());
         let shared = |part: &Part| part.decoder.crc32().map(|crc| format!("{} {crc:08x}", part.name));
         self.stock.parts.iter().filter_map(shared).for_each(|shared| feed(shared.as_bytes()));

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -122,12 +122,14 @@ impl Store {
 
     fn read(&self, place: Place) -> Result<Kept> {
         let path = self.folder.join(shard(place.shard));
-        let mut bytes = vec![0; place.bytes];
+        let mut bytes = Vec::new();
         // Opened anew each time: a set may have more shards than a process may have open files.
         let mut read = || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(place.offset))?;
-            file.read_exact(&mut bytes)
+            // What the index says of its length is no reason to ask for as much memory.
+            let found = file.take(place.bytes as u64).read_to_end(&mut bytes)?;
+            if found == place.bytes { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
         };
         read().map_err(|e| damaged(&path, &format!("cannot be read ({e})")))?;
         if crc32fast::hash(&bytes) != place.crc32 {

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use aim_config::{at_least, by_type, settings, whole, words};
-use aim_core::{Error, Result};
+use aim_core::{Context, Error, Result};
 use aim_media::text::{Encoding, Vocabulary, VocabularyLimits};
 
 use super::{
     decoding::{Cell, Decode, Decoded, Opens},
     keep::{Draw, Kept},
 };
-use crate::front::refused;
+use crate::{fitted::Learnt, front::refused};
 
 settings! {
     /// Texts as `[length]` ids, 0 for padding: of a vocabulary of the training texts' words, or of a tokenizer.
@@ -35,26 +35,51 @@ impl Text {
         if self.files { aim_media::text::read(&cell.path()?).map_err(refused) } else { Ok(cell.text.into()) }
     }
 
+    /// Ids by the text of a `tokenizer.json`.
     #[cfg(feature = "media")]
-    fn pieces(&self, path: &Path) -> Result<(Encode, u32)> {
-        let json = aim_media::text::read(path).map_err(refused)?;
-        let place = path.display().to_string();
-        let tokenizer = aim_media::text::Tokenizer::from_json(&json, &place, self.length).map_err(refused)?;
-        Ok((Box::new(move |text| tokenizer.encode(text).map_err(refused)), crc32fast::hash(json.as_bytes())))
+    fn pieces(&self, json: &str) -> Result<Encode> {
+        let tokenizer = aim_media::text::Tokenizer::from_json(json, "tokenizer", self.length).map_err(refused)?;
+        Ok(Box::new(move |text| tokenizer.encode(text).map_err(refused)))
     }
 
     #[cfg(not(feature = "media"))]
-    fn pieces(&self, path: &Path) -> Result<(Encode, u32)> {
+    fn pieces(&self, _: &str) -> Result<Encode> {
         let remedy = "build with `--features media`, or leave the tokenizer out for a vocabulary of words";
-        Err(Error::invalid(path.display().to_string(), "tokenizers are not built in", remedy))
+        Err(Error::invalid("tokenizer", "tokenizers are not built in", remedy))
     }
 
-    /// Ids by the words of these texts.
-    fn vocabulary(&self, texts: &[String]) -> Result<Encode> {
-        let Self { lowercase, at_least, at_most, length, .. } = *self;
+    /// The words of these texts.
+    fn vocabulary(&self, texts: &[String]) -> Result<Learnt> {
+        let Self { lowercase, at_least, at_most, .. } = *self;
         let limits = VocabularyLimits { lowercase, at_least, at_most };
         let vocabulary = Vocabulary::build(texts.iter().map(String::as_str), limits).map_err(refused)?;
-        Ok(Box::new(move |text| Ok(vocabulary.encode(text, length))))
+        Ok(Learnt::Words(vocabulary.words().to_vec()))
+    }
+
+    /// The decoder with what ids are made by, as far as there is anything.
+    fn by(&self, learnt: Learnt) -> Result<Box<dyn Decode>> {
+        let encode: Option<Encode> = match &learnt {
+            Learnt::Nothing => None,
+            Learnt::Tokenizer(json) => Some(self.pieces(json)?),
+            Learnt::Words(words) => {
+                let vocabulary = Vocabulary::from_words(words.clone(), self.lowercase).map_err(refused)?;
+                let length = self.length;
+                Some(Box::new(move |text| Ok(vocabulary.encode(text, length))))
+            }
+        };
+        Ok(Box::new(Words { settings: self.clone(), encode, learnt }))
+    }
+
+    /// The decoder with what ids were made by in training.
+    ///
+    /// # Errors
+    /// If there is nothing, or it is no vocabulary or tokenizer.
+    pub(super) fn open_fitted(&self, learnt: Learnt) -> Result<Box<dyn Decode>> {
+        if learnt == Learnt::Nothing {
+            let remedy = "read the texts with what was stored when the network was trained";
+            return Err(Error::invalid("text", "has no vocabulary", remedy));
+        }
+        self.by(learnt)
     }
 }
 
@@ -63,9 +88,9 @@ type Encode = Box<dyn Fn(&str) -> Result<Encoding> + Send + Sync>;
 
 impl Opens for Text {
     fn open(&self, folder: &Path) -> Result<Box<dyn Decode>> {
-        let pieces = self.tokenizer.as_ref().map(|path| self.pieces(&folder.join(path))).transpose()?;
-        let (encode, crc32) = pieces.unzip();
-        Ok(Box::new(Words { settings: self.clone(), encode, crc32 }))
+        let Some(path) = self.tokenizer.as_ref().map(|path| folder.join(path)) else { return self.by(Learnt::Nothing) };
+        let json = aim_media::text::read(&path).map_err(refused)?;
+        self.by(Learnt::Tokenizer(json)).at(|| path.display().to_string())
     }
 }
 
@@ -73,8 +98,8 @@ struct Words {
     settings: Text,
     /// None as long as there is no vocabulary.
     encode: Option<Encode>,
-    /// Checksum of the tokenizer.
-    crc32: Option<u32>,
+    /// What it encodes by.
+    learnt: Learnt,
 }
 
 /// A text that was kept.
@@ -103,10 +128,12 @@ impl Decode for Words {
             return Ok(None);
         }
         let texts = training.map(|kept| text(&kept?).map(ToOwned::to_owned)).collect::<Result<Vec<_>>>()?;
-        let encode = Some(self.settings.vocabulary(&texts)?);
-        Ok(Some(Box::new(Self { settings: self.settings.clone(), encode, crc32: None })))
+        self.settings.by(self.settings.vocabulary(&texts)?).map(Some)
+    }
+    fn fitted(&self) -> Learnt {
+        self.learnt.clone()
     }
     fn crc32(&self) -> Option<u32> {
-        self.crc32
+        if let Learnt::Tokenizer(json) = &self.learnt { Some(crc32fast::hash(json.as_bytes())) } else { None }
     }
 }
