@@ -341,7 +341,8 @@ mod tests {
         enlarge(&build.finish());
         let x = Tensor::new(&[[[1f32, -2.], [0.5, 3.], [0., 0.]]], &Device::Cpu).unwrap();
         let across = x.transpose(1, 2).unwrap().contiguous().unwrap();
-        let feature = |encoder: &Transformer, x: Tensor| values(&encoder.forward(&x.into(), &mut Pass::eval()).unwrap());
+        let feature =
+            |encoder: &Transformer, x: Tensor| values(&encoder.forward(&x.into(), &mut Pass::eval()).unwrap());
         assert_eq!(feature(&time_first, x), feature(&channels_first, across));
     }
 

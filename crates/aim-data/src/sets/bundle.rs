@@ -88,7 +88,8 @@ impl DatasetSettings for Bundle {
 
 /// Refuses files of which two are one.
 fn differ(files: &[(&str, &PathBuf); 3]) -> Result<()> {
-    let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    let same =
+        |a: &Path, b: &Path| a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b));
     for (i, (name, path)) in files.iter().enumerate() {
         if let Some((other, _)) = files[..i].iter().find(|(_, other)| same(path, other)) {
             let problem = format!("is the file of `data.{other}`, too: {}", path.display());
@@ -106,8 +107,10 @@ fn counted_classes(path: &Path, labels: &[u32]) -> Result<Vec<String>> {
     };
     if *largest as usize >= labels.len() {
         let samples = labels.len();
-        let problem = format!("label {largest} of row {row} makes {} classes of {samples} samples", u64::from(*largest) + 1);
-        let remedy = "leave out samples that are to be ignored, count classes from 0, or name all of them in class_names";
+        let problem =
+            format!("label {largest} of row {row} makes {} classes of {samples} samples", u64::from(*largest) + 1);
+        let remedy =
+            "leave out samples that are to be ignored, count classes from 0, or name all of them in class_names";
         return Err(unfit(path, problem, remedy));
     }
     Ok((0..=*largest).map(|class| class.to_string()).collect())
@@ -115,7 +118,8 @@ fn counted_classes(path: &Path, labels: &[u32]) -> Result<Vec<String>> {
 
 /// Refuses tensors that nothing would read.
 fn unread(path: &Path, file: &SafeTensors<'_>) -> Result<()> {
-    let known = |name: &str| name.strip_prefix("x.").is_some_and(|rest| !rest.is_empty()) || name == "y" || name == "id";
+    let known =
+        |name: &str| name.strip_prefix("x.").is_some_and(|rest| !rest.is_empty()) || name == "y" || name == "id";
     match file.names().into_iter().filter(|name| !known(name)).min() {
         None => Ok(()),
         Some(name) => {
