@@ -1,6 +1,6 @@
 //! Scores depend on no batch, and making them keeps nothing that a gradient would need.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
 
 use aim_balance::Requirements;
 use aim_core::{Batch, Infer, Input, Net, Output, Pass, Result};
@@ -60,18 +60,16 @@ fn scores_and_features_are_the_same_bits_whatever_the_batch() {
     }
 }
 
-/// Recordings of one to three moments in a prepared set, and a transformer that reads them.
-#[test]
-fn what_stands_behind_the_end_of_a_series_has_no_influence() {
-    let folder = tempfile::tempdir().unwrap();
+/// Recordings of one to three moments, and a transformer that reads them.
+fn series(folder: &Path) -> RunConfig {
     let mut rows = String::from("id,split,label,track,words\n");
     for k in 0..12 {
         let lines: String = (0..1 + k % 3).map(|t| format!("{}.5,{t},-{k}\n", k + t)).collect();
-        std::fs::write(folder.path().join(format!("{k}.csv")), lines).unwrap();
+        std::fs::write(folder.join(format!("{k}.csv")), lines).unwrap();
         let split = ["train", "train", "validation", "test"][k % 4];
         rows += &format!("s{k},{split},{},{k}.csv,{}\n", k % 2, ["one", "one two", "one two one"][k % 3]);
     }
-    std::fs::write(folder.path().join("set.csv"), rows).unwrap();
+    std::fs::write(folder.join("set.csv"), rows).unwrap();
     let transformer = "name: transformer, width: 8, layers: 2, heads: 2, blocks: 2";
     let text = format!(
         "name: series
@@ -86,9 +84,16 @@ optimizer: {{name: adam, lr: 0.005}}
 train: {{epochs: 1, batch: 6}}
 method: joint
 ",
-        folder.path().join("set.csv").display()
+        folder.join("set.csv").display()
     );
-    let config = RunConfig::read(serde_yaml::from_str(&text).unwrap(), standard()).unwrap();
+    RunConfig::read(serde_yaml::from_str(&text).unwrap(), standard()).unwrap()
+}
+
+/// Both as files and as a prepared set.
+#[test]
+fn what_stands_behind_the_end_of_a_series_has_no_influence() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = series(folder.path());
     let raw = aim_data::load(&config.data, None).unwrap();
     aim_data::prepare(
         &config.data,

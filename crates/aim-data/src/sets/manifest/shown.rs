@@ -166,8 +166,8 @@ impl Source for Shown {
     fn reading(&self) -> Reading {
         self.stock.reading.get().cloned().unwrap_or_default()
     }
-    /// Of a set that memory would hold its values. Else checksums of what is kept, and of files that showings need beside
-    /// it, stand for it: the rest of a showing are settings, which a run knows by itself.
+    /// Of a set that memory would hold its values. Else checksums of what is kept, and of files that showings need
+    /// beside it, stand for it: the rest of a showing are settings, which a run knows by itself.
     fn digest(&self, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
         if self.stock.by_values {
             return digest_values(self, feed);
