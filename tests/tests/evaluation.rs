@@ -79,7 +79,7 @@ data:
   modalities:
     track: {{series: {{length: 4, columns: 3, header: false}}}}
     words: {{text: {{length: 5, at_least: 1}}}}
-model: {{encoders: {{track: {{{transformer}}}, words: {{{transformer}, vocabulary: 9}}}}}}
+model: {{encoders: {{track: {{{transformer}, layout: time-first}}, words: {{{transformer}, vocabulary: 9}}}}}}
 optimizer: {{name: adam, lr: 0.005}}
 train: {{epochs: 1, batch: 6}}
 method: joint
