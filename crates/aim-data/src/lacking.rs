@@ -55,12 +55,6 @@ impl Lacking {
         });
         Self { has: has.collect(), of }
     }
-
-    /// The share of samples that have each modality.
-    pub fn shares(&self) -> Vec<f64> {
-        let count = |m: usize| self.has.iter().filter(|has| has[m]).count() as f64;
-        (0..self.of.shapes().len()).map(|m| count(m) / self.has.len().max(1) as f64).collect()
-    }
 }
 
 impl Source for Lacking {
@@ -184,7 +178,6 @@ mod tests {
         };
         let only = pick(&["a", "b"], &[false, true]);
         assert!((0..500).all(|i| only.has(i, 0)) && (0..500).any(|i| !only.has(i, 1)));
-        assert_eq!(only.shares()[0], 1.);
         let turned = pick(&["b", "a"], &[true, false]);
         assert!((0..500).all(|i| only.has(i, 1) == turned.has(i, 0)));
     }
