@@ -207,6 +207,13 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub fn assert_same(alone: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
     assert_eq!(alone.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
     for (path, bytes) in alone {
-        assert!(bytes == &other[path], "{} differs", path.display());
+        let [one, two] = [bytes, &other[path]];
+        if one != two {
+            let line =
+                |bytes: &[u8], at: usize| String::from_utf8_lossy(bytes).lines().nth(at).unwrap_or("").to_owned();
+            let lines = String::from_utf8_lossy(one).lines().count();
+            let at = (0..=lines).find(|at| line(one, *at) != line(two, *at)).unwrap_or(0);
+            panic!("{} differs in line {}:\n{:.300}\n{:.300}", path.display(), at + 1, line(one, at), line(two, at));
+        }
     }
 }

@@ -49,11 +49,16 @@ fn mosi(folder: &Path, texts: impl Iterator<Item = String>) -> Value {
     })
 }
 
+/// Two words that say a number, of few, so that those of one split occur in another.
+fn number(k: usize) -> String {
+    format!("tens{} ones{}", k / 10, k % 10)
+}
+
 /// Every k-th text of some number says k, or another number.
 fn numbers(other: Option<(usize, usize)>) -> impl Iterator<Item = String> {
     (0..70).map(move |k| match other {
-        Some((at, number)) if at == k => format!("so it is {number}"),
-        _ => format!("so it is {k}"),
+        Some((at, other)) if at == k => format!("it is {}", number(other)),
+        _ => format!("it is {}", number(k)),
     })
 }
 
@@ -62,7 +67,9 @@ fn mvsa(folder: &Path) -> Value {
     let class = |k: usize| ["positive", "negative", "neutral"][k % 3];
     let posts: String = (0..15).map(|k| format!("{k}\t{},{}\n", class(k), class(k))).collect();
     write(&folder.join("labelResultAll.txt"), &format!("ID\ttext,image\n{posts}"));
-    (0..15).for_each(|k| write(&folder.join(format!("data/{k}.txt")), &format!("a post of word{k} and word{k}")));
+    (0..15).for_each(|k| {
+        write(&folder.join(format!("data/{k}.txt")), &format!("a post of shape{} and colour{}", k / 4, k % 4))
+    });
     json!({
         "name": "corpus", "layout": "mvsa", "labels": "agree", "folder": folder,
         "split": {"by": "sample", "folds": 5, "fold": 0},
@@ -70,17 +77,18 @@ fn mvsa(folder: &Path) -> Value {
     })
 }
 
-/// Kinetics-Sounds in folders, with the class as the text of a clip.
+/// Kinetics-Sounds in folders, with a text a clip.
 fn kinetics(folder: &Path) -> Value {
     for class in ["a", "b"] {
-        (0..10).for_each(|k| {
-            fs::create_dir_all(folder.join(format!("visual/train_img/Image-01-FPS/{class}/{class}{k}"))).unwrap();
-        });
-        fs::create_dir_all(folder.join(format!("visual/val_img/Image-01-FPS/{class}/{class}t"))).unwrap();
+        for k in 0..11 {
+            let part = if k < 10 { "train_img" } else { "val_img" };
+            fs::create_dir_all(folder.join(format!("visual/{part}/Image-01-FPS/{class}/{class}{k}"))).unwrap();
+            write(&folder.join(format!("texts/{class}{k}.txt")), &format!("{class} shape{} colour{}", k / 4, k % 4));
+        }
     }
     json!({
         "name": "corpus", "layout": "kinetics-folders", "folder": folder,
-        "modalities": {"text": {"column": "{class}", "text": {"length": 1}}},
+        "modalities": {"text": {"column": "texts/{id}.txt", "text": {"files": true, "length": 3}}},
     })
 }
 

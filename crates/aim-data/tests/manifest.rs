@@ -171,7 +171,8 @@ fn what_a_manifest_lacks_is_named() {
     told(ROWS, json!({"modalities": {"words": {}}}), "names 0 decoders; give one of audio, image");
     told(ROWS, json!({"folds": {"folds": 7}}), "has 6 groups, fewer than the 7 folds");
     told(ROWS, json!({"folds": {"fold": 5}}), "is 5; use 0 to 4");
-    told("", json!({}), "there is no column");
+    told("", json!({}), "m.csv: is empty (0 bytes)");
+    told("\n", json!({}), "there is no column");
 }
 
 #[test]

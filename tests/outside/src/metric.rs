@@ -14,7 +14,9 @@ pub const LEAST_RECALL: Metric = Metric {
 
 fn least_recall(answers: &Evaluation, classes: usize) -> Result<f64> {
     let confusion = answers.confusion(classes)?;
-    let rows = confusion.rows().enumerate().filter(|(_, row)| row.iter().sum::<u64>() > 0);
-    let recalls = rows.map(|(class, row)| row[class] as f64 / row.iter().sum::<u64>() as f64);
+    let mut samples = vec![0; classes];
+    confusion.pairs().for_each(|((truth, _), count)| samples[truth] += count);
+    let occurring = (0..classes).filter(|class| samples[*class] > 0);
+    let recalls = occurring.map(|class| confusion.count(class, class) as f64 / samples[class] as f64);
     Ok(recalls.fold(1., f64::min))
 }

@@ -3,10 +3,11 @@
 use crate::{Check, Outcome, cargo, run};
 
 /// The long checks in their order.
-pub const CHECKS: [Check; 5] = [
+pub const CHECKS: [Check; 6] = [
     ("attack on readers", attack),
     ("covering design", cover),
     ("1,000 kills", kills),
+    ("1,000 attempts on failing storage", storms),
     ("a set larger than the memory", memory),
     ("tests of the tests", tests),
 ];
@@ -24,6 +25,11 @@ fn cover() -> Outcome {
 /// A table that is killed a thousand times ends with the same bits.
 fn kills() -> Outcome {
     run(cargo("test --release --workspace --test kill").env("AIM_KILLS", "1000"))
+}
+
+/// A table whose storage fails at random ends with the same bits or one clear error a thousand times.
+fn storms() -> Outcome {
+    run(cargo("test --release --package xtask --test storage").env("AIM_STORMS", "1000"))
 }
 
 /// A prepared set of 5 GB trains within a small memory, killed and resumed.

@@ -177,7 +177,7 @@ fn labels(path: &Path, file: &SafeTensors<'_>) -> Result<Vec<u32>> {
         return Err(Error::shape(format!("{}: y", path.display()), view.shape(), "[N]"));
     }
     let refuse = |i: usize, label: String| {
-        let problem = format!("label {label} of row {i} is no class index");
+        let problem = format!("label {label} of row {i} is no class index below {CLASSES}");
         unfit(path, problem, "store classes as whole numbers from 0, and leave out samples without one")
     };
     let class = |(i, v): (usize, Result<i128, f64>)| match v {

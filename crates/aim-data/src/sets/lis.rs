@@ -37,9 +37,9 @@ impl DatasetSettings for Lis {
         let path = folder(root, "lis")?.join("lis.npz");
         let mut file = Npz::open(path.clone())?;
         let len = file.len("y")?;
-        counted(&path, len, 780, "signs")?;
         let labels = file.labels("y", len, 26)?;
         let times = file.texts("ts", len)?;
+        counted(&path, len, 780, "signs")?;
         let names = if self.orientation { &SENSORS[..] } else { &SENSORS[..3] };
         let mut sensor = |&(name, channels): &(&str, usize)| -> Result<(String, Array)> {
             Ok((name.to_owned(), file.array(name, len, &[400, channels])?.transposed()))

@@ -154,7 +154,8 @@ impl Folder {
         }
         let predictions = (&PREDICTIONS.to_owned(), &predictions_crc32);
         for (name, wanted) in std::iter::once(predictions).chain(&crc32) {
-            let bytes = fs::read(self.path.join(name)).map_err(|_| self.damaged(name, "it cannot be read"))?;
+            // A file that is not there is damage; one that cannot be read now may be read later.
+            let bytes = self.bytes(name)?.ok_or_else(|| self.damaged(name, "it is missing"))?;
             if crc32fast::hash(&bytes) != *wanted {
                 return Err(self.damaged(name, "wrong checksum"));
             }
@@ -168,12 +169,17 @@ impl Folder {
     /// If they cannot be written.
     pub fn put_result(&self, outcome: &Outcome, predictions: &str) -> Result<()> {
         self.write(PREDICTIONS, predictions.as_bytes())?;
-        let there = COVERED.into_iter().filter_map(|name| Some((name, fs::read(self.path.join(name)).ok()?)));
+        let mut crc32 = BTreeMap::new();
+        for name in COVERED {
+            if let Some(bytes) = self.bytes(name)? {
+                crc32.insert(name.to_owned(), crc32fast::hash(&bytes));
+            }
+        }
         let done = Done {
             version: VERSION,
             outcome: outcome.clone(),
             predictions_crc32: crc32fast::hash(predictions.as_bytes()),
-            crc32: there.map(|(name, bytes)| (name.to_owned(), crc32fast::hash(&bytes))).collect(),
+            crc32,
         };
         let text = serde_json::to_string_pretty(&done).map_err(|e| self.unwritten(RESULT, &e))?;
         let text = text.strip_suffix(OWN.1).unwrap_or(&text);
@@ -372,10 +378,15 @@ impl Folder {
     }
 
     fn read(&self, name: &str) -> Result<Option<String>> {
+        // What is no text has been damaged, and is noticed when it is parsed.
+        Ok(self.bytes(name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The content of a file; none if it is not there.
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path.join(name);
         match fs::read(&path) {
-            // What is no text has been damaged, and is noticed when it is parsed.
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path, e)),
         }

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -56,12 +57,15 @@ impl Preprocessing {
     /// Stores it in a run's folder, unless it is there, or a newer program's is.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be read or written.
     pub fn keep(&self, folder: &Path) -> Result<()> {
         let (path, bytes) = (folder.join(FILE), self.to_bytes()?);
         let newer = |stored: &[u8]| serde_json::from_slice(stored).is_ok_and(|Head { version }| version > VERSION);
-        let there = fs::read(&path).is_ok_and(|stored| stored == bytes || newer(&stored));
-        if there { Ok(()) } else { write_atomically(&path, &bytes) }
+        match fs::read(&path) {
+            Ok(stored) if stored == bytes || newer(&stored) => Ok(()),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(path, e)),
+            _ => write_atomically(&path, &bytes),
+        }
     }
 
     /// The file's bytes.

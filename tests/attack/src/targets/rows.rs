@@ -4,7 +4,11 @@ use std::{fs, path::Path};
 
 use aim_data::{PrepareOptions, prepare};
 
-use super::{Target, arrays::load, choice, chosen, told};
+use super::{
+    Target,
+    arrays::{load, read_whole},
+    choice, chosen, told,
+};
 use crate::place::{put, within};
 
 /// A CSV file of features with a label in the last column.
@@ -16,12 +20,13 @@ pub(super) const FEATURES: Target = Target {
             for name in ["text", "audio", "video"] {
                 fs::create_dir_all(folder.join("mosi").join(name)).expect("a folder");
                 let file = |split: &str| folder.join("mosi").join(name).join(format!("{name}_{split}0.csv"));
-                ["train", "test"].iter().for_each(|split| put(&file(split), FEATURE_ROWS.as_bytes()));
+                put(&file("train"), FEATURE_ROWS.as_bytes());
+                put(&file("test"), b"7,-1,0\n8,0.5,1\n9,4,1\n");
             }
         };
         within("mosi", make, |folder| {
             put(&folder.join("mosi/text/text_train0.csv"), bytes);
-            told(load("{name: mosi}", folder)).is_some()
+            read_whole(load("{name: mosi}", folder))
         })
     },
     samples: || vec![FEATURE_ROWS.into(), FEATURE_ROWS.replace(',', " , ").into()],
@@ -87,18 +92,19 @@ pub(super) const SERIES: Target = Target {
     about: "a series of numbers or a text in a file of its own",
     run: |bytes| {
         let (kind, content) = choice(bytes, 2);
-        let rows = "split,label,a\ntrain,x,a.csv\nvalidation,x,a.csv\ntest,x,a.csv\n";
-        within(
-            "series",
-            |folder| put(&folder.join("m.csv"), rows.as_bytes()),
-            |folder| {
-                put(&folder.join("a.csv"), content);
-                let decoder = ["series: {length: 4, columns: 2}", "text: {files: true, at_least: 1, length: 3}"][kind];
-                let file = folder.join("m.csv");
-                let section = format!("{{name: manifest, file: {}, modalities: {{a: {{{decoder}}}}}}}", file.display());
-                told(load(&section, folder)).is_some()
-            },
-        )
+        let rows = "split,label,a\ntrain,x,a.csv\nvalidation,x,b.csv\ntest,x,c.csv\n";
+        let make = |folder: &Path| {
+            put(&folder.join("m.csv"), rows.as_bytes());
+            put(&folder.join("b.csv"), b"5,6\n");
+            put(&folder.join("c.csv"), [&b"7,8\n"[..], b"two one"][kind]);
+        };
+        within("series", make, |folder| {
+            put(&folder.join("a.csv"), content);
+            let decoder = ["series: {length: 4, columns: 2}", "text: {files: true, at_least: 1, length: 3}"][kind];
+            let file = folder.join("m.csv");
+            let section = format!("{{name: manifest, file: {}, modalities: {{a: {{{decoder}}}}}}}", file.display());
+            told(load(&section, folder)).is_some()
+        })
     },
     samples: || vec![chosen(0, b"x,y\n1,2\n-0.5,3e2\n"), chosen(1, "one two, süß".as_bytes())],
     words: &["\"", ",", "\r\n", "1e39", "inf", "\u{feff}"],
@@ -203,7 +209,7 @@ pub(super) const CORPUS: Target = Target {
             let column = ["v", "v", "v", "{text}", "v", "{sentence}", "{text}"][which];
             let text = format!("a: {{column: '{column}', text: {{length: 2, at_least: 1}}}}");
             let section = format!("{{name: corpus, {layout}, folder: {}, modalities: {{{text}}}}}", folder.display());
-            let accepted = told(load(&section, folder)).is_some();
+            let accepted = read_whole(load(&section, folder));
             put(&folder.join(file), whole.as_bytes());
             accepted
         })
