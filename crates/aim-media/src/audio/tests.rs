@@ -51,6 +51,23 @@ fn floats_are_taken_as_they_are_beyond_one_too() {
 }
 
 #[test]
+fn a_length_that_leaves_sound_behind_is_refused() {
+    let whole = wav16(8000, &ramp());
+    for length in [0u32, 600] {
+        let mut bytes = whole.clone();
+        bytes[40..44].copy_from_slice(&length.to_le_bytes());
+        let told = refused(&bytes);
+        let part = format!("the sound has {length} bytes, behind which {} more are no part", 1200 - length);
+        assert!(told.contains(&part), "{told}");
+    }
+    // Chunks behind the sound, and a byte that fills up, are none of it.
+    let mut more = whole.clone();
+    more.extend(chunk(b"LIST", b"INFO"));
+    more.push(0);
+    assert_eq!(all(&more).channels, all(&whole).channels);
+}
+
+#[test]
 fn the_laws_of_telephony_are_those_of_g711() {
     // A-law: 0xd5 is the smallest positive step, 8; 0xaa the greatest, (15*16 + 0x108) << 6 = 32,256; 0x2a is its
     // negative.

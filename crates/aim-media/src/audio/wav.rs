@@ -114,6 +114,7 @@ fn header(bytes: &[u8], place: &str) -> Result<Header> {
             return Err(short(end, bytes.len(), place));
         }
         if data {
+            check_behind(bytes, end + end % 2, length, place)?;
             return described(format, at + 8..end, place);
         }
         if start.starts_with(b"fmt ") {
@@ -122,6 +123,23 @@ fn header(bytes: &[u8], place: &str) -> Result<Header> {
         at = end + end % 2;
     }
     Err(Error::new(place, "the WAV header is followed by no data", "fetch or export the file again"))
+}
+
+/// Refuses a file whose bytes behind the sound are no chunks: a writer that was cut off left too small a length in the
+/// header, and what it wrote afterwards would be passed over.
+fn check_behind(bytes: &[u8], behind: usize, length: u32, place: &str) -> Result<()> {
+    let mut at = behind;
+    while let Some(start) = bytes.get(at..at + 8) {
+        let end = (at + 8).saturating_add(word(start, 4) as usize);
+        if end > bytes.len() {
+            let more = bytes.len() - behind;
+            let problem =
+                format!("the header says that the sound has {length} bytes, behind which {more} more are no part");
+            return Err(Error::new(place, problem, "write it again, as `ffmpeg -i IN.wav OUT.wav` does"));
+        }
+        at = end + end % 2;
+    }
+    Ok(())
 }
 
 /// Error of a file that ends too early.
