@@ -171,7 +171,7 @@ fn what_a_manifest_lacks_is_named() {
     told(ROWS, json!({"modalities": {"words": {}}}), "names 0 decoders; give one of audio, image");
     told(ROWS, json!({"folds": {"folds": 7}}), "has 6 groups, fewer than the 7 folds");
     told(ROWS, json!({"folds": {"fold": 5}}), "is 5; use 0 to 4");
-    told("", json!({}), "there is no column");
+    told("", json!({}), "is empty (0 bytes)");
 }
 
 #[test]
@@ -230,6 +230,35 @@ fn standardised_over_the_training_split() {
     let (train, test) = (values(&*set.train, 0), values(&*set.test, 0));
     assert!((train[0] + 1.).abs() < 1e-5 && (train[48] - 1.).abs() < 1e-5, "{} {}", train[0], train[48]);
     assert!((test[0] - 7.).abs() < 1e-4, "0.8 is 7 deviations above: {}", test[0]);
+}
+
+#[test]
+fn a_series_is_read_by_either_layout_and_standardised_without_its_padding() {
+    let folder = folder();
+    // The columns of the training split's three moments are 0, 0, 1 and ten times that: means 1/3 and 10/3.
+    let (low, high) = (-0.5f32.sqrt(), 2f32.sqrt());
+    let by = |layout: &str, share: &str| {
+        let track = json!({"series": {"length": 3, "columns": 2, "layout": layout}, "standardise": share});
+        let picture = modalities()["picture"].clone();
+        let section = json!({"modalities": {"picture": picture, "track": track}});
+        read(folder.path(), "m.csv", ROWS, section).unwrap()
+    };
+    let near = |set: &Dataset, want: &[f32]| {
+        let got = values(&*set.train, 1);
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6) && got.len() == want.len(), "{got:?}");
+    };
+    let time_first = by("time-first", "channel");
+    assert_eq!(time_first.shapes()[1], [3, 2]);
+    near(&time_first, &[low, low, 0., 0., 0., 0., low, low, high, high, 0., 0.]);
+    let channels_first = by("channels-first", "channel");
+    assert_eq!(channels_first.shapes()[1], [2, 3]);
+    near(&channels_first, &[low, 0., 0., low, 0., 0., low, high, 0., low, high, 0.]);
+    // Entries of one moment each: the second one has a single value, which is its own mean.
+    near(&by("time-first", "entry"), &[0.; 12]);
+    for set in [time_first, channels_first] {
+        let input = set.train.input(1, &[0, 1], &Device::Cpu).unwrap();
+        assert_eq!(input.valid.unwrap().to_vec2::<f32>().unwrap(), [[1., 0., 0.], [1., 1., 0.]]);
+    }
 }
 
 fn npy(path: &Path, shape: &[u64], values: &[f32]) {

@@ -31,7 +31,7 @@ use assemble::Plan;
 pub use decoding::{Decoding, Standardise};
 pub(crate) use faults::Faults;
 pub(crate) use new::NewRows;
-pub use numbers::{ArrayRows, Series};
+pub use numbers::{ArrayRows, Series, TimeAxis};
 pub use picture::{Augment, Choose, Fit, Frames, Image, Normalise, Stack, Video};
 pub use rows::Columns;
 pub use sound::{Audio, Ends, Front, Length, Piece, Scale};
@@ -41,7 +41,7 @@ pub use words::Text;
 pub(super) mod inner {
     pub(in crate::sets) use super::{
         assemble::Plan,
-        folds::deal,
+        folds::{deal, hold_out},
         prepare::{Set, folder, prepare},
         rows::Row,
         store::{Listing, Store},

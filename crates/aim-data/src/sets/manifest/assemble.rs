@@ -198,7 +198,9 @@ impl<'a> Desk<'a> {
         let noted = lengths.into_iter().enumerate().map(|(row, length)| self.note(one, row, length));
         let lengths = noted.map(|length| Ok(length?.unwrap_or(0))).collect::<Result<Vec<_>>>()?;
         let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-        let moments = one.standardise.share().and_then(|share| array.standardise(&fit, share));
+        let real = |row: usize| one.decoder.real(lengths[row]);
+        let share = one.standardise.share(&*one.decoder);
+        let moments = share.and_then(|share| array.standardise_real(&fit, share, real));
         let input = |picks: &Vec<usize>| {
             let lengths: Vec<usize> = picks.iter().map(|row| lengths[*row]).collect();
             padded(array.tensor(picks)?, &lengths, one.decoder.positions())
