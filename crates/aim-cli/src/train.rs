@@ -46,8 +46,8 @@ impl Train {
             return Ok(ExitCode::SUCCESS);
         }
         let (device, stop) = (self.places.device.open()?, stop_on_interrupt()?);
-        let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
-        data.read_by(&self.places.reading.reading());
+        let root = aim_data::root(self.places.data_root);
+        let data = aim_data::load_by(&config.data, root.as_deref(), &self.places.reading.reading())?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
         let name = if config.name == method { method } else { format!("{}-{method}", config.name) };

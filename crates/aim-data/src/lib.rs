@@ -42,7 +42,7 @@ mod table;
 mod views;
 
 pub use about::data_card;
-pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load};
+pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load, load_by};
 pub use dataset::Dataset;
 pub use files::root;
 pub use fitted::{Fitted, Modality};

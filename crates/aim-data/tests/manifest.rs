@@ -160,9 +160,6 @@ fn what_a_manifest_lacks_is_named() {
     told(&ROWS.replace("b,train", "a,train"), json!({}), "line 3: id `a` is that of line 2, too");
     told(&ROWS.replace(",g2\n", ",g0\n"), json!({}), "line 4: group `g0` is in another split in line 2");
     told(ROWS, json!({"class_names": ["low"]}), "line 3: label `high` is none of class_names");
-    told(ROWS, json!({"memory": 1e-7}), "more than data.memory");
-    // 6 rows of 48 + 4000 + 6 + 4 numbers are 97,392 bytes, each modality alone is less than 96,100.
-    told(ROWS, json!({"memory": 96_100. / f64::from(1 << 30)}), "more than data.memory");
     let long = json!({"sound": {"audio": {"seconds": 1e9}}});
     told(ROWS, json!({"modalities": long}), "choose a length of 1 to 67108864 samples");
     fs::write(folder.path().join("0.csv"), "a,b\n").unwrap();
@@ -172,6 +169,29 @@ fn what_a_manifest_lacks_is_named() {
     told(ROWS, json!({"folds": {"folds": 7}}), "has 6 groups, fewer than the 7 folds");
     told(ROWS, json!({"folds": {"fold": 5}}), "is 5; use 0 to 4");
     told("", json!({}), "is empty (0 bytes)");
+}
+
+#[test]
+fn what_is_more_than_the_memory_is_decoded_when_it_is_asked_for() {
+    let folder = folder();
+    let set = |bytes: f64| read(folder.path(), "m.csv", ROWS, json!({"memory": bytes / f64::from(1 << 30)})).unwrap();
+    let digest = |set: &Dataset| {
+        let mut all = vec![];
+        set.train.digest(&mut |bytes| all.extend_from_slice(bytes)).unwrap();
+        all
+    };
+    // 6 rows of 48 + 4000 + 6 + 4 numbers are 97,392 bytes, each modality alone is less than 96,100.
+    let [whole, few] = [97_392., 96_100.].map(set);
+    for (a, b) in [(&whole.train, &few.train), (&whole.test, &few.test)] {
+        (0..4).for_each(|m| assert_eq!(values(&**a, m), values(&**b, m)));
+    }
+    // As with a prepared set that would not fit, checksums of what is kept stand for it.
+    assert!(digest(&few) != digest(&whole) && digest(&few) == digest(&set(100.)));
+    fs::remove_file(folder.path().join("4.csv")).unwrap();
+    let error = few.test.input(2, &[0], &Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("line 6, track") && error.contains("4.csv: does not exist"), "{error}");
+    let all = read(folder.path(), "m.csv", ROWS, json!({"memory": 1e-7})).map(drop).unwrap_err().to_string();
+    assert!(all.contains("line 6: track: ") && all.contains("does not exist"), "{all}");
 }
 
 #[test]

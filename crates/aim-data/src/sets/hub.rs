@@ -20,7 +20,7 @@ use super::manifest::{
     Audio, Decoding, Image, Text,
     inner::{Listing, Plan, Set, Store, folder as prepared, hold_out, kept_by, prepare},
 };
-use crate::{Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared, table::Part};
+use crate::{Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared, Reading, table::Part};
 
 static INFO: DatasetInfo = DatasetInfo {
     name: "hub",
@@ -55,7 +55,7 @@ settings! {
         pub test: String = "test".into() => words("a split"), "ours";
         /// Share of each class's training samples that validates, where the set has no validation split.
         pub held_out: f64 = 0.1 => between(0.001, 0.5), "ours";
-        /// Most memory that samples may take.
+        /// Most memory that samples may take; of more, each is decoded when it is needed.
         pub memory: f64 = 4. => above(0.).unit("GiB"), "ours";
     }
 }
@@ -85,14 +85,10 @@ impl DatasetSettings for Hub {
         Ok(())
     }
     fn load(&self, _: Option<&Path>) -> Result<Dataset> {
-        let mut unpacked = self.unpacked()?;
-        let (folder, section) = unpacked.prepared_by();
-        let store = Store::open(&prepared(&folder, "hub", &section), &section)?;
-        let rows = &mut unpacked.listing.rows;
-        if !rows.iter().any(|row| row.part == Part::Validation) {
-            hold_out(rows, self.held_out, 0, "hub.held-out");
-        }
-        unpacked.plan(self).dataset(&unpacked.listing.rows, store)
+        self.read(None)
+    }
+    fn load_by(&self, _: Option<&Path>, reading: &Reading) -> Result<Dataset> {
+        self.read(Some(reading))
     }
     /// A manifest with a column a modality, which names files.
     fn new_form(&self) -> Option<NewForm> {
@@ -107,6 +103,17 @@ impl DatasetSettings for Hub {
 }
 
 impl Hub {
+    fn read(&self, reading: Option<&Reading>) -> Result<Dataset> {
+        let mut unpacked = self.unpacked()?;
+        let (folder, section) = unpacked.prepared_by();
+        let store = Store::open(&prepared(&folder, "hub", &section), &section)?;
+        let rows = &mut unpacked.listing.rows;
+        if !rows.iter().any(|row| row.part == Part::Validation) {
+            hold_out(rows, self.held_out, 0, "hub.held-out");
+        }
+        unpacked.plan(self).dataset(&unpacked.listing.rows, store, reading)
+    }
+
     /// Its two names.
     fn owner_and_name(&self) -> Result<(&str, &str)> {
         let whole = |part: &str| !part.is_empty() && ![".", ".."].contains(&part) && !part.contains(['/', '\\']);

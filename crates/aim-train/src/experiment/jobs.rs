@@ -176,8 +176,7 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> 
     let mut all: Vec<Loaded> = Vec::new();
     for RunConfig { data: section, .. } in configs {
         if !all.iter().any(|l| l.section == *section) {
-            let data = aim_data::load(section, options.data_root.as_deref())?;
-            data.read_by(&options.reading);
+            let data = aim_data::load_by(section, options.data_root.as_deref(), &options.reading)?;
             all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data });
         }
     }

@@ -40,7 +40,7 @@ pub(in crate::sets) trait Records: Send + Sync {
 /// A modality of all splits.
 pub(super) struct Part {
     name: String,
-    decoder: Box<dyn Decode>,
+    decoder: Arc<dyn Decode>,
     moments: Option<Moments>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Stock {
 impl Stock {
     /// Modalities with what standardises them over the rows in `training`, whose names are `ids`.
     pub fn new(
-        modalities: Vec<(String, Box<dyn Decode>, Standardise)>,
+        modalities: Vec<(String, Arc<dyn Decode>, Standardise)>,
         records: Box<dyn Records>,
         by_values: bool,
         (training, ids): (&[usize], &[String]),
