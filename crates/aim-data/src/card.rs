@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::Result;
 
-use crate::{Dataset, NewForm, PrepareOptions, Prepared, Reading};
+use crate::{Dataset, NewForm, PrepareOptions, Prepared, Reading, demand};
 
 /// Description of a data set.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,14 @@ pub trait DatasetSettings: AnySettings {
     /// Those of [`load`](Self::load).
     fn load_by(&self, root: Option<&Path>, _reading: &Reading) -> Result<Dataset> {
         self.load(root)
+    }
+
+    /// Most bytes that reading the set takes in memory, see [`demand`](crate::demand()); `None` if that is not worth telling.
+    ///
+    /// # Errors
+    /// If files are missing.
+    fn demand(&self, _root: Option<&Path>, _reading: &Reading) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     /// Prepares the set, see [`prepare`](crate::prepare()); `None` for a set without raw files that are decoded.
@@ -100,9 +108,10 @@ pub fn load(spec: &DatasetSpec, root: Option<&Path>) -> Result<Dataset> {
 /// The same within what reading may use, which is handed to the set. No value depends on it.
 ///
 /// # Errors
-/// Those of [`load`](load()).
+/// Those of [`load`](load()), and a set that takes more memory than the machine has left.
 pub fn load_by(spec: &DatasetSpec, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
     checked(spec, |settings| {
+        demand(spec, root, reading)?.map_or(Ok(()), |demand| demand.check())?;
         let dataset = settings.load_by(root, reading)?;
         dataset.read_by(reading);
         Ok(dataset)

@@ -16,7 +16,7 @@ use aim_core::{Error, Result};
 use safetensors::SafeTensors;
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, NewForm, Source, Subset,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, Reading, Source, Subset,
     dataset::choose,
     files::{broken, bytes, existing, unfit},
     hub,
@@ -66,6 +66,15 @@ impl DatasetSettings for Bundle {
         [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
             .into_iter()
             .try_for_each(|(key, path)| hub::check(key, path))
+    }
+    /// Three times the files, whose values are converted and copied.
+    fn demand(&self, root: Option<&Path>, _: &Reading) -> Result<Option<u64>> {
+        let size = |path: &PathBuf| {
+            let path = locate(path, root)?;
+            std::fs::metadata(&path).map(|about| about.len()).map_err(|e| Error::io(path, e))
+        };
+        let sizes = [&self.train, &self.validation, &self.test].into_iter().map(size).collect::<Result<Vec<_>>>()?;
+        Ok(Some(sizes.iter().sum::<u64>().saturating_mul(3)))
     }
     fn new_form(&self) -> Option<NewForm> {
         Some(NewForm::Arrays)

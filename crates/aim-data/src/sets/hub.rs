@@ -87,6 +87,10 @@ impl DatasetSettings for Hub {
     fn load(&self, _: Option<&Path>) -> Result<Dataset> {
         self.read(None)
     }
+    fn demand(&self, _: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
+        let unpacked = self.unpacked()?;
+        unpacked.plan(self).demand(&unpacked.listing.rows, reading).map(Some)
+    }
     fn load_by(&self, _: Option<&Path>, reading: &Reading) -> Result<Dataset> {
         self.read(Some(reading))
     }

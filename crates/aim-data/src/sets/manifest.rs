@@ -200,6 +200,10 @@ impl DatasetSettings for Manifest {
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         self.read(root, None)
     }
+    fn demand(&self, root: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
+        let file = self.place(root)?;
+        self.plan(&file).demand(&self.rows(&file)?, reading).map(Some)
+    }
     fn load_by(&self, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
         self.read(root, Some(reading))
     }

@@ -91,6 +91,21 @@ impl Plan<'_> {
         Ok(Dataset { name: self.name.clone(), modalities, class_names, train, validation, test })
     }
 
+    /// Most bytes that reading takes: arrays as they are, and of all else no more than may stay.
+    pub fn demand(&self, rows: &[Row], reading: &Reading) -> Result<u64> {
+        let (mut arrays, mut values) = (0, 0_u64);
+        for (name, decoding) in self.modalities {
+            match &decoding.array {
+                Some(array) => {
+                    arrays += std::fs::metadata(self.folder.join(&array.file)).map_or(0, |about| about.len())
+                }
+                None => values += self::values(&[open((name, decoding), self.folder, rows, None)?], rows.len()) as u64,
+            }
+        }
+        // Rows of arrays are copied.
+        Ok(arrays + (arrays + values).min(reading.within(self.memory)))
+    }
+
     /// Bytes that samples may take in memory.
     fn most(&self) -> f64 {
         self.memory * f64::from(1 << 30)
