@@ -62,6 +62,9 @@ fn tensors_that_nothing_reads_and_numbers_that_would_be_rounded_are_refused() {
         ("X.heart", rows(1), "has a tensor `X.heart`, which nothing reads"),
         ("labels", rows(1), "has a tensor `labels`, which nothing reads"),
         ("x.", rows(1), "has a tensor `x.`, which nothing reads"),
+        ("present.smell", ids(vec![1.; 90]), "has a tensor `present.smell`, which nothing reads"),
+        ("present.heart", ids(vec![0.5; 90]), "present.heart is 0.5 in row 0; store 1 where a sample has it, else 0"),
+        ("present.heart", ids(vec![1.; 89]), "present.heart"),
         ("x.heart", rows((1 << 24) + 1), "value 16777217 of tensor `x.heart` has more digits than are kept"),
         ("id", ids((0..90).map(|i| f64::from(i) + 0.5).collect()), "id 0.5 of row 0 is no whole number"),
     ] {

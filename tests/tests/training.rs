@@ -299,8 +299,11 @@ fn a_run_that_says_one_class_for_everything_says_so() {
     assert!(written.comparison.lines().any(|line| line.contains("majority")), "{}", written.comparison);
     assert!(std::fs::read_to_string(&written.report).unwrap().contains("ONE CLASS ONLY"));
     let run = run_folder(folder.path(), "joint");
-    let said = "takes every test sample for `1`";
-    assert!(std::fs::read_to_string(run.join("log.txt")).unwrap().contains(said));
+    let log = std::fs::read_to_string(run.join("log.txt")).unwrap();
+    assert!(log.contains("takes every test sample for `1`"), "{log}");
+    // And while there is still time to stop.
+    let early = "every validation sample is taken for `1`, the class of 50 % of them";
+    assert!(log.find(early).unwrap() < log.find("epoch 20/20").unwrap(), "{log}");
     assert!(std::fs::read_to_string(run.join("report.html")).unwrap().contains("takes every test sample for `1`"));
     // Weights by frequency leave nothing to prefer: the classes' probabilities come out alike.
     let rows = "  - {name: joint, method: joint, train: {epochs: 20, batch: 90, class_weights: balanced}}";

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use aim_benches::{Case, Limits, Preset, Timing, Training, Work, cases, peak_rss_mb};
+use aim_benches::{Case, Limits, OnData, Preset, Timing, Training, Work, cases, peak_rss_mb};
 use aim_core::{Error, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub(crate) struct Bench {
 enum What {
     /// Whole training steps of a fixed network on a random batch.
     Step(Step),
+    /// Whole epochs on samples from a prepared set, in turns with epochs on the same samples in memory.
+    Prepared(FromDisk),
     /// Single operations, forward and backward, against the machine's measured limits.
     Ops {
         /// Only operations whose name contains this.
@@ -58,6 +60,25 @@ struct Step {
     json: bool,
 }
 
+#[derive(Args)]
+struct FromDisk {
+    /// The network: resnet18-av, cnn-av, mlp-tri or vit-av.
+    #[arg(long, default_value = "resnet18-av")]
+    preset: String,
+    /// Training samples.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Epochs to time of each.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    epochs: usize,
+    /// Threads that read ahead.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+    /// Folder for the samples, which are written there, about a MB each of resnet18-av [default: that of the system].
+    #[arg(long, value_name = "DIR")]
+    folder: Option<std::path::PathBuf>,
+}
+
 /// A precision of products.
 #[derive(Clone, Copy, ValueEnum)]
 enum PrecisionName {
@@ -82,6 +103,7 @@ impl Bench {
         let pool = pool.map_err(|e| Error::invalid("--threads", e.to_string(), "use fewer"))?;
         pool.install(|| match self.what {
             What::Step(step) => step.run(),
+            What::Prepared(from) => from.run(),
             What::Ops { filter } => operations(&filter),
         })?;
         Ok(ExitCode::SUCCESS)
@@ -101,6 +123,35 @@ struct Measured<'a> {
     ratio: Option<f64>,
     peak_rss_mb: Option<f64>,
     threads: usize,
+}
+
+impl FromDisk {
+    fn run(&self) -> Result<()> {
+        let preset = Preset::named(&self.preset)?;
+        let above = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = above.join(format!("aim-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        let timed = self.timed(preset, &folder);
+        std::fs::remove_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
+        let [memory, disk] = timed?;
+        print(&format!(
+            "{}, {} samples, {} threads and {} that read ahead: an epoch from memory takes {:.0} ms, from a prepared set \
+             {:.0} ms (medians of {}), {:.3} times as long in the mean\n",
+            preset.name,
+            self.samples,
+            rayon::current_num_threads(),
+            self.workers,
+            memory.median_ms,
+            disk.median_ms,
+            self.epochs.max(1),
+            disk.mean_ms / memory.mean_ms
+        ))
+    }
+
+    fn timed(&self, preset: &Preset, folder: &std::path::Path) -> Result<[Timing; 2]> {
+        let [mut memory, mut disk] = OnData::both(preset, folder, self.samples as usize, self.workers)?;
+        Timing::of_turns(1, self.epochs, || memory.epoch().map(drop), || disk.epoch().map(drop))
+    }
 }
 
 impl Step {

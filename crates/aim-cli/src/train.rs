@@ -46,14 +46,16 @@ impl Train {
             return Ok(ExitCode::SUCCESS);
         }
         let (device, stop) = (self.places.device.open()?, stop_on_interrupt()?);
-        let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
-        data.read_by(&self.places.reading.reading());
+        let root = aim_data::root(self.places.data_root);
+        let (console, reading) = (Console::new(self.places.quiet), self.places.reading.reading());
+        let demand = aim_data::demand(&config.data, root.as_deref(), &reading)?;
+        demand.iter().for_each(|demand| console.say(&demand.to_string()));
+        let data = aim_data::load_by(&config.data, root.as_deref(), &reading)?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
         let name = if config.name == method { method } else { format!("{}-{method}", config.name) };
         let folder = job.folder_named(&self.places.out, &name, registries)?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
-        let console = Console::new(self.places.quiet);
         console.say(&data.summary());
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);

@@ -63,7 +63,9 @@ impl Input {
         let Some(valid) = &self.valid else { return Ok(None) };
         let want = [self.values.dim(0)?, length];
         if valid.dims() != want {
-            return Err(Error::shape("valid positions", valid.dims(), format!("{want:?}")));
+            let want =
+                format!("{want:?}, by the axis that the encoder reads as time (`layout` of the data or the encoder),");
+            return Err(Error::shape("valid positions", valid.dims(), want));
         }
         Ok(Some(valid.to_dtype(self.values.dtype())?))
     }

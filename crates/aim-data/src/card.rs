@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::Result;
 
-use crate::{Dataset, NewForm, PrepareOptions, Prepared};
+use crate::{Dataset, NewForm, PrepareOptions, Prepared, Reading, demand};
 
 /// Description of a data set.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,23 @@ pub trait DatasetSettings: AnySettings {
     /// # Errors
     /// If files are missing or broken.
     fn load(&self, root: Option<&Path>) -> Result<Dataset>;
+
+    /// The same by what reading may use: raw files that are more than that are decoded when they are asked for. Whoever
+    /// uses the set calls the function [`load_by`](load_by()).
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    fn load_by(&self, root: Option<&Path>, _reading: &Reading) -> Result<Dataset> {
+        self.load(root)
+    }
+
+    /// Most bytes that reading the set takes in memory, see [`demand`](crate::demand()); `None` if that is not worth telling.
+    ///
+    /// # Errors
+    /// If files are missing.
+    fn demand(&self, _root: Option<&Path>, _reading: &Reading) -> Result<Option<u64>> {
+        Ok(None)
+    }
 
     /// Prepares the set, see [`prepare`](crate::prepare()); `None` for a set without raw files that are decoded.
     ///
@@ -85,9 +102,26 @@ pub fn dataset<S: Settings + DatasetSettings>(settings: S) -> DatasetSpec {
 /// # Errors
 /// Values out of range, files that are missing or broken, and data that [`Dataset::check`] refuses.
 pub fn load(spec: &DatasetSpec, root: Option<&Path>) -> Result<Dataset> {
+    checked(spec, |settings| settings.load(root))
+}
+
+/// The same within what reading may use, which is handed to the set. No value depends on it.
+///
+/// # Errors
+/// Those of [`load`](load()), and a set that takes more memory than the machine has left.
+pub fn load_by(spec: &DatasetSpec, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
+    checked(spec, |settings| {
+        demand(spec, root, reading)?.map_or(Ok(()), |demand| demand.check())?;
+        let dataset = settings.load_by(root, reading)?;
+        dataset.read_by(reading);
+        Ok(dataset)
+    })
+}
+
+fn checked(spec: &DatasetSpec, load: impl Fn(&dyn DatasetSettings) -> Result<Dataset>) -> Result<Dataset> {
     spec.check_values("data")?;
     DatasetSettings::check(&**spec)?;
-    let dataset = spec.load(root)?;
+    let dataset = load(&**spec)?;
     dataset.check()?;
     Ok(dataset)
 }

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use aim_core::{Error, Result};
 
+/// What helps where the Hub does not answer as it should.
+#[cfg(feature = "hub")]
+pub(crate) const REMEDY: &str = "check the name, the revision and the network, and HF_TOKEN if the set is not public";
+
 /// What all names of such files begin with.
 const SCHEME: &str = "hf://";
 
@@ -25,7 +29,7 @@ struct HubFile<'a> {
 /// Checks a setting that may name a file on the Hub, without fetching anything.
 pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
     let checked = match HubFile::parse(path) {
-        Ok(Some(file)) if cfg!(not(feature = "hub")) => Err(file.without_feature()),
+        Ok(Some(file)) if cfg!(not(feature = "hub")) => Err(without_feature(file.text)),
         other => other.map(drop),
     };
     checked.map_err(|error| match error {
@@ -40,6 +44,18 @@ pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
 /// anyway.
 pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
     HubFile::parse(path)?.map(|file| file.fetch()).transpose()
+}
+
+/// A client by the environment: the Hub's address, cache and token.
+#[cfg(feature = "hub")]
+pub(crate) fn client() -> Result<hf_hub::HFClientSync> {
+    hf_hub::HFClientSync::new().map_err(|e| Error::invalid("the Hugging Face Hub", e.to_string(), REMEDY))
+}
+
+/// Refuses what is on the Hub in a program that does not reach it.
+pub(crate) fn without_feature(name: &str) -> Error {
+    let problem = "is on the Hub, and this program was built without the feature `hub`";
+    Error::invalid(name, problem, "build with `--features hub`, or fetch the files and name them on this machine")
 }
 
 impl<'a> HubFile<'a> {
@@ -58,28 +74,22 @@ impl<'a> HubFile<'a> {
         whole.then_some(Self { text, owner, name, revision, path })
     }
 
-    fn without_feature(&self) -> Error {
-        let problem = "is on the Hub, and this program was built without the feature `hub`";
-        Error::invalid(self.text, problem, "build with `--features hub`, or fetch the file and name it on this machine")
-    }
-
     #[cfg(not(feature = "hub"))]
     fn fetch(&self) -> Result<PathBuf> {
-        Err(self.without_feature())
+        Err(without_feature(self.text))
     }
 
     #[cfg(feature = "hub")]
     fn fetch(&self) -> Result<PathBuf> {
-        self.fetch_by(hf_hub::HFClientSync::new())
+        self.fetch_by(&client()?)
     }
 
     #[cfg(feature = "hub")]
-    fn fetch_by(&self, client: hf_hub::HFResult<hf_hub::HFClientSync>) -> Result<PathBuf> {
+    fn fetch_by(&self, client: &hf_hub::HFClientSync) -> Result<PathBuf> {
         use hf_hub::HFError;
 
-        let remedy = "check the name, the revision and the network, and HF_TOKEN if the set is not public";
-        let fail = |e: HFError| Error::invalid(self.text, e.to_string(), remedy);
-        let set = client.map_err(fail)?.dataset(self.owner, self.name);
+        let fail = |e: HFError| Error::invalid(self.text, e.to_string(), REMEDY);
+        let set = client.dataset(self.owner, self.name);
         let file = set.download_file().filename(self.path).maybe_revision(self.revision);
         match file.clone().local_files_only(true).send() {
             Err(HFError::LocalEntryNotFound { .. }) => file.send().map_err(fail),
@@ -139,7 +149,7 @@ mod tests {
         let client = || {
             // Nobody listens there, so that whatever is not in the cache fails at once.
             let client = hf_hub::HFClient::builder().cache_dir(folder.path()).endpoint("http://127.0.0.1:9");
-            hf_hub::HFClientSync::from_inner(client.build()?)
+            hf_hub::HFClientSync::from_inner(client.build().unwrap()).unwrap()
         };
         let set = folder.path().join("datasets--me--set");
         let commit = "0123456789abcdef0123456789abcdef01234567";
@@ -151,9 +161,9 @@ mod tests {
         for name in
             ["hf://datasets/me/set/a/x.safetensors".into(), format!("hf://datasets/me/set@{commit}/a/x.safetensors")]
         {
-            assert_eq!(parse(&name).unwrap().unwrap().fetch_by(client()).unwrap(), file);
+            assert_eq!(parse(&name).unwrap().unwrap().fetch_by(&client()).unwrap(), file);
         }
-        let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(client());
+        let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(&client());
         let error = missing.unwrap_err().to_string();
         assert!(error.contains("hf://datasets/me/set/b.safetensors") && error.contains("HF_TOKEN"), "{error}");
     }

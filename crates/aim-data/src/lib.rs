@@ -22,6 +22,7 @@
 mod about;
 mod card;
 mod dataset;
+mod demand;
 mod files;
 mod fitted;
 pub mod front;
@@ -42,8 +43,9 @@ mod table;
 mod views;
 
 pub use about::data_card;
-pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load};
+pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load, load_by};
 pub use dataset::Dataset;
+pub use demand::{Demand, demand};
 pub use files::root;
 pub use fitted::{Fitted, Modality};
 pub use lacking::{Lack, Lacking};

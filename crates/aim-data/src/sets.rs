@@ -42,4 +42,6 @@ sets! {
     bundle: Bundle;
     manifest: Manifest;
     corpus: Corpus;
+    hub: Hub;
+    halves: Halves;
 }

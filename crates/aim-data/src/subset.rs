@@ -15,6 +15,8 @@ pub struct Subset {
     labels: Vec<u32>,
     ids: Vec<String>,
     groups: Vec<u32>,
+    /// By modality and sample; nothing where samples have all.
+    present: Vec<Vec<bool>>,
     reading: OnceLock<Reading>,
 }
 
@@ -42,7 +44,7 @@ impl Subset {
             _ => Err(Error::shape(format!("input of modality {m}"), x.values.dims(), format!("[{len}, ...]"))),
         };
         let shapes = inputs.iter().enumerate().map(shape).collect::<Result<_>>()?;
-        Ok(Self { inputs, shapes, labels, ids, groups: vec![], reading: OnceLock::new() })
+        Ok(Self { inputs, shapes, labels, ids, groups: vec![], present: vec![], reading: OnceLock::new() })
     }
 
     /// The split with the group of each sample, or without groups if there are none.
@@ -54,6 +56,22 @@ impl Subset {
             return Err(Error::shape("groups of a split", &[groups.len()], format!("[{}]", self.labels.len())));
         }
         Ok(Self { groups, ..self })
+    }
+}
+
+impl Subset {
+    /// The split of samples that may lack modalities: whether each has one, by modality and sample.
+    ///
+    /// # Errors
+    /// If their numbers are others than those of the split.
+    pub fn present(self, present: Vec<Vec<bool>>) -> Result<Self> {
+        let fits = present.len() == self.inputs.len() && present.iter().all(|own| own.len() == self.labels.len());
+        if !fits {
+            let got = [present.len(), present.first().map_or(0, Vec::len)];
+            let want = format!("{} modalities of {} samples", self.inputs.len(), self.labels.len());
+            return Err(Error::shape("modalities that samples have", &got, want));
+        }
+        Ok(Self { present, ..self })
     }
 }
 
@@ -75,6 +93,10 @@ impl Source for Subset {
         let Input { values, valid } = self.inputs[modality].rows(&picks)?;
         let valid = valid.map(|v| v.to_device(device)).transpose()?;
         Ok(Input { values: values.to_device(device)?, valid })
+    }
+
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        self.present.get(modality).is_none_or(|own| own.get(sample).copied().unwrap_or(false))
     }
 
     fn groups(&self) -> &[u32] {

@@ -37,8 +37,28 @@ pub(crate) enum Share {
     All,
     /// The entries with the same index on the first axis of a sample: a channel.
     Channel,
+    /// The entries with the same index on the last axis: a channel of what is read time first.
+    Column,
     /// Nothing: each entry of a sample is a feature of its own.
     Feature,
+}
+
+/// Which values of a sample are real and no padding: the first ones of each run of equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Real {
+    /// Values of a run.
+    pub run: usize,
+    /// How many of them are real.
+    pub first: usize,
+}
+
+impl Real {
+    /// All of them.
+    pub const ALL: Self = Self { run: usize::MAX, first: usize::MAX };
+
+    fn has(self, i: usize) -> bool {
+        i % self.run < self.first
+    }
 }
 
 impl Array {
@@ -50,14 +70,19 @@ impl Array {
     /// Brings each group to mean 0 and standard deviation 1 over the samples in `fit` (the training split, so that
     /// nothing of the other splits enters), and says by what. Constant groups are only centred.
     pub fn standardise(&mut self, fit: &[usize], share: Share) -> Option<Moments> {
+        self.standardise_real(fit, share, |_| Real::ALL)
+    }
+
+    /// The same of the values that are real, by sample; padding has no part in it and stays as it is.
+    pub fn standardise_real(&mut self, fit: &[usize], share: Share, real: impl Fn(usize) -> Real) -> Option<Moments> {
         let size = self.size().max(1);
-        let rows = |see: &mut dyn FnMut(&[f32])| -> Result<()> {
-            fit.iter().for_each(|row| see(&self.data[row * size..][..size]));
+        let rows = |see: &mut dyn FnMut(&[f32], Real)| -> Result<()> {
+            fit.iter().for_each(|row| see(&self.data[row * size..][..size], real(*row)));
             Ok(())
         };
         // Rows in memory are read without fail.
         let moments = Moments::of(share, &self.shape, rows).ok()?;
-        self.data.chunks_mut(size).for_each(|row| moments.apply(row));
+        self.data.chunks_mut(size).enumerate().for_each(|(i, row)| moments.apply(row, real(i)));
         Some(moments)
     }
 
@@ -103,7 +128,8 @@ impl Array {
     }
 }
 
-/// Means and standard deviations of groups of a sample's entries.
+/// Means and standard deviations of groups of a sample's entries: runs of one width belong to one group after another,
+/// and from the first one again behind the last.
 #[derive(Clone, Debug, PartialEq, aim_config::serde::Serialize, aim_config::serde::Deserialize)]
 #[serde(crate = "aim_config::serde")]
 pub(crate) struct Moments {
@@ -113,39 +139,52 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Those over all samples that `rows` shows, which it is asked to do twice; a standard deviation that is nothing to
-    /// speak of is 1.
-    pub fn of(share: Share, shape: &[usize], rows: impl Fn(&mut dyn FnMut(&[f32])) -> Result<()>) -> Result<Self> {
+    /// Those of the real values of all samples that `rows` shows, which it is asked to do twice; a standard deviation
+    /// that is nothing to speak of is 1.
+    pub fn of(
+        share: Share,
+        shape: &[usize],
+        rows: impl Fn(&mut dyn FnMut(&[f32], Real)) -> Result<()>,
+    ) -> Result<Self> {
         let size = shape.iter().product::<usize>().max(1);
-        let groups = match share {
-            Share::All => 1,
-            Share::Channel => shape.first().copied().unwrap_or(1).max(1),
-            Share::Feature => size,
+        let (groups, width) = match share {
+            Share::All => (1, size),
+            Share::Channel => {
+                let channels = shape.first().copied().unwrap_or(1).max(1);
+                (channels, size / channels)
+            }
+            Share::Column => (shape.last().copied().unwrap_or(1).max(1), 1),
+            Share::Feature => (size, 1),
         };
-        let width = size / groups;
-        let mean = |of: &dyn Fn(usize, &[f32]) -> f64| -> Result<Vec<f64>> {
-            let (mut sums, mut count) = (vec![0.; groups], 0);
-            rows(&mut |row| {
-                count += 1;
-                sums.iter_mut().zip(row.chunks(width)).enumerate().for_each(|(g, (sum, run))| *sum += of(g, run));
+        let mean = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f64>> {
+            let (mut sums, mut counts) = (vec![0.; groups], vec![0_usize; groups]);
+            rows(&mut |row, real| {
+                for (k, run) in row.chunks(width).enumerate() {
+                    let (g, start) = (k % groups, k * width);
+                    let own = run.iter().enumerate().filter(|(i, _)| real.has(start + i));
+                    counts[g] += own.clone().count();
+                    sums[g] += own.map(|(_, v)| of(g, f64::from(*v))).sum::<f64>();
+                }
             })?;
-            Ok(sums.into_iter().map(|sum| sum / (count * width).max(1) as f64).collect())
+            Ok(sums.into_iter().zip(counts).map(|(sum, count)| sum / count.max(1) as f64).collect())
         };
-        let centres = mean(&|_, run| run.iter().map(|v| f64::from(*v)).sum())?;
-        let variances = mean(&|g, run| run.iter().map(|v| (f64::from(*v) - centres[g]).powi(2)).sum())?;
+        let centres = mean(&|_, v| v)?;
+        let variances = mean(&|g, v| (v - centres[g]).powi(2))?;
         let std = |variance: f64| if variance > 1e-12 { variance.sqrt() } else { 1. };
         Ok(Self { width, groups: centres.into_iter().zip(variances.into_iter().map(std)).collect() })
     }
 
     /// Whether they are of samples with so many entries.
     pub fn fits(&self, size: usize) -> bool {
-        self.width > 0 && self.width * self.groups.len() == size
+        let round = self.width * self.groups.len();
+        round > 0 && size % round == 0
     }
 
-    /// Brings the groups of a sample to mean 0 and standard deviation 1.
-    pub fn apply(&self, row: &mut [f32]) {
-        for (run, (mean, std)) in row.chunks_mut(self.width).zip(&self.groups) {
-            run.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) / std) as f32);
+    /// Brings the groups of a sample's real values to mean 0 and standard deviation 1.
+    pub fn apply(&self, row: &mut [f32], real: Real) {
+        for ((k, run), (mean, std)) in row.chunks_mut(self.width).enumerate().zip(self.groups.iter().cycle()) {
+            let own = run.iter_mut().enumerate().filter(|(i, _)| real.has(k * self.width + i));
+            own.for_each(|(_, v)| *v = ((f64::from(*v) - mean) / std) as f32);
         }
     }
 }
@@ -229,6 +268,39 @@ mod tests {
         assert_eq!(fit(Share::Feature), [-1., -1., 1., 1.]);
         let s = (11f64 / 4.).sqrt();
         assert_eq!(fit(Share::All), [-1.5 / s, -1.5 / s, 0.5 / s, 2.5 / s].map(|v| v as f32));
+    }
+
+    #[test]
+    fn padding_has_no_part_in_means() {
+        // Two samples of three steps of two columns; the second has one real step. Column 0: 1, 3, 8 and column 1:
+        // 2, 4, 3, so means 4 and 3, variances (9 + 1 + 16) / 3 and 2 / 3; a third real step stands in neither.
+        let series = |padding: f32| Array {
+            data: vec![1., 2., 3., 4., padding, padding, 8., 3., padding, padding, padding, padding],
+            shape: vec![3, 2],
+        };
+        let steps = [2, 1];
+        let (a, b) = ((26f64 / 3.).sqrt(), (2f64 / 3.).sqrt());
+        let want = [-3. / a, -1. / b, -1. / a, 1. / b, 0., 0., 4. / a, 0., 0., 0., 0., 0.];
+        let mut columns = series(0.);
+        let first = |row: usize| Real { run: 6, first: 2 * steps[row] };
+        columns.standardise_real(&[0, 1], Share::Column, first);
+        assert_eq!(columns.data, want.map(|v| v as f32));
+        let moments = |mut of: Array, share, real: &dyn Fn(usize) -> Real| of.standardise_real(&[0, 1], share, real);
+        // The same numbers channels first, and whatever stands where nothing was measured.
+        let turned = |padding| series(padding).transposed();
+        let beside = |row: usize| Real { run: 3, first: steps[row] };
+        assert_eq!(
+            moments(turned(0.), Share::Channel, &beside).unwrap().groups,
+            moments(series(7.), Share::Column, &first).unwrap().groups,
+        );
+        // As a whole: six values with the mean 3.5.
+        let all = moments(series(0.), Share::All, &first).unwrap();
+        assert_eq!(all.groups, [(3.5, (29.5f64 / 6.).sqrt())]);
+        // An entry that no sample has stays as it is.
+        let entries = moments(series(0.), Share::Feature, &first).unwrap();
+        assert_eq!(entries.groups[..2], [(4.5, 3.5), (2.5, 0.5)]);
+        assert_eq!(entries.groups[4], (0., 1.));
+        assert!(all.fits(6) && entries.fits(6) && !entries.fits(8));
     }
 
     #[test]

@@ -160,9 +160,6 @@ fn what_a_manifest_lacks_is_named() {
     told(&ROWS.replace("b,train", "a,train"), json!({}), "line 3: id `a` is that of line 2, too");
     told(&ROWS.replace(",g2\n", ",g0\n"), json!({}), "line 4: group `g0` is in another split in line 2");
     told(ROWS, json!({"class_names": ["low"]}), "line 3: label `high` is none of class_names");
-    told(ROWS, json!({"memory": 1e-7}), "more than data.memory");
-    // 6 rows of 48 + 4000 + 6 + 4 numbers are 97,392 bytes, each modality alone is less than 96,100.
-    told(ROWS, json!({"memory": 96_100. / f64::from(1 << 30)}), "more than data.memory");
     let long = json!({"sound": {"audio": {"seconds": 1e9}}});
     told(ROWS, json!({"modalities": long}), "choose a length of 1 to 67108864 samples");
     fs::write(folder.path().join("0.csv"), "a,b\n").unwrap();
@@ -173,6 +170,29 @@ fn what_a_manifest_lacks_is_named() {
     told(ROWS, json!({"folds": {"fold": 5}}), "is 5; use 0 to 4");
     told("", json!({}), "m.csv: is empty (0 bytes)");
     told("\n", json!({}), "there is no column");
+}
+
+#[test]
+fn what_is_more_than_the_memory_is_decoded_when_it_is_asked_for() {
+    let folder = folder();
+    let set = |bytes: f64| read(folder.path(), "m.csv", ROWS, json!({"memory": bytes / f64::from(1 << 30)})).unwrap();
+    let digest = |set: &Dataset| {
+        let mut all = vec![];
+        set.train.digest(&mut |bytes| all.extend_from_slice(bytes)).unwrap();
+        all
+    };
+    // 6 rows of 48 + 4000 + 6 + 4 numbers are 97,392 bytes, each modality alone is less than 96,100.
+    let [whole, few] = [97_392., 96_100.].map(set);
+    for (a, b) in [(&whole.train, &few.train), (&whole.test, &few.test)] {
+        (0..4).for_each(|m| assert_eq!(values(&**a, m), values(&**b, m)));
+    }
+    // As with a prepared set that would not fit, checksums of what is kept stand for it.
+    assert!(digest(&few) != digest(&whole) && digest(&few) == digest(&set(100.)));
+    fs::remove_file(folder.path().join("4.csv")).unwrap();
+    let error = few.test.input(2, &[0], &Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("line 6, track") && error.contains("4.csv: does not exist"), "{error}");
+    let all = read(folder.path(), "m.csv", ROWS, json!({"memory": 1e-7})).map(drop).unwrap_err().to_string();
+    assert!(all.contains("line 6: track: ") && all.contains("does not exist"), "{all}");
 }
 
 #[test]
@@ -231,6 +251,35 @@ fn standardised_over_the_training_split() {
     let (train, test) = (values(&*set.train, 0), values(&*set.test, 0));
     assert!((train[0] + 1.).abs() < 1e-5 && (train[48] - 1.).abs() < 1e-5, "{} {}", train[0], train[48]);
     assert!((test[0] - 7.).abs() < 1e-4, "0.8 is 7 deviations above: {}", test[0]);
+}
+
+#[test]
+fn a_series_is_read_by_either_layout_and_standardised_without_its_padding() {
+    let folder = folder();
+    // The columns of the training split's three moments are 0, 0, 1 and ten times that: means 1/3 and 10/3.
+    let (low, high) = (-0.5f32.sqrt(), 2f32.sqrt());
+    let by = |layout: &str, share: &str| {
+        let track = json!({"series": {"length": 3, "columns": 2, "layout": layout}, "standardise": share});
+        let picture = modalities()["picture"].clone();
+        let section = json!({"modalities": {"picture": picture, "track": track}});
+        read(folder.path(), "m.csv", ROWS, section).unwrap()
+    };
+    let near = |set: &Dataset, want: &[f32]| {
+        let got = values(&*set.train, 1);
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6) && got.len() == want.len(), "{got:?}");
+    };
+    let time_first = by("time-first", "channel");
+    assert_eq!(time_first.shapes()[1], [3, 2]);
+    near(&time_first, &[low, low, 0., 0., 0., 0., low, low, high, high, 0., 0.]);
+    let channels_first = by("channels-first", "channel");
+    assert_eq!(channels_first.shapes()[1], [2, 3]);
+    near(&channels_first, &[low, 0., 0., low, 0., 0., low, high, 0., low, high, 0.]);
+    // Entries of one moment each: the second one has a single value, which is its own mean.
+    near(&by("time-first", "entry"), &[0.; 12]);
+    for set in [time_first, channels_first] {
+        let input = set.train.input(1, &[0, 1], &Device::Cpu).unwrap();
+        assert_eq!(input.valid.unwrap().to_vec2::<f32>().unwrap(), [[1., 0., 0.], [1., 1., 0.]]);
+    }
 }
 
 fn npy(path: &Path, shape: &[u64], values: &[f32]) {

@@ -184,7 +184,23 @@ fn an_archive_holds_what_a_safetensors_file_does() {
     };
     samples.batches(9, &Device::Cpu, &mut see).unwrap();
     assert_eq!(values, [vec![1., 2., 3., 4.], vec![1., 2., 3., 4., 5., 6.]]);
+    // What is not finite stands where nothing was measured.
+    let gaps = npy(&[2, 2], &[1f32, 2., f32::NAN, 4.]);
+    write(&[("x.heart", gaps), ("x.breath", breath.clone()), ("present.heart", npy(&[2], &[1u8, 0]))]);
+    let samples = NewSamples::open(&spec, &path, &modalities, &classes).unwrap();
+    assert_eq!([(0, 0), (1, 0), (1, 1)].map(|(sample, m)| samples.has(sample, m)), [true, false, true]);
+    let mut masks = vec![];
+    let mut see = |batch: Batch| {
+        masks.push(batch.present.unwrap().to_vec2::<f32>().unwrap());
+        Ok(())
+    };
+    samples.batches(9, &Device::Cpu, &mut see).unwrap();
+    assert_eq!(masks, [[[1., 1.], [0., 1.]]]);
     for (arrays, said) in [
+        (
+            vec![("x.heart", heart.clone()), ("x.breath", breath.clone()), ("present.heart", npy(&[2], &[1i64, 2]))],
+            "present.heart is 2 in row 1",
+        ),
         (vec![("x.heart", heart.clone())], "has no `x.breath`, only x.heart"),
         (vec![("x.heart", heart.clone()), ("x.breath", heart.clone())], "x.breath` has shape [2, 2], but [2, 1, 3]"),
         (vec![("x.heart", npy(&[2, 2], &[1f32, 2., f32::NAN, 4.])), ("x.breath", breath.clone())], "in samples 1"),

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, fs, ops::ControlFlow::Continue, path::Path};
 
-use aim_data::{Dataset, Loader, PrepareOptions, Reading, Source, builtin, load, prepare};
+use aim_data::{Dataset, DatasetSpec, Loader, PrepareOptions, Reading, Source, builtin, load, load_by, prepare};
 use candle_core::Device;
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn write(folder: &Path) {
     fs::write(folder.join("set.csv"), rows).unwrap();
 }
 
-fn set(folder: &Path, memory: f64, prepared: bool) -> Dataset {
+fn spec(folder: &Path, memory: f64) -> DatasetSpec {
     let series = json!({"length": 4, "columns": SIZE / 4, "header": false});
     let section = json!({
         "name": "manifest", "file": folder.join("set.csv"), "memory": memory,
@@ -34,7 +34,11 @@ fn set(folder: &Path, memory: f64, prepared: bool) -> Dataset {
             "words": {"text": {"length": 4, "at_least": 1}},
         },
     });
-    let spec = builtin().read(&section, "data").unwrap();
+    builtin().read(&section, "data").unwrap()
+}
+
+fn set(folder: &Path, memory: f64, prepared: bool) -> Dataset {
+    let spec = spec(folder, memory);
     if prepared {
         prepare(&spec, None, &PrepareOptions { only_estimate: false, told: &|_| Ok(()), progress: &|_| Ok(()) })
             .unwrap();
@@ -106,4 +110,25 @@ fn a_set_that_does_not_fit_is_told_by_what_is_kept() {
     let zeros = small.train.input(0, &[lacks], &Device::Cpu).unwrap().values.flatten_all().unwrap();
     assert_eq!(zeros.to_vec1::<f32>().unwrap(), vec![0.; SIZE]);
     assert!(epoch(&*small.validation) == epoch(&*fits.validation));
+}
+
+#[test]
+fn raw_files_beyond_what_reading_may_use_are_decoded_on_demand_and_the_same_data() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let raw = set(folder.path(), 4., false);
+    for (memory, workers) in [(0, 0), (1, 4), (3, 2)] {
+        let reading = Reading::new(memory, workers);
+        let few = load_by(&spec(folder.path(), 4.), None, &reading).unwrap();
+        assert!(digest(&few) == digest(&raw), "{memory} MiB");
+        assert_eq!((few.train.reading().workers(), few.test.groups()), (workers, raw.test.groups()));
+        assert!(epoch(&*few.train) == epoch(&*raw.train) && epoch(&*few.test) == epoch(&*raw.test));
+        // What was read stays as far as it goes: another record does not fit, and all is given back.
+        assert!(!reading.take((memory << 20) + 1) && !reading.take(memory << 20) | (memory == 0));
+        drop(few);
+        assert!(reading.take(memory << 20));
+    }
+    // All 60 series take 3.7 MiB, and so are in memory at once.
+    let whole = load_by(&spec(folder.path(), 4.), None, &Reading::new(4, 2)).unwrap();
+    assert!(digest(&whole) == digest(&raw) && whole.train.reading().workers() == 0);
 }

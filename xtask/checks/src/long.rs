@@ -9,6 +9,7 @@ pub const CHECKS: [Check; 6] = [
     ("1,000 kills", kills),
     ("1,000 attempts on failing storage", storms),
     ("a set larger than the memory", memory),
+    ("data sets of the Hub", hub),
     ("tests of the tests", tests),
 ];
 
@@ -36,6 +37,11 @@ fn storms() -> Outcome {
 fn memory() -> Outcome {
     let size = std::env::var("AIM_LONG_GB").unwrap_or_else(|_| "5".into());
     run(cargo("test --release --package xtask --test memory").env("AIM_LONG_GB", size))
+}
+
+/// Data sets are fetched from a server that stands for the Hub, whose reader takes some minutes to build.
+fn hub() -> Outcome {
+    run(&mut cargo("test --release --package aim-data --features hub,media --lib --test hub"))
 }
 
 /// The paired tests of the tables reject as often as they should where nothing differs.

@@ -1,7 +1,7 @@
 //! A user's own data: one safetensors file a split.
 //!
 //! Each file holds `x.<modality>` `[N, ...]` for every modality, `y` `[N]` (class indices) and, if wanted, `id` `[N]`
-//! (whole numbers). Any plain number type will do; values are taken as they are, so scale them beforehand. Arrays must be
+//! (whole numbers) and `present.<modality>` `[N]`, 0 where a sample lacks the modality and 1 elsewhere. Any plain number type will do; values are taken as they are, so scale them beforehand. Arrays must be
 //! contiguous when they are written (`numpy.ascontiguousarray`): safetensors 0.8.0 writes others as they lie in memory.
 
 mod new;
@@ -16,7 +16,7 @@ use aim_core::{Error, Result};
 use safetensors::SafeTensors;
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, NewForm, Source, Subset,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, Reading, Source, Subset,
     dataset::choose,
     files::{broken, bytes, existing, unfit},
     hub,
@@ -26,15 +26,16 @@ use crate::{
 
 pub(crate) use new::NewArrays;
 
-/// A split's file.
 /// Most classes: each has a name and a row of every head, so that a single wrong label could ask for all memory.
 const CLASSES: u32 = 1 << 20;
 
+/// A split's file.
 const FILE: Rule = words("path").required();
 
 static INFO: DatasetInfo = DatasetInfo {
     name: "bundle",
-    about: "your own data: one safetensors file a split with x.<modality> [N, ...], y [N] and optionally id [N]",
+    about: "your own data: one safetensors file a split with x.<modality> [N, ...], y [N] and optionally id [N] \
+            and present.<modality> [N]",
     modalities: "those in the files, in the order of their names or of the setting",
     needs_root: false,
 };
@@ -65,6 +66,15 @@ impl DatasetSettings for Bundle {
         [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
             .into_iter()
             .try_for_each(|(key, path)| hub::check(key, path))
+    }
+    /// Three times the files, whose values are converted and copied.
+    fn demand(&self, root: Option<&Path>, _: &Reading) -> Result<Option<u64>> {
+        let size = |path: &PathBuf| {
+            let path = locate(path, root)?;
+            std::fs::metadata(&path).map(|about| about.len()).map_err(|e| Error::io(path, e))
+        };
+        let sizes = [&self.train, &self.validation, &self.test].into_iter().map(size).collect::<Result<Vec<_>>>()?;
+        Ok(Some(sizes.iter().sum::<u64>().saturating_mul(3)))
     }
     fn new_form(&self) -> Option<NewForm> {
         Some(NewForm::Arrays)
@@ -118,13 +128,19 @@ fn counted_classes(path: &Path, labels: &[u32]) -> Result<Vec<String>> {
 
 /// Refuses tensors that nothing would read.
 fn unread(path: &Path, file: &SafeTensors<'_>) -> Result<()> {
-    let known =
-        |name: &str| name.strip_prefix("x.").is_some_and(|rest| !rest.is_empty()) || name == "y" || name == "id";
+    let there = |modality: &str| file.tensor(&format!("x.{modality}")).is_ok();
+    let known = |name: &str| match name.split_once('.') {
+        Some(("x", modality)) => !modality.is_empty(),
+        Some(("present", modality)) => there(modality),
+        _ => name == "y" || name == "id",
+    };
     match file.names().into_iter().filter(|name| !known(name)).min() {
         None => Ok(()),
         Some(name) => {
             let problem = format!("has a tensor `{name}`, which nothing reads");
-            Err(unfit(path, problem, "name modalities x.<modality>, labels y and ids id, and leave out what is none"))
+            let remedy = "name modalities x.<modality>, what samples have of them present.<modality>, labels y and ids id, \
+                          and leave out what is none";
+            Err(unfit(path, problem, remedy))
         }
     }
 }
@@ -141,9 +157,41 @@ fn split(path: &Path, root: Option<&Path>, name: &str, want: Option<&[String]>) 
     let names = want.map_or_else(|| have.clone(), <[String]>::to_vec);
     choose(&path.display().to_string(), &have, &names)?;
     let labels = labels(path, &file)?;
-    let inputs = names.iter().map(|m| input(path, &file, m, labels.len())).collect::<Result<_>>()?;
+    let present: Vec<_> = names.iter().map(|m| present(path, &file, m, labels.len())).collect::<Result<_>>()?;
+    let input = |(m, present): (&String, &Vec<bool>)| input(path, &file, m, present);
+    let inputs = names.iter().zip(&present).map(input).collect::<Result<_>>()?;
     let ids = ids(path, &file, name, labels.len())?;
-    Ok((names, Subset::new(inputs, labels, ids)?))
+    if let Some(row) = (0..labels.len()).find(|row| present.iter().all(|own| !own[*row])) {
+        let problem = format!("sample `{}` of row {row} has none of the modalities", ids[row]);
+        return Err(unfit(path, problem, "leave it out, or correct present.<modality>"));
+    }
+    Ok((names, Subset::new(inputs, labels, ids)?.present(present)?))
+}
+
+/// Whether each sample has a modality: all, where the file does not say.
+fn present(path: &Path, file: &SafeTensors<'_>, modality: &str, len: usize) -> Result<Vec<bool>> {
+    let name = format!("present.{modality}");
+    let Ok(view) = file.tensor(&name) else { return Ok(vec![true; len]) };
+    if view.shape() != [len] {
+        let want = format!("[{len}], 0 or 1 a sample,");
+        return Err(Error::shape(format!("{}: {name}", path.display()), view.shape(), want));
+    }
+    let flag = |(row, value): (usize, Result<i128, f64>)| match value {
+        Ok(0) => Ok(false),
+        Ok(1) => Ok(true),
+        other => {
+            let value = other.map_or_else(|float| float.to_string(), |whole| whole.to_string());
+            Err(unfit(path, format!("{name} is {value} in row {row}"), "store 1 where a sample has it, else 0"))
+        }
+    };
+    tensors::wholes(path, &name, &view)?.into_iter().enumerate().map(flag).collect()
+}
+
+/// Zeros in place of what samples lack, whatever stands there.
+fn blank(array: &mut Array, present: &[bool]) {
+    let size = array.size().max(1);
+    let lacking = array.data.chunks_mut(size).zip(present).filter(|(_, has)| !**has);
+    lacking.for_each(|(values, _)| values.fill(0.));
 }
 
 fn locate(path: &Path, root: Option<&Path>) -> Result<PathBuf> {
@@ -156,13 +204,14 @@ fn locate(path: &Path, root: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
-fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, len: usize) -> Result<candle_core::Tensor> {
-    let name = format!("x.{modality}");
+fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, present: &[bool]) -> Result<candle_core::Tensor> {
+    let (name, len) = (format!("x.{modality}"), present.len());
     let view = file.tensor(&name).map_err(|e| broken(path, format!("tensor `{name}`: {e}")))?;
     match view.shape().split_first() {
         Some((n, shape)) if *n == len && !shape.is_empty() => {
-            let data = tensors::floats(path, &name, &view)?;
-            Array { data, shape: shape.to_vec() }.tensor(&(0..len).collect::<Vec<_>>())
+            let mut array = Array { data: tensors::floats(path, &name, &view)?, shape: shape.to_vec() };
+            blank(&mut array, present);
+            array.tensor(&(0..len).collect::<Vec<_>>())
         }
         _ => {
             let want = format!("[{len}, ...], {len} samples as `y` has and at least one more dimension,");
@@ -214,6 +263,6 @@ mod tests {
         };
         assert_eq!(read(CLASSES - 1), Ok(vec![0, CLASSES - 1]));
         let error = read(u32::MAX).unwrap_err();
-        assert!(error.contains("a: label 4294967295 of row 1 is no class index below 1048576"), "{error}");
+        assert!(error.contains("a: label 4294967295 of row 1 is no class index"), "{error}");
     }
 }

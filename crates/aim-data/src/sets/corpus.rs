@@ -26,7 +26,7 @@ use super::manifest::{
     inner::{Listing, Plan, Row, Set, Store, folder as prepared, kept_by, origin, prepare},
 };
 use crate::{
-    Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared,
+    Columns, Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared, Reading,
     files::{broken, existing, visible},
     table::Part,
 };
@@ -175,7 +175,7 @@ settings! {
         pub missing: Missing = Missing::Refuse => by_type(), "ours";
         /// Fewest pictures in a folder of pictures; samples with fewer are left out.
         pub least_pictures: usize = 0 => at_least(0), "ours";
-        /// Most memory that samples may take.
+        /// Most memory that samples may take; of more, each is decoded when it is needed.
         pub memory: f64 = 4. => above(0.).unit("GiB"), "ours";
         /// Folder of prepared sets.
         pub store: Option<PathBuf> = None => words("a path").shown("`prepared` in the set's folder"), "ours";
@@ -201,17 +201,10 @@ impl DatasetSettings for Corpus {
         self.split.folds().map_or(Ok(()), |folds| folds.check_fold("data.split.fold"))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
-        let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder)?;
-        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
-        let Listing { mut rows, class_names, left_out } = match &mut store {
-            Some(store) => store.listing()?,
-            None => self.listing(&folder)?,
-        };
-        split::split(&mut rows, self, &folder)?;
-        let layout = word(&self.layout);
-        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
-        self.plan(&folder, name, class_names).dataset(&rows, store)
+        self.read(root, None)
+    }
+    fn load_by(&self, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
+        self.read(root, Some(reading))
     }
     /// A manifest with a column a modality: the set's own paths are made of its lists.
     fn new_form(&self) -> Option<NewForm> {
@@ -266,6 +259,20 @@ impl Layout {
 }
 
 impl Corpus {
+    fn read(&self, root: Option<&Path>, reading: Option<&Reading>) -> Result<Dataset> {
+        let folder = self.place(root)?;
+        let (store, section) = self.prepared_by(&folder)?;
+        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
+        let Listing { mut rows, class_names, left_out } = match &mut store {
+            Some(store) => store.listing()?,
+            None => self.listing(&folder)?,
+        };
+        split::split(&mut rows, self, &folder)?;
+        let layout = word(&self.layout);
+        let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
+        self.plan(&folder, name, class_names).dataset(&rows, store, reading)
+    }
+
     fn place(&self, root: Option<&Path>) -> Result<PathBuf> {
         match root.map(|root| root.join(&self.folder)) {
             Some(below) if !self.folder.exists() && below.exists() => Ok(below),

@@ -14,6 +14,7 @@ mod keep;
 mod media;
 mod new;
 mod numbers;
+mod ondemand;
 mod picture;
 mod prepare;
 mod rows;
@@ -31,7 +32,7 @@ use assemble::Plan;
 pub use decoding::{Decoding, Standardise};
 pub(crate) use faults::Faults;
 pub(crate) use new::NewRows;
-pub use numbers::{ArrayRows, Series};
+pub use numbers::{ArrayRows, Series, TimeAxis};
 pub use picture::{Augment, Choose, Fit, Frames, Image, Normalise, Stack, Video};
 pub use rows::Columns;
 pub use sound::{Audio, Ends, Front, Length, Piece, Scale};
@@ -41,7 +42,7 @@ pub use words::Text;
 pub(super) mod inner {
     pub(in crate::sets) use super::{
         assemble::Plan,
-        folds::deal,
+        folds::{deal, hold_out},
         prepare::{Set, folder, prepare},
         rows::Row,
         store::{Listing, Store},
@@ -50,7 +51,7 @@ pub(super) mod inner {
 }
 
 use crate::{
-    Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared,
+    Dataset, DatasetInfo, DatasetSettings, NewForm, PrepareOptions, Prepared, Reading,
     files::{bytes, existing},
 };
 
@@ -92,7 +93,7 @@ settings! {
         pub class_names: Option<Vec<String>> = None => text("names of classes").shown("those in the manifest, sorted"), "ours";
         /// Whether a group may be in two splits.
         pub groups_across_splits: bool = false => by_type(), "ours";
-        /// Most memory that decoded samples may take.
+        /// Most memory that decoded samples may take; of more, each is decoded when it is needed.
         pub memory: f64 = 4. => above(0.).unit("GiB"), "ours";
         /// Folder of prepared sets.
         pub store: Option<PathBuf> = None => text("a path").shown("`prepared` beside the manifest"), "ours";
@@ -169,6 +170,21 @@ impl Folds {
     }
 }
 
+impl Manifest {
+    fn read(&self, root: Option<&Path>, reading: Option<&Reading>) -> Result<Dataset> {
+        let file = self.place(root)?;
+        let mut rows = self.rows(&file)?;
+        match &self.folds {
+            Some(rule) => folds::deal(&mut rows, rule, &file)?,
+            None if !self.groups_across_splits => folds::check_groups(&rows, &file)?,
+            None => {}
+        }
+        let (store, section) = self.prepared_by(&file)?;
+        let store = store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)?;
+        self.plan(&file).dataset(&rows, store, reading)
+    }
+}
+
 impl DatasetSettings for Manifest {
     fn info(&self) -> &'static DatasetInfo {
         &INFO
@@ -182,16 +198,14 @@ impl DatasetSettings for Manifest {
         self.folds.as_ref().map_or(Ok(()), |folds| folds.check_fold("data.folds.fold"))
     }
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
+        self.read(root, None)
+    }
+    fn demand(&self, root: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
         let file = self.place(root)?;
-        let mut rows = self.rows(&file)?;
-        match &self.folds {
-            Some(rule) => folds::deal(&mut rows, rule, &file)?,
-            None if !self.groups_across_splits => folds::check_groups(&rows, &file)?,
-            None => {}
-        }
-        let (store, section) = self.prepared_by(&file)?;
-        let store = store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)?;
-        self.plan(&file).dataset(&rows, store)
+        self.plan(&file).demand(&self.rows(&file)?, reading).map(Some)
+    }
+    fn load_by(&self, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
+        self.read(root, Some(reading))
     }
     fn new_form(&self) -> Option<NewForm> {
         Some(NewForm::Manifest { columns: self.columns.clone(), modalities: self.modalities.clone() })

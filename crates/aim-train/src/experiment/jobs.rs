@@ -103,11 +103,11 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let rows = table.rows.iter().map(|r| &r.config).filter(|_| folds.is_empty());
     let configs = rows.chain(folds.iter().flatten()).chain(plans.iter().flatten().map(|t| &t.config));
     // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
-    let data = load(configs.clone(), options)?;
+    let console = Console::new(options.quiet);
+    let data = load(configs.clone(), options, &console)?;
     fit(configs, &data)?;
     let _lock = hold(&folder)?;
     let declared = Declared::note(table, &folder, ledger.as_ref())?;
-    let console = Console::new(options.quiet);
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
@@ -172,12 +172,15 @@ fn hold(folder: &Path) -> Result<File> {
 }
 
 /// Every data section that the configurations name, once.
-fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> Result<Vec<Loaded>> {
+fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options, console: &Console) -> Result<Vec<Loaded>> {
     let mut all: Vec<Loaded> = Vec::new();
     for RunConfig { data: section, .. } in configs {
         if !all.iter().any(|l| l.section == *section) {
-            let data = aim_data::load(section, options.data_root.as_deref())?;
-            data.read_by(&options.reading);
+            let root = options.data_root.as_deref();
+            aim_data::demand(section, root, &options.reading)?
+                .iter()
+                .for_each(|demand| console.say(&demand.to_string()));
+            let data = aim_data::load_by(section, root, &options.reading)?;
             all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data });
         }
     }

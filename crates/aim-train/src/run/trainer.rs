@@ -123,6 +123,20 @@ pub struct Run<'a> {
     pub metrics: &'a Metrics,
 }
 
+impl Run<'_> {
+    /// What is said where an epoch takes every validation sample for one class.
+    fn says_one_class(&self, epoch: usize, class: usize) -> String {
+        let labels = self.data.validation.labels();
+        let own = labels.iter().filter(|label| **label as usize == class).count();
+        format!(
+            "ONE CLASS ONLY: after epoch {epoch} every validation sample is taken for `{}`, the class of {:.0} % of them \
+             (`train.class_weights: balanced` and `train.select: macro_f1` help where classes are rare)",
+            self.data.class_names[class],
+            100. * own as f64 / labels.len() as f64
+        )
+    }
+}
+
 /// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what
 /// is damaged in its folder is made anew.
 ///
@@ -157,6 +171,8 @@ struct Trainer<'a> {
     /// Whether the best epoch and `last` are newer than the files.
     best_is_new: bool,
     last_is_new: bool,
+    /// The class that the epoch before took every validation sample for.
+    single_class: Option<usize>,
 }
 
 /// When the last checkpoint was written, and how long that took.
@@ -184,6 +200,7 @@ impl<'a> Trainer<'a> {
             pace: Pace { when: Instant::now(), took: Duration::ZERO },
             best_is_new: false,
             last_is_new: false,
+            single_class: None,
             run,
             folder,
         })
@@ -208,7 +225,7 @@ impl<'a> Trainer<'a> {
             let epoch = self.log.len();
             let start = Instant::now();
             let train = self.steps(epoch, control)?;
-            let validation = self.validate()?;
+            let validation = self.validate(control.watch)?;
             let seconds = std::mem::take(&mut self.timing.begun) + start.elapsed().as_secs_f64();
             self.log.push(EpochLog { epoch, lr: self.learner.lr(), train, validation });
             self.timing.epochs.push(seconds);
@@ -269,10 +286,15 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn validate(&self) -> Result<Scores> {
+    fn validate(&mut self, watch: &dyn Watch) -> Result<Scores> {
         self.check_weights()?;
         let (net, method) = (self.learner.net(), self.learner.method());
         let evaluation = metrics::evaluate(net, method, &*self.run.data.validation, self.run.device)?;
+        let single = evaluation.single_class();
+        if let Some(class) = single.filter(|_| self.single_class.is_none()) {
+            watch.say(&self.run.says_one_class(self.log.len(), class));
+        }
+        self.single_class = single;
         let scores = evaluation.scores(&net.spec().modalities, self.run.data.classes(), self.run.metrics);
         scores.at(|| format!("validation after epoch {}", self.log.len()))
     }

@@ -6,10 +6,10 @@ use aim_core::{Batch, Error, Result};
 use candle_core::Device;
 use safetensors::SafeTensors;
 
-use super::ids;
+use super::{blank, ids, present};
 use crate::{
     Modality, Source, Subset,
-    files::{broken, bytes, existing},
+    files::{broken, bytes, existing, unfit},
     new::Reads,
     read::{npz::Npz, tensors},
     sets::Faults,
@@ -26,12 +26,15 @@ pub(crate) struct NewArrays(Subset);
 struct Content {
     /// A modality each.
     arrays: Vec<Array>,
+    /// By modality and sample.
+    present: Vec<Vec<bool>>,
     ids: Option<Vec<String>>,
     labels: Option<Vec<f64>>,
 }
 
 impl NewArrays {
-    /// Reads `x.<modality>` `[N, ...]` of every modality and, if they are there, `id` `[N]` and `y` `[N]`.
+    /// Reads `x.<modality>` `[N, ...]` of every modality and, if they are there, `present.<modality>`, `id` and `y`, `[N]`
+    /// each.
     pub fn open(
         file: &Path,
         modalities: &[Modality],
@@ -39,19 +42,21 @@ impl NewArrays {
     ) -> Result<(Self, Vec<String>, Vec<Option<u32>>)> {
         let path = existing(file.into())?;
         let archive = path.extension().is_some_and(|end| end == "npz");
-        let content = if archive { from_npz(&path, modalities)? } else { from_tensors(&path, modalities)? };
+        let mut content = if archive { from_npz(&path, modalities)? } else { from_tensors(&path, modalities)? };
         let len = content.arrays.first().map_or(0, |array| array.data.len() / array.size().max(1));
         if len == 0 {
             return Err(broken(&path, "holds no samples"));
         }
         let ids = content.ids.unwrap_or_else(|| (0..len).map(|i| i.to_string()).collect());
         let labels = labels(&path, content.labels, len, classes.len())?;
+        content.arrays.iter_mut().zip(&content.present).for_each(|(array, present)| blank(array, present));
         for (modality, array) in modalities.iter().zip(&content.arrays) {
             finite(&path, modality, array, &ids)?;
         }
         let all: Vec<usize> = (0..len).collect();
         let tensors = content.arrays.into_iter().map(|array| array.tensor(&all)).collect::<Result<_>>()?;
-        Ok((Self(Subset::new(tensors, vec![0; len], ids.clone())?), ids, labels))
+        let samples = Subset::new(tensors, vec![0; len], ids.clone())?.present(content.present)?;
+        Ok((Self(samples), ids, labels))
     }
 }
 
@@ -59,8 +64,8 @@ impl Reads for NewArrays {
     fn read(&self, index: &[usize], device: &Device, _: &mut Faults) -> Result<Option<Batch>> {
         self.0.batch(index, device).map(Some)
     }
-    fn has(&self, _: usize, _: usize) -> bool {
-        true
+    fn has(&self, sample: usize, modality: usize) -> bool {
+        self.0.has(sample, modality)
     }
 }
 
@@ -76,11 +81,12 @@ fn from_tensors(path: &Path, modalities: &[Modality]) -> Result<Content> {
         Ok(Array { data: tensors::floats(path, &name, &view)?, shape: m.shape.clone() })
     };
     let arrays = modalities.iter().map(array).collect::<Result<_>>()?;
+    let present = modalities.iter().map(|m| present(path, &file, &m.name, len)).collect::<Result<_>>()?;
     let given = file.tensor("id").is_ok();
     let ids = given.then(|| ids(path, &file, "", len)).transpose()?;
     let labels = file.tensor("y").ok().map(|view| tensors::wholes(path, "y", &view)).transpose()?;
     let number = |label: Result<i128, f64>| label.map_or_else(|float| float, |whole| whole as f64);
-    Ok(Content { arrays, ids, labels: labels.map(|all| all.into_iter().map(number).collect()) })
+    Ok(Content { arrays, present, ids, labels: labels.map(|all| all.into_iter().map(number).collect()) })
 }
 
 fn shape(path: &Path, file: &SafeTensors<'_>, modality: &Modality) -> Result<Vec<usize>> {
@@ -104,9 +110,17 @@ fn from_npz(path: &Path, modalities: &[Modality]) -> Result<Content> {
         arrays.push(file.numbers(&name, samples, &m.shape)?);
     }
     let len = len.unwrap_or(0);
+    let mut present = vec![];
+    for name in modalities.iter().map(|m| format!("present.{}", m.name)) {
+        let flags = if file.has(&name) { file.whole(&name, len)? } else { vec![1; len] };
+        if let Some((row, flag)) = flags.iter().enumerate().find(|(_, flag)| ![0, 1].contains(*flag)) {
+            return Err(unfit(path, format!("{name} is {flag} in row {row}"), "store 1 where a sample has it, else 0"));
+        }
+        present.push(flags.iter().map(|flag| *flag == 1).collect());
+    }
     let ids = file.has("id").then(|| file.names_of("id", len)).transpose()?;
     let labels = file.has("y").then(|| file.whole("y", len)).transpose()?;
-    Ok(Content { arrays, ids, labels: labels.map(|all| all.into_iter().map(|label| label as f64).collect()) })
+    Ok(Content { arrays, present, ids, labels: labels.map(|all| all.into_iter().map(|label| label as f64).collect()) })
 }
 
 fn lacks<S: Borrow<str>>(path: &Path, name: &str, have: &[S]) -> Error {

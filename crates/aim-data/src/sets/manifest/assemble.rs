@@ -19,6 +19,7 @@ use super::{
     decoding::{Cell, Decode, Decoded, Decoding, Standardise},
     faults::Faults,
     keep::{Draw, Kept},
+    ondemand::OnDemand,
     rows::Row,
     shown::{Records, Shown, Stock},
     store::Store,
@@ -51,7 +52,7 @@ pub(super) struct Opened<'a> {
     pub name: &'a str,
     standardise: Standardise,
     pub cells: Vec<Option<Cell<'a>>>,
-    pub decoder: Box<dyn Decode>,
+    pub decoder: Arc<dyn Decode>,
 }
 
 impl Plan<'_> {
@@ -63,8 +64,9 @@ impl Plan<'_> {
     }
 
     /// The data set of these rows, from what was kept of them before or from their files. Where no showing differs from
-    /// another and the samples fit into the memory, their values stand for it, so that both are the same data.
-    pub fn dataset(&self, rows: &[Row], store: Option<Store>) -> Result<Dataset> {
+    /// another and the samples fit into the memory, their values stand for it, so that both are the same data. Files
+    /// that are more than that, or than reading may use, are decoded when they are asked for.
+    pub fn dataset(&self, rows: &[Row], store: Option<Store>, reading: Option<&Reading>) -> Result<Dataset> {
         let shapes = store.as_ref().map(|store| store.shapes(rows.len(), self.modalities.len())).transpose()?;
         let mut opened = self.open(rows, shapes)?;
         let class_names = classes(self, rows);
@@ -74,30 +76,65 @@ impl Plan<'_> {
         }
         let mut faults = Faults::default();
         let labels = labels(rows, &class_names, &mut faults);
-        let varies = opened.iter().any(|one| one.decoder.varies());
-        let records: Option<Box<dyn Records>> = match store {
-            Some(store) => Some(Box::new(Cached::new(store, self.modalities.len(), rows.len()))),
-            None if varies => Some(Box::new(InMemory::keep(&opened, rows, &Budget::new(self.memory), &mut faults)?)),
-            None => None,
-        };
+        let by_values = !opened.iter().any(|one| one.decoder.varies()) && values(&opened, rows.len()) <= self.most();
+        let records = self.records(&opened, (rows, store), reading, &mut faults)?;
         if records.is_some() {
             std::mem::take(&mut faults).refuse(self.place)?;
         }
         let faults = self.learn(&mut opened, Desk { rows, records: records.as_deref(), faults }, &picks[0])?;
-        let fits = fits(self.memory, &opened, rows.len());
         let sources = match records {
-            Some(records) => {
-                let by_values = !varies && fits.is_ok();
-                shown(opened, records, by_values, (rows, &labels), &picks)?
-            }
-            None => {
-                fits?;
-                self.read(&opened, Desk { rows, records: None, faults }, &labels, &picks)?
-            }
+            Some(records) => shown(opened, records, by_values, (rows, &labels), &picks)?,
+            None => self.read(&opened, Desk { rows, records: None, faults }, &labels, &picks)?,
         };
         let [train, validation, test] = sources.try_into().map_err(|_| broken(self.place, "has no three splits"))?;
         let modalities = self.modalities.keys().cloned().collect();
         Ok(Dataset { name: self.name.clone(), modalities, class_names, train, validation, test })
+    }
+
+    /// Most bytes that reading takes: arrays as they are, and of all else no more than may stay.
+    pub fn demand(&self, rows: &[Row], reading: &Reading) -> Result<u64> {
+        let (mut arrays, mut values) = (0, 0_u64);
+        for (name, decoding) in self.modalities {
+            match &decoding.array {
+                Some(array) => {
+                    arrays += std::fs::metadata(self.folder.join(&array.file)).map_or(0, |about| about.len())
+                }
+                None => values += self::values(&[open((name, decoding), self.folder, rows, None)?], rows.len()) as u64,
+            }
+        }
+        // Rows of arrays are copied.
+        Ok(arrays + (arrays + values).min(reading.within(self.memory)))
+    }
+
+    /// Bytes that samples may take in memory.
+    fn most(&self) -> f64 {
+        self.memory * f64::from(1 << 30)
+    }
+
+    /// What showings are made of; nothing where all values are read into memory at once.
+    fn records(
+        &self,
+        opened: &[Opened<'_>],
+        (rows, store): (&[Row], Option<Store>),
+        reading: Option<&Reading>,
+        faults: &mut Faults,
+    ) -> Result<Option<Box<dyn Records>>> {
+        let (modalities, len) = (self.modalities.len(), rows.len());
+        if let Some(store) = store {
+            return Ok(Some(Box::new(Cached::new(store, modalities, len))));
+        }
+        let most = reading.map_or(f64::INFINITY, |reading| reading.limit() as f64).min(self.most());
+        let varies = opened.iter().any(|one| one.decoder.varies());
+        if !varies && values(opened, len) <= most {
+            return Ok(None);
+        }
+        if varies && let Some(kept) = InMemory::keep(opened, rows, &Budget::new(most), faults) {
+            return Ok(Some(Box::new(kept)));
+        }
+        let files = Cached::new(OnDemand::scan(self, opened, rows, faults), modalities, len);
+        // From the first look on, that for means, what there is room for stays.
+        reading.iter().for_each(|reading| files.read_by(reading));
+        Ok(Some(Box::new(files)))
     }
 
     /// Lets the decoders learn from the rows in `training`, and gives the faults so far.
@@ -108,7 +145,7 @@ impl Plan<'_> {
                 std::mem::take(&mut desk.faults).refuse(self.place)?;
             }
             if let Some(decoder) = learnt.at(|| format!("data.modalities.{}", one.name))? {
-                one.decoder = decoder;
+                one.decoder = Arc::from(decoder);
             }
         }
         Ok(desk.faults)
@@ -137,8 +174,8 @@ impl Plan<'_> {
             let samples = Subset::of(inputs, picks.iter().map(|i| labels[*i]).collect(), ids)?;
             let samples = samples.grouped(of(&groups(rows), picks))?;
             let has = |one: &Opened<'_>| picks.iter().map(|i| one.cells[*i].is_some()).collect();
-            let present = opened.iter().map(has).collect();
-            Ok(Arc::new(InArrays { samples, present, fitted: Arc::clone(&fitted) }))
+            let samples = samples.present(opened.iter().map(has).collect())?;
+            Ok(Arc::new(InArrays { samples, fitted: Arc::clone(&fitted) }))
         };
         inputs.into_iter().zip(picks).map(split).collect()
     }
@@ -198,7 +235,9 @@ impl<'a> Desk<'a> {
         let noted = lengths.into_iter().enumerate().map(|(row, length)| self.note(one, row, length));
         let lengths = noted.map(|length| Ok(length?.unwrap_or(0))).collect::<Result<Vec<_>>>()?;
         let fit: Vec<usize> = picks[0].iter().copied().filter(|i| one.cells[*i].is_some()).collect();
-        let moments = one.standardise.share().and_then(|share| array.standardise(&fit, share));
+        let real = |row: usize| one.decoder.real(lengths[row]);
+        let share = one.standardise.share(&*one.decoder);
+        let moments = share.and_then(|share| array.standardise_real(&fit, share, real));
         let input = |picks: &Vec<usize>| {
             let lengths: Vec<usize> = picks.iter().map(|row| lengths[*row]).collect();
             padded(array.tensor(picks)?, &lengths, one.decoder.positions())
@@ -234,7 +273,8 @@ struct InMemory {
 }
 
 impl InMemory {
-    fn keep(opened: &[Opened<'_>], rows: &[Row], budget: &Budget, faults: &mut Faults) -> Result<Self> {
+    /// What is kept, with its faults; none where that is more than the memory takes.
+    fn keep(opened: &[Opened<'_>], rows: &[Row], budget: &Budget, faults: &mut Faults) -> Option<Self> {
         let mut kept = vec![];
         for one in opened {
             let read = |cell: &Option<Cell<'_>>| {
@@ -247,13 +287,15 @@ impl InMemory {
             // What is beyond the memory is not read.
             let all: Vec<Result<Option<(Kept, u32)>>> =
                 one.cells.par_iter().map(|cell| if budget.is_spent() { Ok(None) } else { read(cell) }).collect();
-            budget.check()?;
+            if budget.is_spent() {
+                return None;
+            }
             let mut of = |(row, kept): (&Row, Result<_>)| {
                 faults.keep(row.line, kept.map_err(|e: Error| format!("{}: {e}", one.name))).flatten()
             };
             kept.push(rows.iter().zip(all).map(&mut of).collect());
         }
-        Ok(Self { kept })
+        Some(Self { kept })
     }
 }
 
@@ -270,30 +312,22 @@ impl Records for InMemory {
     }
 }
 
-/// Memory that may be used, and how much of it is.
+/// Memory that may be used, and how much of it is, in bytes.
 struct Budget {
-    gib: f64,
+    most: f64,
     used: AtomicUsize,
 }
 
 impl Budget {
-    fn new(gib: f64) -> Self {
-        Self { gib, used: AtomicUsize::new(0) }
+    fn new(most: f64) -> Self {
+        Self { most, used: AtomicUsize::new(0) }
     }
     fn take(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
     fn is_spent(&self) -> bool {
-        self.used.load(Ordering::Relaxed) as f64 > self.gib * f64::from(1 << 30)
+        self.used.load(Ordering::Relaxed) as f64 > self.most
     }
-    fn check(&self) -> Result<()> {
-        if self.is_spent() { Err(too_much("samples take", self.gib)) } else { Ok(()) }
-    }
-}
-
-fn too_much(what: &str, gib: f64) -> Error {
-    let remedy = "prepare the set once (`data prepare`), choose smaller samples, or raise data.memory";
-    Error::invalid("data", format!("{what} more than data.memory, {gib} GiB"), remedy)
 }
 
 /// Class index of each row.
@@ -341,7 +375,7 @@ fn open<'a>(
     let cell =
         |row: &'a Row| row.cells[name].as_deref().map(|text| Cell { id: &row.id, text, folder, times: row.times });
     let place = format!("data.modalities.{name}");
-    let decoder = decoding.open(&place, folder, kept).at(|| place.clone())?;
+    let decoder: Arc<dyn Decode> = decoding.open(&place, folder, kept).at(|| place.clone())?.into();
     if decoder.shape().contains(&0) {
         return Err(Error::shape(place, &decoder.shape(), "samples with at least one value"));
     }
@@ -367,18 +401,15 @@ pub(super) fn checked(decoded: Decoded, place: &str, size: usize) -> Result<Deco
     }
 }
 
-/// Refuses samples that take more memory than they may.
-fn fits(memory: f64, opened: &[Opened<'_>], rows: usize) -> Result<()> {
-    let values = opened.iter().map(|one| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>()).sum::<f64>();
-    let gib = rows as f64 * values * 4. / f64::from(1 << 30);
-    if gib <= memory { Ok(()) } else { Err(too_much(&format!("decoded samples would take {gib:.1} GiB,"), memory)) }
+/// Bytes that the values of so many samples take.
+fn values(opened: &[Opened<'_>], rows: usize) -> f64 {
+    let size = |one: &Opened<'_>| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>();
+    4. * rows as f64 * opened.iter().map(size).sum::<f64>()
 }
 
-/// A split of decoded samples in memory, which may lack modalities.
+/// A split of decoded samples in memory.
 struct InArrays {
     samples: Subset,
-    /// By modality and sample.
-    present: Vec<Vec<bool>>,
     /// By modality.
     fitted: Arc<[Fitted]>,
 }
@@ -397,7 +428,7 @@ impl Source for InArrays {
         self.samples.input(modality, index, device)
     }
     fn has(&self, sample: usize, modality: usize) -> bool {
-        self.present[modality][sample]
+        self.samples.has(sample, modality)
     }
     fn fitted(&self, modality: usize) -> Option<Fitted> {
         self.fitted.get(modality).cloned()

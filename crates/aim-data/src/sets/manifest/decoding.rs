@@ -11,15 +11,16 @@ use super::{
 };
 use crate::{
     fitted::Learnt,
-    table::{Array, Share},
+    table::{Array, Real, Share},
 };
 
 impl Standardise {
-    /// What shares a mean and a standard deviation.
-    pub(super) fn share(self) -> Option<Share> {
+    /// What shares a mean and a standard deviation, in samples as a decoder gives them.
+    pub(super) fn share(self, decoder: &dyn Decode) -> Option<Share> {
         match self {
             Self::None => None,
             Self::Whole => Some(Share::All),
+            Self::Channel if decoder.time_first() => Some(Share::Column),
             Self::Channel => Some(Share::Channel),
             Self::Entry => Some(Share::Feature),
         }
@@ -33,7 +34,7 @@ choice! {
         None = "none",
         /// The modality as a whole.
         Whole = "whole",
-        /// Each channel (first axis of a sample).
+        /// Each channel (first axis of a sample; last one where time is first).
         Channel = "channel",
         /// Each entry of a sample.
         Entry = "entry",
@@ -141,6 +142,16 @@ pub(super) trait Decode: Send + Sync {
     fn positions(&self) -> Option<usize> {
         None
     }
+    /// Whether positions are on the first axis, and what is side by side at each on the others.
+    fn time_first(&self) -> bool {
+        self.positions().is_some()
+    }
+    /// The values that are real of a sample with so many valid positions.
+    fn real(&self, length: usize) -> Real {
+        let Some(most) = self.positions() else { return Real::ALL };
+        let run = if self.time_first() { self.shape().iter().product() } else { most };
+        Real { run, first: run / most * length }
+    }
     /// Whether showings of a sample differ.
     fn varies(&self) -> bool {
         false
@@ -208,6 +219,19 @@ impl Decoding {
                 Err(Error::invalid(place, problem, format!("give one of {}", NAMES.join(", "))))
             }
         }
+    }
+
+    /// Checks that no decoder is given but the one of this name.
+    pub(in crate::sets) fn only(&self, name: &str) -> Result<()> {
+        let place = format!("data.{name}");
+        self.one(&place)?;
+        let own = match name {
+            "image" => self.image.is_some(),
+            "audio" => self.audio.is_some(),
+            _ => self.text.is_some(),
+        };
+        let remedy = || format!("give it `{name}`, or nothing for its defaults");
+        if own { Ok(()) } else { Err(Error::invalid(place, "names another decoder", remedy())) }
     }
 
     /// Makes the decoder that is given; of samples that were kept before, whose shape is `kept`, without their array.

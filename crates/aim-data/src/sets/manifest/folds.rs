@@ -1,4 +1,4 @@
-//! Splits by folds, and groups that stay in one split.
+//! Splits by folds, a part of training that validates, and groups that stay in one split.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -34,6 +34,21 @@ pub(in crate::sets) fn deal(rows: &mut [Row], rule: &Folds, file: &Path) -> Resu
         group.iter().for_each(|i| rows[*i].part = part);
     }
     Ok(())
+}
+
+/// Moves a share of each class's training samples to validation, in a keyed order, rounded, so that a class of few
+/// samples may have none there. Groups are not looked at.
+pub(in crate::sets) fn hold_out(rows: &mut [Row], share: f64, seed: u64, key: &str) {
+    let mut classes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.part == Part::Train) {
+        classes.entry(row.label.clone()).or_default().push(i);
+    }
+    let mut rng = Rng::keyed(seed, key);
+    for members in classes.values() {
+        let count = (share * members.len() as f64).round() as usize;
+        let order = rng.permutation(members.len());
+        order.into_iter().take(count).for_each(|k| rows[members[k]].part = Part::Validation);
+    }
 }
 
 /// Refuses groups that are in two splits.

@@ -60,8 +60,10 @@ impl NewRows {
         let kept = part.decoder.keep(&Cell { id: &row.id, text, folder: &self.folder, times: row.times })?;
         let draw = Draw { modality: &part.name, id: &row.id, showing: None };
         let mut decoded = checked(part.decoder.show(&kept, &draw)?, text, size)?;
-        part.moments.iter().for_each(|moments| moments.apply(&mut decoded.values));
-        Ok((decoded.values, decoded.length.unwrap_or(0)))
+        let length = decoded.length.unwrap_or(0);
+        let real = part.decoder.real(length);
+        part.moments.iter().for_each(|moments| moments.apply(&mut decoded.values, real));
+        Ok((decoded.values, length))
     }
 
     /// A modality of the rows at `index`; none if one cannot be read.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aim_config::{by_type, settings, whole, words};
+use aim_config::{by_type, choice, settings, whole, words};
 use aim_core::{Error, Result};
 
 use super::{
@@ -21,13 +21,26 @@ settings! {
     }
 }
 
+choice! {
+    /// Which axis of a series is time.
+    pub enum TimeAxis {
+        /// The first one: `[length, columns]`.
+        TimeFirst = "time-first",
+        /// The last one: `[columns, length]`.
+        ChannelsFirst = "channels-first",
+    }
+}
+
 settings! {
-    /// CSV files of numbers, a row a moment, as `[length, columns]`: cut at the end, or padded with zeros.
+    /// CSV files of numbers, a row a moment: cut at the end, or padded with zeros.
     pub struct Series {
         /// Number of moments that are kept.
         pub length: usize = 100 => whole(1, 1_000_000), "ours";
         /// Number of columns.
         pub columns: usize = 1 => whole(1, 100_000), "yours";
+        /// Axes of a sample: `[length, columns]`, as `transformer` reads it | `[columns, length]`, as `cnn`, `sequence` and
+        /// `statistics` do.
+        pub layout: TimeAxis = TimeAxis::TimeFirst => by_type(), "ours";
         /// Whether the first line is a header.
         pub header: bool = true => by_type(), "ours";
     }
@@ -70,10 +83,16 @@ impl Opens for Series {
 
 impl Decode for Series {
     fn shape(&self) -> Vec<usize> {
-        vec![self.length, self.columns]
+        match self.layout {
+            TimeAxis::TimeFirst => vec![self.length, self.columns],
+            TimeAxis::ChannelsFirst => vec![self.columns, self.length],
+        }
     }
     fn positions(&self) -> Option<usize> {
         Some(self.length)
+    }
+    fn time_first(&self) -> bool {
+        self.layout == TimeAxis::TimeFirst
     }
     fn keep(&self, cell: &Cell<'_>) -> Result<Kept> {
         let path = cell.path()?;
@@ -95,6 +114,9 @@ impl Decode for Series {
             return Err(broken(&path, "holds no rows of numbers"));
         }
         values.resize(self.length * self.columns, 0.);
+        if !self.time_first() {
+            values = Array { data: values, shape: vec![self.length, self.columns] }.transposed().data;
+        }
         Ok(Kept::Values(Decoded { values, length: Some(length) }))
     }
 }

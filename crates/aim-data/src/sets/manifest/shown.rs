@@ -40,7 +40,7 @@ pub(in crate::sets) trait Records: Send + Sync {
 /// A modality of all splits.
 pub(super) struct Part {
     name: String,
-    decoder: Box<dyn Decode>,
+    decoder: Arc<dyn Decode>,
     moments: Option<Moments>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Stock {
 impl Stock {
     /// Modalities with what standardises them over the rows in `training`, whose names are `ids`.
     pub fn new(
-        modalities: Vec<(String, Box<dyn Decode>, Standardise)>,
+        modalities: Vec<(String, Arc<dyn Decode>, Standardise)>,
         records: Box<dyn Records>,
         by_values: bool,
         (training, ids): (&[usize], &[String]),
@@ -66,13 +66,14 @@ impl Stock {
         let parts = modalities.into_iter().map(part).collect();
         let mut stock = Self { parts, records, by_values, reading: OnceLock::new() };
         for (m, share) in shares.into_iter().enumerate() {
-            let Some(share) = share.share() else { continue };
+            let Some(share) = share.share(&*stock.parts[m].decoder) else { continue };
             let rows: Vec<usize> = training.iter().copied().filter(|row| stock.records.has(m, *row)).collect();
             let shape = stock.parts[m].decoder.shape();
             let moments = Moments::of(share, &shape, |see| {
                 rows.chunks(PIECE).try_for_each(|rows| {
                     let seen = rows.par_iter().map(|row| stock.values(m, *row, &ids[*row], None));
-                    seen.collect::<Result<Vec<_>>>()?.iter().for_each(|(values, _)| see(values));
+                    let real = |length: &usize| stock.parts[m].decoder.real(*length);
+                    seen.collect::<Result<Vec<_>>>()?.iter().for_each(|(values, length)| see(values, real(length)));
                     Ok(())
                 })
             })?;
@@ -88,15 +89,18 @@ impl Stock {
         if !self.records.has(modality, row) {
             let mut values = vec![0.; size];
             // In memory what a sample lacks is standardised with the rest, and is so in the set's checksum.
-            part.moments.iter().filter(|_| self.by_values).for_each(|moments| moments.apply(&mut values));
+            let lacks = part.decoder.real(0);
+            part.moments.iter().filter(|_| self.by_values).for_each(|moments| moments.apply(&mut values, lacks));
             return Ok((values, 0));
         }
         let place = || format!("sample `{id}`, {}", part.name);
         let kept = self.records.get(modality, row)?;
         let decoded = part.decoder.show(&kept, &Draw { modality: &part.name, id, showing }).at(place)?;
         let mut decoded = checked(decoded, id, size)?;
-        part.moments.iter().for_each(|moments| moments.apply(&mut decoded.values));
-        Ok((decoded.values, decoded.length.unwrap_or(0)))
+        let length = decoded.length.unwrap_or(0);
+        let real = part.decoder.real(length);
+        part.moments.iter().for_each(|moments| moments.apply(&mut decoded.values, real));
+        Ok((decoded.values, length))
     }
 }
 
