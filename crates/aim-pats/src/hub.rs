@@ -52,8 +52,9 @@ impl Name<'_> {
         let fail = |e: hf_hub::HFError| Error::invalid(self.text, e, remedy);
         let client = hf_hub::HFClientSync::new().map_err(fail)?;
         let patterns = ["*.json", "*.jinja", "*.safetensors"].map(str::to_owned).to_vec();
-        let snapshot = client.model(self.owner, self.name).snapshot_download();
-        snapshot.allow_patterns(patterns).maybe_revision(self.revision).send().map_err(fail)
+        let model = client.model(self.owner, self.name);
+        let snapshot = model.snapshot_download().allow_patterns(patterns);
+        snapshot.maybe_revision(self.revision).send().map_err(fail)
     }
 }
 

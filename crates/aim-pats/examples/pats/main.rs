@@ -24,9 +24,9 @@ const LONGEST: usize = 24;
 fn main() -> train::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(SEEDS), |text| text.parse())?;
+    let steps: usize = std::env::var("STEPS").ok().and_then(|s| s.parse().ok()).unwrap_or(STEPS);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/pats/{steps}-steps"));
     let start = Instant::now();
-    let steps: usize = std::env::var("STEPS").ok().and_then(|s| s.parse().ok()).unwrap_or(STEPS);
     train::make(&folder, steps)?;
     eprintln!("policy: {:.0} s", start.elapsed().as_secs_f64());
 

@@ -64,6 +64,12 @@ fn estimate(values: &[f64]) -> Result<Cell> {
     Ok(Cell::estimate(summary::mean(values)?, None, Some(interval::t_interval(values, LEVEL)?)))
 }
 
+/// As [`estimate`], for shares.
+fn share(values: &[f64]) -> Result<Cell> {
+    let within = interval::t_interval(values, LEVEL)?.within(0., 1.);
+    Ok(Cell::estimate(summary::mean(values)?, None, Some(within)))
+}
+
 fn costs(variants: &[Variant], reached: &[Vec<Reached>]) -> Result<String> {
     let mut table = Table::new(vec![
         Column::text("variant"),
@@ -76,7 +82,7 @@ fn costs(variants: &[Variant], reached: &[Vec<Reached>]) -> Result<String> {
         let mean = |of: fn(&Reached) -> f64| summary::mean(&values(reached, at, of)).map(Cell::number);
         table.push(vec![
             Cell::text(&variant.name),
-            estimate(&values(reached, at, |reached| reached.accuracy))?,
+            share(&values(reached, at, |reached| reached.accuracy))?,
             estimate(&values(reached, at, |reached| reached.tokens))?,
             mean(|reached| reached.reward_calls)?,
             mean(|reached| reached.width)?,
@@ -85,28 +91,39 @@ fn costs(variants: &[Variant], reached: &[Vec<Reached>]) -> Result<String> {
     Ok(table.to_markdown())
 }
 
+/// PATS against another variant.
+struct Tested {
+    at: usize,
+    /// One a seed.
+    differences: Vec<f64>,
+    /// The p-value by Student's t.
+    t: f64,
+    /// The p-value by sign flips.
+    flips: f64,
+}
+
 fn tests(variants: &[Variant], reached: &[Vec<Reached>]) -> Result<String> {
     let own = values(reached, PATS, |reached| reached.accuracy);
-    let others: Vec<usize> = (0..variants.len()).filter(|at| *at != PATS).collect();
     let mut rows = vec![];
-    for at in others {
+    for at in (0..variants.len()).filter(|at| *at != PATS) {
         let other = values(reached, at, |reached| reached.accuracy);
         // Up to 20 seeds all patterns are tried, and the generator is not asked.
         let flips = paired::sign_flip(&own, &other, 9_999, &mut aim_pats::random::generator(0))?.p;
         // Where all differences are equal there is no t.
         let t = paired::t_test(&own, &other).map_or(flips, |test| test.p);
-        rows.push((at, paired::differences(&own, &other)?, t, flips));
+        rows.push(Tested { at, differences: paired::differences(&own, &other)?, t, flips });
     }
-    let adjusted = |of: fn(&(usize, Vec<f64>, f64, f64)) -> f64| adjust::holm(&rows.iter().map(of).collect::<Vec<_>>());
-    let (by_t, by_flips) = (adjusted(|row| row.2)?, adjusted(|row| row.3)?);
+    let adjusted = |of: fn(&Tested) -> f64| adjust::holm(&rows.iter().map(of).collect::<Vec<_>>());
+    let (by_t, by_flips) = (adjusted(|row| row.t)?, adjusted(|row| row.flips)?);
     let mut table = Table::new(vec![
         Column::text("PATS minus"),
         Column::number("difference", 3),
         Column::number("p by t", 3),
         Column::number("p by sign flips", 3),
     ]);
-    for ((at, differences, ..), (t, flips)) in rows.iter().zip(by_t.into_iter().zip(by_flips)) {
-        table.push(vec![Cell::text(&variants[*at].name), estimate(differences)?, Cell::p(t), Cell::p(flips)])?;
+    for (row, (t, flips)) in rows.iter().zip(by_t.into_iter().zip(by_flips)) {
+        let name = Cell::text(&variants[row.at].name);
+        table.push(vec![name, estimate(&row.differences)?, Cell::p(t), Cell::p(flips)])?;
     }
     Ok(table.to_markdown())
 }
