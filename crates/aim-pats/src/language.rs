@@ -21,7 +21,7 @@ const BLANK_LINE: &str = "\n\n";
 pub struct Sampling {
     /// Logits are divided by it; 0 takes the most probable token.
     pub temperature: f64,
-    /// Most tokens of a step.
+    /// Most tokens of a step; fewer where the model's context ends.
     pub max_tokens: usize,
 }
 
@@ -85,6 +85,7 @@ impl Policy for LanguageModel {
     fn sample(&mut self, question: &str, steps: &[String], n: usize, key: u64) -> Result<Vec<Continuation>> {
         let prompt = self.prompt(question, steps)?;
         let hidden = self.prefix.go_to(&self.decoder, &prompt)?;
+        let most = self.sampling.max_tokens.min(self.decoder.positions() - prompt.len());
         let first = self.decoder.next(&hidden)?.to_vec2::<f32>()?.concat();
         let rng = |row: usize| random::generator(random::key(key, &["row", &row.to_string()]));
         let mut rows: Vec<Row> = (0..n).map(|at| Row { rng: rng(at), tokens: vec![], end: None }).collect();
@@ -95,7 +96,7 @@ impl Policy for LanguageModel {
             for (at, logits) in open.iter().zip(&logits) {
                 let row = &mut rows[*at];
                 row.tokens.push(draw(logits, self.sampling.temperature, &mut row.rng));
-                row.end = row.ended(&self.chat, &self.ends, self.sampling.max_tokens)?;
+                row.end = row.ended(&self.chat, &self.ends, most)?;
             }
             let still: Vec<u32> = (0..open.len()).filter(|i| rows[open[*i]].end.is_none()).map(|i| i as u32).collect();
             if still.is_empty() {
@@ -130,7 +131,7 @@ impl Row {
         if let Some((step, _)) = text.split_once(BLANK_LINE) {
             return Ok(Some((step.to_owned(), false)));
         }
-        let over = self.tokens.len() == most || self.tokens.last().is_some_and(|token| ends.contains(token));
+        let over = self.tokens.len() >= most || self.tokens.last().is_some_and(|token| ends.contains(token));
         Ok(over.then_some((text, true)))
     }
 

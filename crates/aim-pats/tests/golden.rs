@@ -120,6 +120,35 @@ fn what_was_kept_of_other_texts_changes_nothing() {
 }
 
 #[test]
+fn the_cache_is_one_prefix_and_the_continuations() {
+    let expected: Language = read("qwen2", "expected.json");
+    let mut model = language("qwen2", 5);
+    let mut bytes = |rows: usize| {
+        model.sample(&expected.question, &expected.steps, rows, 0).unwrap();
+        model.cache_bytes()
+    };
+    // Keys and values of two layers, two heads of width 8 each, f32; the last token is not read again.
+    let position = 2 * 2 * 2 * 8 * 4;
+    for rows in [8, 1, 4] {
+        assert_eq!(bytes(rows), (position * expected.prompt.len(), position * rows * 4));
+    }
+}
+
+#[test]
+fn a_step_ends_with_the_context() {
+    let expected: Language = read("qwen2", "expected.json");
+    let steps = vec![expected.steps[0].clone(); 35];
+    let room = |steps: &[String]| {
+        let found = language("qwen2", 1000).sample(&expected.question, steps, 1, 0)?;
+        Ok::<_, aim_pats::Error>((found[0].tokens, found[0].last))
+    };
+    // 85 tokens of the question and 12 of each step leave 7 of 512 positions.
+    assert_eq!(room(&steps).unwrap(), (7, true));
+    let error = room(&[&steps[..], &steps[..]].concat()).unwrap_err().to_string();
+    assert!(error.contains("more than the model's 512 positions"), "{error}");
+}
+
+#[test]
 fn rewards_at_the_last_separator() {
     let expected: Reward = read("reward", "expected.json");
     let mut reward = MathReward::load(&folder("reward"), &Device::Cpu).unwrap();

@@ -24,10 +24,9 @@ const LONGEST: usize = 24;
 fn main() -> train::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(SEEDS), |text| text.parse())?;
-    let steps: usize = std::env::var("STEPS").ok().and_then(|s| s.parse().ok()).unwrap_or(STEPS);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/pats/{steps}-steps"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/pats/{STEPS}-steps"));
     let start = Instant::now();
-    train::make(&folder, steps)?;
+    train::make(&folder, STEPS)?;
     eprintln!("policy: {:.0} s", start.elapsed().as_secs_f64());
 
     let sampling = Sampling { max_tokens: LONGEST, ..Sampling::default() };

@@ -24,7 +24,7 @@ pub fn write(variants: &[Variant], reached: &[Vec<Reached>], developed: (Thresho
     let mut page = format!(
         "# PATS on arithmetic\n\n\
          Expressions such as `7+3*4-5`, one operation a step, solved by a small transformer that was trained on generated \
-         solutions until a single sample solves about half of the held-out problems. The reward works each step out: \
+         solutions until a single sample solves about half of the held-out problems (the length was chosen on two of the seeds). The reward works each step out: \
          0.95 if it is right, else 0.2, plus normal noise of {NOISE}. Temperature 0.6, {seeds} seeds of {PROBLEMS} \
          held-out problems each; a seed draws other problems, samples and noise, and all rows share them. The policy is \
          one: nothing here speaks of other ones. Intervals are at 95 % over seeds. Made by \

@@ -57,6 +57,11 @@ impl Decoder {
         })
     }
 
+    /// Most tokens of a text.
+    pub fn positions(&self) -> usize {
+        self.rope.positions()
+    }
+
     /// Hidden states `[rows, tokens, width]` of rows of tokens that follow the positions of `shared` (one row, which
     /// all read; may be empty) and those of `own`, which takes up their keys and values.
     ///

@@ -29,9 +29,14 @@ impl Rope {
         Ok(Self { cos: angles.cos()?.to_dtype(dtype)?, sin: angles.sin()?.to_dtype(dtype)? })
     }
 
+    /// Positions held.
+    pub fn positions(&self) -> usize {
+        self.cos.dims()[0]
+    }
+
     /// For `len` positions from `start`.
     pub fn at(&self, start: usize, len: usize) -> Result<Turns> {
-        let positions = self.cos.dim(0)?;
+        let positions = self.positions();
         if start + len > positions {
             let problem = format!("{} tokens are more than the model's {positions} positions", start + len);
             return Err(Error::invalid("text", problem, "ask for shorter steps, or fewer of them"));
