@@ -13,11 +13,12 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 type Arrows = (&'static str, &'static [&'static str]);
 
 /// The crates from the ground up, each with those that it depends on.
-const CRATES: [Arrows; 23] = [
+const CRATES: [Arrows; 24] = [
     ("aim-pins", &[]),
     ("aim-ops", &["aim-pins"]),
     ("aim-media", &[]),
     ("aim-stats", &[]),
+    ("aim-pats", &["aim-pins"]),
     ("aim-core", &["aim-pins"]),
     ("aim-config", &["aim-core"]),
     ("aim-backbones", &["aim-config", "aim-core", "aim-ops"]),
@@ -328,7 +329,8 @@ fn there_is_one_training_loop() {
 }
 
 #[test]
-fn operations_know_nothing_of_modalities_and_statistics_nothing_of_tensors() {
+fn operations_and_search_know_nothing_of_modalities_and_statistics_nothing_of_tensors() {
     assert_eq!(ours_below("aim-ops"), [""; 0]);
+    assert_eq!(ours_below("aim-pats"), [""; 0]);
     assert!(!dependencies("aim-stats").contains("candle"));
 }
