@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::{Capabilities, Encoder, Error, Result, capability};
 
-use crate::{Build, LowRank};
+use crate::{Build, LowRank, Tensors, Weights};
 
 /// Description of an encoder.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,20 @@ pub trait EncoderSettings: AnySettings {
     /// Low-rank additions to its layers.
     fn low_rank(&self) -> Option<&LowRank> {
         None
+    }
+
+    /// Public weights that it starts from.
+    fn weights(&self) -> Option<&Weights> {
+        None
+    }
+
+    /// The tensors of a public checkpoint under the encoder's own names, for samples of shape `input`. Names and tensors
+    /// that it does not know stay as they are.
+    ///
+    /// # Errors
+    /// If a tensor has another shape than its name promises.
+    fn translate(&self, tensors: Tensors, _input: &[usize]) -> Result<Tensors> {
+        Ok(tensors)
     }
 
     /// The same encoder without low-rank additions; `None` if it never has any.
@@ -127,5 +141,15 @@ macro_rules! with_lora {
     };
 }
 pub(crate) use with_lora;
+
+/// The method that all encoders with a setting `weights` share.
+macro_rules! with_weights {
+    () => {
+        fn weights(&self) -> Option<&crate::Weights> {
+            self.weights.as_ref()
+        }
+    };
+}
+pub(crate) use with_weights;
 
 static ENCODERS: LazyLock<Encoders> = LazyLock::new(crate::all);

@@ -23,6 +23,7 @@ mod build;
 mod config;
 mod frames;
 mod layers;
+mod weights;
 
 #[cfg(test)]
 mod reference;
@@ -30,6 +31,7 @@ mod reference;
 pub use build::{Build, ConvSize, Init, LowRank, Targets};
 pub use config::{EncoderCard, EncoderInfo, EncoderSettings, EncoderSpec, Encoders, builtin, card, encoder};
 pub use layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};
+pub use weights::{Adopted, Starting, Tensors, Weights};
 
 /// Declares the modules of encoders, and the settings and encoder that each exports.
 macro_rules! encoders {

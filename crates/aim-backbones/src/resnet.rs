@@ -6,8 +6,8 @@ use aim_ops::{Act, Pool2d};
 use candle_core::Tensor;
 
 use crate::{
-    BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank,
-    config::{check_low_rank, own_capabilities, with_lora},
+    BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank, Weights,
+    config::{check_low_rank, own_capabilities, with_lora, with_weights},
     frames::fold,
 };
 
@@ -18,6 +18,8 @@ settings! {
         pub base_width: usize = 64 => at_least(1), "paper";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Public weights that it starts from.
+        pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -42,6 +44,7 @@ impl EncoderSettings for ResNet18Config {
     }
 
     with_lora!(ResNet18Config);
+    with_weights!();
 }
 
 /// A convolution with its norm.

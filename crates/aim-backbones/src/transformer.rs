@@ -6,9 +6,9 @@ use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Po
 use candle_core::{DType, Tensor};
 
 use crate::{
-    Build, EncoderInfo, EncoderSettings, LayerNorm, Linear, LowRank,
+    Build, EncoderInfo, EncoderSettings, LayerNorm, Linear, LowRank, Weights,
     attention::{INIT, Layer, Shape, Style, dense, dropout},
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_low_rank, own_capabilities, with_lora, with_weights},
 };
 
 choice! {
@@ -40,6 +40,8 @@ settings! {
         pub dropout: f64 = 0.1 => below(0., 1.), "paper";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Public weights that it starts from.
+        pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -64,6 +66,7 @@ impl EncoderSettings for TransformerConfig {
     }
 
     with_lora!(TransformerConfig);
+    with_weights!();
 }
 
 impl TransformerConfig {
@@ -214,7 +217,7 @@ mod tests {
 
     fn config(vocabulary: Option<usize>) -> TransformerConfig {
         let layout = Some(Layout::TimeFirst);
-        TransformerConfig { vocabulary, layout, width: 6, layers: 2, heads: 2, blocks: 2, dropout: 0., lora: None }
+        TransformerConfig { vocabulary, layout, width: 6, layers: 2, heads: 2, blocks: 2, dropout: 0., lora: None, weights: None }
     }
 
     fn encoder(input: &[usize], vocabulary: Option<usize>) -> (Transformer, Params) {

@@ -6,9 +6,9 @@ use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Po
 use candle_core::Tensor;
 
 use crate::{
-    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, LayerNorm, LowRank,
+    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, LayerNorm, LowRank, Weights,
     attention::{INIT, Layer, Shape, Style, dropout},
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_low_rank, own_capabilities, with_lora, with_weights},
     frames::fold,
 };
 
@@ -29,6 +29,8 @@ settings! {
         pub dropout: f64 = 0. => below(0., 1.), "paper";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Public weights that it starts from.
+        pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -53,6 +55,7 @@ impl EncoderSettings for VitConfig {
     }
 
     with_lora!(VitConfig);
+    with_weights!();
 }
 
 impl VitConfig {
