@@ -43,7 +43,8 @@ impl Factors {
         let all = standard();
         let names = [
             names(all.methods.names()).into_iter().step_by(part).collect(),
-            names(all.encoders.names()),
+            // Presets are encoders of other sizes.
+            all.encoders.iter().filter(|c| c.name() == c.defaults().info().name).map(|c| c.name().into()).collect(),
             names(all.fusions.names()),
             names(all.optimizers.names()),
             names(all.schedules.names()),

@@ -95,6 +95,21 @@ pub fn card<S: Settings + EncoderSettings>() -> EncoderCard {
     EncoderCard::new(defaults.info().name, Arc::new(defaults), read)
 }
 
+/// The settings of a section that changes some of `base`.
+pub(crate) fn changed<S: Settings + EncoderSettings>(
+    base: &S,
+    section: &Value,
+    place: &str,
+) -> Result<Arc<dyn EncoderSettings>> {
+    let mut whole = base.values();
+    if let (Value::Object(whole), Value::Object(section)) = (&mut whole, section) {
+        whole.extend(section.clone());
+    }
+    let settings: S = EncoderCard::read_as(&whole, place)?;
+    EncoderSettings::check(&settings, place)?;
+    Ok(Arc::new(settings))
+}
+
 /// An encoder with settings that were made in Rust.
 pub fn encoder<S: Settings + EncoderSettings>(settings: S) -> EncoderSpec {
     Spec::of(settings.info().name, Arc::new(settings))

@@ -23,6 +23,9 @@ mod build;
 mod config;
 mod frames;
 mod layers;
+mod names;
+mod positions;
+mod presets;
 mod weights;
 
 #[cfg(test)]
@@ -45,19 +48,21 @@ macro_rules! encoders {
             let mut encoders = Encoders::new("encoder", "backbones");
             // Names differ, as a test makes sure.
             $(drop(encoders.add(card::<$settings>()));)+
+            presets::all().into_iter().for_each(|card| drop(encoders.add(card)));
             encoders
         }
     };
 }
 
-pub use transformer::Layout;
+pub use transformer::{Family, Layout, SequenceFeature};
+pub use vit::VitFeature;
 
 // One line an encoder.
 encoders! {
     mlp: MlpConfig, Mlp;
     cnn: CnnConfig, Cnn;
     sequence: SequenceConfig, Sequence;
-    resnet: ResNet18Config, ResNet18;
+    resnet: ResNetConfig, ResNet;
     vit: VitConfig, Vit;
     transformer: TransformerConfig, Transformer;
     statistics: StatisticsConfig, Statistics;

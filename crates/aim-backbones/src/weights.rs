@@ -191,13 +191,13 @@ mod tests {
     use candle_core::{Device, IndexOp};
 
     use super::*;
-    use crate::{Build, EncoderSettings, ResNet18Config, encoder};
+    use crate::{Build, EncoderSettings, ResNetConfig, encoder};
 
     const INPUT: [usize; 3] = [3, 9, 9];
 
     fn network(channels: usize, share: f64) -> (EncoderSpec, Params, [usize; 3]) {
         let weights = Weights { file: "x".into(), share, ..Weights::default() };
-        let config = ResNet18Config { base_width: 2, weights: Some(weights), ..ResNet18Config::default() };
+        let config = ResNetConfig { base_width: 2, weights: Some(weights), ..ResNetConfig::default() };
         let (input, mut build) = ([channels, 9, 9], Build::new(channels as u64, &Device::Cpu));
         config.build(&mut build, "eye", 0, &input).unwrap();
         (encoder(config), build.finish(), input)
@@ -212,7 +212,7 @@ mod tests {
     /// The tensors of a network of another seed, with names that begin in a way of their own.
     fn checkpoint(root: &str) -> Tensors {
         let (config, mut build) =
-            (ResNet18Config { base_width: 2, ..ResNet18Config::default() }, Build::new(9, &Device::Cpu));
+            (ResNetConfig { base_width: 2, ..ResNetConfig::default() }, Build::new(9, &Device::Cpu));
         config.build(&mut build, "eye", 0, &INPUT).unwrap();
         let named = |(name, tensor): (String, Tensor)| (format!("{root}{}", &name["encoders.eye.".len()..]), tensor);
         build.finish().tensors().into_iter().map(named).collect()

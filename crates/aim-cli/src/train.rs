@@ -7,7 +7,7 @@ use aim_report::write_run;
 use aim_train::{
     config::{RunConfig, Source},
     experiment::{Console, Job, RunResults, Shared},
-    run::{Folder, checksum},
+    run::{Folder, PublicWeights, checksum},
 };
 use clap::Args;
 
@@ -46,7 +46,9 @@ impl Train {
             return Ok(ExitCode::SUCCESS);
         }
         let (device, stop) = (self.places.device.open()?, stop_on_interrupt()?);
-        let data = aim_data::load(&config.data, aim_data::root(self.places.data_root).as_deref())?;
+        let (root, mut weights) = (aim_data::root(self.places.data_root), PublicWeights::default());
+        let config = weights.pin(&config, root.as_deref(), registries)?;
+        let data = aim_data::load(&config.data, root.as_deref())?;
         data.read_by(&self.places.reading.reading());
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
@@ -58,7 +60,8 @@ impl Train {
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
         let (out, device, console, stop) = (&self.places.out, &device, &console, &stop);
-        let shared = Shared { out, device, console, stop, checkpoint_every, registries, program };
+        let weights = &weights;
+        let shared = Shared { out, device, console, stop, checkpoint_every, registries, program, weights };
         let outcome = job.run(&folder, shared)?;
         let warning = config.protocol.warning().map_or(String::new(), |w| format!("{w}\n"));
         let run = RunResults::read(&folder, &config)?;

@@ -32,6 +32,7 @@ pub use protocol::Protocol;
 pub use recipe::{Fact, Recipe, recipes};
 pub use resolved::resolve;
 pub use run::RunConfig;
+pub(crate) use run::weights_file;
 pub use schema::schema;
 pub use search::{Interval, Random, Search, Trial};
 pub use source::Source;

@@ -13,8 +13,8 @@ use aim_fusion::LateFusion;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, Timing,
-    history::Means, judge, outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, PublicWeights, Quantity, Stopped,
+    Timing, history::Means, judge, outcome::predictions,
 };
 use crate::{
     Learner,
@@ -119,6 +119,8 @@ pub struct Run<'a> {
     pub device: &'a Device,
     /// The networks that [`MethodSpec::preparations`](aim_balance::MethodSpec::preparations) lists for its method.
     pub prepared: &'a Prepared,
+    /// Public weights that its encoders start from.
+    pub weights: &'a PublicWeights,
     /// Metrics that it is scored by.
     pub metrics: &'a Metrics,
 }
@@ -190,7 +192,11 @@ impl<'a> Trainer<'a> {
     }
 
     fn resume(&mut self, watch: &dyn Watch) -> Result<()> {
-        let Some(last) = self.folder.restore(&|line| watch.say(line))? else { return Ok(()) };
+        let Some(last) = self.folder.restore(&|line| watch.say(line))? else {
+            let lines = self.run.weights.adopt(self.run.config, self.learner.net())?;
+            lines.iter().for_each(|line| watch.say(line));
+            return Ok(());
+        };
         let mut state = last.state.clone();
         state.put(EPOCH, &[last.epochs() as f64])?;
         self.learner.load(&state)?;
@@ -386,7 +392,8 @@ fn answering(state: &State) -> State {
     part
 }
 
-/// A configuration's network with its method, optimizer and schedule, before the first epoch.
+/// A configuration's network with its method, optimizer and schedule, before the first epoch and before
+/// [`PublicWeights::adopt`].
 ///
 /// # Errors
 /// If they do not fit each other or the data.
