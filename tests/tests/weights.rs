@@ -1,19 +1,20 @@
 //! Public weights in runs: what they start from, what makes them the runs they are, and a real model.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     env, fs,
     io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use aim_core::{Net, Pass, Rng};
+use aim_balance::MethodInfo;
+use aim_core::{Net, Pass, Rng, capability};
 use aim_tests::{bits, run_options, run_with, write_split};
 use aim_train::{
     config::{RunConfig, Scale, Source, TableConfig},
     experiment::{Results, restrict, run},
-    run::{PublicWeights, Stop, Trained, network},
+    run::{Checkpoint, PublicWeights, Stop, Trained, network},
     standard,
 };
 use candle_core::{DType, Device, Tensor};
@@ -150,9 +151,71 @@ fn preparations_start_from_the_file_too() {
     write_weights(folder.path(), 8);
     let rows = "rows=[{name: finetuned, method: finetuned}]";
     made(&run_with(source(WEIGHTS, &[rows, "baseline=finetuned"]), &run_options(folder.path())).unwrap());
-    let alone = fs::read_dir(folder.path().join("runs/prepared")).unwrap().map(|entry| entry.unwrap().path());
-    let eye = alone.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("eye-alone")).next_back().unwrap();
+    let mut alone = fs::read_dir(folder.path().join("runs/prepared")).unwrap().map(|entry| entry.unwrap().path());
+    let eye = alone.find(|p| p.file_name().unwrap().to_string_lossy().starts_with("eye-alone")).unwrap();
     assert!(fs::read_to_string(eye.join("seed0/log.txt")).unwrap().contains("eye starts from eye.safetensors"));
+}
+
+const FROZEN: &str = ", weights: {file: eye.safetensors}, freeze: {depth: [0]}";
+
+/// Whether each tensor of the file is in the chosen weights of the only run as the file has it.
+fn kept(folder: &Path, tensors: &HashMap<String, Tensor>) -> BTreeMap<String, bool> {
+    let best = folders(folder).remove(0).join("best.safetensors");
+    let best = Checkpoint::from_bytes(&best, &fs::read(&best).unwrap()).unwrap().state.part("net").0;
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let own = tensors.iter().filter(|(name, _)| *name != "fc.weight");
+    own.map(|(name, t)| (name.clone(), values(&best[&format!("encoders.eye.{name}")]) == values(t))).collect()
+}
+
+#[test]
+fn frozen_blocks_end_as_the_file_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let tensors = write_weights(folder.path(), 8);
+    made(&run_with(source(FROZEN, &[]), &run_options(folder.path())).unwrap());
+    for (name, same) in kept(folder.path(), &tensors) {
+        assert_eq!(same, !name.starts_with("layer2."), "{name}");
+    }
+}
+
+#[test]
+fn groups_have_rates_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let tensors = write_weights(folder.path(), 8);
+    let groups = "train.groups=[{part: encoder, modality: eye, depth: [1], lr: 0}, {kind: [bias, norm], decay: 0}]";
+    made(&run_with(source(WEIGHTS, &[groups]), &run_options(folder.path())).unwrap());
+    for (name, same) in kept(folder.path(), &tensors) {
+        assert_eq!(same, name.starts_with("layer2.") && !name.contains("running"), "{name}");
+    }
+    let said =
+        |groups: &str| run_with(source(WEIGHTS, &[groups]), &run_options(folder.path())).err().unwrap().to_string();
+    let none = said("train.groups=[{part: encoder}, {part: adapter, lr: 2}]");
+    assert!(none.contains("row `joint`: train.groups[1]: has no parameter of this network"), "{none}");
+    let unknown = said("train.groups=[{modality: ear}]");
+    assert!(unknown.contains("train.groups[0].modality: is `ear`; use one of eye, hand"), "{unknown}");
+}
+
+#[test]
+fn every_method_trains_beside_frozen_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    write_weights(folder.path(), 8);
+    let row = |info: &MethodInfo| {
+        let (name, heads) = (info.name, info.requires.wants(capability::UNI_HEADS));
+        let modality = if name == "unimodal" { ", modality: eye" } else { "" };
+        let lora = if info.requires.wants(capability::ADAPTERS) { "encoders: {eye: {lora: {rank: 2}}}, " } else { "" };
+        format!("{{name: {name}, method: {{name: {name}{modality}}}, model: {{{lora}uni_heads: {heads}}}}}")
+    };
+    let with = |rows: &str| source(FROZEN, &[&format!("rows=[{rows}]"), "baseline=joint", "train.epochs=1"]);
+    let works = |row: &String| {
+        let rows = format!("{{name: joint, method: joint}}, {row}");
+        row.starts_with("{name: joint,") || TableConfig::new(with(&rows), Scale::Normal, standard()).is_ok()
+    };
+    let infos = aim_balance::builtin().iter().map(|card| card.defaults().info());
+    let rows: Vec<String> = infos.map(row).filter(works).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    made(&run_with(with(&rows.join(", ")), &run_options(folder.path())).unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::{Capabilities, Encoder, Error, Result, capability};
 
-use crate::{Build, LowRank, Tensors, Weights};
+use crate::{Build, Freeze, LowRank, Tensors, Weights};
 
 /// Description of an encoder.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,11 @@ pub trait EncoderSettings: AnySettings {
 
     /// Public weights that it starts from.
     fn weights(&self) -> Option<&Weights> {
+        None
+    }
+
+    /// Blocks that are not trained.
+    fn freeze(&self) -> Option<&Freeze> {
         None
     }
 
@@ -143,6 +148,15 @@ pub(crate) fn check_low_rank(low_rank: Option<&LowRank>, depth: usize, attention
     Ok(())
 }
 
+/// Checks which blocks of an encoder of so many are frozen.
+pub(crate) fn check_frozen(freeze: Option<&Freeze>, depth: usize, place: &str) -> Result<()> {
+    let Some(wrong) = freeze.and_then(|freeze| freeze.depth.iter().find(|block| **block >= depth)) else {
+        return Ok(());
+    };
+    let remedy = format!("use blocks from 0 to {}", depth.saturating_sub(1));
+    Err(Error::invalid(format!("{place}.freeze.depth"), format!("names block {wrong}"), remedy))
+}
+
 /// The methods that all encoders with a setting `lora` share.
 macro_rules! with_lora {
     ($config:ident) => {
@@ -157,11 +171,15 @@ macro_rules! with_lora {
 }
 pub(crate) use with_lora;
 
-/// The method that all encoders with a setting `weights` share.
+/// The methods that all encoders with the settings `weights` and `freeze` share.
 macro_rules! with_weights {
     () => {
         fn weights(&self) -> Option<&crate::Weights> {
             self.weights.as_ref()
+        }
+
+        fn freeze(&self) -> Option<&crate::Freeze> {
+            self.freeze.as_ref()
         }
     };
 }

@@ -31,7 +31,7 @@ mod weights;
 #[cfg(test)]
 mod reference;
 
-pub use build::{Build, ConvSize, Init, LowRank, Targets};
+pub use build::{Build, ConvSize, Freeze, Init, LowRank, Targets};
 pub use config::{EncoderCard, EncoderInfo, EncoderSettings, EncoderSpec, Encoders, builtin, card, encoder};
 pub use layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};
 pub use weights::{Adopted, Starting, Tensors, Weights};
@@ -54,6 +54,7 @@ macro_rules! encoders {
     };
 }
 
+pub use tcn::TcnFeature;
 pub use transformer::{Family, Layout, SequenceFeature};
 pub use vit::VitFeature;
 
@@ -65,5 +66,6 @@ encoders! {
     resnet: ResNetConfig, ResNet;
     vit: VitConfig, Vit;
     transformer: TransformerConfig, Transformer;
+    tcn: TcnConfig, Tcn;
     statistics: StatisticsConfig, Statistics;
 }

@@ -6,8 +6,8 @@ use aim_ops::{Act, Pool2d};
 use candle_core::Tensor;
 
 use crate::{
-    BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank, Weights,
-    config::{check_low_rank, own_capabilities, with_lora, with_weights},
+    BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Freeze, Init, LowRank, Weights,
+    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
     frames::fold,
 };
 
@@ -20,7 +20,7 @@ settings! {
     /// Settings of the encoder `resnet18`, and of the deeper ones.
     pub struct ResNetConfig {
         /// Residual blocks of each stage.
-        pub layers: Vec<usize> = vec![2; 4] => at_least(1).required(), "paper (18)";
+        pub layers: Vec<usize> = vec![2; 4] => at_least(1), "paper (18)";
         /// Whether residual blocks are bottlenecks of three convolutions.
         pub bottleneck: bool = false => by_type(), "paper (18)";
         /// Channels of the first stage.
@@ -29,6 +29,8 @@ settings! {
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
         /// Public weights that it starts from.
         pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -48,10 +50,11 @@ impl EncoderSettings for ResNetConfig {
     }
 
     fn check(&self, place: &str) -> Result<()> {
-        if self.layers.len() > STAGES {
+        if !(1..=STAGES).contains(&self.layers.len()) {
             let problem = format!("has {} stages", self.layers.len());
-            return Err(Error::invalid(format!("{place}.layers"), problem, format!("use at most {STAGES}")));
+            return Err(Error::invalid(format!("{place}.layers"), problem, format!("use 1 to {STAGES}")));
         }
+        check_frozen(self.freeze.as_ref(), self.layers.len(), place)?;
         check_low_rank(self.lora.as_ref(), self.layers.len(), false, place)
     }
 
@@ -197,5 +200,75 @@ impl Encoder for ResNet {
     }
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_core::{Draws, Grads, Params};
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::reference::{random, values};
+
+    fn encoder(freeze: &[usize], lora: bool) -> (ResNet, Params) {
+        let config = ResNetConfig { layers: vec![1, 1], base_width: 2, ..ResNetConfig::default() };
+        let mut build = Build::new(0, &Device::Cpu);
+        build.set_frozen(Some(&Freeze { depth: freeze.to_vec() }));
+        build.set_low_rank(lora.then(|| LowRank::of(1)).as_ref());
+        let net = ResNet::new(&mut build, "encoders.m", 0, &[1, 9, 9], &config).unwrap();
+        (net, build.finish())
+    }
+
+    fn trained(net: &ResNet, params: &Params) -> Grads {
+        let mut pass = Pass::train(Draws { seed: 0, epoch: 0, step: 0 });
+        let feature = net.forward(&random(&[4, 1, 9, 9], "batch").into(), &mut pass).unwrap();
+        Grads::of(&feature.sqr().unwrap().sum_all().unwrap(), params).unwrap()
+    }
+
+    #[test]
+    fn frozen_blocks_are_no_parameters_and_keep_their_statistics() {
+        let ((net, params), (whole, all)) = (encoder(&[0], false), encoder(&[], false));
+        let (tensors, others) = (params.tensors(), all.tensors());
+        assert!(tensors.keys().eq(others.keys()), "the same names are saved");
+        assert!(tensors.iter().all(|(name, t)| values(t) == values(&others[name])), "with the same initial values");
+        let last = |name: &str| name.contains(".layer2.");
+        assert!(params.iter().all(|(name, _)| last(name)) && params.iter().count() == 9);
+        let before = params.snapshot().unwrap();
+        let grads = trained(&net, &params);
+        assert!(grads.iter().all(|(name, _)| last(name)) && grads.iter().count() == 9);
+        for (name, now) in params.tensors() {
+            let statistic = name.ends_with("running_mean") || name.ends_with("running_var");
+            assert_eq!(values(&now) != values(&before[&name]), statistic && last(&name), "{name}");
+        }
+        // What is behind them has the gradients that it has beside trained blocks, where norms use the same statistics.
+        let gradients = |net: &ResNet, params: &Params| {
+            let mut pass = Pass::eval();
+            let feature = net.forward(&random(&[4, 1, 9, 9], "batch").into(), &mut pass).unwrap();
+            Grads::of(&feature.sum_all().unwrap(), params).unwrap()
+        };
+        all.load(&params.tensors()).unwrap();
+        let (some, every) = (gradients(&net, &params), gradients(&whole, &all));
+        assert!(some.iter().all(|(name, grad)| values(grad) == values(every.get(name).unwrap())));
+        assert!(every.iter().count() > some.iter().count());
+    }
+
+    #[test]
+    fn additions_to_frozen_blocks_are_trained() {
+        let (net, params) = encoder(&[0, 1], true);
+        assert!(params.iter().all(|(_, p)| matches!(p.role.part, Part::Adapter { .. })));
+        let grads = trained(&net, &params);
+        let moved = |(name, grad): (&std::sync::Arc<str>, &Tensor)| {
+            name.ends_with("lora_b") && values(&grad.to_dtype(DType::F32).unwrap()).iter().any(|g| *g != 0.)
+        };
+        // The stem, two convolutions of each block, and a shortcut.
+        assert_eq!(grads.iter().filter(|entry| moved(*entry)).count(), 6);
+    }
+
+    #[test]
+    fn blocks_that_are_not_there_cannot_be_frozen() {
+        let config = ResNetConfig { freeze: Some(Freeze { depth: vec![4] }), ..ResNetConfig::default() };
+        let refused = crate::builtin().read(&crate::encoder(config).section(), "model.encoders.eye").err().unwrap();
+        assert_eq!(refused.to_string(), "model.encoders.eye.freeze.depth: names block 4; use blocks from 0 to 3");
     }
 }

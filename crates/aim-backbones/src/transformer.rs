@@ -6,9 +6,9 @@ use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Po
 use candle_core::{DType, Tensor};
 
 use crate::{
-    Build, EncoderInfo, EncoderSettings, LayerNorm, Linear, LowRank, Tensors, Weights,
+    Build, EncoderInfo, EncoderSettings, Freeze, LayerNorm, Linear, LowRank, Tensors, Weights,
     attention::{INIT, Layer, Shape, Style, dense, dropout},
-    config::{check_low_rank, own_capabilities, with_lora, with_weights},
+    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
     names::{Layout as Names, rename},
 };
 
@@ -82,6 +82,8 @@ settings! {
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
         /// Public weights that it starts from.
         pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -102,6 +104,7 @@ impl EncoderSettings for TransformerConfig {
 
     fn check(&self, place: &str) -> Result<()> {
         self.shape().check(place)?;
+        check_frozen(self.freeze.as_ref(), self.blocks, place)?;
         check_low_rank(self.lora.as_ref(), self.blocks, true, place)
     }
 

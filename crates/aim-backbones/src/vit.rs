@@ -6,9 +6,9 @@ use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Po
 use candle_core::Tensor;
 
 use crate::{
-    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, LayerNorm, LowRank, Tensors, Weights,
+    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Freeze, LayerNorm, LowRank, Tensors, Weights,
     attention::{INIT, Layer, Shape, Style, dropout},
-    config::{check_low_rank, own_capabilities, with_lora, with_weights},
+    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
     frames::fold,
     names::{Layout, rename},
     positions::resized,
@@ -47,6 +47,8 @@ settings! {
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
         /// Public weights that it starts from.
         pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -67,6 +69,7 @@ impl EncoderSettings for VitConfig {
 
     fn check(&self, place: &str) -> Result<()> {
         self.shape().check(place)?;
+        check_frozen(self.freeze.as_ref(), self.blocks, place)?;
         check_low_rank(self.lora.as_ref(), self.blocks, true, place)
     }
 

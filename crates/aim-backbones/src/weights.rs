@@ -172,7 +172,8 @@ fn fitted(tensor: &Tensor, role: Option<Role>, want: &[usize]) -> Result<Option<
     if tensor.dims() == want {
         return Ok(Some(tensor.clone()));
     }
-    let first = matches!(role, Some(Role { part: Part::Encoder { depth: 0, .. }, kind: Kind::Conv }));
+    // A frozen convolution has no role; further ones read as many channels as the one before makes.
+    let first = matches!(role, None | Some(Role { part: Part::Encoder { depth: 0, .. }, kind: Kind::Conv }));
     match (tensor.dims(), want) {
         (&[o, had, h, w], &[out, channels, height, width]) if first && [o, h, w] == [out, height, width] && had > 0 => {
             if channels == 1 {

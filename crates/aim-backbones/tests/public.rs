@@ -171,6 +171,12 @@ fn features_and_gradients_are_those_of_transformers_over_words() {
 }
 
 #[test]
+fn features_and_gradients_are_those_of_temporal_convolutions() {
+    check("tcn-last", &json!({"name": "tcn", "widths": [5, 5, 4], "dropout": 0., "feature": "last"}));
+    check("tcn-mean", &json!({"name": "tcn", "widths": [4, 6], "kernel": 2, "dropout": 0., "feature": "mean"}));
+}
+
+#[test]
 fn positions_are_interpolated_as_by_pytorch() {
     let golden = candle_core::safetensors::load(Path::new(GOLDEN).join("positions.safetensors"), &Device::Cpu).unwrap();
     let name = "embeddings.position_embeddings";

@@ -6,7 +6,7 @@ use aim_core::Result;
 use aim_report::write_run;
 use aim_train::{
     config::{RunConfig, Source},
-    experiment::{Console, Job, RunResults, Shared},
+    experiment::{Console, Job, RunResults, Shared, fits},
     run::{Folder, PublicWeights, checksum},
 };
 use clap::Args;
@@ -49,6 +49,7 @@ impl Train {
         let (root, mut weights) = (aim_data::root(self.places.data_root), PublicWeights::default());
         let config = weights.pin(&config, root.as_deref(), registries)?;
         let data = aim_data::load(&config.data, root.as_deref())?;
+        fits(&config, &data, &weights)?;
         data.read_by(&self.places.reading.reading());
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");

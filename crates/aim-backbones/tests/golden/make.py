@@ -147,45 +147,90 @@ def ids():
     x = torch.ones(3, 5, dtype=torch.long)
     for row, words in enumerate([[2, 7, 10, 3, 4], [5, 6], [9, 8, 2, 3]]):
         x[row, : len(words)] = torch.tensor(words)
-    return x
+    return x, x != 1
 
 
-def first(model, x):
-    return model(input_ids=x, attention_mask=(x != 1).long()).last_hidden_state[:, 0]
+def first(model, x, valid):
+    return model(input_ids=x, attention_mask=valid.long()).last_hidden_state[:, 0]
 
 
-def mean(model, x):
-    valid = (x != 1).double()[:, :, None]
-    return (model(input_ids=x, attention_mask=(x != 1).long()).last_hidden_state * valid).sum(1) / valid.sum(1)
+def mean(model, x, valid):
+    valid = valid.double()[:, :, None]
+    return (model(input_ids=x, attention_mask=valid[:, :, 0].long()).last_hidden_state * valid).sum(1) / valid.sum(1)
 
 
-def patches(model, x):
+def whole(model, x, _):
+    return model(x)
+
+
+def patches(model, x, _):
     return model(x).last_hidden_state[:, 1:].mean(1)
 
 
-# Name: network, input, feature.
+class TemporalBlock(nn.Module):
+    """Bai et al.'s, without weight normalisation and dropout."""
+
+    def __init__(self, channels, width, kernel, dilation):
+        super().__init__()
+        self.reach = (kernel - 1) * dilation
+        self.conv1 = nn.Conv1d(channels, width, kernel, dilation=dilation)
+        self.conv2 = nn.Conv1d(width, width, kernel, dilation=dilation)
+        self.downsample = nn.Conv1d(channels, width, 1) if channels != width else None
+
+    def forward(self, x):
+        h = x
+        for conv in [self.conv1, self.conv2]:
+            h = conv(nn.functional.pad(h, (self.reach, 0))).relu()
+        return (h + (self.downsample(x) if self.downsample else x)).relu()
+
+
+class Tcn(nn.Module):
+    def __init__(self, channels, widths, kernel):
+        super().__init__()
+        pairs = zip([channels, *widths], widths)
+        self.network = nn.ModuleList(TemporalBlock(i, o, kernel, 2**d) for d, (i, o) in enumerate(pairs))
+
+    def forward(self, x):
+        for block in self.network:
+            x = block(x)
+        return x
+
+
+def last_step(model, x, valid):
+    """Each sample cut to its valid positions."""
+    return torch.stack([model(row[None, :, : int(v.sum())])[0, :, -1] for row, v in zip(x, valid)])
+
+
+def mean_step(model, x, valid):
+    return torch.stack([model(row[None, :, : int(v.sum())])[0].mean(1) for row, v in zip(x, valid)])
+
+
+def noise(*shape, lengths=None):
+    x = torch.randn(shape, dtype=torch.float64)
+    return (x, None) if lengths is None else (x, torch.arange(shape[-1]) < torch.tensor(lengths)[:, None])
+
+
+# Name: network, input with its valid positions, feature.
 CASES = {
     "resnet-basic": (
         lambda: SmallResNet(resnet.BasicBlock, [1, 2, 1, 1], 3, 3),
-        lambda: torch.randn(3, 3, 21, 17, dtype=torch.float64),
-        lambda model, x: model(x),
+        lambda: noise(3, 3, 21, 17),
+        whole,
     ),
     "resnet-bottleneck": (
         lambda: SmallResNet(resnet.Bottleneck, [2, 1, 1, 1], 2, 1),
-        lambda: torch.randn(3, 1, 33, 19, dtype=torch.float64),
-        lambda model, x: model(x),
+        lambda: noise(3, 1, 33, 19),
+        whole,
     ),
-    "vit-class": (
-        small_vit,
-        lambda: torch.randn(2, 3, 6, 4, dtype=torch.float64),
-        lambda model, x: model(x).last_hidden_state[:, 0],
-    ),
-    "vit-mean": (small_vit, lambda: torch.randn(2, 3, 6, 4, dtype=torch.float64), patches),
-    "vit-timm": (small_timm, lambda: torch.randn(2, 1, 4, 6, dtype=torch.float64), lambda model, x: model(x)),
+    "vit-class": (small_vit, lambda: noise(2, 3, 6, 4), lambda model, x, _: model(x).last_hidden_state[:, 0]),
+    "vit-mean": (small_vit, lambda: noise(2, 3, 6, 4), patches),
+    "vit-timm": (small_timm, lambda: noise(2, 1, 4, 6), whole),
     "bert-first": (small_bert, ids, first),
     "bert-mean": (small_bert, ids, mean),
     "roberta-first": (small_roberta, ids, first),
     "distilbert-mean": (small_distilbert, ids, mean),
+    "tcn-last": (lambda: Tcn(3, [5, 5, 4], 3), lambda: noise(3, 3, 9, lengths=[9, 1, 6]), last_step),
+    "tcn-mean": (lambda: Tcn(3, [4, 6], 2), lambda: noise(2, 3, 7, lengths=[4, 7]), mean_step),
 }
 
 
@@ -203,17 +248,17 @@ def case(name, make, data, feature):
         tensor.copy_(tensor.float())
         if key.endswith("running_var"):
             tensor.copy_((0.5 + torch.rand_like(tensor)).float())
-    x = data()
+    x, valid = data()
     x = x.float().double() if x.is_floating_point() else x
     before = {key: tensor.clone() for key, tensor in floats(model).items()}
     out = {f"w.{key}": tensor for key, tensor in cut(before).items()}
     out["x"] = x
-    if not x.is_floating_point():
-        out["valid"] = x != 1
+    if valid is not None:
+        out["valid"] = valid
     for mode in ["eval", "train"]:
         model.train(mode == "train")
         model.zero_grad()
-        y = feature(model, x)
+        y = feature(model, x, valid)
         out.setdefault("probe", torch.randn_like(y).float())
         (y * out["probe"].double()).sum().backward()
         out[f"{mode}.feature"] = y

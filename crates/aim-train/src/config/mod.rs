@@ -8,6 +8,7 @@ mod diff;
 mod family;
 mod file;
 mod folds;
+mod groups;
 mod identity;
 mod missing;
 mod planned;
@@ -24,6 +25,8 @@ mod train;
 
 pub use diff::{Difference, differences, text};
 pub use family::load_tables;
+pub use groups::{Group, GroupKind, GroupPart};
+pub(crate) use groups::{check_groups, factors};
 pub use identity::Identity;
 pub use missing::{Counts, Missing};
 pub(crate) use planned::TRIALS;

@@ -196,6 +196,13 @@ impl RunConfig {
                 return Err(Error::invalid("model.encoders", problem, format!("add `{name}:` there")));
             }
         }
+        for (number, group) in self.train.groups.iter().enumerate() {
+            if let Some(name) = group.modality.as_ref().filter(|name| !self.model.encoders.contains_key(*name)) {
+                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
+                let (place, problem) = (format!("train.groups[{number}].modality"), format!("is `{name}`"));
+                return Err(Error::invalid(place, problem, format!("use one of {}", known.join(", "))));
+            }
+        }
         check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
         self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aim_core::{Context, Error, Result};
+use aim_core::{Context, Error, Net, Result};
 use aim_data::{Dataset, DatasetSpec, Reading};
 use candle_core::Device;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Registries,
-    config::{Identity, RunConfig, TableConfig},
+    config::{Identity, RunConfig, TableConfig, check_groups},
     run::{Folder, Program, PublicWeights, Stop, checksum, lock, network, splits},
 };
 
@@ -203,14 +203,23 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded], weight
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
             continue;
         };
-        let fits = restrict(config, &loaded.data).and_then(|data| {
-            splits(config, &data, &Device::Cpu)?;
-            weights.adopt(config, &network(config, &data, 0, &Device::Cpu)?)
-        });
-        fits.at(|| format!("row `{}`", config.name))?;
+        fits(config, &loaded.data, weights).at(|| format!("row `{}`", config.name))?;
         seen.push(config);
     }
     Ok(())
+}
+
+/// Whether the network, public weights, groups of parameters, batches and class weights of a configuration fit a data
+/// set.
+///
+/// # Errors
+/// If one does not.
+pub fn fits(config: &RunConfig, data: &Dataset, weights: &PublicWeights) -> Result<()> {
+    let data = restrict(config, data)?;
+    splits(config, &data, &Device::Cpu)?;
+    let net = network(config, &data, 0, &Device::Cpu)?;
+    check_groups(&config.train.groups, net.params(), net.spec())?;
+    weights.adopt(config, &net).map(drop)
 }
 
 impl Task<'_> {

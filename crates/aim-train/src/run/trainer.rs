@@ -10,6 +10,7 @@ use std::{
 use aim_core::{Context, Draws, Error, Net, Norm, Pass, Prepared, Result, State, Stateful};
 use aim_data::{Dataset, Loader, Source, Splits};
 use aim_fusion::LateFusion;
+use aim_optim::Adjusted;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Learner,
-    config::{RunConfig, Select},
+    config::{RunConfig, Select, factors},
     metrics::{self, Metrics, Scores},
 };
 
@@ -402,7 +403,11 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
     if config.train.batch == 1 {
         check_batch_norm(&net, &*data.train, device)?;
     }
-    let (method, opt) = (config.method.build(net.spec())?, config.optimizer.build());
+    let (method, mut opt) = (config.method.build(net.spec())?, config.optimizer.build());
+    if !config.train.groups.is_empty() {
+        let (groups, spec) = (config.train.groups.clone(), net.spec().clone());
+        opt = Box::new(Adjusted::new(opt, move |role| factors(&groups, role, &spec)));
+    }
     let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
     Ok(learner.accumulate(config.train.accumulate))
 }
