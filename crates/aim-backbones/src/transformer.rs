@@ -59,7 +59,7 @@ settings! {
     /// Settings of the encoder `transformer`; the defaults are BERT-Mini's.
     pub struct TransformerConfig {
         /// Words that ids can name; without it the input is a sequence of vectors.
-        pub vocabulary: Option<usize> = None => at_least(1).shown("none"), "ours";
+        pub vocabulary: Option<usize> = None => at_least(1), "ours";
         /// Tables of words' positions and types: BERT's and MiniLM's | RoBERTa's | DistilBERT's.
         pub family: Family = Family::Bert => by_type(), "paper";
         /// How vectors lie in a sample; to be said where there is no vocabulary, because either way would train.
