@@ -55,7 +55,7 @@ pub(super) const WEIGHTS: Target = Target {
         "tQ",
         "u.",
     ],
-    cost: 2,
+    cost: 4,
 };
 
 /// The pickle of a state dict of one tensor of two values.
