@@ -54,8 +54,8 @@ settings! {
 }
 
 settings! {
-    /// Blocks of an encoder that are not trained: their weights cost no gradient and no optimizer state, and their norms
-    /// use running statistics. Low-rank additions to them are trained.
+    /// Blocks of an encoder that are not trained: their weights cost no gradient and no optimizer state, and their
+    /// norms use running statistics. Low-rank additions to them are trained.
     pub struct Freeze {
         /// The blocks, counted from the input.
         pub depth: Vec<usize> = Vec::new() => at_least(0).required(), "ours";

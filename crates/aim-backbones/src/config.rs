@@ -65,8 +65,8 @@ pub trait EncoderSettings: AnySettings {
         None
     }
 
-    /// The tensors of a public checkpoint under the encoder's own names, for samples of shape `input`. Names and tensors
-    /// that it does not know stay as they are.
+    /// The tensors of a public checkpoint under the encoder's own names, for samples of shape `input`. Names and
+    /// tensors that it does not know stay as they are.
     ///
     /// # Errors
     /// If a tensor has another shape than its name promises.

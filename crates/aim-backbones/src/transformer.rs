@@ -74,7 +74,8 @@ settings! {
         pub blocks: usize = 4 => whole(1, 1000), "ours";
         /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
         pub dropout: f64 = 0.1 => below(0., 1.), "paper";
-        /// Feature: the first token | the mean of all that are no padding. What methods read between blocks is the first.
+        /// Feature: the first token | the mean of all that are no padding. What methods read between blocks is the
+        /// first.
         pub feature: SequenceFeature = SequenceFeature::First => by_type(), "paper";
         /// Constant beside the variance in norms.
         pub eps: f64 = 1e-12 => above(0.), "released (Hugging Face)";
@@ -152,7 +153,8 @@ enum Tokens {
     Vectors { class: Handle, projection: Linear, layout: Layout },
 }
 
-/// The encoder: the feature is the first token behind the last layer, or the mean of those that are no padding. Nobody attends to padding.
+/// The encoder: the feature is the first token behind the last layer, or the mean of those that are no padding. Nobody
+/// attends to padding.
 pub struct Transformer {
     modality: usize,
     tokens: Tokens,

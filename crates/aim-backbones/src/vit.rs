@@ -151,8 +151,8 @@ impl VitConfig {
     }
 }
 
-/// The encoder: the feature is the class token behind the last norm, or the mean of the patches there. Video `[B, C, T, H, W]` is folded into frames and
-/// averaged over time.
+/// The encoder: the feature is the class token behind the last norm, or the mean of the patches there. Video
+/// `[B, C, T, H, W]` is folded into frames and averaged over time.
 pub struct Vit {
     modality: usize,
     class: Handle,

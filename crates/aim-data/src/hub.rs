@@ -60,8 +60,8 @@ pub(crate) fn model(repository: &str, revision: Option<&str>, file: &Path) -> Re
     HubFile::of_model(repository, revision, file)?.fetch()
 }
 
-/// Where a file of a data set on the Hub is on this machine, after fetching it if need be; none if the path is of this machine
-/// anyway.
+/// Where a file of a data set on the Hub is on this machine, after fetching it if need be; none if the path is of this
+/// machine anyway.
 pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
     HubFile::parse(path)?.map(|file| file.fetch()).transpose()
 }

@@ -1,5 +1,5 @@
-//! Fusions that attend over tokens: each modality over the others' (after MulT, Tsai et al. 2019), and all through a few
-//! tokens between them (after MBT, Nagrani et al. 2021).
+//! Fusions that attend over tokens: each modality over the others' (after MulT, Tsai et al. 2019), and all through a
+//! few tokens between them (after MBT, Nagrani et al. 2021).
 //!
 //! Tokens are the frames of encoders that keep the time axis (`sequence`), and otherwise the feature, which is one. A
 //! frame of zeros, padding or a modality that is masked, is no token: nobody sees it, and no mean counts it.

@@ -6,9 +6,11 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::*;
 
-/// A pickle of a state dict, opcode by opcode, as `torch.save` writes it: each tensor's name, storage, key, offset,
-/// shape and strides.
-fn program(tensors: &[(&str, &str, &str, u8, &[u8], &[u8])]) -> Vec<u8> {
+/// A tensor's name, storage, key, offset, shape and strides.
+type Row<'a> = (&'a str, &'a str, &'a str, u8, &'a [u8], &'a [u8]);
+
+/// A pickle of a state dict, opcode by opcode, as `torch.save` writes it.
+fn program(tensors: &[Row<'_>]) -> Vec<u8> {
     let mut out = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(".to_vec();
     let text = |out: &mut Vec<u8>, text: &str| {
         out.push(b'X');
