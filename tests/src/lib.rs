@@ -21,7 +21,7 @@ use aim_report::Written;
 use aim_train::{
     config::{RunConfig, Scale, Source, TableConfig},
     experiment::{Options, Results, run},
-    run::{Checkpoint, Control, EpochLog, Folder, Outcome, Program, Run, Stop, Watch, train},
+    run::{Checkpoint, Control, EpochLog, Folder, Outcome, Program, PublicWeights, Run, Stop, Watch, train},
     standard,
 };
 use candle_core::{Device, Tensor};
@@ -147,7 +147,8 @@ pub fn train_run(
     every: Duration,
 ) -> Result<Outcome> {
     let (prepared, device, program) = (&Prepared::default(), &Device::Cpu, &Program::here("cargo xtask", None));
-    let run = Run { config, seed, data, lacking: &[], device, prepared, metrics: &standard().metrics };
+    let (weights, metrics) = (&PublicWeights::default(), &standard().metrics);
+    let run = Run { config, seed, data, lacking: &[], device, prepared, weights, metrics };
     train(run, folder, Control { watch, stop, checkpoint_every: every, program })
 }
 

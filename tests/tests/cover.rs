@@ -23,12 +23,13 @@ const PART: usize = 9;
 const MODALITIES: [&str; 3] = ["one", "two", "three"];
 
 /// Small settings of the encoders that have large ones by default, and whether they read sequences.
-const ENCODERS: [(&str, &str, bool); 6] = [
+const ENCODERS: [(&str, &str, bool); 7] = [
     ("mlp", "widths: [6, 6]", false),
     ("cnn", "widths: [4, 6]", false),
     ("resnet18", "base_width: 4", false),
     ("vit", "patch: 4, width: 8, heads: 2, layers: 2", false),
     ("transformer", "width: 8, heads: 2, layers: 2", true),
+    ("tcn", "widths: [4, 6]", true),
     ("sequence", "", true),
 ];
 
@@ -43,7 +44,8 @@ impl Factors {
         let all = standard();
         let names = [
             names(all.methods.names()).into_iter().step_by(part).collect(),
-            names(all.encoders.names()),
+            // Presets are encoders of other sizes.
+            all.encoders.iter().filter(|c| c.name() == c.defaults().info().name).map(|c| c.name().into()).collect(),
             names(all.fusions.names()),
             names(all.optimizers.names()),
             names(all.schedules.names()),
@@ -89,6 +91,9 @@ fn small(fusion: &str) -> String {
         "scheduled" | "memory" | "boosted" => "hidden: 6",
         "growing" => "hidden: 6, most: 3",
         "deep" => "hidden: [6, 6]",
+        "cross-attention" | "bottleneck" => "width: 8, layers: 1, heads: 2",
+        "tensor" => "width: 4",
+        "low-rank" => "rank: 2, width: 4",
         "mods" => "width: 8, tokens: 2, layers: 2, heads: 2",
         _ => return fusion.into(),
     };

@@ -40,6 +40,12 @@ fn every_fusion_conforms() {
         "{mmtm: {squeeze: 4}}",
         "{scheduled: {hidden: 8}}",
         "{memory: {hidden: 8}}",
+        "{cross-attention: {width: 8, layers: 1, heads: 2}}",
+        "{bottleneck: {width: 8, tokens: 2, layers: 1, heads: 2}}",
+        "{tensor: {width: 3}}",
+        "{low-rank: {rank: 2, width: 4}}",
+        "decision",
+        "{decision: {by: entropy}}",
         "{mods: {width: 16, tokens: 3, layers: 2, heads: 2}}",
     ] {
         for extra in ["", ", uni_heads: true, feature_norm: true"] {
@@ -53,12 +59,15 @@ fn every_fusion_conforms() {
 
 #[test]
 fn every_encoder_conforms() {
-    let encoders: [(&str, &[usize]); 6] = [
+    let encoders: [(&str, &[usize]); 9] = [
         ("name: mlp, widths: [8, 6]", &[5]),
         ("name: cnn, widths: [4, 6]", &[1, 8, 8]),
         ("name: sequence, widths: [4, 3]", &[2, 6]),
         ("name: resnet18, base_width: 4", &[1, 16, 16]),
         ("name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, dropout: 0.1", &[1, 8, 8]),
+        ("name: resnet50, layers: [1, 1], base_width: 2", &[1, 16, 16]),
+        ("name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, feature: mean", &[1, 8, 8]),
+        ("name: transformer, layout: time-first, width: 8, layers: 2, heads: 2, blocks: 2, feature: mean", &[5, 3]),
         ("name: transformer, layout: time-first, width: 8, layers: 2, heads: 2, blocks: 2", &[5, 3]),
     ];
     for (encoder, shape) in encoders {

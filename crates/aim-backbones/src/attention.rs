@@ -23,6 +23,8 @@ pub(crate) struct Shape {
     pub(crate) blocks: usize,
     /// Probability that dropout zeroes a value.
     pub(crate) dropout: f64,
+    /// Constant beside the variance in norms.
+    pub(crate) eps: f64,
 }
 
 impl Shape {
@@ -148,10 +150,10 @@ impl Layer {
         let (width, [inner, first, second]) = (shape.width, style.names());
         Ok(Self {
             attention: Attention::new(build, &format!("{prefix}.attention"), inner, part, shape)?,
-            first: build.layer_norm(&format!("{prefix}.{first}"), part, width)?,
+            first: build.layer_norm(&format!("{prefix}.{first}"), part, width)?.eps(shape.eps),
             intermediate: dense(build, &format!("{prefix}.intermediate.dense"), part, (width, 4 * width))?,
             output: dense(build, &format!("{prefix}.output.dense"), part, (4 * width, width))?,
-            second: build.layer_norm(&format!("{prefix}.{second}"), part, width)?,
+            second: build.layer_norm(&format!("{prefix}.{second}"), part, width)?.eps(shape.eps),
             dropout: shape.dropout,
             style,
             prefix,

@@ -34,6 +34,7 @@ pub struct Build {
     device: Device,
     params: Params,
     low_rank: Option<LowRank>,
+    frozen: Vec<usize>,
     /// Whether the next layer maps to queries or values.
     projection: bool,
 }
@@ -49,6 +50,15 @@ settings! {
         pub targets: Targets = Targets::All => by_type(), "ours";
         /// First block whose layers have one.
         pub first_block: usize = 0 => at_least(0), "ours";
+    }
+}
+
+settings! {
+    /// Blocks of an encoder that are not trained: their weights cost no gradient and no optimizer state, and their
+    /// norms use running statistics. Low-rank additions to them are trained.
+    pub struct Freeze {
+        /// The blocks, counted from the input.
+        pub depth: Vec<usize> = Vec::new() => at_least(0).required(), "ours";
     }
 }
 
@@ -83,12 +93,17 @@ impl Build {
     /// An empty network whose initial values depend on `seed` and each parameter's name alone.
     pub fn new(seed: u64, device: &Device) -> Self {
         let params = Params::differentiated_by(aim_ops::backward);
-        Self { seed, device: device.clone(), params, low_rank: None, projection: false }
+        Self { seed, device: device.clone(), params, low_rank: None, frozen: vec![], projection: false }
     }
 
     /// Gives the encoder layers made from now on low-rank additions, or none.
     pub fn set_low_rank(&mut self, low_rank: Option<&LowRank>) {
         self.low_rank = low_rank.cloned();
+    }
+
+    /// Makes the weights of these blocks of encoders frozen ones from now on, or none.
+    pub fn set_frozen(&mut self, freeze: Option<&Freeze>) {
+        self.frozen = freeze.map_or_else(Vec::new, |freeze| freeze.depth.clone());
     }
 
     /// `A [rank k, in k]` and `B [out k, rank k]` (zeros) for an encoder layer with kernels of side k, as in loralib;
@@ -124,12 +139,15 @@ impl Build {
         &self.device
     }
 
-    /// A parameter with these initial values.
+    /// A parameter with these initial values; a frozen weight in a block that is [frozen](Self::set_frozen).
     ///
     /// # Errors
     /// If the name is taken.
     pub fn add(&mut self, name: &str, role: Role, value: &Tensor) -> Result<Handle> {
-        self.params.add(name, role, value)
+        match role.part {
+            Part::Encoder { depth, .. } if self.frozen.contains(&depth) => self.params.add_frozen(name, value),
+            _ => self.params.add(name, role, value),
+        }
     }
 
     /// A parameter of any shape; `fan` is (in, out).
@@ -212,7 +230,7 @@ impl Build {
         self.linear_from(name, part, (input, output), Init::Normal(spread), Some(Init::Constant(0.)))
     }
 
-    fn bias(&mut self, name: &str, part: Part, io: (usize, usize), init: Init) -> Result<Handle> {
+    pub(crate) fn bias(&mut self, name: &str, part: Part, io: (usize, usize), init: Init) -> Result<Handle> {
         self.param(&format!("{name}.bias"), Role { part, kind: Kind::Bias }, &[io.1], init, io)
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::{Capabilities, Encoder, Error, Result, capability};
 
-use crate::{Build, LowRank};
+use crate::{Build, Freeze, LowRank, Tensors, Weights};
 
 /// Description of an encoder.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,25 @@ pub trait EncoderSettings: AnySettings {
         None
     }
 
+    /// Public weights that it starts from.
+    fn weights(&self) -> Option<&Weights> {
+        None
+    }
+
+    /// Blocks that are not trained.
+    fn freeze(&self) -> Option<&Freeze> {
+        None
+    }
+
+    /// The tensors of a public checkpoint under the encoder's own names, for samples of shape `input`. Names and
+    /// tensors that it does not know stay as they are.
+    ///
+    /// # Errors
+    /// If a tensor has another shape than its name promises.
+    fn translate(&self, tensors: Tensors, _input: &[usize]) -> Result<Tensors> {
+        Ok(tensors)
+    }
+
     /// The same encoder without low-rank additions; `None` if it never has any.
     fn without_low_rank(&self) -> Option<Arc<dyn EncoderSettings>> {
         None
@@ -79,6 +98,21 @@ pub fn card<S: Settings + EncoderSettings>() -> EncoderCard {
     };
     let defaults = S::default();
     EncoderCard::new(defaults.info().name, Arc::new(defaults), read)
+}
+
+/// The settings of a section that changes some of `base`.
+pub(crate) fn changed<S: Settings + EncoderSettings>(
+    base: &S,
+    section: &Value,
+    place: &str,
+) -> Result<Arc<dyn EncoderSettings>> {
+    let mut whole = base.values();
+    if let (Value::Object(whole), Value::Object(section)) = (&mut whole, section) {
+        whole.extend(section.clone());
+    }
+    let settings: S = EncoderCard::read_as(&whole, place)?;
+    EncoderSettings::check(&settings, place)?;
+    Ok(Arc::new(settings))
 }
 
 /// An encoder with settings that were made in Rust.
@@ -114,6 +148,15 @@ pub(crate) fn check_low_rank(low_rank: Option<&LowRank>, depth: usize, attention
     Ok(())
 }
 
+/// Checks which blocks of an encoder of so many are frozen.
+pub(crate) fn check_frozen(freeze: Option<&Freeze>, depth: usize, place: &str) -> Result<()> {
+    let Some(wrong) = freeze.and_then(|freeze| freeze.depth.iter().find(|block| **block >= depth)) else {
+        return Ok(());
+    };
+    let remedy = format!("use blocks from 0 to {}", depth.saturating_sub(1));
+    Err(Error::invalid(format!("{place}.freeze.depth"), format!("names block {wrong}"), remedy))
+}
+
 /// The methods that all encoders with a setting `lora` share.
 macro_rules! with_lora {
     ($config:ident) => {
@@ -127,5 +170,19 @@ macro_rules! with_lora {
     };
 }
 pub(crate) use with_lora;
+
+/// The methods that all encoders with the settings `weights` and `freeze` share.
+macro_rules! with_weights {
+    () => {
+        fn weights(&self) -> Option<&crate::Weights> {
+            self.weights.as_ref()
+        }
+
+        fn freeze(&self) -> Option<&crate::Freeze> {
+            self.freeze.as_ref()
+        }
+    };
+}
+pub(crate) use with_weights;
 
 static ENCODERS: LazyLock<Encoders> = LazyLock::new(crate::all);

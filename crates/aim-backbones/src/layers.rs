@@ -128,7 +128,7 @@ impl BatchNorm {
     /// If the shape does not fit.
     pub fn forward(&self, x: &Tensor, act: Act, residual: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
         let (gamma, beta) = (pass.weight(&self.weight), pass.weight(&self.bias));
-        if pass.norm == Norm::Running {
+        if pass.norm == Norm::Running || self.weight.frozen {
             let (mean, var) = (pass.weight(&self.running_mean), pass.weight(&self.running_var));
             return Ok(aim_ops::batch_norm_eval(x, &mean, &var, &gamma, &beta, EPS, act, residual)?);
         }

@@ -23,13 +23,18 @@ mod build;
 mod config;
 mod frames;
 mod layers;
+mod names;
+mod positions;
+mod presets;
+mod weights;
 
 #[cfg(test)]
 mod reference;
 
-pub use build::{Build, ConvSize, Init, LowRank, Targets};
+pub use build::{Build, ConvSize, Freeze, Init, LowRank, Targets};
 pub use config::{EncoderCard, EncoderInfo, EncoderSettings, EncoderSpec, Encoders, builtin, card, encoder};
 pub use layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};
+pub use weights::{Adopted, Starting, Tensors, Weights};
 
 /// Declares the modules of encoders, and the settings and encoder that each exports.
 macro_rules! encoders {
@@ -43,20 +48,24 @@ macro_rules! encoders {
             let mut encoders = Encoders::new("encoder", "backbones");
             // Names differ, as a test makes sure.
             $(drop(encoders.add(card::<$settings>()));)+
+            presets::all().into_iter().for_each(|card| drop(encoders.add(card)));
             encoders
         }
     };
 }
 
-pub use transformer::Layout;
+pub use tcn::TcnFeature;
+pub use transformer::{Family, Layout, SequenceFeature};
+pub use vit::VitFeature;
 
 // One line an encoder.
 encoders! {
     mlp: MlpConfig, Mlp;
     cnn: CnnConfig, Cnn;
     sequence: SequenceConfig, Sequence;
-    resnet: ResNet18Config, ResNet18;
+    resnet: ResNetConfig, ResNet;
     vit: VitConfig, Vit;
     transformer: TransformerConfig, Transformer;
+    tcn: TcnConfig, Tcn;
     statistics: StatisticsConfig, Statistics;
 }

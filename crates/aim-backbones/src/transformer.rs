@@ -1,14 +1,15 @@
 //! Transformer over sequences (Devlin et al. 2019) with the names of Hugging Face's BERT. Its layers form blocks of
 //! depth of equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
 
-use aim_config::{at_least, below, by_type, choice, settings, whole};
+use aim_config::{above, at_least, below, by_type, choice, settings, whole};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::{DType, Tensor};
 
 use crate::{
-    Build, EncoderInfo, EncoderSettings, LayerNorm, Linear, LowRank,
+    Build, EncoderInfo, EncoderSettings, Freeze, LayerNorm, Linear, LowRank, Tensors, Weights,
     attention::{INIT, Layer, Shape, Style, dense, dropout},
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
+    names::{Layout as Names, rename},
 };
 
 choice! {
@@ -21,11 +22,46 @@ choice! {
     }
 }
 
+choice! {
+    /// Whose tables of positions and types words have.
+    pub enum Family {
+        /// BERT's, MiniLM's: 512 positions, 2 types.
+        Bert = "bert",
+        /// RoBERTa's: 512 positions behind 2 that stand for padding, 1 type.
+        Roberta = "roberta",
+        /// DistilBERT's: 512 positions, no types.
+        DistilBert = "distilbert",
+    }
+}
+
+impl Family {
+    /// Rows of the table of positions before the first token's, and number of types.
+    fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::Bert => (0, 2),
+            Self::Roberta => (2, 1),
+            Self::DistilBert => (0, 0),
+        }
+    }
+}
+
+choice! {
+    /// What of the last layer is a sequence's feature.
+    pub enum SequenceFeature {
+        /// The first token.
+        First = "first",
+        /// The mean of the tokens that are no padding (Reimers & Gurevych 2019).
+        Mean = "mean",
+    }
+}
+
 settings! {
     /// Settings of the encoder `transformer`; the defaults are BERT-Mini's.
     pub struct TransformerConfig {
         /// Words that ids can name; without it the input is a sequence of vectors.
-        pub vocabulary: Option<usize> = None => at_least(1).shown("none"), "ours";
+        pub vocabulary: Option<usize> = None => at_least(1), "ours";
+        /// Tables of words' positions and types: BERT's and MiniLM's | RoBERTa's | DistilBERT's.
+        pub family: Family = Family::Bert => by_type(), "paper";
         /// How vectors lie in a sample; to be said where there is no vocabulary, because either way would train.
         pub layout: Option<Layout> = None => by_type().shown("none"), "ours";
         /// Width of a token.
@@ -38,8 +74,17 @@ settings! {
         pub blocks: usize = 4 => whole(1, 1000), "ours";
         /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
         pub dropout: f64 = 0.1 => below(0., 1.), "paper";
+        /// Feature: the first token | the mean of all that are no padding. What methods read between blocks is the
+        /// first.
+        pub feature: SequenceFeature = SequenceFeature::First => by_type(), "paper";
+        /// Constant beside the variance in norms.
+        pub eps: f64 = 1e-12 => above(0.), "released (Hugging Face)";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Public weights that it starts from.
+        pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -60,28 +105,56 @@ impl EncoderSettings for TransformerConfig {
 
     fn check(&self, place: &str) -> Result<()> {
         self.shape().check(place)?;
+        check_frozen(self.freeze.as_ref(), self.blocks, place)?;
         check_low_rank(self.lora.as_ref(), self.blocks, true, place)
     }
 
+    fn translate(&self, tensors: Tensors, _: &[usize]) -> Result<Tensors> {
+        // The first BERT's norms have the names of its paper.
+        let modern = |name: String| {
+            let end = name.strip_suffix(".gamma").map(|norm| format!("{norm}.weight"));
+            end.or_else(|| name.strip_suffix(".beta").map(|norm| format!("{norm}.bias"))).unwrap_or(name)
+        };
+        Ok(rename(tensors, &[DISTILBERT]).into_iter().map(|(name, tensor)| (modern(name), tensor)).collect())
+    }
+
     with_lora!(TransformerConfig);
+    with_weights!();
 }
+
+/// DistilBERT's layers.
+const DISTILBERT: Names = Names {
+    layers: "transformer.layer",
+    inner: &[
+        ("attention.q_lin", "attention.self.query"),
+        ("attention.k_lin", "attention.self.key"),
+        ("attention.v_lin", "attention.self.value"),
+        ("attention.out_lin", "attention.output.dense"),
+        ("sa_layer_norm", "attention.output.LayerNorm"),
+        ("ffn.lin1", "intermediate.dense"),
+        ("ffn.lin2", "output.dense"),
+        ("output_layer_norm", "output.LayerNorm"),
+    ],
+    outer: &[],
+};
 
 impl TransformerConfig {
     fn shape(&self) -> Shape {
-        let Self { width, layers, heads, blocks, dropout, .. } = *self;
-        Shape { width, heads, layers, blocks, dropout }
+        let Self { width, layers, heads, blocks, dropout, eps, .. } = *self;
+        Shape { width, heads, layers, blocks, dropout, eps }
     }
 }
 
 /// How the input becomes tokens.
 enum Tokens {
     /// Ids of words, the first of which stands for the text; 0 is padding where no valid positions are told.
-    Words { table: Handle, types: Handle },
+    Words { table: Handle, types: Option<Handle> },
     /// Vectors behind a class token; a vector of zeros is padding where no valid positions are told.
     Vectors { class: Handle, projection: Linear, layout: Layout },
 }
 
-/// The encoder: the feature is the first token behind the last layer. Nobody attends to padding.
+/// The encoder: the feature is the first token behind the last layer, or the mean of those that are no padding. Nobody
+/// attends to padding.
 pub struct Transformer {
     modality: usize,
     tokens: Tokens,
@@ -125,8 +198,10 @@ impl Transformer {
         let (tokens, positions) = match (config.vocabulary, input) {
             (Some(words), [1..=POSITIONS]) => {
                 let table = embed(build, "word_embeddings.weight", &[words, width])?;
-                let types = embed(build, "token_type_embeddings.weight", &[2, width])?;
-                (Tokens::Words { table, types }, POSITIONS)
+                let (offset, types) = config.family.sizes();
+                let mut types_of = |types| embed(build, "token_type_embeddings.weight", &[types, width]);
+                let types = (types > 0).then(|| types_of(types)).transpose()?;
+                (Tokens::Words { table, types }, offset + POSITIONS)
             }
             (None, [a, b]) if a * b > 0 => {
                 let (length, channels, layout) = match config.layout {
@@ -146,7 +221,7 @@ impl Transformer {
             (None, _) => return Err(Error::shape(prefix, input, "[T, C], or [T] of ids and a vocabulary")),
         };
         let position = embed(build, "position_embeddings.weight", &[positions, width])?;
-        let norm = build.layer_norm(&format!("{prefix}.embeddings.LayerNorm"), part, width)?;
+        let norm = build.layer_norm(&format!("{prefix}.embeddings.LayerNorm"), part, width)?.eps(config.eps);
         let blocks = config.shape().build(build, prefix, modality, Style::Bert)?;
         Ok(Self { modality, tokens, position, norm, blocks, config: config.clone() })
     }
@@ -162,7 +237,8 @@ impl Transformer {
         let (tokens, seen) = match &self.tokens {
             Tokens::Words { table, types } => {
                 let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
-                (words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?)?, told.map_or_else(|| x.ne(0f32), Ok)?)
+                let typed = |types: &Handle| words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?);
+                (types.as_ref().map_or(Ok(words.clone()), typed)?, told.map_or_else(|| x.ne(0f32), Ok)?)
             }
             Tokens::Vectors { class, projection, .. } => {
                 let vectors = projection.forward(x, pass)?;
@@ -174,11 +250,18 @@ impl Transformer {
             }
         };
         let count = tokens.dim(1)?;
-        let tokens = tokens.broadcast_add(&pass.weight(&self.position).narrow(0, 0, count)?)?;
+        let offset = if self.config.vocabulary.is_some() { self.config.family.sizes().0 } else { 0 };
+        let tokens = tokens.broadcast_add(&pass.weight(&self.position).narrow(0, offset, count)?)?;
         let tokens = dropout(self.norm.forward(&tokens, pass)?, self.config.dropout, &self.position.name, pass)?;
         let first = Tensor::from_iter((0..count).map(|i| u8::from(i == 0)), x.device())?;
         Ok((tokens, seen.broadcast_maximum(&first)?.reshape(((), 1, 1, count))?))
     }
+}
+
+/// The mean of the tokens `[B, tokens, width]` that may be attended to, `[B, 1, 1, tokens]`.
+fn mean(tokens: &Tensor, seen: &Tensor) -> Result<Tensor> {
+    let seen = seen.to_dtype(tokens.dtype())?.squeeze(1)?;
+    Ok(seen.broadcast_div(&seen.sum_keepdim(2)?)?.matmul(tokens)?.squeeze(1)?)
 }
 
 impl Encoder for Transformer {
@@ -194,7 +277,10 @@ impl Encoder for Transformer {
             }
             h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
         }
-        pool.apply(&h)
+        match self.config.feature {
+            SequenceFeature::First => pool.apply(&h),
+            SequenceFeature::Mean => mean(&h, &seen),
+        }
     }
     fn depth(&self) -> usize {
         self.blocks.len()
@@ -214,7 +300,16 @@ mod tests {
 
     fn config(vocabulary: Option<usize>) -> TransformerConfig {
         let layout = Some(Layout::TimeFirst);
-        TransformerConfig { vocabulary, layout, width: 6, layers: 2, heads: 2, blocks: 2, dropout: 0., lora: None }
+        TransformerConfig {
+            vocabulary,
+            layout,
+            width: 6,
+            layers: 2,
+            heads: 2,
+            blocks: 2,
+            dropout: 0.,
+            ..TransformerConfig::default()
+        }
     }
 
     fn encoder(input: &[usize], vocabulary: Option<usize>) -> (Transformer, Params) {

@@ -1,16 +1,28 @@
 //! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of
 //! depth of equal size; the embeddings belong to the first block, the last norm to the last.
 
-use aim_config::{at_least, below, by_type, settings, whole};
+use aim_config::{above, at_least, below, by_type, choice, settings, whole};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
 use candle_core::Tensor;
 
 use crate::{
-    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, LayerNorm, LowRank,
+    Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Freeze, LayerNorm, LowRank, Tensors, Weights,
     attention::{INIT, Layer, Shape, Style, dropout},
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
     frames::fold,
+    names::{Layout, rename},
+    positions::resized,
 };
+
+choice! {
+    /// What of the last layer is a picture's feature.
+    pub enum VitFeature {
+        /// The class token.
+        Class = "class",
+        /// The mean of the patches.
+        Mean = "mean",
+    }
+}
 
 settings! {
     /// Settings of the encoder `vit`; the defaults are ViT-Tiny/16.
@@ -27,8 +39,16 @@ settings! {
         pub blocks: usize = 4 => whole(1, 1000), "ours";
         /// Probability that dropout zeroes a value, behind the embeddings, attention and the linear maps.
         pub dropout: f64 = 0. => below(0., 1.), "paper";
+        /// Feature: the class token | the mean of the patches. What methods read between blocks is the class token.
+        pub feature: VitFeature = VitFeature::Class => by_type(), "paper";
+        /// Constant beside the variance in norms.
+        pub eps: f64 = 1e-12 => above(0.), "released (Hugging Face)";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Public weights that it starts from.
+        pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -49,21 +69,90 @@ impl EncoderSettings for VitConfig {
 
     fn check(&self, place: &str) -> Result<()> {
         self.shape().check(place)?;
+        check_frozen(self.freeze.as_ref(), self.blocks, place)?;
         check_low_rank(self.lora.as_ref(), self.blocks, true, place)
     }
 
+    fn translate(&self, tensors: Tensors, input: &[usize]) -> Result<Tensors> {
+        let mut own = Tensors::new();
+        for (name, tensor) in rename(tensors, &LAYOUTS) {
+            match name.split_once(JOINED) {
+                Some((layer, leaf)) => split(&mut own, (layer, leaf), &tensor)?,
+                None => drop(own.insert(name, tensor)),
+            }
+        }
+        if let ([.., height, width], Some(table)) = (input, own.get(POSITIONS))
+            && table.rank() == 3
+            && table.dim(1)? != height / self.patch * (width / self.patch) + 1
+            && let Some(table) = resized(table, [height / self.patch, width / self.patch])?
+        {
+            own.insert(POSITIONS.into(), table);
+        }
+        Ok(own)
+    }
+
     with_lora!(VitConfig);
+    with_weights!();
 }
+
+/// The table of positions.
+const POSITIONS: &str = "embeddings.position_embeddings";
+/// Where a layer's query, key and value stand in one.
+const JOINED: &str = ".attention.attention.qkv.";
+
+/// Query, key and value that stand one below the other.
+fn split(own: &mut Tensors, (layer, leaf): (&str, &str), joined: &Tensor) -> Result<()> {
+    let rows = joined.dim(0)? / 3;
+    for (i, part) in ["query", "key", "value"].into_iter().enumerate() {
+        own.insert(format!("{layer}.attention.attention.{part}.{leaf}"), joined.narrow(0, i * rows, rows)?);
+    }
+    Ok(())
+}
+
+/// The layouts of timm, and of Hugging Face's transformers from version 5 on.
+static LAYOUTS: [Layout; 2] = [
+    Layout {
+        layers: "blocks",
+        inner: &[
+            ("norm1", "layernorm_before"),
+            ("attn.qkv", "attention.attention.qkv"),
+            ("attn.proj", "attention.output.dense"),
+            ("norm2", "layernorm_after"),
+            ("mlp.fc1", "intermediate.dense"),
+            ("mlp.fc2", "output.dense"),
+        ],
+        outer: &[
+            ("cls_token", "embeddings.cls_token"),
+            ("pos_embed", POSITIONS),
+            ("patch_embed.proj", "embeddings.patch_embeddings.projection"),
+            ("norm", "layernorm"),
+        ],
+    },
+    Layout {
+        layers: "layers",
+        inner: &[
+            ("layernorm_before", "layernorm_before"),
+            ("attention.q_proj", "attention.attention.query"),
+            ("attention.k_proj", "attention.attention.key"),
+            ("attention.v_proj", "attention.attention.value"),
+            ("attention.o_proj", "attention.output.dense"),
+            ("layernorm_after", "layernorm_after"),
+            ("mlp.fc1", "intermediate.dense"),
+            ("mlp.fc2", "output.dense"),
+        ],
+        outer: &[],
+    },
+];
 
 impl VitConfig {
     fn shape(&self) -> Shape {
-        let Self { width, layers, heads, blocks, dropout, .. } = *self;
-        Shape { width, heads, layers, blocks, dropout }
+        let Self { width, layers, heads, blocks, dropout, eps, .. } = *self;
+        Shape { width, heads, layers, blocks, dropout, eps }
     }
 }
 
-/// The encoder: the feature is the class token behind the last norm. Video `[B, C, T, H, W]` is folded into frames and
-/// averaged over time.
+/// The encoder: the feature is the class token behind the last norm, or the mean of the patches there. Video
+/// `[B, C, T, H, W]` is folded into frames and averaged over time.
 pub struct Vit {
     modality: usize,
     class: Handle,
@@ -95,7 +184,7 @@ impl Vit {
         let projection = format!("{embeddings}.patch_embeddings.projection");
         let patches = build.conv2d_bias(&projection, part(0), (channels, width), size, INIT)?;
         let layers = config.shape().build(build, prefix, modality, Style::Vit)?;
-        let norm = build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?;
+        let norm = build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?.eps(config.eps);
         Ok(Self { modality, class, position, patches, blocks: layers, norm, config: config.clone() })
     }
 
@@ -133,7 +222,13 @@ impl Encoder for Vit {
             }
             h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
         }
-        pool.apply(&h)
+        match self.config.feature {
+            VitFeature::Class => pool.apply(&h),
+            VitFeature::Mean => {
+                let patches = h.narrow(1, 1, h.dim(1)? - 1)?.transpose(1, 2)?;
+                Pool::Mean { frames }.apply(&patches)
+            }
+        }
     }
     fn depth(&self) -> usize {
         self.blocks.len()

@@ -111,7 +111,9 @@ fn section(kind: &Kind) -> Option<&'static Below> {
 
 fn backbone(card: &EncoderCard) -> Entry {
     let info = card.defaults().info();
-    entry(info.name, info.about, &[format!("input: {}", info.input)], card.rows())
+    let preset = (card.name() != info.name).then(|| format!("preset: `{}` of a published size", info.name));
+    let facts: Vec<String> = preset.into_iter().chain([format!("input: {}", info.input)]).collect();
+    entry(card.name(), info.about, &facts, card.rows())
 }
 
 fn fusion(card: &FusionCard) -> Entry {

@@ -6,8 +6,8 @@ use aim_core::Result;
 use aim_report::write_run;
 use aim_train::{
     config::{RunConfig, Source},
-    experiment::{Console, Job, RunResults, Shared},
-    run::{Folder, checksum},
+    experiment::{Console, Job, RunResults, Shared, fits},
+    run::{Folder, PublicWeights, checksum},
 };
 use clap::Args;
 
@@ -46,11 +46,13 @@ impl Train {
             return Ok(ExitCode::SUCCESS);
         }
         let (device, stop) = (self.places.device.open()?, stop_on_interrupt()?);
-        let root = aim_data::root(self.places.data_root);
+        let (root, mut weights) = (aim_data::root(self.places.data_root), PublicWeights::default());
+        let config = weights.pin(&config, root.as_deref(), registries)?;
         let (console, reading) = (Console::new(self.places.quiet), self.places.reading.reading());
         let demand = aim_data::demand(&config.data, root.as_deref(), &reading)?;
         demand.iter().for_each(|demand| console.say(&demand.to_string()));
         let data = aim_data::load_by(&config.data, root.as_deref(), &reading)?;
+        fits(&config, &data, &weights)?;
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
         let name = if config.name == method { method } else { format!("{}-{method}", config.name) };
@@ -60,7 +62,8 @@ impl Train {
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);
         let (out, device, console, stop) = (&self.places.out, &device, &console, &stop);
-        let shared = Shared { out, device, console, stop, checkpoint_every, registries, program };
+        let weights = &weights;
+        let shared = Shared { out, device, console, stop, checkpoint_every, registries, program, weights };
         let outcome = job.run(&folder, shared)?;
         let warning = config.protocol.warning().map_or(String::new(), |w| format!("{w}\n"));
         let run = RunResults::read(&folder, &config)?;

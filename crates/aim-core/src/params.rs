@@ -103,6 +103,8 @@ pub struct Handle {
     pub name: Arc<str>,
     /// Its value.
     pub var: Var,
+    /// Whether the value stays as it is: the pass shows it without its history, so that no gradient is worked out.
+    pub frozen: bool,
 }
 
 /// A backward pass: the gradients of a scalar loss.
@@ -154,6 +156,14 @@ impl Params {
         Ok(handle)
     }
 
+    /// Adds a weight that is never trained: a buffer that costs no gradient.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn add_frozen(&mut self, name: &str, value: &Tensor) -> Result<Handle> {
+        Ok(Handle { frozen: true, ..self.add_buffer(name, value)? })
+    }
+
     fn handle(&self, name: &str, value: &Tensor) -> Result<Handle> {
         if self.params.contains_key(name) || self.buffers.contains_key(name) {
             return Err(Error::invalid(
@@ -162,7 +172,7 @@ impl Params {
                 "give each layer its own name",
             ));
         }
-        Ok(Handle { name: name.into(), var: Var::from_tensor(value)? })
+        Ok(Handle { name: name.into(), var: Var::from_tensor(value)?, frozen: false })
     }
 
     /// The trainable parameters, in the order of their names.

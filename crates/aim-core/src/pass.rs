@@ -215,7 +215,8 @@ impl<'a> Pass<'a> {
     /// The tensor that stands for a parameter or buffer in this pass.
     pub fn weight(&self, handle: &Handle) -> Tensor {
         let viewed = self.view.and_then(|v| v.get(&handle.name));
-        viewed.unwrap_or_else(|| handle.var.as_tensor()).clone()
+        let shown = viewed.unwrap_or_else(|| handle.var.as_tensor());
+        if handle.frozen { shown.detach() } else { shown.clone() }
     }
 
     /// The generator of `name` in this pass (dropout masks).

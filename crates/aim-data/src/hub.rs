@@ -1,25 +1,39 @@
-//! Files on the Hugging Face Hub, named `hf://datasets/OWNER/NAME/PATH` or, for one revision,
-//! `hf://datasets/OWNER/NAME@REVISION/PATH`.
+//! Files on the Hugging Face Hub: of data sets, named `hf://datasets/OWNER/NAME/PATH` or, for one revision,
+//! `hf://datasets/OWNER/NAME@REVISION/PATH`, and of models, named by their parts.
 //!
 //! A file that is in the Hub's cache on this machine (`HF_HOME`) is used as it is, others are fetched into it. Fetching
 //! needs the feature `hub`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use aim_core::{Error, Result};
 
 /// What helps where the Hub does not answer as it should.
 #[cfg(feature = "hub")]
-pub(crate) const REMEDY: &str = "check the name, the revision and the network, and HF_TOKEN if the set is not public";
+pub(crate) const REMEDY: &str =
+    "check the name, the revision and the network, and HF_TOKEN if the repository is not public";
 
 /// What all names of such files begin with.
 const SCHEME: &str = "hf://";
 
-/// A file of a data set on the Hub.
+/// What a repository on the Hub holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only fetching reads the kind"))]
+enum Kind {
+    DataSet,
+    Model,
+}
+
+/// A file of a data set or a model on the Hub.
 #[derive(Debug, PartialEq)]
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only fetching reads the parts"))]
 struct HubFile<'a> {
-    text: &'a str,
+    kind: Kind,
+    /// As messages name it.
+    text: Cow<'a, str>,
     owner: &'a str,
     name: &'a str,
     revision: Option<&'a str>,
@@ -29,7 +43,7 @@ struct HubFile<'a> {
 /// Checks a setting that may name a file on the Hub, without fetching anything.
 pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
     let checked = match HubFile::parse(path) {
-        Ok(Some(file)) if cfg!(not(feature = "hub")) => Err(without_feature(file.text)),
+        Ok(Some(file)) if cfg!(not(feature = "hub")) => Err(without_feature(&file.text)),
         other => other.map(drop),
     };
     checked.map_err(|error| match error {
@@ -40,8 +54,19 @@ pub(crate) fn check(key: &str, path: &Path) -> Result<()> {
     })
 }
 
-/// Where a file on the Hub is on this machine, after fetching it if need be; none if the path is of this machine
-/// anyway.
+/// Checks what names a file of a model, without fetching anything.
+pub(crate) fn check_model(repository: &str, revision: Option<&str>, file: &Path) -> Result<()> {
+    let file = HubFile::of_model(repository, revision, file)?;
+    if cfg!(feature = "hub") { Ok(()) } else { Err(without_feature(&file.text)) }
+}
+
+/// Where a file of a model is on this machine, after fetching it if need be.
+pub(crate) fn model(repository: &str, revision: Option<&str>, file: &Path) -> Result<PathBuf> {
+    HubFile::of_model(repository, revision, file)?.fetch()
+}
+
+/// Where a file of a data set on the Hub is on this machine, after fetching it if need be; none if the path is of this
+/// machine anyway.
 pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
     HubFile::parse(path)?.map(|file| file.fetch()).transpose()
 }
@@ -71,12 +96,25 @@ impl<'a> HubFile<'a> {
         let (name, revision) = name.split_once('@').map_or((name, None), |(name, revision)| (name, Some(revision)));
         let mut parts = [owner, name, revision.unwrap_or("main")].into_iter().chain(path.split('/'));
         let whole = !parts.any(|part| ["", ".", ".."].contains(&part));
-        whole.then_some(Self { text, owner, name, revision, path })
+        whole.then_some(Self { kind: Kind::DataSet, text: text.into(), owner, name, revision, path })
+    }
+
+    fn of_model(repository: &'a str, revision: Option<&'a str>, file: &'a Path) -> Result<Self> {
+        let text = format!("{} of {repository}", file.display());
+        let parts = || {
+            let ((owner, name), path) = (repository.split_once('/')?, file.to_str()?);
+            let mut parts = [owner, name, revision.unwrap_or("main")].into_iter().chain(path.split('/'));
+            let whole = !name.contains('/') && !parts.any(|part| ["", ".", ".."].contains(&part));
+            whole.then_some((owner, name, path))
+        };
+        let remedy = "write the repository as OWNER/NAME, and the file as its path there";
+        let (owner, name, path) = parts().ok_or_else(|| Error::invalid(&text, "names no file of a model", remedy))?;
+        Ok(Self { kind: Kind::Model, text: text.into(), owner, name, revision, path })
     }
 
     #[cfg(not(feature = "hub"))]
     fn fetch(&self) -> Result<PathBuf> {
-        Err(without_feature(self.text))
+        Err(without_feature(&self.text))
     }
 
     #[cfg(feature = "hub")]
@@ -88,13 +126,23 @@ impl<'a> HubFile<'a> {
     fn fetch_by(&self, client: &hf_hub::HFClientSync) -> Result<PathBuf> {
         use hf_hub::HFError;
 
-        let fail = |e: HFError| Error::invalid(self.text, e.to_string(), REMEDY);
-        let set = client.dataset(self.owner, self.name);
-        let file = set.download_file().filename(self.path).maybe_revision(self.revision);
-        match file.clone().local_files_only(true).send() {
-            Err(HFError::LocalEntryNotFound { .. }) => file.send().map_err(fail),
-            cached => cached.map_err(fail),
+        let fail = |e: HFError| Error::invalid(&*self.text, e.to_string(), REMEDY);
+        // The two kinds of repositories have types of their own.
+        macro_rules! fetch {
+            ($repository:expr) => {{
+                let repository = $repository;
+                let file = repository.download_file().filename(self.path).maybe_revision(self.revision);
+                match file.clone().local_files_only(true).send() {
+                    Err(HFError::LocalEntryNotFound { .. }) => file.send(),
+                    cached => cached,
+                }
+            }};
         }
+        match self.kind {
+            Kind::DataSet => fetch!(client.dataset(self.owner, self.name)),
+            Kind::Model => fetch!(client.model(self.owner, self.name)),
+        }
+        .map_err(fail)
     }
 }
 
@@ -131,13 +179,25 @@ mod tests {
         assert_eq!(parts("hf://datasets/me/set@v1/x.safetensors").unwrap(), "me set v1 x.safetensors");
     }
 
+    #[test]
+    fn files_of_models_are_named_by_their_parts() {
+        let parts = |repository, file| HubFile::of_model(repository, Some("v1"), Path::new(file));
+        let file = parts("me/net", "onnx/x.safetensors").unwrap();
+        assert_eq!((file.owner, file.name, file.revision, file.path), ("me", "net", Some("v1"), "onnx/x.safetensors"));
+        for (repository, file) in [("net", "x"), ("me/", "x"), ("me/net/x", "x"), ("me/net", "../x"), ("me/net", "")] {
+            let error = parts(repository, file).unwrap_err().to_string();
+            assert!(error.contains("names no file of a model; write the repository as OWNER/NAME"), "{error}");
+        }
+    }
+
     #[cfg(not(feature = "hub"))]
     #[test]
     fn without_the_feature_the_error_names_it() {
         let path = Path::new("hf://datasets/me/set/a/train.safetensors");
         let checked = check("train", path).unwrap_err().to_string();
         assert!(checked.starts_with("data.train: hf://datasets/me/set/"), "{checked}");
-        for error in [checked, local(path).unwrap_err().to_string()] {
+        let model = check_model("me/net", None, Path::new("x.safetensors")).unwrap_err().to_string();
+        for error in [checked, local(path).unwrap_err().to_string(), model] {
             assert!(error.contains("built without the feature `hub`; build with `--features hub`"), "{error}");
         }
     }
@@ -163,6 +223,14 @@ mod tests {
         {
             assert_eq!(parse(&name).unwrap().unwrap().fetch_by(&client()).unwrap(), file);
         }
+        let net = folder.path().join("models--me--net");
+        let weights = net.join("snapshots").join(commit).join("x.safetensors");
+        std::fs::create_dir_all(weights.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(net.join("refs")).unwrap();
+        std::fs::write(&weights, b"x").unwrap();
+        std::fs::write(net.join("refs/main"), commit).unwrap();
+        let model = HubFile::of_model("me/net", None, Path::new("x.safetensors")).unwrap();
+        assert_eq!(model.fetch_by(&client()).unwrap(), weights);
         let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(&client());
         let error = missing.unwrap_err().to_string();
         assert!(error.contains("hf://datasets/me/set/b.safetensors") && error.contains("HF_TOKEN"), "{error}");

@@ -41,6 +41,7 @@ mod splits;
 mod subset;
 mod table;
 mod views;
+mod weights;
 
 pub use about::data_card;
 pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load, load_by};
@@ -59,3 +60,4 @@ pub use source::{Showing, Source};
 pub use splits::Splits;
 pub use subset::Subset;
 pub use views::{First, Joined, Projected};
+pub use weights::{Checkpoint, WeightsFile};

@@ -40,7 +40,10 @@ impl DatasetSettings for Own {
 
 #[test]
 fn every_set_has_a_name_of_its_own() {
-    assert_eq!(builtin().names(), "synth-av, grid, avmnist, lis, geotec, mosi, mfeat, bundle, manifest, corpus, hub, halves");
+    assert_eq!(
+        builtin().names(),
+        "synth-av, grid, avmnist, lis, geotec, mosi, mfeat, bundle, manifest, corpus, hub, halves"
+    );
 }
 
 #[test]
@@ -89,7 +92,10 @@ fn errors_name_the_key() {
         (json!({"name": "lis", "orientation": 1}), "data.orientation: invalid type"),
         (json!({"name": "mfeat", "noise": 1}), "data.noise: unknown field"),
         (json!({"name": "bundle", "train": "a", "validation": "b"}), "data.test: is missing; add it"),
-        (json!({"name": "hub", "dataset": "zoo", "text": {}}), "data.dataset: `zoo` names no data set; write OWNER/NAME"),
+        (
+            json!({"name": "hub", "dataset": "zoo", "text": {}}),
+            "data.dataset: `zoo` names no data set; write OWNER/NAME",
+        ),
         (json!({"name": "hub", "dataset": "me/zoo"}), "data: names no modality; name the column"),
         (json!({"name": "hub", "dataset": "me/zoo", "text": {"image": {}}}), "data.text: names 2 decoders"),
         (json!({"name": "hub", "dataset": "me/zoo", "text": {}, "test": "train"}), "data: names one split twice"),

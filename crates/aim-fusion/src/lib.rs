@@ -21,6 +21,7 @@
 //! ```
 #![deny(missing_docs)]
 
+mod attention;
 mod config;
 mod network;
 
@@ -59,4 +60,7 @@ fusions! {
     scheduled: ScheduledConfig => Scheduled, Weights;
     memory: MemoryConfig => Memory;
     mods: ModsConfig => Mods;
+    attended: CrossAttentionConfig, BottleneckConfig => CrossAttention, Bottleneck;
+    tensor: TensorConfig, LowRankConfig => TensorFusion, LowRankFusion;
+    decision: DecisionConfig => Certainty, Decision;
 }

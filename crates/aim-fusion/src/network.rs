@@ -124,7 +124,9 @@ impl LateFusion {
         for (m, (name, input)) in modalities.iter().enumerate() {
             let settings = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
             build.set_low_rank(settings.low_rank());
+            build.set_frozen(settings.freeze());
             let encoder = settings.build(&mut build, name, m, input)?;
+            build.set_frozen(None);
             if config.feature_norm {
                 let part = Part::Encoder { modality: m, depth: encoder.depth().saturating_sub(1) };
                 norms.push(build.layer_norm(&format!("norm.{name}"), part, encoder.width())?.eps(1e-5));

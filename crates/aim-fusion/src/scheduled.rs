@@ -70,7 +70,7 @@ pub struct Scheduled {
 
 /// [`Weights`] with their parameters.
 enum Scheduler {
-    Network(Linear, Linear),
+    Network(Box<[Linear; 2]>),
     Entropy,
     Static(Handle),
     Equal,
@@ -91,10 +91,10 @@ impl Scheduled {
     ) -> Result<Self> {
         let (width, modalities) = (same_width(widths)?, names.len());
         let scheduler = match weights {
-            Weights::Scheduler => Scheduler::Network(
+            Weights::Scheduler => Scheduler::Network(Box::new([
                 build.linear("scheduler.0", Part::Fusion, 2 * modalities, hidden, true)?,
                 build.zero_linear("scheduler.1", Part::Fusion, hidden, modalities)?,
-            ),
+            ])),
             Weights::Entropy => Scheduler::Entropy,
             Weights::Static => {
                 let role = Role { part: Part::Fusion, kind: Kind::Bias };
@@ -112,7 +112,8 @@ impl Scheduled {
     /// The weights `[B, M]`.
     fn weights(&self, features: &[Tensor], unimodal: &[Tensor], pass: &Pass<'_>) -> Result<Tensor> {
         let logits = match &self.scheduler {
-            Scheduler::Network(first, second) => {
+            Scheduler::Network(layers) => {
+                let [first, second] = &**layers;
                 let signals = [entropies(unimodal)?, agreements(features)?].concat();
                 let hidden = aim_ops::relu(&first.forward(&Tensor::cat(&signals, 1)?, pass)?)?;
                 second.forward(&hidden, pass)?

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::{Optim, Result};
 
-use crate::{AdaGrad, Adam, AdamW, RmsProp, Sgd};
+use crate::{AdaGrad, Adam, AdamW, Lion, RmsProp, Sgd};
 
 /// Description of an optimizer.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,7 @@ pub fn builtin_optimizers() -> &'static Optimizers {
             optimizer_card::<AdamW>(),
             optimizer_card::<AdaGrad>(),
             optimizer_card::<RmsProp>(),
+            optimizer_card::<Lion>(),
         ] {
             drop(all.add(card));
         }

@@ -15,19 +15,21 @@
 //! ```
 #![deny(missing_docs)]
 
+mod adjusted;
 mod config;
 mod rules;
 mod schedule;
 mod slots;
 
+pub use adjusted::Adjusted;
 pub use config::{
     OptimizerCard, OptimizerInfo, OptimizerSettings, OptimizerSpec, Optimizers, builtin_optimizers, optimizer,
     optimizer_card,
 };
-pub use rules::{AdaGrad, Adam, AdamW, RmsProp, Sgd};
+pub use rules::{AdaGrad, Adam, AdamW, Lion, RmsProp, Sgd};
 pub use schedule::{
-    ByEpoch, ByUpdate, Constant, Cosine, LinearWarmup, MultiStep, Plateau, Schedule, ScheduleCard, ScheduleInfo,
-    ScheduleSettings, ScheduleSpec, Scheduler, Schedules, Step, WarmupCosine, builtin_schedules, schedule,
-    schedule_card,
+    ByEpoch, ByUpdate, Constant, Cosine, LinearWarmup, MultiStep, OneCycle, Plateau, Schedule, ScheduleCard,
+    ScheduleInfo, ScheduleSettings, ScheduleSpec, Scheduler, Schedules, Step, WarmupCosine, builtin_schedules,
+    schedule, schedule_card,
 };
 pub use slots::{Optimizer, Rule, Slot};

@@ -158,6 +158,47 @@ impl Rule for AdamW {
 }
 
 settings! {
+    /// Lion (Chen et al. 2023): the sign of an interpolated momentum, with decoupled decay.
+    pub struct Lion {
+        /// Learning rate.
+        pub lr: f64 = 0.0001 => between(0., f64::MAX), "released (timm)";
+        /// Share of the momentum in the direction, and in the momentum of the next step.
+        pub betas: (f64, f64) = (0.9, 0.99) => below(0., 1.), "paper";
+        /// Share of the parameter, times the rate, that each step takes away.
+        pub weight_decay: f64 = 0. => between(0., f64::MAX), "released (timm)";
+    }
+}
+
+impl Copy for Lion {}
+
+impl OptimizerSettings for Lion {
+    fn info(&self) -> &'static OptimizerInfo {
+        &OptimizerInfo { name: "lion", about: "Lion: steps of one length, with decoupled decay" }
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn build(&self) -> Box<dyn Optim> {
+        Box::new(Optimizer::new(*self, self.lr))
+    }
+}
+
+impl Rule for Lion {
+    const BUFFERS: &'static [&'static str] = &["exp_avg"];
+
+    fn update(&self, lr: f64, decay: f64, param: &Var, grad: &Tensor, slot: &mut Slot) -> Result<()> {
+        let (average, grad) = (slot.buffer("exp_avg", grad, 0.)?, grad.detach());
+        let mixed = |beta: f64| (average.as_detached_tensor() * beta)? + (&grad * (1. - beta))?;
+        let (direction, next) = (mixed(self.betas.0)?.sign()?, mixed(self.betas.1)?);
+        let shrunk = (param.as_detached_tensor() * (1. - lr * self.weight_decay * decay))?;
+        param.set(&(shrunk - (direction * lr)?)?)?;
+        Ok(average.set(&next)?)
+    }
+}
+
+settings! {
     /// AdaGrad (Duchi et al. 2011).
     pub struct AdaGrad {
         /// Learning rate.

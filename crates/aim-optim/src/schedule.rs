@@ -92,6 +92,7 @@ pub fn builtin_schedules() -> &'static Schedules {
             schedule_card::<Cosine>(),
             schedule_card::<LinearWarmup>(),
             schedule_card::<WarmupCosine>(),
+            schedule_card::<OneCycle>(),
             schedule_card::<Plateau>(),
         ] {
             drop(all.add(card));
@@ -244,6 +245,39 @@ impl ScheduleSettings for WarmupCosine {
             let rest = updates(at).saturating_sub(warmup_steps).max(1) as f64;
             let t = ((at.step - warmup_steps) as f64 / rest).min(1.);
             min + (1. - min) * 0.5 * (1. + (std::f64::consts::PI * t).cos())
+        }))
+    }
+}
+
+settings! {
+    /// One cycle up to the base rate and far below (Smith & Topin 2019), as in PyTorch's `OneCycleLR`.
+    pub struct OneCycle {
+        /// Share of the updates that the rate grows over.
+        pub share: f64 = 0.3 => above_to(0., 1.), "PyTorch";
+        /// What the base rate is divided by at the first update.
+        pub start: f64 = 25. => between(1., f64::MAX), "PyTorch";
+        /// What the first update's rate is divided by at the last one.
+        pub end: f64 = 1e4 => between(1., f64::MAX), "PyTorch";
+    }
+}
+
+impl ScheduleSettings for OneCycle {
+    fn info(&self) -> &'static ScheduleInfo {
+        &ScheduleInfo { name: "one-cycle", about: "half a cosine up to the base rate, and one far below, by updates" }
+    }
+
+    fn build(&self, _: usize) -> Box<dyn Schedule> {
+        let Self { share, start, end } = *self;
+        let between = |from: f64, to: f64, t: f64| to + (from - to) * 0.5 * (1. + (std::f64::consts::PI * t).cos());
+        Box::new(ByUpdate(move |at: Clock| {
+            let (step, all) = (at.step as f64, updates(at) as f64);
+            let (top, last) = (share * all - 1., all - 1.);
+            if step <= top {
+                let t = if top > 0. { step / top } else { 1. };
+                return between(1. / start, 1., t);
+            }
+            let t = ((step - top) / (last - top).max(1.)).min(1.);
+            between(1., 1. / (start * end), t)
         }))
     }
 }
@@ -403,6 +437,15 @@ mod tests {
         assert_near(&[past.factor(Clock { epoch: 2, epochs: 1, step: 1, batch: 3, steps_per_epoch: 4 })], &[0.]);
         // A run that ends within the growth.
         assert_near(&by_update(WarmupCosine { warmup_steps: 8, ..WarmupCosine::default() }, &[2]), &[0., 0.125]);
+    }
+
+    #[test]
+    fn one_cycle_is_that_of_pytorch() {
+        let wanted = [0.04, 0.52, 1., 0.950_484_6, 0.811_745_7, 0.611_262, 0.388_742, 0.188_258_3, 0.049_519_4, 4e-6];
+        assert_near(&by_update(OneCycle::default(), &[5, 5]), &wanted);
+        let all_up = by_update(OneCycle { share: 1., ..OneCycle::default() }, &[3]);
+        assert_near(&all_up, &[0.04, 0.52, 1.]);
+        assert!(by_update(OneCycle::default(), &[1]).iter().all(|factor| factor.is_finite()));
     }
 
     #[test]

@@ -147,7 +147,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::{Adam, Sgd};
+    use crate::{Adam, Lion, Sgd};
 
     /// Where a parameter of 2 goes in one step from a gradient of 0.5, its factors being these.
     fn after(rule: impl Rule, lr: f64, factors: Factors) -> f64 {
@@ -158,6 +158,27 @@ mod tests {
         grads.adjust(&params, |_| Some(factors));
         Optimizer::new(rule, lr).apply(&params, &grads).unwrap();
         f64::from(var.to_vec1::<f32>().unwrap()[0])
+    }
+
+    #[test]
+    fn three_steps_of_lion_are_those_of_timm() {
+        let mut params = Params::default();
+        let role = Role { part: Part::Fusion, kind: Kind::Linear };
+        let var = params.add("w", role, &Tensor::new(&[1f32, -2., 0.5], &Device::Cpu).unwrap()).unwrap().var;
+        let rule = Lion { lr: 0.1, weight_decay: 0.2, ..Lion::default() };
+        let mut lion = Optimizer::new(rule, rule.lr);
+        // The third entry has no gradient first, so that its momentum and its sign are 0.
+        for (grad, want) in [
+            ([0.5f32, -1., 0.], [0.88, -1.86, 0.49]),
+            ([-4., 0.1, 0.3], [0.9624, -1.9228, 0.3802]),
+            ([0.2, 0.2, -0.2], [1.043_152, -1.984_344, 0.472_596]),
+        ] {
+            let grad = Tensor::new(&grad, &Device::Cpu).unwrap();
+            let loss = (var.as_tensor() * grad).unwrap().sum_all().unwrap();
+            lion.apply(&params, &Grads::of(&loss, &params).unwrap()).unwrap();
+            let got = var.to_vec1::<f32>().unwrap();
+            assert!(got.iter().zip(want).all(|(g, w)| (f64::from(*g) - w).abs() < 1e-6), "{got:?} is not {want:?}");
+        }
     }
 
     #[test]

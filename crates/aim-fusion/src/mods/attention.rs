@@ -7,87 +7,12 @@
 //! ```
 //! Weights belong to roles: primary, first auxiliary and so on. The last layer answers no auxiliary.
 
-use aim_backbones::{Build, LayerNorm, Linear};
+use aim_backbones::{Build, LayerNorm};
 use aim_core::{Part, Pass, Result};
 use candle_core::Tensor;
 
-use super::{EPS, Mlp, ModsConfig};
-
-/// Dropout with a generator of its own.
-pub(super) struct Dropout {
-    name: String,
-    p: f64,
-}
-
-impl Dropout {
-    pub(super) fn new(name: &str, config: &ModsConfig) -> Self {
-        Self { name: format!("{name}.dropout"), p: config.dropout }
-    }
-
-    pub(super) fn forward(&self, x: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        Ok(if pass.train { aim_ops::dropout(&x, self.p, pass.rng(&self.name).seed())? } else { x })
-    }
-}
-
-/// Attention of several heads.
-struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
-    dropout: Dropout,
-    heads: usize,
-}
-
-impl Attention {
-    fn new(build: &mut Build, name: &str, config: &ModsConfig) -> Result<Self> {
-        let d = config.width;
-        let mut linear = |what: &str| build.linear(&format!("{name}.{what}"), Part::Fusion, d, d, true);
-        Ok(Self {
-            query: linear("query")?,
-            key: linear("key")?,
-            value: linear("value")?,
-            out: linear("out")?,
-            dropout: Dropout::new(name, config),
-            heads: config.heads,
-        })
-    }
-
-    /// What the tokens `x` see of the tokens `of`, `[B, T, width]` each.
-    fn forward(&self, x: &Tensor, of: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let (batch, tokens, width) = x.dims3()?;
-        let depth = width / self.heads;
-        let split = |linear: &Linear, x: &Tensor| -> Result<Tensor> {
-            let x = linear.forward(x, pass)?.reshape((batch, x.dim(1)?, self.heads, depth))?;
-            Ok(x.transpose(1, 2)?.contiguous()?)
-        };
-        let (q, k, v) = (split(&self.query, x)?, split(&self.key, of)?, split(&self.value, of)?);
-        let seen = aim_ops::attention(&q, &k, &v, None, 1. / (depth as f64).sqrt())?;
-        let seen = seen.transpose(1, 2)?.contiguous()?.reshape((batch, tokens, width))?;
-        self.dropout.forward(self.out.forward(&seen, pass)?, pass)
-    }
-}
-
-/// `x + PFF(LN(x))`.
-struct Forward {
-    norm: LayerNorm,
-    mlp: Mlp,
-    dropout: Dropout,
-}
-
-impl Forward {
-    fn new(build: &mut Build, name: &str, config: &ModsConfig) -> Result<Self> {
-        let d = config.width;
-        let norm = build.layer_norm(&format!("{name}.norm"), Part::Fusion, d)?.eps(EPS);
-        let mlp = Mlp::new(build, name, Part::Fusion, [d, 4 * d, d])?;
-        Ok(Self { norm, mlp, dropout: Dropout::new(name, config) })
-    }
-
-    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let change = self.mlp.forward(&self.norm.forward(x, pass)?, pass)?;
-        Ok((x + self.dropout.forward(change, pass)?)?)
-    }
-}
+use super::ModsConfig;
+use crate::attention::{Attention, EPS, Forward};
 
 /// One layer.
 pub(super) struct Layer {
@@ -107,19 +32,19 @@ impl Layer {
         let name = |what: &str, role: usize| format!("layers.{index}.{what}.{role}");
         let norm = |role| Ok(build.layer_norm(&name("norm", role), Part::Fusion, config.width)?.eps(EPS));
         let norms = (0..modalities).map(norm).collect::<Result<_>>()?;
-        let gather = (1..modalities).map(|role| Attention::new(build, &name("gather", role), config));
+        let gather = (1..modalities).map(|role| Attention::new(build, &name("gather", role), config.sizes()));
         let gather = gather.collect::<Result<_>>()?;
         let answered = if index + 1 == config.layers { 1..1 } else { 1..modalities };
         let answer = answered.map(|role| {
-            let attention = Attention::new(build, &name("answer", role), config)?;
-            Ok((attention, Forward::new(build, &name("forward", role), config)?))
+            let attention = Attention::new(build, &name("answer", role), config.sizes())?;
+            Ok((attention, Forward::new(build, &name("forward", role), config.sizes())?))
         });
         Ok(Self {
             norms,
             gather,
             answer: answer.collect::<Result<_>>()?,
-            own: Attention::new(build, &name("own", 0), config)?,
-            forward: Forward::new(build, &name("forward", 0), config)?,
+            own: Attention::new(build, &name("own", 0), config.sizes())?,
+            forward: Forward::new(build, &name("forward", 0), config.sizes())?,
             residual: config.aux_residual,
         })
     }
@@ -128,13 +53,13 @@ impl Layer {
     pub(super) fn forward(&self, streams: &[Tensor], pass: &Pass<'_>) -> Result<Vec<Tensor>> {
         let normal = self.norms.iter().zip(streams).map(|(norm, x)| norm.forward(x, pass));
         let normal = normal.collect::<Result<Vec<_>>>()?;
-        let mut primary = (self.own.forward(&normal[0], &normal[0], pass)? + &streams[0])?;
+        let mut primary = (self.own.forward(&normal[0], &normal[0], None, pass)? + &streams[0])?;
         for (attention, x) in self.gather.iter().zip(&normal[1..]) {
-            primary = (primary + attention.forward(&normal[0], x, pass)?)?;
+            primary = (primary + attention.forward(&normal[0], x, None, pass)?)?;
         }
         let mut out = vec![self.forward.forward(&primary, pass)?];
         for ((attention, forward), (x, before)) in self.answer.iter().zip(normal[1..].iter().zip(&streams[1..])) {
-            let seen = attention.forward(x, &primary, pass)?;
+            let seen = attention.forward(x, &primary, None, pass)?;
             let seen = if self.residual { (seen + before)? } else { seen };
             out.push(forward.forward(&seen, pass)?);
         }
@@ -183,12 +108,12 @@ mod tests {
     fn one_head_of_one_token_is_its_value() {
         // A softmax over one key is 1: what is seen is out(value(x)) whatever query and key say.
         let mut build = Build::new(0, &Device::Cpu);
-        let attention = Attention::new(&mut build, "a", &config(1, false)).unwrap();
+        let attention = Attention::new(&mut build, "a", config(1, false).sizes()).unwrap();
         let mut rng = Rng::keyed(0, "x");
         let mut draw = |tokens: usize| rng.normal_tensor(&[2, tokens, 4], 1., &Device::Cpu).unwrap();
         let (x, of, pass) = (draw(3), draw(1), Pass::eval());
         let value = attention.out.forward(&attention.value.forward(&of, &pass).unwrap(), &pass).unwrap();
-        let seen = attention.forward(&x, &of, &pass).unwrap();
+        let seen = attention.forward(&x, &of, None, &pass).unwrap();
         assert!(distance(&seen, &value.broadcast_as(seen.shape()).unwrap()) < 1e-6);
     }
 

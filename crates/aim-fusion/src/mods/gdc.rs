@@ -43,7 +43,7 @@ impl Gdc {
             convolutions: (0..CONVOLUTIONS)
                 .map(|i| linear(&format!("graph.{i}"), square, true))
                 .collect::<Result<_>>()?,
-            norm: build.layer_norm(&format!("{name}.norm"), Part::Fusion, width)?.eps(super::EPS),
+            norm: build.layer_norm(&format!("{name}.norm"), Part::Fusion, width)?.eps(crate::attention::EPS),
             nodes,
             width,
             iterations,

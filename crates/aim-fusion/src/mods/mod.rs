@@ -18,19 +18,20 @@ mod selector;
 use aim_backbones::{Build, Linear};
 use aim_config::{at_least, below, by_type, settings, whole};
 use aim_core::{
-    Capabilities, Capability, Error, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS,
+    Capabilities, Capability, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS,
     capability,
 };
 use candle_core::Tensor;
 
-use crate::{Features, FusionInfo, FusionSettings, config::ANY};
+use crate::{
+    Features, FusionInfo, FusionSettings,
+    attention::{Mlp, Sizes},
+    config::ANY,
+};
 
 use attention::Layer;
 use gdc::Gdc;
 use selector::{Selector, Summary, roles};
-
-/// Beside the variance in layer norms.
-const EPS: f64 = 1e-5;
 
 const OFFERS: &[Capability] = &[capability::VIEWS, capability::PRIMARY];
 
@@ -76,25 +77,13 @@ impl FusionSettings for ModsConfig {
     }
 
     fn check(&self, place: &str) -> Result<()> {
-        if self.width.is_multiple_of(self.heads) {
-            return Ok(());
-        }
-        let problem = format!("does not divide the width {}", self.width);
-        Err(Error::invalid(format!("{place}.heads"), problem, "use a divisor of the width"))
+        self.sizes().check(place)
     }
 }
 
-/// Two linear layers with ReLU between them.
-struct Mlp(Linear, Linear);
-
-impl Mlp {
-    fn new(build: &mut Build, name: &str, part: Part, [input, hidden, output]: [usize; 3]) -> Result<Self> {
-        let first = build.linear(&format!("{name}.0"), part, input, hidden, true)?;
-        Ok(Self(first, build.linear(&format!("{name}.1"), part, hidden, output, true)?))
-    }
-
-    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        self.1.forward(&aim_ops::relu(&self.0.forward(x, pass)?)?, pass)
+impl ModsConfig {
+    fn sizes(&self) -> Sizes {
+        Sizes { width: self.width, heads: self.heads, dropout: self.dropout }
     }
 }
 

@@ -10,7 +10,8 @@ use aim_backbones::{Build, Linear};
 use aim_core::{Part, Pass, Result};
 use candle_core::{D, Tensor};
 
-use super::{Mlp, ModsConfig, attention::Dropout};
+use super::ModsConfig;
+use crate::attention::{Dropout, Mlp};
 
 /// One vector of a sequence of tokens.
 pub(super) struct Summary(Linear);
@@ -37,7 +38,7 @@ impl Selector {
     pub(super) fn new(build: &mut Build, modalities: usize, config: &ModsConfig) -> Result<Self> {
         let sizes = [modalities * config.width, config.width, modalities];
         let mlp = Mlp::new(build, "selector", Part::Fusion, sizes)?;
-        Ok(Self { mlp, dropout: Dropout::new("selector", config) })
+        Ok(Self { mlp, dropout: Dropout::new("selector", config.dropout) })
     }
 
     /// Weights `[B, M]`.

@@ -13,6 +13,8 @@ pub struct Normalisation {
 impl Normalisation {
     /// Those of ImageNet.
     pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+    /// Mean and deviation one half: values from -1 to 1, as Google's vision transformers read them.
+    pub const SIGNED: Self = Self { mean: [0.5; 3], deviation: [0.5; 3] };
     /// Neither shift nor scale: values from 0 to 1.
     pub const NONE: Self = Self { mean: [0.0; 3], deviation: [1.0; 3] };
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Name and text of each table.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("avmnist", include_str!("../../configs/avmnist.yaml")),
     ("avmnist-low", include_str!("../../configs/avmnist-low.yaml")),
     ("field", include_str!("../../configs/field.yaml")),
@@ -15,6 +15,7 @@ const TABLES: [(&str, &str); 14] = [
     ("mfeat", include_str!("../../configs/mfeat.yaml")),
     ("mosi", include_str!("../../configs/mosi.yaml")),
     ("mvsa", include_str!("../../configs/mvsa.yaml")),
+    ("mvsa-minilm", include_str!("../../configs/mvsa-minilm.yaml")),
     ("protocols", include_str!("../../configs/protocols.yaml")),
     ("ravdess", include_str!("../../configs/ravdess.yaml")),
     ("synth-av", include_str!("../../configs/synth-av.yaml")),

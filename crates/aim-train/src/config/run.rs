@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use aim_backbones::EncoderSpec;
+use aim_backbones::{EncoderSpec, Weights};
 use aim_balance::{
     MethodSpec,
     joint::{Joint, Unimodal},
 };
 use aim_config::{plain_words, yaml::from_yaml};
 use aim_core::{Context, Error, Preparation, Result};
-use aim_data::DatasetSpec;
+use aim_data::{DatasetSpec, WeightsFile};
 use aim_fusion::{ConcatConfig, ModelConfig, check_modalities, fusion};
 use aim_optim::{OptimizerSpec, ScheduleSpec};
 use schemars::JsonSchema;
@@ -100,7 +100,9 @@ impl Model {
     fn read(self, registries: &Registries) -> Result<ModelConfig> {
         let encoder = |(name, section): (String, Yaml)| {
             let place = format!("model.encoders.{name}");
-            Ok((name, registries.encoders.read(&from_yaml(&section, &place)?, &place)?))
+            let encoder = registries.encoders.read(&from_yaml(&section, &place)?, &place)?;
+            encoder.weights().map_or(Ok(()), |weights| check_weights(weights, &place))?;
+            Ok((name, encoder))
         };
         Ok(ModelConfig {
             modalities: self.modalities,
@@ -194,6 +196,13 @@ impl RunConfig {
                 return Err(Error::invalid("model.encoders", problem, format!("add `{name}:` there")));
             }
         }
+        for (number, group) in self.train.groups.iter().enumerate() {
+            if let Some(name) = group.modality.as_ref().filter(|name| !self.model.encoders.contains_key(*name)) {
+                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
+                let (place, problem) = (format!("train.groups[{number}].modality"), format!("is `{name}`"));
+                return Err(Error::invalid(place, problem, format!("use one of {}", known.join(", "))));
+            }
+        }
         check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
         self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
     }
@@ -234,6 +243,21 @@ impl RunConfig {
             Err(Error::invalid(format!("train.{key}"), problem, "leave it out"))
         })
     }
+}
+
+/// The file that weights are read from.
+pub(crate) fn weights_file(weights: &Weights) -> WeightsFile<'_> {
+    WeightsFile { file: &weights.file, hub: weights.hub.as_deref(), revision: weights.revision.as_deref() }
+}
+
+/// Checks what names a file of weights; `place` is that of the encoder.
+fn check_weights(weights: &Weights, place: &str) -> Result<()> {
+    weights_file(weights).check().map_err(|error| match error {
+        Error::Invalid { place: own, problem, remedy } => {
+            Error::invalid(format!("{place}.weights"), format!("{own} {problem}"), remedy)
+        }
+        other => other,
+    })
 }
 
 fn without_low_rank(encoder: &EncoderSpec) -> EncoderSpec {

@@ -5,7 +5,7 @@ use aim_data::Dataset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Missing, Protocol};
+use super::{Group, Missing, Protocol};
 use crate::metrics::{ACCURACY, BALANCED_ACCURACY, MACRO_F1};
 
 /// Length of training, updates, the task's loss and the choice of the checkpoint.
@@ -40,6 +40,9 @@ pub struct TrainConfig {
     /// Modalities that samples are made to lack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
+    /// Parameters with a learning rate and a decay of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 /// Splits whose last batch is left out where it is smaller than the others.
@@ -115,6 +118,7 @@ impl Default for TrainConfig {
             patience: None,
             drop_last: DropLast::None,
             missing: None,
+            groups: Vec::new(),
         }
     }
 }
@@ -196,6 +200,7 @@ impl TrainConfig {
             let problem = "leaves out test samples, which a clean table scores whole";
             return wrong("drop_last", problem.into(), "use none or train, or a protocol that does so");
         }
+        self.groups.iter().enumerate().try_for_each(|(number, group)| group.check(number))?;
         let counts = [("epochs", self.epochs), ("batch", self.batch), ("accumulate", self.accumulate)];
         for (key, value) in counts.into_iter().chain(self.patience.map(|epochs| ("patience", epochs))) {
             if value == 0 {

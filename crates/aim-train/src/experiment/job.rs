@@ -13,7 +13,7 @@ use super::{Console, console::clock, place::place};
 use crate::{
     Registries,
     config::{Identity, RunConfig},
-    run::{Control, Folder, Lacking, Outcome, Preprocessing, Program, Run, Stop, Watch, chosen, train},
+    run::{Control, Folder, Lacking, Outcome, Preprocessing, Program, PublicWeights, Run, Stop, Watch, chosen, train},
 };
 
 /// How often a run looks whether a preparation that another run makes is done.
@@ -36,6 +36,8 @@ pub struct Shared<'a> {
     pub registries: &'a Registries,
     /// What results say that they were made by.
     pub program: &'a Program,
+    /// Public weights that encoders start from.
+    pub weights: &'a PublicWeights,
 }
 
 /// A run that is to be made.
@@ -102,10 +104,10 @@ impl<'a> Job<'a> {
         let prepared = self.prepare(shared)?;
         let start = Instant::now();
         let watch = shared.console.begin(self.title, self.seed, self.config.train.epochs, folder.path());
-        let Shared { stop, checkpoint_every, program, device, .. } = shared;
+        let Shared { stop, checkpoint_every, program, device, weights, .. } = shared;
         let control = Control { watch: &watch, stop, checkpoint_every, program };
         let (config, seed, data, metrics) = (self.config, self.seed, &self.data, &shared.registries.metrics);
-        let run = Run { config, seed, data, lacking: &self.lacking, device, prepared: &prepared, metrics };
+        let run = Run { config, seed, data, lacking: &self.lacking, device, prepared: &prepared, weights, metrics };
         let outcome = train(run, folder, control).inspect_err(|error| watch.log(&error.to_string()))?;
         let (done, all) = (outcome.epochs(self.config.train.epochs), self.config.train.epochs);
         shared.console.skip(all - done);

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aim_core::{Context, Error, Result};
+use aim_core::{Context, Error, Net, Result};
 use aim_data::{Dataset, DatasetSpec, Reading};
 use candle_core::Device;
 
@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     Registries,
-    config::{Identity, RunConfig, TableConfig},
-    run::{Folder, Program, Stop, checksum, lock, network, splits},
+    config::{Identity, RunConfig, TableConfig, check_groups},
+    run::{Folder, Program, PublicWeights, Stop, checksum, lock, network, splits},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -96,6 +96,7 @@ fn folded(table: &TableConfig, registries: &Registries) -> Result<Vec<Vec<RunCon
 /// # Errors
 /// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
 pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
+    let (table, weights) = &pinned(table, options, registries)?;
     let folder = options.out.join(&table.name);
     let ledger = options.ledger.as_ref().map(|from| Ledger::read(from, &table.name, registries)).transpose()?.flatten();
     let plans = search::plans(table, registries)?;
@@ -105,13 +106,13 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
     let console = Console::new(options.quiet);
     let data = load(configs.clone(), options, &console)?;
-    fit(configs, &data)?;
+    fit(configs, &data, weights)?;
     let _lock = hold(&folder)?;
     let declared = Declared::note(table, &folder, ledger.as_ref())?;
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
-    let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program };
+    let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program, weights };
     match (&options.ledger, &ledger) {
         (_, Some(ledger)) => console.say(&ledger.summary()),
         (Some(from), None) => console.say(&format!("{} holds no ledger of `{}`", from.display(), table.name)),
@@ -162,6 +163,15 @@ fn settled_table(table: &TableConfig, configs: &[Option<RunConfig>], registries:
     Ok(table)
 }
 
+/// The table with the checksums of the public weights that its rows name, and these weights.
+fn pinned(table: &TableConfig, options: &Options, registries: &Registries) -> Result<(TableConfig, PublicWeights)> {
+    let (mut table, mut weights) = (table.clone(), PublicWeights::default());
+    for row in &mut table.rows {
+        row.config = weights.pin(&row.config, options.data_root.as_deref(), registries)?;
+    }
+    Ok((table, weights))
+}
+
 /// Keeps other processes from making the same table.
 fn hold(folder: &Path) -> Result<File> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
@@ -187,8 +197,8 @@ fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options, con
     Ok(all)
 }
 
-/// Whether every row's network, batches and class weights fit its data; each is looked at once.
-fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Result<()> {
+/// Whether every row's network, public weights, batches and class weights fit its data; each is looked at once.
+fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded], weights: &PublicWeights) -> Result<()> {
     let mut seen: Vec<&RunConfig> = Vec::new();
     for config in configs {
         let RunConfig { data: section, model, train, protocol, .. } = config;
@@ -196,14 +206,23 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded]) -> Res
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.iter().any(known)) else {
             continue;
         };
-        let fits = restrict(config, &loaded.data).and_then(|data| {
-            splits(config, &data, &Device::Cpu)?;
-            network(config, &data, 0, &Device::Cpu)
-        });
-        fits.at(|| format!("row `{}`", config.name))?;
+        fits(config, &loaded.data, weights).at(|| format!("row `{}`", config.name))?;
         seen.push(config);
     }
     Ok(())
+}
+
+/// Whether the network, public weights, groups of parameters, batches and class weights of a configuration fit a data
+/// set.
+///
+/// # Errors
+/// If one does not.
+pub fn fits(config: &RunConfig, data: &Dataset, weights: &PublicWeights) -> Result<()> {
+    let data = restrict(config, data)?;
+    splits(config, &data, &Device::Cpu)?;
+    let net = network(config, &data, 0, &Device::Cpu)?;
+    check_groups(&config.train.groups, net.params(), net.spec())?;
+    weights.adopt(config, &net).map(drop)
 }
 
 impl Task<'_> {

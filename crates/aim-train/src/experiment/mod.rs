@@ -13,7 +13,7 @@ mod search;
 pub use console::Console;
 pub use declared::{Declared, declared};
 pub use job::{Job, Shared, restrict, store};
-pub use jobs::{Options, run};
+pub use jobs::{Options, fits, run};
 pub use ledger::Ledger;
 pub use results::{Answer, Results, RowResults, RunResults, TestSplit};
 pub use search::{Choice, Tried};

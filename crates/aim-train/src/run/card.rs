@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use aim_backbones::Weights;
+
 use super::{Outcome, trained::Parts};
 
 /// The card's text.
@@ -12,6 +14,13 @@ pub(super) fn text(parts: &Parts, outcome: &Outcome) -> String {
     let mut line = |name: &str, value: &str| text += &format!("* **{name}**: {value}\n");
     line("Data", &format!("`{}`, set `{}`, checksum {:08x}", config.data.name(), outcome.data, identity.data_crc32));
     config.recipe.iter().for_each(|recipe| line("Recipe", &format!("`{recipe}`")));
+    for (name, encoder) in &config.model.encoders {
+        let from = |w: &Weights| {
+            let of = w.hub.as_ref().map_or(String::new(), |hub| format!(" of {hub}"));
+            line("Starts from", &format!("{name}: `{}`{of}, checksum {:08x}", w.file.display(), w.crc32.unwrap_or(0)));
+        };
+        encoder.weights().map(from).unwrap_or_default();
+    }
     line("Method", &format!("`{}`{}", outcome.method, provenance(parts)));
     line("Protocol", config.protocol.warning().unwrap_or("clean: validation chooses, the test split is scored once"));
     line("Accuracy", &accuracy(outcome));

@@ -15,6 +15,7 @@ mod tensorboard;
 mod timing;
 mod trained;
 mod trainer;
+mod weights;
 
 pub use checkpoint::{Best, Checkpoint};
 pub use checksum::checksum;
@@ -30,3 +31,4 @@ pub use program::Program;
 pub use timing::Timing;
 pub use trained::{Trained, identity};
 pub use trainer::{Control, Run, Stop, Watch, learner, network, splits, train};
+pub use weights::PublicWeights;

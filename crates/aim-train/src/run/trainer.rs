@@ -10,15 +10,16 @@ use std::{
 use aim_core::{Context, Draws, Error, Net, Norm, Pass, Prepared, Result, State, Stateful};
 use aim_data::{Dataset, Loader, Source, Splits};
 use aim_fusion::LateFusion;
+use aim_optim::Adjusted;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, Quantity, Stopped, Timing,
-    history::Means, judge, outcome::predictions,
+    Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, PublicWeights, Quantity, Stopped,
+    Timing, history::Means, judge, outcome::predictions,
 };
 use crate::{
     Learner,
-    config::{RunConfig, Select},
+    config::{RunConfig, Select, factors},
     metrics::{self, Metrics, Scores},
 };
 
@@ -119,6 +120,8 @@ pub struct Run<'a> {
     pub device: &'a Device,
     /// The networks that [`MethodSpec::preparations`](aim_balance::MethodSpec::preparations) lists for its method.
     pub prepared: &'a Prepared,
+    /// Public weights that its encoders start from.
+    pub weights: &'a PublicWeights,
     /// Metrics that it is scored by.
     pub metrics: &'a Metrics,
 }
@@ -207,7 +210,11 @@ impl<'a> Trainer<'a> {
     }
 
     fn resume(&mut self, watch: &dyn Watch) -> Result<()> {
-        let Some(last) = self.folder.restore(&|line| watch.say(line))? else { return Ok(()) };
+        let Some(last) = self.folder.restore(&|line| watch.say(line))? else {
+            let lines = self.run.weights.adopt(self.run.config, self.learner.net())?;
+            lines.iter().for_each(|line| watch.say(line));
+            return Ok(());
+        };
         let mut state = last.state.clone();
         state.put(EPOCH, &[last.epochs() as f64])?;
         self.learner.load(&state)?;
@@ -408,7 +415,8 @@ fn answering(state: &State) -> State {
     part
 }
 
-/// A configuration's network with its method, optimizer and schedule, before the first epoch.
+/// A configuration's network with its method, optimizer and schedule, before the first epoch and before
+/// [`PublicWeights::adopt`].
 ///
 /// # Errors
 /// If they do not fit each other or the data.
@@ -417,7 +425,11 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
     if config.train.batch == 1 {
         check_batch_norm(&net, &*data.train, device)?;
     }
-    let (method, opt) = (config.method.build(net.spec())?, config.optimizer.build());
+    let (method, mut opt) = (config.method.build(net.spec())?, config.optimizer.build());
+    if !config.train.groups.is_empty() {
+        let (groups, spec) = (config.train.groups.clone(), net.spec().clone());
+        opt = Box::new(Adjusted::new(opt, move |role| factors(&groups, role, &spec)));
+    }
     let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
     Ok(learner.accumulate(config.train.accumulate))
 }

@@ -7,6 +7,7 @@ mod rows;
 mod runs;
 mod samples;
 mod tables;
+mod weights;
 
 use std::borrow::Cow;
 
@@ -47,7 +48,7 @@ pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
 }
 
-static ALL: [Target; 24] = [
+static ALL: [Target; 25] = [
     config::TABLE,
     config::IDENTITY,
     config::RECIPE,
@@ -72,6 +73,7 @@ static ALL: [Target; 24] = [
     media::SOUND,
     media::PICTURE,
     media::TEXT,
+    weights::WEIGHTS,
 ];
 
 /// The value of what was read; an error must say where something is wrong and what to do.

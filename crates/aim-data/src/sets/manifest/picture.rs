@@ -17,6 +17,8 @@ choice! {
     pub enum Normalise {
         /// 0 to 1.
         Unit = "unit",
+        /// -1 to 1, as Google's vision transformers read them.
+        Signed = "signed",
         /// Mean 0 and deviation 1 over ImageNet, by channel.
         Imagenet = "imagenet",
     }
@@ -68,7 +70,7 @@ settings! {
         pub size: usize = 64 => whole(1, 4096).unit("pixels"), "ours";
         /// Way to a square: each side scaled | the middle of the scaled picture.
         pub fit: Fit = Fit::Crop => by_type(), "ours";
-        /// Values: 0 to 1 | by ImageNet's mean and deviation.
+        /// Values: 0 to 1 | -1 to 1 | by ImageNet's mean and deviation.
         pub normalise: Normalise = Normalise::Imagenet => by_type(), "ours";
         /// Random regions and mirror images in training: none | one draw for all pictures of a sample | one for each.
         pub augment: Augment = Augment::None => by_type(), "ours";

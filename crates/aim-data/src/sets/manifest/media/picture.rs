@@ -73,6 +73,7 @@ impl Image {
     fn normalised(&self, square: &Picture) -> Vec<f32> {
         match self.normalise {
             Normalise::Unit => Normalisation::NONE,
+            Normalise::Signed => Normalisation::SIGNED,
             Normalise::Imagenet => Normalisation::IMAGENET,
         }
         .apply(square)
@@ -338,6 +339,17 @@ mod tests {
             let [whole, small] = [picture.clone(), square].map(Still::Pixels);
             assert_eq!(image.showing(&[&whole], None).unwrap(), image.showing(&[&small], None).unwrap());
         }
+    }
+
+    #[test]
+    fn values_are_brought_to_what_a_network_was_trained_on() {
+        let still = Still::Pixels(Picture::new(1, 1, vec![0, 255, 51]).unwrap());
+        let shown = |normalise| {
+            Image { size: 1, normalise, ..Image::default() }.showing(&[&still], None).unwrap().concat()
+        };
+        assert_eq!(shown(Normalise::Unit), [0., 1., 0.2]);
+        assert_eq!(shown(Normalise::Signed), [-1., 1., (0.2 - 0.5) / 0.5]);
+        assert_eq!(shown(Normalise::Imagenet)[0], -0.485 / 0.229);
     }
 
     #[test]
