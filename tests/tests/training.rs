@@ -12,7 +12,7 @@ use aim_train::{
     run::{EpochLog, Folder, Outcome, Stop, Stopped, Watch, learner, splits},
     standard,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 /// Weights after a whole run of joint training on 65 samples by this section of `train`.
 fn trained(train: &str) -> Vec<f32> {
