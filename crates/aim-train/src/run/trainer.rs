@@ -297,7 +297,8 @@ impl<'a> Trainer<'a> {
         self.check_weights()?;
         let (net, method) = (self.learner.net(), self.learner.method());
         let evaluation = metrics::evaluate(net, method, &*self.run.data.validation, self.run.device)?;
-        let single = evaluation.single_class();
+        // After a first epoch that is ordinary.
+        let single = evaluation.single_class().filter(|_| !self.log.is_empty());
         if let Some(class) = single.filter(|_| self.single_class.is_none()) {
             watch.say(&self.run.says_one_class(self.log.len(), class));
         }
