@@ -25,8 +25,8 @@ pub struct OnData {
 }
 
 impl OnData {
-    /// The preset with joint training on so many random training samples, which are written into a folder: once in memory,
-    /// once read from a prepared set by so many threads, nothing of which stays in memory.
+    /// The preset with joint training on so many random training samples, which are written into a folder: once in
+    /// memory, once read from a prepared set by so many threads, nothing of which stays in memory.
     ///
     /// # Errors
     /// If the folder cannot be written.

@@ -169,7 +169,11 @@ impl ResNet {
             for i in 0..*count {
                 let stride = if i == 0 && depth > 0 { 2 } else { 1 };
                 let prefix = &format!("{prefix}.layer{}.{i}", depth + 1);
-                blocks.push(Block::new(build, &BlockSpec { prefix, part: part(depth), input, width, stride }, bottleneck)?);
+                blocks.push(Block::new(
+                    build,
+                    &BlockSpec { prefix, part: part(depth), input, width, stride },
+                    bottleneck,
+                )?);
                 input = outside(width, bottleneck);
             }
             stages.push(blocks);

@@ -184,7 +184,8 @@ impl Vit {
         let projection = format!("{embeddings}.patch_embeddings.projection");
         let patches = build.conv2d_bias(&projection, part(0), (channels, width), size, INIT)?;
         let layers = config.shape().build(build, prefix, modality, Style::Vit)?;
-        let norm = build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?.eps(config.eps);
+        let norm =
+            build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?.eps(config.eps);
         Ok(Self { modality, class, position, patches, blocks: layers, norm, config: config.clone() })
     }
 

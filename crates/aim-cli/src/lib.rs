@@ -142,7 +142,8 @@ struct Places {
 /// What reading data may use; no bit of a result depends on it.
 #[derive(Args, Clone)]
 struct ReadingOptions {
-    /// Most memory for samples of a prepared set, and of raw files, which are decoded when they are needed if they take more.
+    /// Most memory for samples of a prepared set, and of raw files, which are decoded when they are needed if they take
+    /// more.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: usize,
     /// Threads that read the next batches of data which do not lie in memory; 0 reads each when it is needed.

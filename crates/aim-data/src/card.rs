@@ -41,7 +41,8 @@ pub trait DatasetSettings: AnySettings {
         self.load(root)
     }
 
-    /// Most bytes that reading the set takes in memory, see [`demand`](crate::demand()); `None` if that is not worth telling.
+    /// Most bytes that reading the set takes in memory, see [`demand`](crate::demand()); `None` if that is not worth
+    /// telling.
     ///
     /// # Errors
     /// If files are missing.

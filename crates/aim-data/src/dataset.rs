@@ -101,7 +101,8 @@ impl Dataset {
     }
 
     /// Refuses a split most of whose samples stand in another, as where one file was given twice. Single ones are found
-    /// by [`data_card`](crate::data_card()). Samples that repeat one another, as texts of unknown words do, tell nothing.
+    /// by [`data_card`](crate::data_card()). Samples that repeat one another, as texts of unknown words do, tell
+    /// nothing.
     fn check_apart(&self, contents: &[(&str, Vec<u64>)]) -> Result<()> {
         let varied = |own: &[u64]| own.iter().collect::<BTreeSet<_>>().len() * 2 > own.len();
         let told: Vec<_> = contents.iter().filter(|(_, own)| varied(own)).collect();

@@ -177,7 +177,7 @@ impl Moments {
     /// Whether they are of samples with so many entries.
     pub fn fits(&self, size: usize) -> bool {
         let round = self.width * self.groups.len();
-        round > 0 && size % round == 0
+        round > 0 && size.is_multiple_of(round)
     }
 
     /// Brings the groups of a sample's real values to mean 0 and standard deviation 1.

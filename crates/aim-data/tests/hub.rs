@@ -185,64 +185,67 @@ fn section() -> Value {
 fn program() {
     let Ok(what) = std::env::var("AIM_HUB_TEST") else { return };
     match what.as_str() {
-        "zoo" => {
-            let set = read(&section()).unwrap();
-            assert_eq!((set.name.as_str(), &set.modalities[..]), ("zoo", &["image".to_owned(), "text".to_owned()][..]));
-            assert_eq!(set.class_names, ["cat", "dog"]);
-            // A tenth of 10 cats and of 10 dogs.
-            assert_eq!([set.train.len(), set.validation.len(), set.test.len()], [18, 2, 4]);
-            assert_eq!(set.test.ids(), ["test.0", "test.1", "test.2", "test.3"]);
-            assert_eq!(set.test.labels(), [0, 1, 0, 1]);
-            assert_eq!(values(&*set.test, 0, 1), (vec![31. / 255.; 48], true));
-            let all = [&set.train, &set.validation];
-            let find = |id: &str| {
-                let at = |split: &&Arc<dyn Source>| {
-                    split.ids().iter().position(|own| own == id).map(|i| ((*split).clone(), i))
-                };
-                all.iter().find_map(at).unwrap()
-            };
-            let (split, i) = find("train.12");
-            assert!(!values(&*split, 0, i).1 && values(&*split, 1, i).1);
-            let (split, i) = find("train.19");
-            assert!(!values(&*split, 1, i).1);
-            assert_eq!(values(&*split, 0, i).0, [90. / 255.; 48]);
-        }
-        "wrong" => {
-            let with = |key: &str, value: &str| {
-                let mut section = section();
-                section[key] = json!(value);
-                read(&section).unwrap_err()
-            };
-            let error = with("label", "class");
-            assert!(error.contains("has no column `class`, only image, caption, label; name another one"), "{error}");
-            let error = with("test", "hidden");
-            assert!(error.contains("row 0, `label`: is no class; name a split whose samples have classes"), "{error}");
-            assert!(with("test", "final").contains("no split `final` in Parquet, only hidden, test, train"));
-            assert!(with("dataset", "me/none").starts_with("data set `me/none`: "));
-        }
-        "halves" => {
-            let halves = |of: &str| {
-                read(&json!({"name": "halves", "of": of, "train": 20, "validation": 10, "test": 12})).unwrap()
-            };
-            let set = halves("mnist");
-            assert_eq!(set.shapes(), [[1, 28, 14]; 2]);
-            assert_eq!([set.train.len(), set.validation.len(), set.test.len()], [20, 10, 12]);
-            // A picture of one level has equal halves, which are told apart by the level.
-            let (left, right) = (values(&*set.train, 0, 3).0, values(&*set.train, 1, 3).0);
-            assert!(left == right && left.iter().all(|v| *v == left[0]));
-            let pairs = halves("pairs");
-            assert_eq!(pairs.shapes(), [[1, 28, 28]; 2]);
-            for split in [&pairs.train, &pairs.validation, &pairs.test] {
-                for (id, label) in split.ids().iter().zip(split.labels()) {
-                    let (digit, garment) = id.trim_start_matches(|c: char| c.is_alphabetic()).split_once('+').unwrap();
-                    let class = |i: &str| i.parse::<u32>().unwrap() % 10;
-                    assert_eq!([class(digit), class(garment)], [*label; 2], "{id}");
-                }
-            }
-            assert_eq!(halves("fashion-mnist").name, "halves");
-        }
+        "zoo" => reads_the_zoo(),
+        "wrong" => tells_what_is_wrong(),
+        "halves" => reads_halves(),
         other => unreachable!("{other}"),
     }
+}
+
+fn reads_the_zoo() {
+    let set = read(&section()).unwrap();
+    assert_eq!((set.name.as_str(), &set.modalities[..]), ("zoo", &["image".to_owned(), "text".to_owned()][..]));
+    assert_eq!(set.class_names, ["cat", "dog"]);
+    // A tenth of 10 cats and of 10 dogs.
+    assert_eq!([set.train.len(), set.validation.len(), set.test.len()], [18, 2, 4]);
+    assert_eq!(set.test.ids(), ["test.0", "test.1", "test.2", "test.3"]);
+    assert_eq!(set.test.labels(), [0, 1, 0, 1]);
+    assert_eq!(values(&*set.test, 0, 1), (vec![31. / 255.; 48], true));
+    let all = [&set.train, &set.validation];
+    let find = |id: &str| {
+        let at = |split: &&Arc<dyn Source>| split.ids().iter().position(|own| own == id).map(|i| ((*split).clone(), i));
+        all.iter().find_map(at).unwrap()
+    };
+    let (split, i) = find("train.12");
+    assert!(!values(&*split, 0, i).1 && values(&*split, 1, i).1);
+    let (split, i) = find("train.19");
+    assert!(!values(&*split, 1, i).1);
+    assert_eq!(values(&*split, 0, i).0, [90. / 255.; 48]);
+}
+
+fn tells_what_is_wrong() {
+    let with = |key: &str, value: &str| {
+        let mut section = section();
+        section[key] = json!(value);
+        read(&section).unwrap_err()
+    };
+    let error = with("label", "class");
+    assert!(error.contains("has no column `class`, only image, caption, label; name another one"), "{error}");
+    let error = with("test", "hidden");
+    assert!(error.contains("row 0, `label`: is no class; name a split whose samples have classes"), "{error}");
+    assert!(with("test", "final").contains("no split `final` in Parquet, only hidden, test, train"));
+    assert!(with("dataset", "me/none").starts_with("data set `me/none`: "));
+}
+
+fn reads_halves() {
+    let halves =
+        |of: &str| read(&json!({"name": "halves", "of": of, "train": 20, "validation": 10, "test": 12})).unwrap();
+    let set = halves("mnist");
+    assert_eq!(set.shapes(), [[1, 28, 14]; 2]);
+    assert_eq!([set.train.len(), set.validation.len(), set.test.len()], [20, 10, 12]);
+    // A picture of one level has equal halves, which are told apart by the level.
+    let (left, right) = (values(&*set.train, 0, 3).0, values(&*set.train, 1, 3).0);
+    assert!(left == right && left.iter().all(|v| *v == left[0]));
+    let pairs = halves("pairs");
+    assert_eq!(pairs.shapes(), [[1, 28, 28]; 2]);
+    for split in [&pairs.train, &pairs.validation, &pairs.test] {
+        for (id, label) in split.ids().iter().zip(split.labels()) {
+            let (digit, garment) = id.trim_start_matches(|c: char| c.is_alphabetic()).split_once('+').unwrap();
+            let class = |i: &str| i.parse::<u32>().unwrap() % 10;
+            assert_eq!([class(digit), class(garment)], [*label; 2], "{id}");
+        }
+    }
+    assert_eq!(halves("fashion-mnist").name, "halves");
 }
 
 /// Whether the program went well with this Hub, and what it said.

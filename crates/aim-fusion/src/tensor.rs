@@ -59,10 +59,7 @@ fusion_settings!(
 );
 
 /// Each modality's logits: those of all where the other features are zero.
-fn alone(
-    features: &[Tensor],
-    mut logits: impl FnMut(&[Tensor]) -> Result<Tensor>,
-) -> Result<Vec<Tensor>> {
+fn alone(features: &[Tensor], mut logits: impl FnMut(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Tensor>> {
     let zeros = features.iter().map(Tensor::zeros_like).collect::<candle_core::Result<Vec<_>>>()?;
     let one = |m: usize| {
         let mut own = zeros.clone();

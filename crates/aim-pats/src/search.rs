@@ -50,7 +50,8 @@ pub enum Switching {
     /// the mean width is the same.
     Random([f64; 3]),
     /// The whole solution: it is written in one mode, and if any of its steps scores below `low`, written again in the
-    /// next harder one. The authors compare with a control of this kind whose details are not public; this form is ours.
+    /// next harder one. The authors compare with a control of this kind whose details are not public; this form is
+    /// ours.
     Solution,
 }
 

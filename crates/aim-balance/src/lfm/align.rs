@@ -30,7 +30,8 @@ impl Align {
     fn predictions(self, unimodal: &[Tensor]) -> Result<Tensor> {
         let log_p =
             Tensor::stack(&unimodal.iter().map(aim_ops::log_softmax).collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-        // The logarithm of the mean from logarithms: the mean itself is 0 where all modalities are sure of another class.
+        // The logarithm of the mean from logarithms: the mean itself is 0 where all modalities are sure of another
+        // class.
         let log_mean = (log_sum_exp(&log_p, 0)? - (unimodal.len() as f64).ln())?.unsqueeze(0)?;
         let divergence = match self {
             Self::Js => (log_p.exp()? * log_p.broadcast_sub(&log_mean)?)?,

@@ -13,7 +13,8 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>>
     SafeTensors::deserialize(bytes).map_err(|e| broken(path, format!("is no complete safetensors file ({e})")))
 }
 
-/// The whole numbers of a tensor of any type, exactly; an error holds a value that is none, or that a float need not hold.
+/// The whole numbers of a tensor of any type, exactly; an error holds a value that is none, or that a float need not
+/// hold.
 pub(crate) fn wholes(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Vec<Result<i128, f64>>> {
     let b = view.data();
     let exact = |v: f64| if v.fract() == 0. && v.abs() <= 9_007_199_254_740_992. { Ok(v as i128) } else { Err(v) };

@@ -23,8 +23,8 @@ pub(crate) fn mono(path: &Path, rate: u32) -> Result<Vec<f32>> {
     reader.into_samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32768.).map_err(fail)).collect()
 }
 
-/// What is wrong with a header that does not account for the file's bytes: writers that were cut off, or wrote to a pipe,
-/// leave lengths of 0 or -1, under which a recording would be silence.
+/// What is wrong with a header that does not account for the file's bytes: writers that were cut off, or wrote to a
+/// pipe, leave lengths of 0 or -1, under which a recording would be silence.
 fn unaccounted(bytes: &[u8]) -> Option<String> {
     let (mut at, mut sound) = (12, None);
     while let Some(head) = bytes.get(at..at + 8).filter(|_| bytes.starts_with(b"RIFF")) {

@@ -1,8 +1,9 @@
 //! A user's own data: one safetensors file a split.
 //!
 //! Each file holds `x.<modality>` `[N, ...]` for every modality, `y` `[N]` (class indices) and, if wanted, `id` `[N]`
-//! (whole numbers) and `present.<modality>` `[N]`, 0 where a sample lacks the modality and 1 elsewhere. Any plain number type will do; values are taken as they are, so scale them beforehand. Arrays must be
-//! contiguous when they are written (`numpy.ascontiguousarray`): safetensors 0.8.0 writes others as they lie in memory.
+//! (whole numbers) and `present.<modality>` `[N]`, 0 where a sample lacks the modality and 1 elsewhere. Any plain
+//! number type will do; values are taken as they are, so scale them beforehand. Arrays must be contiguous when they are
+//! written (`numpy.ascontiguousarray`): safetensors 0.8.0 writes others as they lie in memory.
 
 mod new;
 

@@ -1,7 +1,7 @@
 //! Data sets of the Hugging Face Hub: Parquet files with pictures, recordings, texts and labels.
 //!
-//! The files are fetched once, into the Hub's cache on this machine, and what they hold is unpacked beside it; from there
-//! on a set is read, prepared and scored as one of a manifest. Fetching and unpacking need the feature `hub`.
+//! The files are fetched once, into the Hub's cache on this machine, and what they hold is unpacked beside it; from
+//! there on a set is read, prepared and scored as one of a manifest. Fetching and unpacking need the feature `hub`.
 
 #[cfg(feature = "hub")]
 mod snapshot;

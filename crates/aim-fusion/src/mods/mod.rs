@@ -18,8 +18,7 @@ mod selector;
 use aim_backbones::{Build, Linear};
 use aim_config::{at_least, below, by_type, settings, whole};
 use aim_core::{
-    Capabilities, Capability, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS,
-    capability,
+    Capabilities, Capability, Extras, Fusion, Joined, PREDICTED, Part, Pass, Result, SUMMARIES, WEIGHTS, capability,
 };
 use candle_core::Tensor;
 

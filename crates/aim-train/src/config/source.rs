@@ -165,9 +165,9 @@ pub(super) fn nested(key: &str, value: Value) -> Value {
     key.rsplit('.').fold(value, |inner, part| Value::Mapping([(Value::from(part), inner)].into_iter().collect()))
 }
 
-/// Lays `patch` over `base`, unless it is nothing: mappings are merged key by key, everything else is replaced, a `null`
-/// below a key replacing what is there as any other value does. A mapping whose `name` changes is replaced as a whole,
-/// because the settings of one method, optimizer or set mean nothing to another.
+/// Lays `patch` over `base`, unless it is nothing: mappings are merged key by key, everything else is replaced, a
+/// `null` below a key replacing what is there as any other value does. A mapping whose `name` changes is replaced as a
+/// whole, because the settings of one method, optimizer or set mean nothing to another.
 pub(super) fn merge(base: &mut Value, patch: &Value) {
     if !patch.is_null() {
         lay(base, patch);

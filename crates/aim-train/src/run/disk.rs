@@ -53,8 +53,8 @@ pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(|e| Error::io(path, e))
 }
 
-/// Makes a file hold these bytes without being another file: what is right at its beginning is left alone. Only for what
-/// can be made anew if this is cut short.
+/// Makes a file hold these bytes without being another file: what is right at its beginning is left alone. Only for
+/// what can be made anew if this is cut short.
 pub(super) fn make_hold(path: &Path, bytes: &[u8]) -> Result<()> {
     let old = match fs::read(path) {
         Ok(old) => old,

@@ -438,8 +438,8 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
 /// Samples that are compared.
 const COMPARED: usize = 8;
 
-/// Refuses batches of one where a batch norm then sees one value a channel: it takes away whatever the value is, so that
-/// the encoder says the same of every sample, and nothing is learnt without a word.
+/// Refuses batches of one where a batch norm then sees one value a channel: it takes away whatever the value is, so
+/// that the encoder says the same of every sample, and nothing is learnt without a word.
 fn check_batch_norm(net: &dyn Net, train: &dyn Source, device: &Device) -> Result<()> {
     let batches = Loader::new(train, 1, device).in_order().take(COMPARED).collect::<Result<Vec<_>>>()?;
     let bits = |x: &Tensor| -> Result<Vec<f32>> { Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?) };

@@ -33,8 +33,8 @@ struct Content {
 }
 
 impl NewArrays {
-    /// Reads `x.<modality>` `[N, ...]` of every modality and, if they are there, `present.<modality>`, `id` and `y`, `[N]`
-    /// each.
+    /// Reads `x.<modality>` `[N, ...]` of every modality and, if they are there, `present.<modality>`, `id` and `y`,
+    /// `[N]` each.
     pub fn open(
         file: &Path,
         modalities: &[Modality],

@@ -80,8 +80,8 @@ struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    /// `SUBSET/SPLIT/0000.parquet`, as the Hub converts sets, `SUBSET/SPLIT-00000-of-00003.parquet`, as they are pushed,
-    /// or `SPLIT.parquet`.
+    /// `SUBSET/SPLIT/0000.parquet`, as the Hub converts sets, `SUBSET/SPLIT-00000-of-00003.parquet`, as they are
+    /// pushed, or `SPLIT.parquet`.
     fn of(path: &'a str) -> Option<Self> {
         let (folder, name) = path.strip_suffix(".parquet")?.rsplit_once('/').unwrap_or(("", path));
         let name = name.trim_end_matches(".parquet");

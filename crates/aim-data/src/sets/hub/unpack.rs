@@ -46,8 +46,8 @@ impl Hub {
         Ok(Unpacked { folder, listing, modalities: self.modalities() })
     }
 
-    /// Where libraries keep what they make of the Hub's files: `assets` beside the cache, a folder a state of the set and
-    /// choice of its columns.
+    /// Where libraries keep what they make of the Hub's files: `assets` beside the cache, a folder a state of the set
+    /// and choice of its columns.
     fn folder(&self, snapshot: &Snapshot) -> PathBuf {
         let said = serde_json::json!([self.columns(), self.label, self.subset, self.train, self.validation, self.test]);
         let key = crc32fast::hash(said.to_string().as_bytes());

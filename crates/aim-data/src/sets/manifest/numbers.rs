@@ -38,8 +38,8 @@ settings! {
         pub length: usize = 100 => whole(1, 1_000_000), "ours";
         /// Number of columns.
         pub columns: usize = 1 => whole(1, 100_000), "yours";
-        /// Axes of a sample: `[length, columns]`, as `transformer` reads it | `[columns, length]`, as `cnn`, `sequence` and
-        /// `statistics` do.
+        /// Axes of a sample: `[length, columns]`, as `transformer` reads it | `[columns, length]`, as `cnn`, `sequence`
+        /// and `statistics` do.
         pub layout: TimeAxis = TimeAxis::TimeFirst => by_type(), "ours";
         /// Whether the first line is a header.
         pub header: bool = true => by_type(), "ours";

@@ -344,9 +344,8 @@ mod tests {
     #[test]
     fn values_are_brought_to_what_a_network_was_trained_on() {
         let still = Still::Pixels(Picture::new(1, 1, vec![0, 255, 51]).unwrap());
-        let shown = |normalise| {
-            Image { size: 1, normalise, ..Image::default() }.showing(&[&still], None).unwrap().concat()
-        };
+        let shown =
+            |normalise| Image { size: 1, normalise, ..Image::default() }.showing(&[&still], None).unwrap().concat();
         assert_eq!(shown(Normalise::Unit), [0., 1., 0.2]);
         assert_eq!(shown(Normalise::Signed), [-1., 1., (0.2 - 0.5) / 0.5]);
         assert_eq!(shown(Normalise::Imagenet)[0], -0.485 / 0.229);
