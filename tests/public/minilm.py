@@ -7,8 +7,6 @@
 ids and valid positions of the tokenizer, padded to 24.
 """
 
-import json
-import struct
 import tempfile
 import zipfile
 from importlib.util import find_spec
@@ -16,21 +14,14 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors.torch import save_file
 
 HERE, LENGTH = Path(__file__).parent, 24
 
 
-def write_safetensors(path, tensors):
-    """Floats as f32, names sorted."""
-    header, data = {}, b""
-    for name in sorted(tensors):
-        array = tensors[name].float().contiguous().numpy().astype("<f4")
-        end = len(data) + array.nbytes
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), end]}
-        data += array.tobytes()
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+def write(path, tensors):
+    """Floats as f32."""
+    save_file({name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def main():
@@ -46,7 +37,7 @@ def main():
     with torch.no_grad():
         last = model(input_ids=batch["input_ids"], attention_mask=valid).last_hidden_state
     mean = (last * valid[:, :, None]).sum(1) / valid.sum(1, keepdim=True)
-    write_safetensors(HERE / "minilm.safetensors", {"mean": mean, "ids": batch["input_ids"], "valid": valid})
+    write(HERE / "minilm.safetensors", {"mean": mean, "ids": batch["input_ids"], "valid": valid})
 
 
 main()

@@ -6,13 +6,12 @@ where some positions are padding), a `probe`, and in evaluation and training mod
 sum(feature * probe).
 """
 
-import json
-import struct
 from pathlib import Path
 
 import timm
 import torch
 import transformers
+from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torchvision.models import resnet, resnet18, resnet34, resnet50
@@ -20,17 +19,9 @@ from torchvision.models import resnet, resnet18, resnet34, resnet50
 HERE = Path(__file__).parent
 
 
-def write_safetensors(path, tensors):
-    """Floats as f32, names sorted."""
-    header, data = {}, b""
-    for name in sorted(tensors):
-        array = tensors[name].detach().contiguous().numpy().astype("<f4")
-        end = len(data) + array.nbytes
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), end]}
-        data += array.tobytes()
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+def write(path, tensors):
+    """Floats as f32."""
+    save_file({name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def floats(model):
@@ -266,7 +257,7 @@ def case(name, make, data, feature):
         out |= {f"{mode}.g.{key}": grad for key, grad in cut(grads).items()}
     after = floats(model)
     out |= {f"after.{key}": after[key] for key in after if "running" in key}
-    write_safetensors(HERE / f"{name}.safetensors", out)
+    write(HERE / f"{name}.safetensors", out)
 
 
 def positions():
@@ -278,7 +269,7 @@ def positions():
     for size in [(2, 5), (6, 6), (4, 1)]:
         cells = nn.functional.interpolate(grid, size=size, mode="bicubic", align_corners=False)
         out["grid.{}x{}".format(*size)] = cells.permute(0, 2, 3, 1).reshape(1, -1, 4)
-    write_safetensors(HERE / "positions.safetensors", out)
+    write(HERE / "positions.safetensors", out)
 
 
 if __name__ == "__main__":

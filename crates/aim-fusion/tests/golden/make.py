@@ -1,14 +1,13 @@
-"""Makes what fusions are compared with: `python3 make.py`, with torch, in float64.
+"""Makes what fusions are compared with: `python3 make.py`, with torch and safetensors, in float64.
 
 Each `*.safetensors` holds the parameters (`w.`, by the names that they have in the network), the features (`x.0`, ...),
 a `probe`, the `logits`, and the gradients of sum(logits * probe) by parameters (`g.`) and features (`gx.0`, ...).
 """
 
-import json
-import struct
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 HERE = Path(__file__).parent
@@ -18,17 +17,9 @@ CLASSES, BATCH, WIDTH, HEADS, LAYERS = 3, 4, 6, 2, 2
 SIZES = [(5, 3), (2, 1), (3, 2)]
 
 
-def write_safetensors(path, tensors):
-    """Floats as f32, names sorted."""
-    header, data = {}, b""
-    for name in sorted(tensors):
-        array = tensors[name].detach().contiguous().numpy().astype("<f4")
-        end = len(data) + array.nbytes
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), end]}
-        data += array.tobytes()
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+def write(path, tensors):
+    """Floats as f32."""
+    save_file({name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}, path)
 
 
 class Parameters(dict):
@@ -139,7 +130,7 @@ def case(name, fusion, modalities):
     out |= {f"g.{key}": torch.zeros_like(value) if value.grad is None else value.grad for key, value in p.items()}
     for m, x in enumerate(xs):
         out |= {f"x.{m}": x, f"gx.{m}": x.grad}
-    write_safetensors(HERE / f"{name}-{modalities}.safetensors", out)
+    write(HERE / f"{name}-{modalities}.safetensors", out)
 
 
 for name, fusion in [
