@@ -169,13 +169,28 @@ struct Trainer<'a> {
     /// What the epoch that has begun has left for the log so far.
     means: Means,
     timing: Timing,
-    last: Option<Checkpoint>,
+    last: Option<Held>,
     pace: Pace,
     /// Whether the best epoch and `last` are newer than the files.
     best_is_new: bool,
     last_is_new: bool,
     /// The class that the epoch before took every validation sample for.
     single_class: Option<usize>,
+}
+
+/// A checkpoint but for its log, which is the beginning of the trainer's: copied with every epoch, it would make each
+/// slower than the one before.
+struct Held {
+    /// Epochs done.
+    epochs: usize,
+    best: Option<Best>,
+    state: State,
+}
+
+impl Held {
+    fn checkpoint(&self, log: &[EpochLog]) -> Checkpoint {
+        Checkpoint { log: log[..self.epochs].to_vec(), best: self.best, state: self.state.clone() }
+    }
 }
 
 /// When the last checkpoint was written, and how long that took.
@@ -218,11 +233,11 @@ impl<'a> Trainer<'a> {
         let mut state = last.state.clone();
         state.put(EPOCH, &[last.epochs() as f64])?;
         self.learner.load(&state)?;
-        self.log = last.log.clone();
         self.means = Means::of(&last.state.part(BEGUN))?;
         self.timing = self.folder.timing(&last)?;
         watch.say(&format!("goes on after {} (of {} epochs)", last.place(), self.run.config.train.epochs));
-        self.last = Some(last);
+        self.last = Some(Held { epochs: last.epochs(), best: last.best, state: last.state });
+        self.log = last.log;
         Ok(())
     }
 
@@ -286,7 +301,7 @@ impl<'a> Trainer<'a> {
         state.nest(BEGUN, self.means.state()?);
         let held = self.last.as_ref();
         state.nest(BEST, held.map_or_else(State::default, |c| c.state.part(BEST)));
-        self.last = Some(Checkpoint { log: self.log.clone(), best: held.and_then(|c| c.best), state });
+        self.last = Some(Held { epochs: self.log.len(), best: held.and_then(|c| c.best), state });
         self.last_is_new = true;
         self.flush()?;
         self.pace.took = start.elapsed();
@@ -334,7 +349,7 @@ impl<'a> Trainer<'a> {
             self.last.as_ref().map_or_else(State::default, |c| c.state.part(BEST))
         };
         state.nest(BEST, of_best);
-        self.last = Some(Checkpoint { log: self.log.clone(), best, state });
+        self.last = Some(Held { epochs: self.log.len(), best, state });
         (self.best_is_new, self.last_is_new) = (self.best_is_new | better, true);
         Ok(())
     }
@@ -359,7 +374,7 @@ impl<'a> Trainer<'a> {
     fn flush(&mut self) -> Result<()> {
         let Some(last) = self.last.as_ref().filter(|_| self.last_is_new) else { return Ok(()) };
         let start = Instant::now();
-        self.folder.put(last, &self.timing, self.best_is_new)?;
+        self.folder.put(&last.checkpoint(&self.log), &self.timing, self.best_is_new)?;
         (self.best_is_new, self.last_is_new) = (false, false);
         self.pace = Pace { when: Instant::now(), took: start.elapsed() };
         Ok(())
@@ -373,7 +388,10 @@ impl<'a> Trainer<'a> {
     }
 
     fn finish(mut self, program: &Program) -> Result<Outcome> {
-        let epoch = match (self.run.config.train.select, self.last.as_ref().and_then(Checkpoint::of_best)) {
+        let epoch = match (
+            self.run.config.train.select,
+            self.last.as_ref().and_then(|last| last.checkpoint(&self.log).of_best()),
+        ) {
             (select, Some(best)) if select != Select::Last => {
                 self.learner.adopt(&best.state)?;
                 best.epochs().saturating_sub(1)

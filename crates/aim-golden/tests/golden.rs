@@ -16,8 +16,8 @@ use std::{
 
 use serde_json::Value;
 
-const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Folders of cases, by name.
 fn cases(root: &Path) -> Vec<PathBuf> {
@@ -157,8 +157,12 @@ fn the_table_names_methods_cases_and_tests_that_exist() {
         let absent: Vec<&String> = references.iter().filter(|reference| !exists(reference)).collect();
         assert!(absent.is_empty(), "{method}: {absent:?} do not exist");
     }
-    for absent in ["unheard-mlp-1", "tests/tests/golden.rs::unheard", "tests/tests/golden.rs::rows", "unheard.rs::rows"]
-    {
+    for absent in [
+        "unheard-mlp-1",
+        "crates/aim-golden/tests/golden.rs::unheard",
+        "crates/aim-golden/tests/golden.rs::rows",
+        "unheard.rs::rows",
+    ] {
         assert!(!exists(absent), "{absent}");
     }
 }

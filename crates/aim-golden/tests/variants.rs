@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// What the case says with each key of `changes` (`hyper` where it has no slash) set to its value; `null` removes it.
 fn varied(case: &str, changes: &[(&str, Value)]) -> Verdict {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden"));
     let folder = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(root.join(case)).unwrap() {
         let file = file.unwrap();
