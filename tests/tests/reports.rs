@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use aim_report::title;
 use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle, write_report};
-use aim_train::experiment::Results;
+use aim_train::experiment::{Options, Results};
 use serde_json::Value;
 
 const ROWS: &str = "  - {name: heart-alone, method: {name: unimodal, modality: heart}}
@@ -60,13 +60,61 @@ fn every_format_has_a_row_for_each_of_the_table_s() {
     assert_eq!(read("comparison.md").lines().filter(|line| line.starts_with('|')).count(), 5);
     assert_eq!(read("comparison.csv").lines().count(), 4);
     assert_eq!(read("comparison.tex").matches("\\\\\n").count(), 4);
-    for heading in
-        ["Test accuracy", "Validation accuracy", "Probe of each", "Modulation", "Confusion", "features", "Settings"]
-    {
+    let headings = ["verdict", "Test accuracy", "Accuracy and cost", "Validation accuracy", "Probe of each"];
+    for heading in headings.into_iter().chain(["Modulation", "Confusion", "features", "Settings"]) {
         assert!(html.contains(heading), "{heading}");
     }
     let run = fs::read_to_string(run_folder(folder.path(), "aim").join("report.html")).unwrap();
     assert!(run.contains("rho.heart") && run.contains("all modalities") && run.contains("cargo xtask train --config"));
+}
+
+#[test]
+fn a_terminal_has_what_fits_it_and_a_file_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let options = run_options(folder.path());
+    let results = run_with(bundle_config(ROWS, &["seeds=2"]), &options).unwrap();
+    let written = write_report(&results, &options.out);
+    let (whole, narrow) = (written.text(None), written.text(Some(80)));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    for part in ["aim", "accuracy, 95 % interval (t)", "No row is established to differ from joint"] {
+        assert!(narrow.contains(part), "{part}\n{narrow}");
+    }
+    for part in ["bootstrap", "EDM", "Mean ± standard deviation"] {
+        assert!(whole.contains(part), "{part}\n{whole}");
+    }
+    assert!(narrow.contains("left out: ") && !narrow.contains("Mean ± standard deviation"), "{narrow}");
+}
+
+#[test]
+fn two_tables_lie_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, out) = (table(folder.path()), folder.path().join("runs"));
+    let other = folder.path().join("other");
+    let options = Options { out: other.clone(), ..run_options(folder.path()) };
+    let more = "  - {name: joint, title: joint, method: joint}\n  - {name: opm, method: {name: opm}}";
+    let changed = run_with(bundle_config(more, &["seeds=2", "train.epochs=1"]), &options).unwrap();
+    write_report(&changed, &other);
+    let made = aim_report::compare(&out.join("test"), &other.join("test")).unwrap();
+    let of = |results: &Results, row: &str| -> Vec<f64> {
+        let row = results.rows.iter().find(|r| r.name == row).unwrap();
+        row.runs.iter().map(|run| run.outcome.test.accuracy()).collect()
+    };
+    let (before, after) = (of(&results, "joint"), of(&changed, "joint"));
+    let difference = (after[0] - before[0] + after[1] - before[1]) / 2.;
+    let numbers = |row: &str| {
+        let row = made.rows().iter().find(|cells| cells[0].content.shown(0).starts_with(row)).unwrap();
+        row[1..5].iter().map(|cell| cell.content.shown(3)).collect::<Vec<_>>()
+    };
+    let joint = numbers("joint");
+    assert!(joint[0].starts_with(&format!("{:.3}", (before[0] + before[1]) / 2.)), "{joint:?}");
+    assert!(joint[2].starts_with(&format!("{difference:.3}")) && joint[3] == "2.000", "{joint:?} {difference}");
+    // Rows of one table alone have no difference.
+    assert_eq!((numbers("aim")[1].as_str(), numbers("aim")[2].as_str()), ("", ""));
+    assert_eq!((numbers("opm")[0].as_str(), numbers("opm")[3].as_str()), ("", "0.000"));
+    assert_eq!(made.warnings().count(), 0, "the same data and protocol");
+    let empty = aim_report::compare(&out, &other.join("test")).unwrap_err().to_string();
+    assert!(empty.contains("holds no results"), "{empty}");
 }
 
 #[test]
@@ -116,7 +164,8 @@ const SCRIPT: &str = "<script>
 addEventListener('load', () => {
   const count = what => document.querySelectorAll(what).length;
   const wide = document.documentElement.scrollWidth > innerWidth;
-  document.title = ['SEEN', count('table'), count('tbody tr'), count('svg'), wide, getComputedStyle(document.body).backgroundColor].join(' ');
+  const cut = [...document.querySelectorAll('.strip, .wide, figure, .verdict')].some(box => box.getBoundingClientRect().right > innerWidth + 1);
+  document.title = ['SEEN', count('table'), count('tbody tr'), count('svg'), wide || cut, getComputedStyle(document.body).backgroundColor].join(' ');
 });
 </script>";
 
@@ -133,15 +182,11 @@ fn a_browser_shows_the_pages_without_complaint() {
     fs::write(&page, html.replace("</head>", &format!("{SCRIPT}</head>"))).unwrap();
     let picture =
         std::env::var("AIM_SCREENSHOT").unwrap_or_else(|_| folder.path().join("page.png").display().to_string());
-    for (dark, background) in [(false, "rgb(255, 255, 255)"), (true, "rgb(22, 24, 27)")] {
+    let (light, dark) = ((false, "rgb(255, 255, 255)"), (true, "rgb(22, 24, 27)"));
+    for (width, (dark, background)) in [(390, light), (390, dark), (1400, light), (1400, dark)] {
         let mut command = Command::new(browser);
-        command.args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-logging=stderr",
-            "--window-size=500,900",
-        ]);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]);
+        command.arg(format!("--window-size={width},900"));
         command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
         command.args(dark.then_some("--blink-settings=preferredColorScheme=0"));
         let dump = command.arg("--dump-dom").arg(&page).output().unwrap();
@@ -151,7 +196,7 @@ fn a_browser_shows_the_pages_without_complaint() {
         assert!(seen.contains(&want), "{want}\n{}", &seen[..seen.len().min(300)]);
     }
     let mut command = Command::new(browser);
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,4000"]);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1400"]);
     command.arg(format!("--screenshot={picture}")).arg(folder.path().join("runs/test/report.html"));
     assert!(command.output().unwrap().status.success() && Path::new(&picture).exists());
 }

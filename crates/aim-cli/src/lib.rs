@@ -22,6 +22,7 @@ mod list;
 mod methods;
 mod power;
 mod predict;
+mod report;
 mod reproduce;
 mod sweep;
 mod train;
@@ -71,6 +72,8 @@ enum Command {
     /// Compare a row with others over finished tables of several sets: each set's differences with intervals, one test
     /// by sign flips within each set, ranks, and what the row regains of what joint training loses.
     Across(across::Across),
+    /// Look at tables that have been made.
+    Report(report::Report),
     /// Write the finished runs of tables as ledgers: small files without weights and predictions, from which
     /// `reproduce --ledger` makes the tables on another machine without training them again.
     Ledger(ledger::Keep),
@@ -242,6 +245,7 @@ fn run(application: &Application) -> Result<ExitCode> {
         Command::Sweep(command) => command.run(application),
         Command::Power(command) => command.run(application),
         Command::Across(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Ledger(command) => command.run(application),
         Command::Train(command) => command.run(application),
         Command::Eval(command) => command.run(application),
@@ -279,6 +283,11 @@ fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Columns of the terminal that standard output is, if it is one.
+fn terminal() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns)).filter(|columns| *columns > 0)
 }
 
 /// What writing to a terminal that was closed gives (EIO).

@@ -12,7 +12,7 @@ use aim_train::{
 };
 use clap::Args;
 
-use crate::{Application, Places, config::yaml, cores, interrupt::stop_on_interrupt, ledger::LEDGERS, print};
+use crate::{Application, Places, config::yaml, cores, interrupt::stop_on_interrupt, ledger::LEDGERS, print, terminal};
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
@@ -51,6 +51,9 @@ pub(crate) struct Making {
     /// Runs at a time [default: one a processor, one on a GPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Print all columns and notes of the tables, even where the terminal is too narrow for them.
+    #[arg(long)]
+    wide: bool,
     #[command(flatten)]
     places: Places,
 }
@@ -106,13 +109,13 @@ impl Making {
         if self.print_config {
             return print_config(&wanted);
         }
-        let options = self.options(application)?;
+        let (wide, options) = (self.wide, self.options(application)?);
         let stop = stop_on_interrupt()?;
         let mut whole = true;
         for table in wanted {
             let mut table = table.clone();
             power::settle(&mut table, &options.out)?;
-            whole &= make(&table, &options, &stop, application)?;
+            whole &= make(&table, &options, &stop, application, wide)?;
         }
         if let Some((text, report)) = aim_report::write_family(tables, &options.out)? {
             print(&format!("{text}\nreport: {}\n", report.display()))?;
@@ -176,15 +179,19 @@ fn print_config(tables: &[&TableConfig]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a command prints of tables that were written: on a terminal what there is room for, unless all is wanted.
+pub(crate) fn tell_written(written: &Written, wide: bool) -> String {
+    let columns = if wide { None } else { terminal() };
+    let rest = if columns.is_some() { "; --wide prints all that it says" } else { "" };
+    format!("{}\nreport: {}{rest}\n", written.text(columns), written.report.display())
+}
+
 /// Makes a table; whether no run of it failed.
-fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Application) -> Result<bool> {
+fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Application, wide: bool) -> Result<bool> {
     let Application { registries, sections, .. } = application;
     let results = experiment::run(table, options, stop, registries)?;
     let written = aim_report::write(&results, &options.out, registries, sections)?;
-    let Written { comparison, planned, diagnosis, lacking, report } = written;
-    let lacking = lacking.map_or(String::new(), |lacking| format!("{lacking}\n"));
-    let planned = planned.map_or(String::new(), |planned| planned + "\n");
-    print(&format!("{planned}{comparison}\n{lacking}{diagnosis}\nreport: {}\n", report.display()))?;
+    print(&tell_written(&written, wide))?;
     if stop.asked() {
         return Err(Error::Stopped);
     }

@@ -39,6 +39,6 @@ fn marked(text: &str, reproduces_a_fault: bool) -> String {
 pub(crate) fn note(table: &mut Table) {
     let marked = |title: &Content| matches!(title, Content::Text(title) if title.contains(MARK));
     if table.rows().iter().any(|row| row.first().is_some_and(|cell| marked(&cell.content))) {
-        table.note(format!("A row marked{MARK} {WARNING}"));
+        table.warn(format!("A row marked{MARK} {WARNING}"));
     }
 }

@@ -23,6 +23,7 @@
 #![deny(missing_docs)]
 
 mod across;
+mod compare;
 mod compat;
 pub mod export;
 mod lacking;
@@ -39,13 +40,16 @@ mod searches;
 mod sets;
 mod summary;
 mod tables;
+mod verdict;
 
 pub use across::{across, agreed};
+pub use compare::compare;
 pub use compat::title;
 pub use lacking::lacking;
 pub use page::{Section, Sections, View};
 pub use planned::planned;
 pub use protocols::protocols;
-pub use report::{Written, write, write_across, write_family, write_run};
+pub use report::{Written, write, write_across, write_compared, write_family, write_run};
 pub use summary::summary;
 pub use tables::{combined, comparison, diagnosis, sign_flips};
+pub use verdict::verdict;

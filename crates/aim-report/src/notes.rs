@@ -9,7 +9,11 @@ use aim_train::{
     experiment::{Results, RowResults},
 };
 
-use crate::{compat, recipes, remarks::remarks, searches};
+use crate::{
+    compat, recipes,
+    remarks::{collapsed, remarks},
+    searches,
+};
 
 /// Says what varied, what was chosen where and how many tests there are.
 pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, over_samples: usize) {
@@ -23,9 +27,10 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
         ));
     } else if over_seeds + over_samples > 0 {
         tests(table, results, over_seeds, over_samples);
-        unpaired(results).into_iter().for_each(|line| table.note(line));
+        unpaired(results).into_iter().for_each(|line| table.warn(line));
     }
     table.note(COSTS);
+    collapsed(results).into_iter().for_each(|line| table.warn(line));
     remarks(results).into_iter().for_each(|line| table.note(line));
     if let Some(searched) = searches::note(t.seeds, &t.rows, &results.choices) {
         table.note(searched);
@@ -36,13 +41,17 @@ pub(crate) fn notes(table: &mut Table, results: &Results, over_seeds: usize, ove
 /// What every table of these rows must say: recipe, protocol, faults, provenance, programs, ledger, failures.
 pub(crate) fn warnings(table: &mut Table, results: &Results, rows: &[&RowResults]) {
     compat::note(table);
-    let lines = recipes::lines(results, rows).into_iter().chain(protocols(rows));
-    let lines = lines.chain(provenance(rows.iter().map(|row| &row.config.method)));
-    let lines = lines.chain(programs(rows)).chain(ledger(rows));
+    recipes::lines(results, rows).into_iter().for_each(|line| table.note(line));
+    for (line, clean) in protocols(rows) {
+        if clean { table.note(line) } else { table.warn(line) }
+    }
+    let lines = provenance(rows.iter().map(|row| &row.config.method)).into_iter();
+    lines.chain(programs(rows)).for_each(|line| table.note(line));
+    ledger(rows).into_iter().for_each(|line| table.warn(line));
     let here = |row: &RowResults| rows.iter().any(|shown| shown.name == row.name);
     let elsewhere = |failure: &str| results.rows.iter().any(|row| !here(row) && is_of(failure, row));
     let failed = results.failures.iter().filter(|failure| !elsewhere(failure));
-    lines.chain(failed.map(|failure| format!("FAILED: {failure}"))).for_each(|line| table.note(line));
+    failed.for_each(|failure| table.warn(format!("FAILED: {failure}")));
 }
 
 /// Whether a failure, which begins with its row's title, is of this row.
@@ -67,8 +76,8 @@ fn varied(t: &TableConfig) -> String {
     )
 }
 
-/// What was scored, by protocol.
-fn protocols(rows: &[&RowResults]) -> Vec<String> {
+/// What was scored, by protocol, and whether that is clean.
+fn protocols(rows: &[&RowResults]) -> Vec<(String, bool)> {
     let select = if rows.iter().all(|r| r.config.train.select == Select::Best) {
         "the epoch with the best validation accuracy"
     } else {
@@ -80,7 +89,7 @@ fn protocols(rows: &[&RowResults]) -> Vec<String> {
         let which =
             if protocols.len() > 1 { format!("Rows {}: ", rows.collect::<Vec<_>>().join(", ")) } else { String::new() };
         let scored = format!("Scored is {select}, on the whole test split, once.");
-        which + protocol.warning().unwrap_or(&scored)
+        (which + protocol.warning().unwrap_or(&scored), protocol.is_clean())
     };
     protocols.iter().map(line).collect()
 }

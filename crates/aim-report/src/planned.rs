@@ -5,7 +5,7 @@ use aim_stats::{
     adjust::holm,
     interval::Interval,
     paired::Repeats,
-    summary::mean,
+    summary::{mean, std},
     table::{Cell, Column, Table},
 };
 use aim_train::{
@@ -22,13 +22,42 @@ use crate::{
 };
 
 /// A comparison and its tests.
-struct Compared {
+pub(crate) struct Compared {
     name: String,
-    pairs: usize,
+    /// Name of the row that it is with.
+    pub against: String,
+    pub pairs: usize,
     /// Mean difference, and its interval where there are pairs enough.
-    difference: Option<(f64, Option<Interval>)>,
+    pub difference: Option<(f64, Option<Interval>)>,
+    /// Standard deviation of the differences.
+    pub spread: Option<f64>,
     by_signs: Option<f64>,
     by_t: Option<f64>,
+}
+
+/// All planned comparisons, each with the p value that decides under Holm's correction, if it can be tested.
+///
+/// # Errors
+/// If a number is not finite.
+pub(crate) fn decided(results: &Results, metrics: &Metrics) -> Result<Vec<(Compared, Option<f64>)>> {
+    let Some(planned) = &results.table.planned else { return Ok(Vec::new()) };
+    let repeats = repeats(&results.table);
+    let p = |c: &Compared| if repeats == Repeats::Independent { c.by_signs } else { c.by_t };
+    let all = all(results, planned, metrics)?;
+    let holm = adjusted(&all, p)?;
+    Ok(all
+        .into_iter()
+        .zip(holm)
+        .map(|(compared, holm)| (p(&compared).map(|_| holm), compared))
+        .map(|(p, c)| (c, p))
+        .collect())
+}
+
+fn all(results: &Results, planned: &Planned, metrics: &Metrics) -> Result<Vec<Compared>> {
+    let repeats = repeats(&results.table);
+    let row = |name: &String| results.rows.iter().find(|row| row.name == *name);
+    let compare = |name: &String| compare((row(&planned.of), &planned.of), (row(name), name), repeats, metrics);
+    planned.against.iter().map(compare).collect()
 }
 
 /// The planned comparisons of a table with their tests; none if nothing is planned. One test decides: sign flips of the
@@ -45,19 +74,18 @@ pub fn planned(results: &Results, metrics: &Metrics) -> Result<Option<Table>> {
     };
     let mut columns = vec![
         Column::text("planned comparison"),
-        Column::number(pairs, 0),
+        Column::number(pairs, 0).minor(2),
         Column::number("difference, 95 % interval (t)", 3),
     ];
-    columns.extend(tests.iter().map(|heading| Column::text(*heading)));
+    let minor = |heading: &str| u8::from(!heading.contains("decides"));
+    columns.extend(tests.iter().map(|heading| Column::text(*heading).minor(minor(heading))));
     let caption = format!("{}: planned comparisons of `{}`", results.table.title, planned.of);
     let mut table = Table::new(columns).with_caption(caption);
-    let row = |name: &String| results.rows.iter().find(|row| row.name == *name);
-    let compare = |name: &String| compare((row(&planned.of), &planned.of), (row(name), name), repeats, metrics);
-    let all: Vec<Compared> = planned.against.iter().map(compare).collect::<Result<_>>()?;
+    let all = all(results, planned, metrics)?;
     let (signs, ts) = (adjusted(&all, |c| c.by_signs)?, adjusted(&all, |c| c.by_t)?);
     let p = |p: Option<f64>| p.map_or_else(Cell::empty, Cell::p);
     for (compared, (signs, t)) in all.iter().zip(signs.into_iter().zip(ts)) {
-        let Compared { name, pairs, difference, by_signs, by_t } = compared;
+        let Compared { name, pairs, difference, by_signs, by_t, .. } = compared;
         let difference = difference.map_or_else(Cell::empty, |(mean, interval)| Cell::estimate(mean, None, interval));
         let mut cells = vec![Cell::text(name), Cell::number(*pairs as f64), difference];
         if repeats == Repeats::Independent {
@@ -67,7 +95,8 @@ pub fn planned(results: &Results, metrics: &Metrics) -> Result<Option<Table>> {
         table.push(cells).map_err(statistics)?;
     }
     notes(&mut table, results, planned);
-    untested(&all).into_iter().for_each(|line| table.note(line));
+    untested(&all).into_iter().for_each(|line| table.warn(line));
+    let row = |name: &String| results.rows.iter().find(|row| row.name == *name);
     let rows: Vec<&RowResults> = planned.rows().filter_map(row).collect();
     warnings(&mut table, results, &rows);
     Ok(Some(table))
@@ -88,8 +117,10 @@ fn compare(
     let named = |row: Option<&RowResults>, name: &String| row.map_or_else(|| name.clone(), compat::name);
     Ok(Compared {
         name: format!("{} - {}", named(of, name), named(against, other)),
+        against: other.clone(),
         pairs: a.len(),
         difference,
+        spread: std(&differences).ok(),
         by_signs: if repeats == Repeats::Independent { sign_flips(&a, &b).filter(|_| a.len() > 1) } else { None },
         by_t: repeats.t_test(&a, &b).ok().map(|test| test.p),
     })
@@ -112,11 +143,16 @@ fn untested(all: &[Compared]) -> Option<String> {
 
 fn notes(table: &mut Table, results: &Results, planned: &Planned) {
     let tests = planned.against.len();
-    table.note(format!(
-        "These {tests} comparisons are all that is tested here; Holm's correction is over them alone. Every other row is \
+    let late = results.declared.as_ref().is_some_and(|declared| declared.runs_before > 0);
+    let tell = if late { Table::warn } else { Table::note };
+    tell(
+        table,
+        format!(
+            "These {tests} comparisons are all that is tested here; Holm's correction is over them alone. Every other row is \
          exploratory and has intervals only. {}",
-        results.declared.as_ref().map_or_else(String::new, when)
-    ));
+            results.declared.as_ref().map_or_else(String::new, when)
+        ),
+    );
     table.note(decides(&results.table, tests));
 }
 
@@ -151,20 +187,29 @@ fn when(declared: &Declared) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    fn nothing(name: &str) -> Compared {
+        Compared { name: name.to_owned(), ..differing(None) }
+    }
+
+    /// A comparison with this difference, and nothing else.
+    pub(crate) fn differing(difference: Option<(f64, Option<Interval>)>) -> Compared {
+        let (name, against) = (String::new(), String::new());
+        Compared { name, against, pairs: 0, difference, spread: None, by_signs: None, by_t: None }
+    }
 
     #[test]
     fn what_cannot_be_tested_counts_among_the_tests() {
-        let compared = |p| Compared { name: String::new(), pairs: 5, difference: None, by_signs: None, by_t: p };
+        let compared = |p| Compared { pairs: 5, by_t: p, ..nothing("") };
         let all = [compared(Some(0.01)), compared(None), compared(Some(0.02))];
         assert_eq!(adjusted(&all, |c| c.by_t).unwrap(), [0.03, 1., 0.04]);
     }
 
     #[test]
     fn what_cannot_be_tested_is_told() {
-        let compared =
-            |name: &str, by_t| Compared { name: name.into(), pairs: 0, difference: None, by_signs: None, by_t };
+        let compared = |name: &str, by_t| Compared { by_t, ..nothing(name) };
         let said = untested(&[compared("aim - joint", Some(0.5)), compared("aim - ogm", None)]).unwrap();
         assert!(said.contains("pairs that differ: aim - ogm. Holm"), "{said}");
         assert_eq!(untested(&[compared("aim - joint", Some(0.5))]), None);

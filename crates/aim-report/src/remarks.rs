@@ -3,21 +3,27 @@
 
 use aim_train::experiment::{Results, RowResults, RunResults};
 
-/// The remarks of a table, a line each.
+/// Names the rows whose runs say one class for everything.
+pub fn collapsed(results: &Results) -> Option<String> {
+    let rows = of(results, &|row| count(row, RunResults::single_class));
+    rows.map(|rows| format!("ONE CLASS ONLY: {rows} take every test sample for one class."))
+}
+
+/// What each row has to say, of those that have.
+fn of(results: &Results, each: &dyn Fn(&RowResults) -> Option<String>) -> Option<String> {
+    let rows: Vec<String> = results.rows.iter().filter_map(each).collect();
+    (!rows.is_empty()).then(|| rows.join("; "))
+}
+
+/// Further remarks of a table, a line each.
 pub fn remarks(results: &Results) -> Vec<String> {
-    let of = |each: &dyn Fn(&RowResults) -> Option<String>| {
-        let rows: Vec<String> = results.rows.iter().filter_map(each).collect();
-        (!rows.is_empty()).then(|| rows.join("; "))
-    };
-    let collapsed = of(&|row| count(row, RunResults::single_class));
-    let collapsed = collapsed.map(|rows| format!("ONE CLASS ONLY: {rows} take every test sample for one class."));
-    let stopped = of(&stopped).map(|rows| format!("Stopped early, as `train.patience` wants: {rows}."));
+    let stopped = of(results, &stopped).map(|rows| format!("Stopped early, as `train.patience` wants: {rows}."));
     let lacks = |run: &RunResults| run.outcome.majority.is_none();
     let any = results.rows.iter().flat_map(|row| &row.runs).any(lacks);
     let empty = if any { "; empty where an older program made the runs" } else { "" };
     let majority =
         format!("majority: test accuracy of whoever always says the most frequent class of the training split{empty}.");
-    collapsed.into_iter().chain([majority]).chain(stopped).collect()
+    std::iter::once(majority).chain(stopped).collect()
 }
 
 /// How many runs of a row are such, if any.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aim_core::{Error, Result};
-use aim_stats::table::{Column, Table};
+use aim_stats::table::{Column, Table, wrapped};
 use aim_train::{
     Registries,
     config::{Planned, TableConfig},
@@ -14,23 +14,31 @@ use aim_train::{
 use crate::{
     Sections,
     across::{across, lacks},
-    comparison, compat, diagnosis, export, lacking, page, planned, protocols,
+    compare, comparison, compat, diagnosis, export, lacking, page, planned, protocols,
     sets::Sets,
-    summary,
+    summary, verdict,
 };
 
 /// What was written.
 pub struct Written {
-    /// The comparison as text.
-    pub comparison: String,
-    /// The planned comparisons as text, if there are any.
-    pub planned: Option<String>,
-    /// The diagnosis as text.
-    pub diagnosis: String,
-    /// Accuracy where test samples lack modalities, if that was looked at.
-    pub lacking: Option<String>,
+    /// The tables: what was planned, if anything was; the comparison; where test samples lack modalities, if that was
+    /// looked at; the diagnosis.
+    pub tables: Vec<Table>,
+    /// What they say, in words.
+    pub verdict: Vec<String>,
     /// The page.
     pub report: PathBuf,
+}
+
+impl Written {
+    /// Tables and verdict as text: everything, or what a terminal of so many columns has room for.
+    pub fn text(&self, columns: Option<usize>) -> String {
+        let text = |table: &Table| columns.map_or_else(|| table.to_plain(), |columns| table.to_plain_within(columns));
+        let tables: Vec<String> = self.tables.iter().map(text).collect();
+        let line = |line: &String| columns.map_or_else(|| line.clone(), |columns| wrapped(line, columns)) + "\n";
+        let verdict: String = self.verdict.iter().map(line).collect();
+        if verdict.is_empty() { tables.join("\n") } else { [tables.join("\n"), verdict].join("\n") }
+    }
 }
 
 /// Writes the tables, the records and the pages of a table into its folder under `out`.
@@ -51,14 +59,13 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     #[cfg(feature = "parquet")]
     put_if_new(&folder.join("results.parquet"), &export::to_parquet(&records)?)?;
     let report = folder.join("report.html");
-    let tables: Vec<&Table> = planned.iter().chain([&comparison, &diagnosis]).chain(&lacking).collect();
-    put_if_new(&report, page::of_table(results, &tables, sections).as_bytes())?;
+    let verdict = verdict(results, &registries.metrics)?;
+    let tables: Vec<Table> = planned.into_iter().chain([comparison]).chain(lacking).chain([diagnosis]).collect();
+    put_if_new(&report, page::of_table(results, &verdict, &tables, sections).as_bytes())?;
     for row in &results.rows {
         row.runs.iter().try_for_each(|run| write_run(&compat::title(row), run, sections).map(drop))?;
     }
-    let planned = planned.map(|planned| planned.to_plain());
-    let lacking = lacking.map(|lacking| lacking.to_plain());
-    Ok(Written { comparison: comparison.to_plain(), planned, diagnosis: diagnosis.to_plain(), lacking, report })
+    Ok(Written { tables, verdict, report })
 }
 
 /// Writes the page of a run into its folder, if it has one, and says where the page is.
@@ -118,6 +125,17 @@ fn over_sets(family: &[TableConfig], out: &Path) -> Result<Vec<Table>> {
 /// If results are missing or damaged, or the folder cannot be written.
 pub fn write_across(folders: &[PathBuf], planned: &Planned, into: &Path) -> Result<(String, PathBuf)> {
     page(into, &format!("{} over several sets", planned.of), &named(across(folders, planned)?))
+}
+
+/// Writes two finished tables side by side into a folder.
+///
+/// # Errors
+/// If results are missing or damaged, or the folder cannot be written.
+pub fn write_compared(first: &Path, second: &Path, into: &Path) -> Result<Written> {
+    let table = compare(first, second)?;
+    let (title, tables) = (table.caption().unwrap_or_default().to_owned(), vec![("compared".to_owned(), table)]);
+    let (_, report) = page(into, &title, &tables)?;
+    Ok(Written { tables: tables.into_iter().map(|(_, table)| table).collect(), verdict: Vec::new(), report })
 }
 
 fn named(tables: Vec<Table>) -> Vec<(String, Table)> {

@@ -45,7 +45,7 @@ impl<'a> Sets<'a> {
     /// Says under a table what it leaves out.
     pub fn note(&self, table: &mut Table) {
         if !self.left_out.is_empty() {
-            table.note(format!("LEFT OUT: {}.", self.left_out.join("; ")));
+            table.warn(format!("LEFT OUT: {}.", self.left_out.join("; ")));
         }
     }
 }

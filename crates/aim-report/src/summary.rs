@@ -50,6 +50,14 @@ impl Line {
         self.rest.get(column)?.as_str()
     }
 
+    /// A number of the record, if it is there.
+    pub fn number(&self, column: &str) -> Option<f64> {
+        match column {
+            "test.most_frequent" => Some(self.most_frequent),
+            _ => self.rest.get(column)?.as_f64(),
+        }
+    }
+
     /// Its seed, and its fold where there are several, in words.
     pub fn run(&self) -> String {
         let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));

@@ -33,32 +33,30 @@ pub(crate) const DRAWS: usize = 10_000;
 /// # Errors
 /// If a number is not finite.
 pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
-    let baseline = results.rows.iter().find(|r| r.name == results.table.baseline);
     let rows = &results.rows;
-    let tested: Vec<_> =
-        rows.iter().map(|row| baseline.filter(|b| b.name != row.name && !row.runs.is_empty())).collect();
-    let seeds = adjusted(rows.iter().zip(&tested).map(|(row, b)| b.and_then(|b| over_seeds(row, b))))?;
-    let samples = adjusted(rows.iter().zip(&tested).map(|(row, b)| b.and_then(|b| over_samples(row, b))))?;
+    let against = against(results);
+    let seeds = tested(results)?;
+    let samples = adjusted(rows.iter().zip(&against).map(|(row, b)| b.and_then(|b| over_samples(row, b))))?;
     let others: Vec<(&Metric, &str)> = metrics.iter().filter_map(|metric| Some((metric, metric.column?))).collect();
     let mut columns = vec![
         Column::text("method"),
-        Column::number(if results.table.folds.is_some() { "runs" } else { "seeds" }, 0),
+        Column::number(if results.table.folds.is_some() { "runs" } else { "seeds" }, 0).minor(2),
         Column::number("accuracy, 95 % interval (t)", 3),
-        Column::text("bootstrap"),
-        Column::number("majority", 3),
+        Column::text("bootstrap").minor(3),
+        Column::number("majority", 3).minor(2),
     ];
-    columns.extend(others.iter().map(|(_, heading)| Column::number(*heading, 3)));
+    columns.extend(others.iter().map(|(_, heading)| Column::number(*heading, 3).minor(2)));
     let exploratory = results.table.planned.is_some();
     let repeats = repeats(&results.table);
     match exploratory {
         true => columns.push(Column::number(format!("difference to {}, 95 % interval", results.table.baseline), 3)),
         false => columns.extend([
             Column::number("difference", 3),
-            Column::text("p seeds"),
-            Column::text("p samples (networks)"),
+            Column::text("p seeds").minor(1),
+            Column::text("p samples (networks)").minor(3),
         ]),
     }
-    columns.push(Column::number("parameters", 0));
+    columns.push(Column::number("parameters", 0).minor(3));
     let mut table = Table::new(columns).with_caption(results.table.title.clone());
     for (i, row) in rows.iter().enumerate() {
         let accuracy = |r: &RunResults| Some(r.outcome.test.accuracy());
@@ -74,7 +72,7 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
             cells.push(estimate(&row.values(|r| r.outcome.test.get(metric.name)))?);
         }
         let shown = exploratory.then(|| (repeats, range(metrics)));
-        cells.push(tested[i].map_or(Ok(Cell::empty()), |b| difference(row, b, shown))?);
+        cells.push(against[i].map_or(Ok(Cell::empty()), |b| difference(row, b, shown))?);
         if !exploratory {
             cells.extend([seeds[i], samples[i]].map(|p| p.map_or_else(Cell::empty, Cell::p)));
         }
@@ -84,6 +82,20 @@ pub fn comparison(results: &Results, metrics: &Metrics) -> Result<Table> {
     let count = |tests: &[Option<f64>]| tests.iter().flatten().count();
     notes(&mut table, results, count(&seeds), count(&samples));
     Ok(table)
+}
+
+/// What each row is compared with: the baseline, unless it is that itself or has no runs.
+fn against(results: &Results) -> Vec<Option<&RowResults>> {
+    let baseline = results.rows.iter().find(|row| row.name == results.table.baseline);
+    results.rows.iter().map(|row| baseline.filter(|b| b.name != row.name && !row.runs.is_empty())).collect()
+}
+
+/// The p value of each row's test over seeds against the baseline, under Holm's correction.
+///
+/// # Errors
+/// If a number is not finite.
+pub(crate) fn tested(results: &Results) -> Result<Vec<Option<f64>>> {
+    adjusted(results.rows.iter().zip(against(results)).map(|(row, b)| b.and_then(|b| over_seeds(row, b))))
 }
 
 /// Own accuracy, probes and contributions of every modality.
@@ -99,12 +111,15 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
         }
     }
     let mut columns = vec![Column::text("method")];
-    let each = |what: &str| names.iter().map(|n| Column::number(format!("{what} {n}"), 3)).collect::<Vec<_>>();
-    columns.extend(each("own"));
-    columns.extend(each("probe"));
-    columns.push(Column::number("probe all", 3));
-    columns.extend(each("share"));
-    columns.extend([Column::number("EDM", 3), Column::number("s/epoch", 2), Column::number("training, s", 1)]);
+    let each = |what: &str, minor| {
+        names.iter().map(|n| Column::number(format!("{what} {n}"), 3).minor(minor)).collect::<Vec<_>>()
+    };
+    columns.extend(each("own", 1));
+    columns.extend(each("probe", 0));
+    columns.push(Column::number("probe all", 3).minor(1));
+    columns.extend(each("share", 2));
+    let rest = [("EDM", 3), ("s/epoch", 2), ("training, s", 1)];
+    columns.extend(rest.map(|(heading, decimals)| Column::number(heading, decimals).minor(3)));
     let mut table = Table::new(columns).with_caption("What the encoders know and what each modality contributes");
     for row in rows {
         let several = row.runs.first().is_some_and(|r| r.outcome.modalities.len() > 1);

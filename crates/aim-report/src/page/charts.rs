@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::html::escape;
+use super::{
+    axis::{Axis, range},
+    html::escape,
+};
 
 /// Distinguishable colours (Okabe & Ito 2008), used in turn.
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a", "#b8a800"];
@@ -17,53 +20,6 @@ pub(super) struct Line {
     pub points: Vec<f64>,
 }
 
-/// A row of a bar chart.
-pub(super) struct Bar<'a> {
-    pub label: &'a str,
-    /// The bar is their mean; each is a dot.
-    pub values: Vec<f64>,
-    /// An interval of the mean, drawn as a whisker.
-    pub interval: Option<(f64, f64)>,
-}
-
-/// Rows on one scale; `mark` is a value to compare them with, drawn as a line through all.
-pub(super) fn bars(title: &str, rows: &[Bar<'_>], mark: Option<f64>) -> String {
-    let ends = |row: &Bar<'_>| row.interval.map_or(vec![], |(low, high)| vec![low, high]);
-    let all: Vec<f64> = rows.iter().flat_map(|r| r.values.iter().copied().chain(ends(r))).chain(mark).collect();
-    let (low, high) = range(all.iter().copied());
-    if low > high || rows.iter().all(|r| r.values.is_empty()) {
-        return String::new();
-    }
-    let margin = ((high - low) * 0.1).max(0.005);
-    let (low, high) = (low - margin, high + margin);
-    let (x, bottom) = (|v: f64| 200. + 380. * (v - low) / (high - low), rows.len() as f64 * 24. + 4.);
-    let mut svg = String::new();
-    for v in [low + margin, (low + high) / 2., high - margin] {
-        let _ = write!(svg, "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"4\" y2=\"{bottom}\"/>", x(v));
-        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{v:.3}</text>", x(v), bottom + 14.);
-    }
-    for (i, row) in rows.iter().enumerate().filter(|(_, row)| !row.values.is_empty()) {
-        let (y, mean) = (i as f64 * 24. + 16., row.values.iter().sum::<f64>() / row.values.len() as f64);
-        let _ = write!(svg, "<text x=\"192\" y=\"{}\" text-anchor=\"end\">{}</text>", y + 4., escape(row.label));
-        let width = x(mean) - x(low);
-        let _ = write!(svg, "<rect class=\"bar\" x=\"200\" y=\"{}\" width=\"{width:.1}\" height=\"14\"/>", y - 7.);
-        for v in &row.values {
-            let _ = write!(svg, "<circle cx=\"{:.1}\" cy=\"{y}\" r=\"3\"><title>{v:.4}</title></circle>", x(*v));
-        }
-        if let Some((from, to)) = row.interval {
-            let (from, to, above, below) = (x(from), x(to), y - 5., y + 5.);
-            let path = format!("M{from:.1} {above}V{below}M{from:.1} {y}H{to:.1}M{to:.1} {above}V{below}");
-            let _ = write!(svg, "<path class=\"whisker\" d=\"{path}\"/>");
-        }
-        let _ = write!(svg, "<text x=\"592\" y=\"{}\">{mean:.3}</text>", y + 4.);
-    }
-    if let Some(mark) = mark {
-        let _ = write!(svg, "<line class=\"mark\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"0\" y2=\"{bottom}\"/>", x(mark));
-    }
-    let left = (188. - longest(rows.iter().map(|row| row.label))).min(0.);
-    frame(title, (left, 640.), bottom + 20., &svg)
-}
-
 /// Curves over epochs with a legend.
 pub(super) fn lines(title: &str, all: &[Line]) -> String {
     let drawn: Vec<(usize, &Line)> = all.iter().enumerate().filter(|(_, l)| !l.points.is_empty()).collect();
@@ -71,29 +27,87 @@ pub(super) fn lines(title: &str, all: &[Line]) -> String {
     if epochs < 2 {
         return String::new();
     }
-    let (low, high) = range(drawn.iter().flat_map(|(_, l)| l.points.iter().copied()));
-    let span = (high - low).max(1e-6);
+    let points = || drawn.iter().flat_map(|(_, l)| l.points.iter().copied());
+    let Some(axis) = Axis::of(points()).or_else(|| Axis::of(points().flat_map(|v| [v, v + 0.1]))) else {
+        return String::new();
+    };
     let x = |epoch: usize| 44. + 366. * epoch as f64 / (epochs - 1) as f64;
-    let y = |v: f64| 24. + 206. * (high - v) / span;
-    let mut svg = format!("<text x=\"44\" y=\"14\" class=\"title\">{}</text>", escape(title));
-    for v in [low, low + span / 2., high] {
+    let y = |v: f64| 216. - 206. * axis.place(v);
+    let (mut svg, mut legend) = (String::new(), String::new());
+    for (v, text) in axis.ticks() {
         let _ = write!(svg, "<line class=\"grid\" x1=\"44\" x2=\"410\" y1=\"{0:.1}\" y2=\"{0:.1}\"/>", y(v));
-        let _ = write!(svg, "<text x=\"38\" y=\"{:.1}\" text-anchor=\"end\">{v:.2}</text>", y(v) + 4.);
+        let _ = write!(svg, "<text x=\"38\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", y(v) + 4.);
     }
-    for (i, (index, line)) in drawn.iter().enumerate() {
+    for (index, line) in drawn {
         let (colour, dashes) = (COLOURS[index % COLOURS.len()], DASHES[index / COLOURS.len() % DASHES.len()]);
         let colour = format!("stroke=\"{colour}\" stroke-dasharray=\"{dashes}\"");
         let points: Vec<String> =
             line.points.iter().enumerate().map(|(e, v)| format!("{:.1},{:.1}", x(e), y(*v))).collect();
-        let _ = write!(svg, "<polyline fill=\"none\" {colour} points=\"{}\"/>", points.join(" "));
-        let (ly, label) = (30. + 17. * i as f64, escape(&line.label));
-        let _ = write!(svg, "<polyline {colour} points=\"420,{0} 438,{0}\"/>", ly - 2.);
-        let _ = write!(svg, "<text x=\"442\" y=\"{}\">{label}</text>", ly + 2.);
+        let label = escape(&line.label);
+        let _ = write!(svg, "<polyline {colour} points=\"{}\"><title>{label}</title></polyline>", points.join(" "));
+        let _ = write!(legend, "<li>{}{label}</li>", sample(&colour));
     }
-    let _ = write!(svg, "<text x=\"44\" y=\"248\">epoch 0</text>");
-    let _ = write!(svg, "<text x=\"410\" y=\"248\" text-anchor=\"end\">{}</text>", epochs - 1);
-    let right = 640f64.max(446. + longest(drawn.iter().map(|(_, line)| line.label.as_str())));
-    frame(title, (0., right), 256f64.max(34. + 17. * drawn.len() as f64), &svg)
+    let _ = write!(svg, "<text x=\"44\" y=\"234\">epoch 0</text>");
+    let _ = write!(svg, "<text x=\"410\" y=\"234\" text-anchor=\"end\">{}</text>", epochs - 1);
+    figure(title, (420., 240.), &svg, &legend)
+}
+
+/// A point of [`costs`].
+pub(super) struct Cost {
+    pub label: String,
+    /// Seconds of training.
+    pub seconds: f64,
+    pub accuracy: f64,
+    /// Whether it is named in any case.
+    pub named: bool,
+}
+
+/// Accuracy against seconds of training, with the names of what nothing else beats in both.
+pub(super) fn costs(title: &str, points: &[Cost]) -> String {
+    let seconds = || points.iter().map(|point| point.seconds.log10());
+    let axes = Axis::of(seconds()).zip(Axis::of(points.iter().map(|point| point.accuracy)));
+    let Some((across, up)) = axes else { return String::new() };
+    let x = |seconds: f64| 44. + 340. * across.place(seconds.log10());
+    let y = |accuracy: f64| 236. - 226. * up.place(accuracy);
+    let mut svg = String::new();
+    for (v, text) in up.ticks() {
+        let _ = write!(svg, "<line class=\"grid\" x1=\"44\" x2=\"410\" y1=\"{0:.1}\" y2=\"{0:.1}\"/>", y(v));
+        let _ = write!(svg, "<text x=\"38\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", y(v) + 4.);
+    }
+    let (least, most) = range(points.iter().map(|point| point.seconds));
+    for seconds in steps(least, most) {
+        let _ = write!(svg, "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"10\" y2=\"236\"/>", x(seconds));
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"252\" text-anchor=\"middle\">{seconds}</text>", x(seconds));
+    }
+    // Left end, right end and height of the names that have a place.
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for point in points {
+        let (cx, cy, label) = (x(point.seconds), y(point.accuracy), escape(&point.label));
+        let about = format!("{label}: {:.3}, {:.1} s", point.accuracy, point.seconds);
+        let _ = write!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\"><title>{about}</title></circle>");
+        let beaten = |other: &Cost| other.seconds < point.seconds && other.accuracy >= point.accuracy;
+        let width = 6. * point.label.chars().count() as f64;
+        let left = cx > 230.;
+        let (from, to) = if left { (cx - 7. - width, cx - 7.) } else { (cx + 7., cx + 7. + width) };
+        let apart = taken.iter().all(|(a, b, y)| *a > to || *b < from || (y - cy).abs() > 11.);
+        if (point.named || !points.iter().any(beaten)) && apart {
+            taken.push((from, to, cy));
+            let (tx, anchor) = if left { (to, "end") } else { (from, "start") };
+            let _ = write!(svg, "<text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>", cy + 4.);
+        }
+    }
+    svg += "<text x=\"410\" y=\"266\" text-anchor=\"end\">seconds of training a run</text>";
+    figure(title, (420., 270.), &svg, "")
+}
+
+/// 1, 2 and 5 times powers of ten within; at most seven of them.
+fn steps(least: f64, most: f64) -> Vec<f64> {
+    let powers = least.log10().floor() as i32..=most.log10().ceil() as i32;
+    let digits = |digits: &'static [f64]| {
+        let of = powers.clone().flat_map(move |power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+        of.filter(|step| (least..=most).contains(step)).collect::<Vec<_>>()
+    };
+    [&[1., 2., 5.][..], &[1.]].map(digits).into_iter().find(|steps| steps.len() <= 7).unwrap_or_default()
 }
 
 /// A map with a row a depth and a column an epoch; empty if there is no value at all.
@@ -118,7 +132,7 @@ pub(super) fn heat(title: &str, epochs: usize, at: &dyn Fn(usize, usize) -> Opti
     let _ = write!(svg, "<text x=\"60\" y=\"{}\">epoch 0</text>", 36. + 20. * depths as f64);
     let right =
         format!("<text x=\"300\" y=\"{}\" text-anchor=\"end\">{}</text>", 36. + 20. * depths as f64, epochs - 1);
-    frame(title, (0., 310.), 44. + 20. * depths as f64, &(svg + &right))
+    frame(title, (310., 44. + 20. * depths as f64), &(svg + &right))
 }
 
 /// A confusion matrix: a row a class, a column a prediction, strength the share of the row; of the pairs that occur.
@@ -140,7 +154,7 @@ pub(super) fn confusion(title: &str, classes: usize, counts: &BTreeMap<(usize, u
     let _ = write!(svg, "<rect x=\"30\" y=\"34\" width=\"260\" height=\"260\" class=\"box\"/>");
     let _ = write!(svg, "<text x=\"30\" y=\"29\">predicted 0 to {}</text>", classes.saturating_sub(1));
     let _ = write!(svg, "<text x=\"-34\" y=\"24\" transform=\"rotate(-90)\" text-anchor=\"end\">class 0, 1, …</text>");
-    frame(title, (0., 310.), 300., &svg)
+    frame(title, (310., 300.), &svg)
 }
 
 /// Points in the plane, coloured by class.
@@ -159,7 +173,7 @@ pub(super) fn scatter(title: &str, points: &[([f32; 2], usize)]) -> String {
         let _ =
             write!(svg, "<path class=\"points\" stroke=\"{colour}\" d=\"{path}\"><title>class {class}</title></path>");
     }
-    frame(title, (0., 310.), 310., &svg)
+    frame(title, (310., 310.), &svg)
 }
 
 fn cell((x, y): (f64, f64), (width, height): (f64, f64), strength: f64, about: &str) -> String {
@@ -170,21 +184,26 @@ fn cell((x, y): (f64, f64), (width, height): (f64, f64), strength: f64, about: &
     )
 }
 
-/// About the width of the longest text.
-fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> f64 {
-    texts.map(|text| text.chars().count() as f64 * 6.2).fold(0., f64::max)
+/// A short stroke as a curve is drawn, for its legend.
+fn sample(stroke: &str) -> String {
+    format!("<svg aria-hidden=\"true\" viewBox=\"0 0 22 8\"><polyline {stroke} points=\"0,4 22,4\"/></svg>")
 }
 
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)))
-}
-
-/// A picture; a wide one scrolls sideways on a narrow screen rather than to shrink beyond reading.
-fn frame(label: &str, (left, right): (f64, f64), height: f64, content: &str) -> String {
-    let (label, width, class) = (escape(label), right - left, if right > 400. { "large" } else { "small" });
+/// A picture under its title, with a legend of list items if it has one.
+fn figure(title: &str, (width, height): (f64, f64), content: &str, legend: &str) -> String {
+    let title = escape(title);
+    let legend = if legend.is_empty() { String::new() } else { format!("<ul class=\"legend\">{legend}</ul>") };
     format!(
-        "<div class=\"wide\"><svg class=\"{class}\" role=\"img\" aria-label=\"{label}\" \
-         viewBox=\"{left} 0 {width} {height}\">{content}</svg></div>\n"
+        "<figure><figcaption>{title}</figcaption><svg role=\"img\" aria-label=\"{title}\" viewBox=\"0 0 {width} {height}\">\
+         {content}</svg>{legend}</figure>\n"
+    )
+}
+
+/// A small picture, which has its title in it.
+fn frame(label: &str, (width, height): (f64, f64), content: &str) -> String {
+    let label = escape(label);
+    format!(
+        "<svg class=\"small\" role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 {width} {height}\">{content}</svg>\n"
     )
 }
 
@@ -193,14 +212,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_ends_at_its_mean_and_the_whisker_at_the_interval() {
-        // Values 0.2 to 0.6 with a tenth as margin: 0.16 to 0.64 lie on 380 units from 200, so 0.4 lies at 390.
-        let row = Bar { label: "<a>", values: vec![0.3, 0.5], interval: Some((0.2, 0.6)) };
-        let svg = bars("t", &[row], Some(0.4));
-        assert!(svg.contains("width=\"190.0\" height=\"14\"") && svg.contains("&lt;a&gt;"), "{svg}");
-        assert!(svg.contains("M231.7 11V21M231.7 16H548.3M548.3 11V21"), "{svg}");
-        assert!(svg.contains("class=\"mark\" x1=\"390.0\""), "{svg}");
-        assert_eq!(bars("t", &[], None), "");
+    fn what_nothing_beats_in_both_is_named() {
+        let cost =
+            |label: &str, seconds, accuracy| Cost { label: label.into(), seconds, accuracy, named: label == "d" };
+        let points = [cost("a", 1., 0.5), cost("b", 10., 0.9), cost("c", 20., 0.8), cost("d", 100., 0.7)];
+        let svg = costs("t", &points);
+        let named: Vec<bool> = ["a", "b", "c", "d"].map(|l| svg.contains(&format!(">{l}</text>"))).into();
+        assert_eq!(named, [true, true, false, true], "{svg}");
+        // log10 of 1 to 100 with .04 room: 10 lies in the middle of 340 units from 44.
+        assert!(svg.contains("<circle cx=\"214.0\"") && svg.contains("<title>c: 0.800, 20.0 s<"), "{svg}");
+        assert_eq!(steps(0.8, 30.), [1., 2., 5., 10., 20.]);
+        assert_eq!(steps(0.5, 20_000.), [1., 10., 100., 1000., 10_000.]);
     }
 
     #[test]

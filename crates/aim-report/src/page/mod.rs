@@ -1,19 +1,21 @@
 //! Pages: one HTML file each without any other, no script, readable on a phone, light and dark.
 
+mod axis;
 mod charts;
 mod html;
 mod sections;
+mod strips;
 
 use aim_config::{Named, Registry};
 use aim_stats::{paired::Repeats, table::Table};
 use aim_train::{
-    config::RunConfig,
+    config::{RunConfig, TableConfig},
     experiment::{Results, RowResults, RunResults},
 };
 
 use crate::{compat, runs::repeats};
 pub use html::escape;
-use html::table;
+use html::{prose, table};
 pub use sections::builtin;
 
 const STYLE: &str = include_str!("style.css");
@@ -28,6 +30,10 @@ pub struct View<'a> {
     pub runs: Vec<&'a RunResults>,
     /// How they depend on each other.
     pub repeats: Repeats,
+    /// Whether it is the row that the others are compared with.
+    pub baseline: bool,
+    /// Whether it is the row that planned comparisons are of.
+    pub planned: bool,
 }
 
 /// A section of the pages of tables and runs.
@@ -55,33 +61,50 @@ impl Named for Section {
 pub type Sections = Registry<Section>;
 
 impl<'a> View<'a> {
-    fn of(row: &'a RowResults, repeats: Repeats) -> Self {
-        Self { title: compat::title(row), config: &row.config, runs: row.runs.iter().collect(), repeats }
+    fn of(row: &'a RowResults, table: &TableConfig) -> Self {
+        Self {
+            title: compat::title(row),
+            config: &row.config,
+            runs: row.runs.iter().collect(),
+            repeats: repeats(table),
+            baseline: row.name == table.baseline,
+            planned: table.planned.as_ref().is_some_and(|planned| planned.of == row.name),
+        }
     }
 }
 
-/// The page of a table.
-pub fn of_table(results: &Results, tables: &[&Table], sections: &Sections) -> String {
-    let views: Vec<View<'_>> = results.rows.iter().map(|row| View::of(row, repeats(&results.table))).collect();
-    let body = tables.iter().map(|t| table(t)).collect::<String>() + &all(&views, sections);
+/// The page of a table: what it says in words, its tables, and the sections.
+pub fn of_table(results: &Results, verdict: &[String], tables: &[Table], sections: &Sections) -> String {
+    let views: Vec<View<'_>> = results.rows.iter().map(|row| View::of(row, &results.table)).collect();
+    let lines: String = verdict.iter().map(|line| format!("<p>{}</p>\n", prose(line))).collect();
+    let verdict = if lines.is_empty() { lines } else { format!("<div class=\"verdict\">\n{lines}</div>\n") };
+    let (first, rest) = split(&views, sections);
+    let body = [verdict, first, each(tables), rest].concat();
     document(&results.table.title, &body)
+}
+
+/// Tables one after the other.
+fn each<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
+    tables.into_iter().enumerate().map(|(number, made)| table(made, number)).collect()
 }
 
 /// The page of a run.
 pub fn of_run(title: &str, run: &RunResults, sections: &Sections) -> String {
     let config = &run.config;
-    let views = [View { title: title.to_owned(), config, runs: vec![run], repeats: Repeats::Independent }];
+    let (runs, repeats) = (vec![run], Repeats::Independent);
+    let views = [View { title: title.to_owned(), config, runs, repeats, baseline: false, planned: false }];
     let fold = run.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
     let title = format!("{title}, seed {}{fold}", run.outcome.seed);
     let compat = compat::reproduces_a_fault(config).then(|| format!("This run {}", compat::WARNING));
     let warning = |w: &str| format!("<p class=\"warning\">{}</p>\n", escape(w));
     let warnings: String = config.protocol.warning().into_iter().chain(compat.as_deref()).map(warning).collect();
     let scores = format!("<pre>{}</pre>\n", escape(&run.outcome.to_string()));
-    document(&title, &(warnings + &scores + &all(&views, sections)))
+    let (first, rest) = split(&views, sections);
+    document(&title, &[warnings, scores, first, rest].concat())
 }
 
-/// Every section that has something to show.
-fn all(views: &[View<'_>], sections: &Sections) -> String {
+/// Every section that has something to show: the first one, which stands before the tables, and the others.
+fn split(views: &[View<'_>], sections: &Sections) -> (String, String) {
     let several = views.iter().any(|v| v.runs.len() > 1);
     let one = |section: &Section| {
         let content = (section.content)(views);
@@ -93,12 +116,13 @@ fn all(views: &[View<'_>], sections: &Sections) -> String {
         let about = if about.is_empty() { String::new() } else { format!("<p class=\"note\">{about}</p>\n") };
         format!("<h2>{}{over}</h2>\n{about}{content}\n", section.title)
     };
-    sections.iter().map(one).collect()
+    let mut all = sections.iter().map(one);
+    (all.next().unwrap_or_default(), all.collect())
 }
 
 /// A page of tables alone.
 pub fn of_tables(title: &str, tables: &[&Table]) -> String {
-    document(title, &tables.iter().map(|t| table(t)).collect::<String>())
+    document(title, &each(tables.iter().copied()))
 }
 
 fn document(title: &str, body: &str) -> String {

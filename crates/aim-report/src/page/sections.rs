@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aim_balance::{By, Quantity};
+use aim_stats::interval::Interval;
 use aim_train::{experiment::RunResults, metrics::ALL};
 
 use super::{
     Section, Sections, View,
-    charts::{Bar, Line, bars, confusion, heat, lines, scatter},
+    charts::{Cost, Line, confusion, costs, heat, lines, scatter},
     html::escape,
+    strips::{Mark, Strip, strips},
 };
-use crate::{runs, tables::LEVEL};
+use crate::{runs, tables::LEVEL, verdict::signed};
 
 /// Points of a scatter at most; of more samples every second, third and so on is drawn.
 const POINTS: usize = 500;
@@ -28,8 +30,16 @@ const SECTIONS: &[Section] = &[
         name: "accuracy",
         title: "Test accuracy",
         over_seeds: false,
-        about: "A dot a run, the bar their mean, the whisker its 95 % interval as in the table.",
+        about: "Small dots are runs (of a table over folds, folds), the large one is their mean, the line its 95 % interval, not \
+                corrected for the number of rows. Rows of one modality alone stand in the table below.",
         content: accuracy,
+    },
+    Section {
+        name: "cost",
+        title: "Accuracy and cost",
+        over_seeds: true,
+        about: "What a row needs trained before, and searches, come on top. Named is what no other row beats in both.",
+        content: cost,
     },
     Section {
         name: "curves",
@@ -42,8 +52,8 @@ const SECTIONS: &[Section] = &[
         name: "probes",
         title: "Probe of each encoder",
         over_seeds: false,
-        about: "Test accuracy of a logistic regression on the frozen encoder. Where the table has the modality alone, a line is \
-                what it reaches on that encoder: what is missing to it was lost in joint training.",
+        about: "Test accuracy of a logistic regression on the frozen encoder. What joint training lacks against the encoder \
+                trained alone it has lost; the share of it that a row brings back stands beside it, where it is more than .02.",
         content: probes,
     },
     Section {
@@ -113,20 +123,75 @@ fn modalities<'a>(views: &'a [View<'_>]) -> Vec<&'a str> {
     names
 }
 
-/// Of accuracies, whose interval ends where they do.
-fn bar<'a>(view: &'a View<'_>, of: impl Fn(&RunResults) -> Option<f64>) -> Bar<'a> {
+/// Of accuracies, whose interval ends where they do; nothing without a run.
+fn strip(view: &View<'_>, of: impl Fn(&RunResults) -> Option<f64>) -> Option<Strip> {
     let values = runs::values(view.runs.iter().copied(), &of);
     let interval = view.repeats.mean_interval(&values, LEVEL).ok().map(|i| i.within(0., 1.));
-    Bar { label: &view.title, values: self::values(view, of), interval: interval.map(|i| (i.low, i.high)) }
+    row(view.title.clone(), values, interval, |number| format!("{number:.3}"))
 }
 
-/// One run's scores are no chart.
+/// A row of numbers that are written in this way.
+fn row(label: String, values: Vec<f64>, interval: Option<Interval>, write: impl Fn(f64) -> String) -> Option<Strip> {
+    let mean = aim_stats::summary::mean(&values).ok()?;
+    let ends = interval.map_or(String::new(), |i| format!(" [{}, {}]", write(i.low), write(i.high)));
+    let text = format!("{}{ends}", write(mean));
+    Some(Strip { label, values, mean, interval: interval.map(|i| (i.low, i.high)), text })
+}
+
+/// Whether a row is of one modality.
+fn alone(view: &View<'_>) -> bool {
+    view.runs.iter().all(|run| run.outcome.modalities.len() == 1)
+}
+
+/// The rows of several modalities, if there are two: beside them those of one would take most of the scale.
+fn shown<'a, 'b>(views: &'b [View<'a>]) -> impl Iterator<Item = &'b View<'a>> {
+    let only = views.iter().filter(|view| !alone(view)).count() > 1;
+    views.iter().filter(move |view| !only || !alone(view))
+}
+
+/// Differences to the baseline, the best row first; accuracies where there is none. One run's scores are no chart.
 fn accuracy(views: &[View<'_>]) -> String {
     if views.iter().map(|v| v.runs.len()).sum::<usize>() < 2 {
         return String::new();
     }
-    let rows: Vec<Bar<'_>> = views.iter().map(|v| bar(v, |run| Some(run.outcome.test.accuracy()))).collect();
-    bars("test accuracy", &rows, None)
+    let of = |run: &RunResults| Some(run.outcome.test.accuracy());
+    let baseline = views.iter().find(|view| view.baseline && !view.runs.is_empty());
+    let others = || shown(views).filter(|view| !view.baseline);
+    let (mut rows, mark): (Vec<Strip>, _) = match baseline {
+        Some(base) if others().next().is_some() => {
+            let mean = mean(base, of).unwrap_or_default();
+            let label = format!("{}: {mean:.3}; further right is better", base.title);
+            let mark = Mark { at: 0., label, main: true };
+            (others().filter_map(|view| difference(view, base)).collect(), Some(mark))
+        }
+        _ => (shown(views).filter_map(|view| strip(view, of)).collect(), None),
+    };
+    rows.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+    let title = if mark.is_some() { "difference of test accuracies" } else { "test accuracy" };
+    strips(title, &rows, &mark.into_iter().collect::<Vec<_>>())
+}
+
+/// A row's accuracies less those of the baseline's runs with the same seed and fold.
+fn difference(view: &View<'_>, base: &View<'_>) -> Option<Strip> {
+    let key = |run: &RunResults| (run.outcome.seed, run.fold);
+    let theirs: BTreeMap<_, _> = base.runs.iter().map(|run| (key(run), run.outcome.test.accuracy())).collect();
+    let of = |run: &RunResults| Some(run.outcome.test.accuracy() - theirs.get(&key(run))?);
+    let values = runs::values(view.runs.iter().copied(), of);
+    let interval = view.repeats.mean_interval(&values, LEVEL).ok().map(|i| i.within(-1., 1.));
+    row(view.title.clone(), values, interval, signed)
+}
+
+/// Of the rows whose times are known.
+fn cost(views: &[View<'_>]) -> String {
+    let point = |view: &View<'_>| {
+        let seconds = mean(view, |run| Some(run.seconds.iter().sum::<f64>()).filter(|seconds| *seconds > 0.))?;
+        let accuracy = mean(view, |run| Some(run.outcome.test.accuracy()))?;
+        Some(Cost { label: view.title.clone(), seconds, accuracy, named: view.baseline || view.planned })
+    };
+    let mut points: Vec<Cost> = shown(views).filter_map(point).collect();
+    // Who is named in any case has the first choice of a place.
+    points.sort_by_key(|point| !point.named);
+    if points.len() < 2 { String::new() } else { costs("test accuracy against seconds of training", &points) }
 }
 
 /// One chart for the fused prediction and one for each modality's own, or one chart of them all where there is one row.
@@ -146,27 +211,39 @@ fn curves(views: &[View<'_>]) -> String {
         _ => {
             let chart =
                 |(title, what)| lines(title, &views.iter().map(|v| line(v, &v.title, what)).collect::<Vec<_>>());
-            whats.map(chart).collect()
+            format!("<div class=\"charts\">{}</div>", whats.map(chart).collect::<String>())
         }
     }
 }
 
-/// A chart a modality: what its encoder knows in each row, and what it knows where it was trained alone. Of one row, a
-/// chart of its modalities.
+/// A chart a modality: what its encoder knows in each row, what it knows where it was trained alone, and what in the
+/// baseline. Of one row, a chart of its modalities.
 fn probes(views: &[View<'_>]) -> String {
     let of = |name: &str, run: &RunResults| run.outcome.probes.modality.get(name).copied();
-    let alone = |view: &&View<'_>| view.runs.iter().all(|run| run.outcome.modalities.len() == 1);
     let chart = |name: &str| {
-        let solo = views.iter().filter(alone).find_map(|view| mean(view, |run| of(name, run)));
-        let joint = views.iter().filter(|view| !alone(view)).map(|view| bar(view, |run| of(name, run)));
-        format!("<h3>{}</h3>{}", escape(name), bars(name, &joint.collect::<Vec<_>>(), solo))
+        let solo = views.iter().filter(|view| alone(view)).find_map(|view| mean(view, |run| of(name, run)));
+        let base = views.iter().find(|view| view.baseline).and_then(|view| mean(view, |run| of(name, run)));
+        let lost = solo.zip(base).filter(|(solo, base)| solo - base >= 0.02);
+        let one = |view: &View<'_>| {
+            let mut strip = strip(view, |run| of(name, run))?;
+            if let Some((solo, base)) = lost.filter(|_| !view.baseline) {
+                strip.text += &format!(", {:+.0} %", 100. * (strip.mean - base) / (solo - base));
+            }
+            Some(strip)
+        };
+        let mut rows: Vec<Strip> = views.iter().filter(|view| !alone(view)).filter_map(one).collect();
+        rows.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+        let mark =
+            |at: Option<f64>, what: &str, main| at.map(|at| Mark { at, label: format!("{what}: {at:.3}"), main });
+        let marks = mark(solo, "trained alone", true).into_iter().chain(mark(base, "the baseline", false));
+        format!("<h3>{}</h3>{}", escape(name), strips(name, &rows, &marks.collect::<Vec<_>>()))
     };
     match views {
         [view] => {
-            let rows = modalities(views).into_iter().map(|name| Bar { label: name, ..bar(view, |run| of(name, run)) });
-            bars("probes", &rows.collect::<Vec<_>>(), None)
+            let row = |name: &str| Some(Strip { label: name.to_owned(), ..strip(view, |run| of(name, run))? });
+            strips("probes", &modalities(views).into_iter().filter_map(row).collect::<Vec<_>>(), &[])
         }
-        _ if views.iter().all(|view| alone(&view)) => String::new(),
+        _ if views.iter().all(alone) => String::new(),
         _ => modalities(views).into_iter().map(chart).collect(),
     }
 }

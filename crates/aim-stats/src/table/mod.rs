@@ -24,6 +24,7 @@ mod markdown;
 mod plain;
 
 pub use cell::{Cell, Content};
+pub use plain::wrapped;
 
 use crate::{Error, Result};
 
@@ -45,17 +46,26 @@ pub struct Column {
     pub align: Align,
     /// Decimals shown of values, spreads and intervals; p-values always have 3.
     pub decimals: usize,
+    /// How readily it is left out where there is little room; 0 is always shown. Files have every column.
+    pub minor: u8,
 }
 
 impl Column {
     /// A column of text.
     pub fn text(heading: impl Into<String>) -> Self {
-        Self { heading: heading.into(), align: Align::Left, decimals: 3 }
+        Self { heading: heading.into(), align: Align::Left, decimals: 3, minor: 0 }
     }
 
     /// A column of numbers.
     pub fn number(heading: impl Into<String>, decimals: usize) -> Self {
-        Self { heading: heading.into(), align: Align::Right, decimals }
+        Self { heading: heading.into(), align: Align::Right, decimals, minor: 0 }
+    }
+
+    /// The same column, left out where there is little room, the more readily the larger the number.
+    #[must_use]
+    pub fn minor(mut self, minor: u8) -> Self {
+        self.minor = minor;
+        self
     }
 }
 
@@ -66,12 +76,14 @@ pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
     notes: Vec<String>,
+    /// Which of the notes must be read, by their number.
+    warnings: Vec<usize>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(columns: Vec<Column>) -> Self {
-        Self { caption: None, columns, rows: Vec::new(), notes: Vec::new() }
+        Self { caption: None, columns, rows: Vec::new(), notes: Vec::new(), warnings: Vec::new() }
     }
 
     /// Sets the caption.
@@ -98,6 +110,12 @@ impl Table {
         self.notes.push(note.into());
     }
 
+    /// Adds a note without which the table would mislead: it is shown wherever the table is.
+    pub fn warn(&mut self, note: impl Into<String>) {
+        self.warnings.push(self.notes.len());
+        self.note(note);
+    }
+
     /// The caption.
     pub fn caption(&self) -> Option<&str> {
         self.caption.as_deref()
@@ -113,9 +131,14 @@ impl Table {
         &self.rows
     }
 
-    /// The notes.
+    /// The notes, warnings among them.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The notes that must be read.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|note| self.notes[*note].as_str())
     }
 
     /// Headings and cells as strings, row by row.
