@@ -2,16 +2,14 @@
 
 /// Inclusive ranges beyond ASCII: letters of the Latin and Greek scripts, superscripts and subscripts, and the blocks
 /// of typographic and mathematical signs.
-const RANGES: [(char, char); 25] = [
+const RANGES: [(char, char); 23] = [
     ('\u{a0}', '\u{24f}'),      // Latin-1 and Latin Extended A and B
     ('\u{250}', '\u{2af}'),     // phonetic Latin
     ('\u{370}', '\u{3ff}'),     // Greek
     ('\u{1d00}', '\u{1dbf}'),   // raised, lowered and phonetic letters
     ('\u{1e00}', '\u{1eff}'),   // Latin Extended Additional
     ('\u{1f00}', '\u{1fff}'),   // Greek Extended
-    ('\u{2000}', '\u{200a}'),   // blanks
     ('\u{2010}', '\u{2027}'),   // dashes, quotation marks, dots
-    ('\u{2028}', '\u{2029}'),   // separators of lines and paragraphs
     ('\u{202f}', '\u{205f}'),   // primes and further punctuation
     ('\u{2070}', '\u{209f}'),   // superscripts and subscripts
     ('\u{20a0}', '\u{20bf}'),   // signs of currencies
@@ -47,6 +45,7 @@ mod tests {
     fn mathematics_in_latin_letters_is_allowed() {
         for step in [
             "",
+            "3\u{2003}+\u{a0}4\u{2028}= 7",
             "So 3 + 4 = 7.\nHence \\boxed{7}",
             "naïve Å ∑ᵢ xᵢ² ≤ ½·π → ∞",
             "“√2” — ‘ok’ … ⌊x⌋ ∈ ℝ",

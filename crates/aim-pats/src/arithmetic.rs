@@ -50,6 +50,10 @@ pub fn held_out(expression: &str) -> bool {
 
 /// The expression with one operation done. None if there is none to do, or it is no expression.
 fn reduced(expression: &str) -> Option<String> {
+    // Places in it are then places of bytes.
+    if !expression.is_ascii() {
+        return None;
+    }
     let at = expression.find('*').or_else(|| expression.find(['+', '-']))?;
     let digit = |c: char| c.is_ascii_digit();
     let begin = expression[..at].rfind(|c| !digit(c)).map_or(0, |sign| sign + 1);
@@ -101,7 +105,7 @@ mod tests {
         assert_eq!(steps("7+3*14-5"), ["7+42-5", "49-5", "44"]);
         assert_eq!(steps("2*3*4"), ["6*4", "24"]);
         assert_eq!(steps("9-3+1"), ["6+1", "7"]);
-        for none in ["3-9", "99*99", "12", "1++2", "+", "a+b", "3--9+1", ""] {
+        for none in ["3-9", "99*99", "12", "1++2", "+", "a+b", "3--9+1", "é3+4", "3−4+5", ""] {
             assert_eq!(steps(none), [""; 0], "{none}");
         }
     }

@@ -6,6 +6,14 @@ pub enum Error {
     /// A tensor operation failed: shapes or dtypes of a model's weights, or memory.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// A text fills a model's context: a search that comes to it ends there.
+    #[error("text: {tokens} tokens are more than the model's {positions} positions; ask for shorter steps, or fewer")]
+    Full {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Most that the model reads.
+        positions: usize,
+    },
     /// A file, a value or a setting that cannot be used.
     #[error("{place}: {problem}; {remedy}")]
     Invalid {

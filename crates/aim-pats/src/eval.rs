@@ -116,10 +116,12 @@ impl Eval {
     }
 
     fn run(&self) -> Result<()> {
+        let sampling = Sampling { temperature: self.temperature, max_tokens: self.max_tokens };
+        self.pats().check()?;
+        sampling.check()?;
         let mut problems = gsm8k::read(&self.data)?;
         problems.truncate(self.limit.unwrap_or(usize::MAX));
         let device = Device::cuda_if_available(0)?;
-        let sampling = Sampling { temperature: self.temperature, max_tokens: self.max_tokens };
         let mut policy = LanguageModel::load(&hub::folder(&self.model)?, &device, sampling)?;
         let mut reward = MathReward::load(&hub::folder(&self.reward)?, &device)?;
         let mut out =
@@ -151,6 +153,7 @@ fn record(problem: &Problem, solution: &Solution, right: bool) -> serde_json::Va
         "answer": gsm8k::extract(&solution.text()),
         "right": right,
         "finished": solution.finished,
+        "full": solution.full,
         "steps": solution.steps,
         "widths": solution.widths(),
         "scores": scores,
@@ -166,6 +169,8 @@ struct Sums {
     questions: usize,
     right: usize,
     finished: usize,
+    /// Searches that a full context ended.
+    full: usize,
     tokens: usize,
     reward_calls: usize,
     seconds: f64,
@@ -180,6 +185,7 @@ impl Sums {
         self.questions += 1;
         self.right += usize::from(right);
         self.finished += usize::from(solution.finished);
+        self.full += usize::from(solution.full);
         self.tokens += solution.tokens;
         self.reward_calls += solution.reward_calls;
         self.seconds += solution.seconds;
@@ -192,12 +198,13 @@ impl Sums {
     fn told(&self) -> String {
         let each = |sum: f64| sum / self.questions.max(1) as f64;
         format!(
-            "{} of {} right ({:.1} %), {} finished; a question: {:.1} tokens, {:.1} scores, {:.2} s; \
-             iterations 8/4/2: {:?}",
+            "{} of {} right ({:.1} %), {} finished, {} ended by a full context; a question: {:.1} tokens, {:.1} scores, \
+             {:.2} s; iterations 8/4/2: {:?}",
             self.right,
             self.questions,
             100. * each(self.right as f64),
             self.finished,
+            self.full,
             each(self.tokens as f64),
             each(self.reward_calls as f64),
             each(self.seconds),

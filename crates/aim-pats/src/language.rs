@@ -32,6 +32,20 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Refuses settings that mean nothing.
+    ///
+    /// # Errors
+    /// A temperature that is no finite number from 0 on, no tokens.
+    pub fn check(&self) -> Result<()> {
+        if self.temperature >= 0. && self.temperature.is_finite() && self.max_tokens > 0 {
+            return Ok(());
+        }
+        let problem = format!("{self:?} samples nothing");
+        Err(Error::invalid("sampling", problem, "give a temperature from 0 on and at least 1 token"))
+    }
+}
+
 /// A Qwen2 or Llama that was trained on instructions. Copies share the weights.
 ///
 /// The keys and values of the question and the steps so far are computed once, held once for all continuations of a
@@ -52,10 +66,7 @@ impl LanguageModel {
     /// # Errors
     /// If a file is missing or is none of such a model, or the sampling means nothing.
     pub fn load(folder: &Path, device: &Device, sampling: Sampling) -> Result<Self> {
-        if !(sampling.temperature >= 0. && sampling.temperature.is_finite()) || sampling.max_tokens == 0 {
-            let problem = format!("{sampling:?} samples nothing");
-            return Err(Error::invalid("sampling", problem, "give a temperature from 0 on and at least 1 token"));
-        }
+        sampling.check()?;
         let config: Config = json(&folder.join("config.json"))?;
         let decoder = Decoder::new(&config, &weights(folder, device)?)?;
         let chat = Chat::load(folder)?;
@@ -161,7 +172,105 @@ fn draw(logits: &[f32], temperature: f64, rng: &mut ChaCha8Rng) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::{HashMap, HashSet},
+        fs,
+    };
+
+    use serde_json::{Value, json};
+
     use super::*;
+
+    const QUESTION: &str = "Tom has 3 apples and buys 4. How many?";
+    const MOST: usize = 60;
+
+    /// A tiny random model with a token for the blank line, in place of the last one.
+    fn model() -> LanguageModel {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/qwen2");
+        let folder = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(golden).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        let path = folder.path().join("tokenizer.json");
+        let mut tokenizer: Value = crate::model::json(&path).unwrap();
+        let merges = tokenizer["model"]["merges"].as_array_mut().unwrap();
+        let last: String =
+            merges.pop().unwrap().as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+        merges.push(json!(["Ċ", "Ċ"]));
+        let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+        let id = vocabulary.remove(&last).unwrap();
+        vocabulary.insert("ĊĊ".into(), id);
+        fs::write(path, tokenizer.to_string()).unwrap();
+        let sampling = Sampling { temperature: 1., max_tokens: MOST };
+        LanguageModel::load(folder.path(), &Device::Cpu, sampling).unwrap()
+    }
+
+    /// One row, every token after all those before it.
+    fn alone(model: &LanguageModel, prompt: &[u32], mut rng: ChaCha8Rng) -> Continuation {
+        let mut tokens: Vec<u32> = vec![];
+        loop {
+            let all = vec![[prompt, &tokens[..]].concat()];
+            let hidden = model.decoder.forward(&all, &Cache::default(), &mut Cache::default()).unwrap();
+            let logits = model.decoder.next(&hidden).unwrap().to_vec2::<f32>().unwrap();
+            tokens.push(draw(&logits[0], 1., &mut rng));
+            let text = model.chat.decode(&tokens).unwrap();
+            if let Some(at) = text.find("\n\n") {
+                return Continuation { text: text[..at].to_owned(), last: false, tokens: tokens.len() };
+            }
+            if tokens.len() == MOST || tokens.ends_with(&[1]) {
+                return Continuation { text, last: true, tokens: tokens.len() };
+            }
+        }
+    }
+
+    #[test]
+    fn rows_side_by_side_are_those_sampled_alone() {
+        let (mut model, steps) = (model(), ["He has 3 + 4.".to_owned()]);
+        let prompt = model.prompt(QUESTION, &steps).unwrap();
+        let mut all = vec![];
+        for key in 0..4 {
+            let rows = model.sample(QUESTION, &steps, 8, key).unwrap();
+            let row = |at: usize| random::generator(random::key(key, &["row", &at.to_string()]));
+            let expected: Vec<Continuation> = (0..8).map(|at| alone(&model, &prompt, row(at))).collect();
+            assert_eq!(rows, expected, "key {key}");
+            assert_eq!(model.sample(QUESTION, &steps, 8, key).unwrap(), rows);
+            all.extend(rows);
+        }
+        // Rows and keys differ; some end with the blank line, some with the end token, some are too long.
+        assert_eq!(all.iter().map(|row| &row.text).collect::<HashSet<_>>().len(), 32);
+        let of = |last: bool, longest: bool| all.iter().any(|row| (row.last, row.tokens == MOST) == (last, longest));
+        assert!(of(false, false) && of(true, false) && of(true, true), "{all:?}");
+    }
+
+    #[test]
+    fn at_temperature_1_tokens_follow_the_softmax_of_the_logits() {
+        const N: usize = 20_000;
+        let mut model = model();
+        model.sampling.max_tokens = 1;
+        let prompt = model.prompt(QUESTION, &[]).unwrap();
+        let hidden = model.decoder.forward(&[prompt], &Cache::default(), &mut Cache::default()).unwrap();
+        let logits = model.decoder.next(&hidden).unwrap().to_vec2::<f32>().unwrap().concat();
+        let total: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+        // Tokens that are one text (those that are left out of it, parts of characters) count together.
+        let text = |id: u32| model.chat.decode(&[id]).unwrap().replace(BLANK_LINE, "");
+        let texts: Vec<String> = (0..logits.len() as u32).map(text).collect();
+        let mut expected: HashMap<&str, f64> = HashMap::new();
+        for (text, logit) in texts.iter().zip(&logits) {
+            *expected.entry(text).or_default() += N as f64 * f64::from(*logit).exp() / total;
+        }
+        // Pearson's statistic over its degrees of freedom.
+        let mut distance = |temperature: f64| {
+            model.sampling.temperature = temperature;
+            let mut counts: HashMap<String, f64> = HashMap::new();
+            for row in model.sample(QUESTION, &[], N, 3).unwrap() {
+                *counts.entry(row.text).or_default() += 1.;
+            }
+            let of = |(text, expected): (&&str, &f64)| (counts.get(*text).unwrap_or(&0.) - expected).powi(2) / expected;
+            expected.iter().map(of).sum::<f64>() / (expected.len() - 1) as f64
+        };
+        let distances = [1., 0.8, 1.25].map(&mut distance);
+        assert!(distances[0] < 1.3 && distances[1] > 10. && distances[2] > 10., "{distances:?}");
+    }
 
     #[test]
     fn draws_follow_the_tempered_softmax() {

@@ -18,7 +18,7 @@ pub trait Policy {
     /// `n` continuations of `steps`, each up to a blank line or the end. The same `key` gives the same continuations.
     ///
     /// # Errors
-    /// If the model fails, or the steps so far fill its context.
+    /// If the model fails; [`Error::Full`](crate::Error::Full) if the steps so far fill its context.
     fn sample(&mut self, question: &str, steps: &[String], n: usize, key: u64) -> Result<Vec<Continuation>>;
 }
 
@@ -27,6 +27,6 @@ pub trait ProcessReward {
     /// For each candidate the probability that it is a right next step after `steps`, in [0, 1].
     ///
     /// # Errors
-    /// If the model fails.
+    /// If the model fails; [`Error::Full`](crate::Error::Full) if a text fills its context.
     fn score(&mut self, question: &str, steps: &[String], candidates: &[String]) -> Result<Vec<f64>>;
 }

@@ -1,6 +1,6 @@
 //! The search: best of w steps, and a width w that follows the score of the step that was chosen.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, mem, time::Instant};
 
 use rand::Rng as _;
 
@@ -50,10 +50,13 @@ pub enum Switching {
     /// the mean width is the same.
     Random([f64; 3]),
     /// The whole solution: it is written in one mode, and if any of its steps scores below `low`, written again in the
-    /// next harder one. The authors compare with a control of this kind whose details are not public; this form is
-    /// ours.
+    /// next harder one. If what is written again comes to no end, the one before stays. The authors compare with a
+    /// control of this kind whose details are not public; this form is ours.
     Solution,
 }
+
+/// Most continuations of a step: more would be a mistake.
+const MOST_WIDTH: usize = 1024;
 
 /// How often in a row a bad step is thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +198,8 @@ pub struct Solution {
     pub steps: Vec<String>,
     /// Whether the last of them ends the solution.
     pub finished: bool,
+    /// Whether a full context ended the search.
+    pub full: bool,
     /// Every iteration.
     pub rounds: Vec<Round>,
     /// Tokens generated, those of candidates that were not chosen included.
@@ -219,10 +224,11 @@ impl Solution {
 
 impl Pats {
     /// Solves one question. Settings, question, policy and reward being the same, so is the solution (its seconds
-    /// excepted).
+    /// excepted). A full context ends the search.
     ///
     /// # Errors
-    /// Settings that mean nothing, a failure of the policy or of the reward, a score that is no number.
+    /// Settings that mean nothing (see [`Pats::check`]), a failure of the policy or of the reward, a score that is no
+    /// number.
     pub fn solve<P, R>(&self, policy: &mut P, reward: &mut R, question: &str) -> Result<Solution>
     where
         P: Policy + ?Sized,
@@ -235,11 +241,13 @@ impl Pats {
         for iteration in 0..self.iterations {
             let key = random::key(self.seed, &[question, &iteration.to_string()]);
             let width = self.width(state.mode, key);
-            let sampled = policy.sample(question, &found.steps, width, key)?;
+            let sampled = policy.sample(question, &found.steps, width, key);
+            let Some(sampled) = unless_full(sampled, &mut found.full)? else { break };
             found.tokens += sampled.iter().map(|candidate| candidate.tokens).sum::<usize>();
             let candidates = state.candidates(sampled);
             found.reward_calls += candidates.len();
-            let best = best(reward, question, &found.steps, candidates)?;
+            let best = best(reward, question, &found.steps, candidates);
+            let Some(best) = unless_full(best, &mut found.full)? else { break };
             let score = best.as_ref().map(|(_, score)| *score);
             let (outcome, done) = self.decide(&mut state, &mut found, best);
             found.rounds.push(Round { width, score, outcome });
@@ -247,16 +255,28 @@ impl Pats {
                 break;
             }
         }
+        if let (false, Some(steps)) = (found.finished, state.written) {
+            (found.steps, found.finished) = (steps, true);
+        }
         found.seconds = start.elapsed().as_secs_f64();
         Ok(found)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses settings that mean nothing.
+    ///
+    /// # Errors
+    /// Thresholds that do not fall, no iterations, a width of 0 or of more than 1024, weights that are none, whole
+    /// solutions that begin in the hardest mode.
+    pub fn check(&self) -> Result<()> {
         let Thresholds { good, low, bad } = self.thresholds;
         let problem = match self.switching {
             _ if !(bad <= low && low <= good) => format!("thresholds good {good}, low {low}, bad {bad} do not fall"),
             _ if self.iterations == 0 => "0 iterations solve nothing".into(),
             Switching::Fixed(0) => "a width of 0 samples nothing".into(),
+            Switching::Fixed(width) if width > MOST_WIDTH => format!("a width of {width} is more than {MOST_WIDTH}"),
+            Switching::Solution if self.first == Mode::Complex => {
+                "whole solutions whose first mode is the complex one are never written again".into()
+            }
             Switching::Random(weights) if !weighs(&weights) => format!("{weights:?} are no weights of three modes"),
             _ => return Ok(()),
         };
@@ -295,8 +315,8 @@ impl Pats {
             state.mode = Mode::Complex;
         }
         if done && self.switching == Switching::Solution && state.lowest < low && state.mode != Mode::Complex {
-            *state = State::new(state.mode.harder());
-            (found.steps, found.finished) = (vec![], false);
+            *state = State { written: Some(mem::take(&mut found.steps)), ..State::new(state.mode.harder()) };
+            found.finished = false;
             return (Outcome::Accepted, false);
         }
         (Outcome::Accepted, done)
@@ -328,11 +348,13 @@ struct State {
     lowest: f64,
     /// Steps taken so far, each with whether it was a last one.
     used: HashSet<(String, bool)>,
+    /// The last whole solution, where one is being written again.
+    written: Option<Vec<String>>,
 }
 
 impl State {
     fn new(mode: Mode) -> Self {
-        Self { mode, rejected: 0, lowest: f64::INFINITY, used: HashSet::new() }
+        Self { mode, rejected: 0, lowest: f64::INFINITY, used: HashSet::new(), written: None }
     }
 
     /// Continuations that may become a step: of allowed characters, each once, none that is a step already.
@@ -349,6 +371,12 @@ impl State {
             })
             .collect()
     }
+}
+
+/// What a model gave; none if its context is full, which is noted.
+fn unless_full<T>(result: Result<T>, full: &mut bool) -> Result<Option<T>> {
+    *full = matches!(result, Err(Error::Full { .. }));
+    if *full { Ok(None) } else { result.map(Some) }
 }
 
 /// The candidate with the highest score, the first of equals.

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use aim_pats::{
-    Continuation, Mode, Outcome, Pats, Penalty, Policy, ProcessReward, Result, Solution, Switching, Thresholds, random,
+    Continuation, Error, Mode, Outcome, Pats, Penalty, Policy, ProcessReward, Result, Solution, Switching, Thresholds,
+    random,
 };
 use rand::Rng as _;
 
@@ -128,6 +129,13 @@ fn whole_solutions_are_written_again_in_a_harder_mode() {
     let found = solve(&[0.7; 6]);
     assert_eq!((found.widths(), found.finished), (vec![2, 2, 4, 4, 8, 8], true));
     assert_eq!(solve(&[0.75, 0.75]).widths(), [2, 2]);
+    // Where the iterations are over, or every further step is thrown away, the one before stays.
+    let first = solve(&[0.9, 0.9]).steps;
+    for pats in [Pats { iterations: 3, ..pats }, Pats { penalty: Penalty::Infinite, ..pats }] {
+        let script = [vec![0.9, 0.7], vec![0.1; 40]].concat();
+        let found = pats.solve(&mut Pairs, &mut Script(script), "question").unwrap();
+        assert_eq!((&found.steps, found.finished, found.rounds.len()), (&first, true, pats.iterations));
+    }
 }
 
 /// Candidates of a list, whatever is asked.
@@ -166,11 +174,11 @@ fn candidates_are_trimmed_distinct_and_allowed() {
 
 #[test]
 fn an_empty_set_spends_an_iteration() {
-    for given in [vec![], vec![("答", false)]] {
-        let mut listener = Listener::default();
-        let found = Pats::default().solve(&mut Given(given), &mut listener, "question").unwrap();
+    for (given, first) in [(vec![], Mode::Complex), (vec![("答", false)], Mode::Complex), (vec![], Mode::Simple)] {
+        let (mut listener, pats) = (Listener::default(), Pats { first, ..Pats::default() });
+        let found = pats.solve(&mut Given(given), &mut listener, "question").unwrap();
         assert_eq!((found.rounds.len(), found.steps.len(), listener.0.len()), (35, 0, 0));
-        assert!(found.rounds.iter().all(|round| round.outcome == Outcome::Empty && round.width == 8));
+        assert!(found.rounds.iter().all(|round| round.outcome == Outcome::Empty && round.width == first.width()));
     }
     // So does one of which everything was used.
     let found = Pats::default().solve(&mut Given(vec![("a", false)]), &mut Listener::default(), "question").unwrap();
@@ -207,6 +215,9 @@ fn no_run_passes_its_iterations_and_a_seed_gives_one_text() {
             for (first, penalty) in
                 [(Mode::Complex, Penalty::Once), (Mode::Simple, Penalty::None), (Mode::Medium, Penalty::Infinite)]
             {
+                if switching == Switching::Solution && first == Mode::Complex {
+                    continue;
+                }
                 let pats = Pats { switching, first, penalty, seed, ..Pats::default() };
                 let solve = || Solution { seconds: 0., ..pats.solve(&mut Chance, &mut Chance, "question").unwrap() };
                 let found = solve();
@@ -221,6 +232,37 @@ fn no_run_passes_its_iterations_and_a_seed_gives_one_text() {
 }
 
 #[test]
+fn a_full_context_ends_the_search() {
+    /// Has room for some more calls.
+    struct Narrow(usize);
+    impl Narrow {
+        fn call(&mut self) -> Result<()> {
+            self.0 = self.0.checked_sub(1).ok_or(Error::Full { tokens: 9, positions: 8 })?;
+            Ok(())
+        }
+    }
+    impl Policy for Narrow {
+        fn sample(&mut self, _: &str, steps: &[String], n: usize, _: u64) -> Result<Vec<Continuation>> {
+            self.call()?;
+            Ok(vec![Continuation { text: steps.len().to_string(), last: false, tokens: 1 }; n])
+        }
+    }
+    impl ProcessReward for Narrow {
+        fn score(&mut self, _: &str, _: &[String], candidates: &[String]) -> Result<Vec<f64>> {
+            self.call()?;
+            Ok(vec![0.8; candidates.len()])
+        }
+    }
+    for (policy, reward, tokens) in [(2, 9, 16), (9, 2, 24), (0, 9, 0)] {
+        let found = Pats::default().solve(&mut Narrow(policy), &mut Narrow(reward), "question").unwrap();
+        let steps = policy.min(reward);
+        assert_eq!((found.steps.len(), found.rounds.len(), found.tokens), (steps, steps, tokens));
+        assert!(found.full && !found.finished);
+    }
+    assert!(!Pats::default().solve(&mut Narrow(99), &mut Narrow(99), "question").unwrap().full);
+}
+
+#[test]
 fn settings_and_rewards_that_mean_nothing_are_refused() {
     let told = |pats: Pats| pats.solve(&mut Chance, &mut Chance, "question").unwrap_err().to_string();
     let thresholds = Thresholds { good: 0.5, low: 0.6, bad: 0.4 };
@@ -228,6 +270,9 @@ fn settings_and_rewards_that_mean_nothing_are_refused() {
     assert!(told(Pats { thresholds: Thresholds { good: f64::NAN, ..thresholds }, ..Pats::default() }).contains("NaN"));
     assert!(told(Pats { iterations: 0, ..Pats::default() }).contains("0 iterations"));
     assert!(told(Pats { switching: Switching::Fixed(0), ..Pats::default() }).contains("width of 0"));
+    assert!(told(Pats { switching: Switching::Fixed(1025), ..Pats::default() }).contains("1025 is more than 1024"));
+    assert!(Pats { switching: Switching::Fixed(1024), ..Pats::default() }.check().is_ok());
+    assert!(told(Pats { switching: Switching::Solution, ..Pats::default() }).contains("never written again"));
     assert!(told(Pats { switching: Switching::Random([0.; 3]), ..Pats::default() }).contains("no weights"));
 
     struct Bad(Vec<f64>);

@@ -24,7 +24,7 @@ const LONGEST: usize = 24;
 fn main() -> train::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(SEEDS), |text| text.parse())?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/pats/{STEPS}-steps"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/pats").join(train::name(STEPS));
     let start = Instant::now();
     train::make(&folder, STEPS)?;
     eprintln!("policy: {:.0} s", start.elapsed().as_secs_f64());

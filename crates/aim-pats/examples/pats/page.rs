@@ -31,7 +31,9 @@ pub fn write(variants: &[Variant], reached: &[Vec<Reached>], developed: (Thresho
          `cargo run --release -p aim-pats --example pats`.\n\n\
          Published thresholds are good .85, low .75, bad .4, with the first step in complex mode (width 8). Calibrated ones \
          are the 70th, 40th and 10th percentile of best-of-4 scores on a development set: {good:.2}, {low:.2}, {bad:.2}. \
-         Random widths 8, 4 and 2 have the shares that PATS used there: {}.\n\n",
+         Random widths 8, 4 and 2 have the shares that PATS used there: {}. \
+         Width 1 runs without penalty, other fixed widths with it; whole solutions start in simple mode. Development \
+         problems are drawn with replacement from the same held-out pool, so that some are among the tests.\n\n",
         percent.join(", "),
         seeds = reached.len(),
     );

@@ -26,6 +26,22 @@ const BATCH: usize = 48;
 /// Samples and weights are keyed by it.
 const SEED: u64 = 5;
 
+/// Name of the folder of a policy: its steps, and a hash of all else that it depends on.
+pub fn name(steps: usize) -> String {
+    named(steps, &config(), &optimizer())
+}
+
+/// The first batch stands for the task.
+fn named(steps: usize, config: &Value, optimizer: &(AdamW, WarmupCosine)) -> String {
+    let parts = format!("{:?} {:?}", (config, tokenizer(), tokenizer_config()), (optimizer, batch(0)));
+    format!("{steps}-steps-{:016x}", random::key(SEED, &[&parts]))
+}
+
+/// The optimizer and the schedule of its learning rate.
+fn optimizer() -> (AdamW, WarmupCosine) {
+    (AdamW { lr: 3e-3, ..AdamW::default() }, WarmupCosine { warmup_steps: 50, ..WarmupCosine::default() })
+}
+
 /// `config.json` of the policy.
 fn config() -> Value {
     json!({
@@ -139,8 +155,9 @@ pub fn train(steps: usize) -> Result<(Params, Vec<f32>)> {
     let config: Config = serde_json::from_value(config())?;
     let shown = params.iter().map(|(name, param)| (name.to_string(), param.var.as_tensor().clone())).collect();
     let decoder = Decoder::new(&config, &VarBuilder::from_tensors(shown, DType::F32, &Device::Cpu))?;
-    let mut adam = AdamW { lr: 3e-3, ..AdamW::default() }.build();
-    let rate = Scheduler::new(&schedule(WarmupCosine { warmup_steps: 50, ..WarmupCosine::default() }), adam.lr(), 1);
+    let (adam, warmup) = optimizer();
+    let mut adam = adam.build();
+    let rate = Scheduler::new(&schedule(warmup), adam.lr(), 1);
     let mut losses = vec![];
     for step in 0..steps {
         rate.before_update(
@@ -195,6 +212,20 @@ mod tests {
             let expected = |next: usize| next >= question.len() + 2 && next < question.len() + 2 + solution;
             let weights: Vec<f32> = (1..row.len()).map(|next| f32::from(u8::from(expected(next)))).collect();
             assert_eq!(counted(at), weights, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_name_tells_policies_apart() {
+        let (adam, warmup) = optimizer();
+        let (mut config, mut other) = (config(), adam);
+        assert_eq!(name(9), named(9, &config, &(adam, warmup.clone())));
+        other.lr = 1e-3;
+        let mut names = vec![name(9), name(10), named(9, &config, &(other, warmup.clone()))];
+        config["num_hidden_layers"] = 4.into();
+        names.push(named(9, &config, &(adam, warmup)));
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name), "{names:?}");
         }
     }
 

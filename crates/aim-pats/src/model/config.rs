@@ -7,6 +7,9 @@ use crate::{Error, Result};
 /// Rotations of every position are held: more would be a mistake.
 const MOST_POSITIONS: usize = 1 << 21;
 
+/// Widest head: more would be a mistake.
+const WIDEST_HEAD: usize = 1024;
+
 /// Which models are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,7 +127,8 @@ impl Config {
     /// Refuses what is not computed here.
     ///
     /// # Errors
-    /// Sliding windows, biases where the family has none, other activations, heads that do not divide.
+    /// Sliding windows, biases where the family has none, other activations, heads that do not divide, no layers, sizes
+    /// beyond all models.
     pub fn check(&self) -> Result<()> {
         let (queries, keys) = (self.num_attention_heads, self.key_value_heads());
         let divides = |whole: usize, part: usize| part > 0 && whole.is_multiple_of(part);
@@ -138,6 +142,10 @@ impl Config {
             "its heads do not divide"
         } else if self.max_position_embeddings > MOST_POSITIONS {
             "it has more than 2^21 positions"
+        } else if self.num_hidden_layers == 0 {
+            "it has no layers"
+        } else if !(1..=WIDEST_HEAD).contains(&self.head_width()) {
+            "its heads are not 1 to 1024 wide"
         } else if !self.head_width().is_multiple_of(2) {
             "heads of an odd width cannot be rotated"
         } else {
@@ -185,6 +193,9 @@ mod tests {
             ("num_attention_heads", json!(5), "do not divide"),
             ("num_key_value_heads", json!(2), "do not divide"),
             ("head_dim", json!(3), "odd width"),
+            ("head_dim", json!(0), "1 to 1024 wide"),
+            ("head_dim", json!(1026), "1 to 1024 wide"),
+            ("num_hidden_layers", json!(0), "no layers"),
             ("max_position_embeddings", json!(1_u64 << 40), "2^21 positions"),
             ("rope_scaling", stretch, "lacks one of its four numbers"),
             ("rope_scaling", json!({"type": "yarn"}), "unknown variant `yarn`"),

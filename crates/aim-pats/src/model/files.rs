@@ -27,11 +27,16 @@ struct Index {
 /// The files that hold the weights: one, or those that an index names.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let index = folder.join("model.safetensors.index.json");
-    let names = if index.exists() {
+    let names: BTreeSet<String> = if index.exists() {
         json::<Index>(&index)?.weight_map.into_values().collect()
     } else {
         BTreeSet::from(["model.safetensors".to_owned()])
     };
+    let plain = |name: &String| Path::new(name).file_name() == Some(name.as_ref());
+    if let Some(name) = names.iter().find(|name| !plain(name)) {
+        let problem = format!("`{name}` is not the name of a file beside it");
+        return Err(Error::invalid(index.display(), problem, "give the folder of a model as the Hub has it"));
+    }
     let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     match paths.iter().find(|path| !path.is_file()) {
         None => Ok(paths),
@@ -71,4 +76,30 @@ pub(crate) fn end_tokens(folder: &Path) -> Result<Vec<u32>> {
         Some(Ids::One(id)) => vec![id],
         Some(Ids::Several(ids)) => ids,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_names_files_beside_it_only() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model");
+        fs::create_dir_all(folder.join("within")).unwrap();
+        for path in ["other", "model/first", "model/within/first"] {
+            fs::write(root.path().join(path), "").unwrap();
+        }
+        let with = |name: &str| {
+            let index = serde_json::json!({"weight_map": {"a": name, "b": name}}).to_string();
+            fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+            files(&folder).map_err(|e| e.to_string())
+        };
+        assert_eq!(with("first"), Ok(vec![folder.join("first")]));
+        for name in ["../other", "within/first", "./first", "/dev/null", "..", ""] {
+            let error = with(name).unwrap_err();
+            assert!(error.contains("index.json: ") && error.contains("a file beside it"), "{name}: {error}");
+        }
+        assert!(with("second").unwrap_err().contains("there is no such file"));
+    }
 }

@@ -38,8 +38,7 @@ impl Rope {
     pub fn at(&self, start: usize, len: usize) -> Result<Turns> {
         let positions = self.positions();
         if start + len > positions {
-            let problem = format!("{} tokens are more than the model's {positions} positions", start + len);
-            return Err(Error::invalid("text", problem, "ask for shorter steps, or fewer of them"));
+            return Err(Error::Full { tokens: start + len, positions });
         }
         Ok((self.cos.narrow(0, start, len)?, self.sin.narrow(0, start, len)?))
     }
