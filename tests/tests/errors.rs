@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 37] = [
+const REFUSED: [(&str, &str); 38] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -34,6 +34,11 @@ const REFUSED: [(&str, &str); 37] = [
     ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}", "unknown field `tua`"),
     ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
     ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
+    (
+        "  - {name: a, method: joint, \
+         model: {encoders: {heart: {name: sequence, widths: [4]}}, fusion: bottleneck, feature_norm: true}}",
+        "test.yaml:12: model.feature_norm: makes tokens of padded frames, which `bottleneck` knows by their zeros",
+    ),
     ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
     (
         "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",

@@ -45,6 +45,11 @@ pub trait FusionSettings: AnySettings {
     /// Capabilities that it gives a network.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether it takes a frame of zeros for padding.
+    fn skips_zero_frames(&self) -> bool {
+        false
+    }
+
     /// Makes the fusion with its heads.
     ///
     /// # Errors

@@ -203,6 +203,7 @@ impl RunConfig {
                 return Err(Error::invalid(place, problem, format!("use one of {}", known.join(", "))));
             }
         }
+        self.model.check()?;
         check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
         self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
     }
