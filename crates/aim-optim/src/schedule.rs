@@ -367,6 +367,11 @@ impl Scheduler {
         Self { schedule: schedule.build(epochs), base }
     }
 
+    /// The rate that it is around.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
     /// Factor at an update; `at` counts updates, not batches.
     pub fn factor(&self, at: Clock) -> f64 {
         self.schedule.factor(at)
