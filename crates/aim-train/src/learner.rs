@@ -267,8 +267,8 @@ impl Learner {
 
 impl Stateful for Learner {
     /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`,
-    /// `optimizer.`, `schedule.` and `paces.` (schedules of groups of parameters), what a group of batches has left under `group.`, and where training stands under
-    /// `clock.`.
+    /// `optimizer.`, `schedule.` and `paces.` (schedules of groups of parameters), what a group of batches has left
+    /// under `group.`, and where training stands under `clock.`.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.nest("net", State(self.net.params().tensors()));

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value as Yaml;
 
-/// Parameters whose updates have a learning rate, a decay and a schedule of their own. What is not said reaches all; of several
-/// groups that a parameter is in, the first counts.
+/// Parameters whose updates have a learning rate, a decay and a schedule of their own. What is not said reaches all; of
+/// several groups that a parameter is in, the first counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {

@@ -20,8 +20,8 @@ fn encoder<'c>(config: &'c RunConfig, tensor: &str) -> Option<&'c EncoderSpec> {
 }
 
 impl Parts {
-    /// The same network without low-rank additions, `W + scale B A` in place of each `W`. A method that trains additions
-    /// answers as joint training does.
+    /// The same network without low-rank additions, `W + scale B A` in place of each `W`. A method that trains
+    /// additions answers as joint training does.
     ///
     /// # Errors
     /// If the network has none, one lacks its weight, or the method has a state or a partner that needs them.
