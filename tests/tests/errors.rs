@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 37] = [
+const REFUSED: [(&str, &str); 43] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -34,6 +34,11 @@ const REFUSED: [(&str, &str); 37] = [
     ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tua: 0.3}}}}", "unknown field `tua`"),
     ("  - {name: a, method: {name: joint}, model: {fusion: {memory: {hidden: 8, tau: 2}}}}", "fusion.tau: is 2"),
     ("  - {name: a, method: {name: joint}, model: {fusion: {mods: {heads: 3}}}}", "does not divide the width 64"),
+    (
+        "  - {name: a, method: joint, \
+         model: {encoders: {heart: {name: sequence, widths: [4]}}, fusion: bottleneck, feature_norm: true}}",
+        "test.yaml:12: model.feature_norm: makes tokens of padded frames, which `bottleneck` knows by their zeros",
+    ),
     ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
     (
         "  - {name: a, method: {name: ma-afs}, model: {fusion: {scheduled: {hidden: 8}}, uni_heads: true}}",
@@ -97,6 +102,26 @@ const REFUSED: [(&str, &str); 37] = [
         "train.patience: may end the run before the last stage of `di-mml`; leave it out",
     ),
     ("  - {name: a, method: joint, train: {epochs: 4294967296}}", "train.epochs: is 4294967296; use a smaller number"),
+    (
+        "  - {name: a, method: joint, train: {groups: [{part: head, schedule: stepp}]}}",
+        "test.yaml:12: train.groups[0].schedule.name: unknown schedule `stepp`",
+    ),
+    (
+        "  - {name: a, method: joint, train: {groups: [{part: head}, {schedule: {name: step, every: 1, gama: 1}}]}}",
+        "train.groups[1].schedule.gama: unknown field `gama`",
+    ),
+    (
+        "  - {name: a, method: joint, train: {clip_norm: 0}}",
+        "test.yaml:12: train.clip_norm: is 0; use a number above 0",
+    ),
+    (
+        "  - {name: a, method: joint, train: {clip_value: -1}}",
+        "test.yaml:12: train.clip_value: is -1; use a number above 0",
+    ),
+    (
+        "  - {name: a, method: joint, train: {clip_norm: 1, clip_value: 1}}",
+        "test.yaml:12: train.clip_value: bounds gradients that `train.clip_norm` bounds; leave one of them out",
+    ),
     (
         "  - {name: a, method: joint, train: {label_smoothing: 1.5}}",
         "train.label_smoothing: is 1.5; use a number from 0",

@@ -14,7 +14,7 @@ use aim_tests::{bundle_config, bundle_text, run_folder, run_table, split, write_
 use aim_train::{
     config::{Identity, Source},
     experiment::restrict,
-    run::{Predicted, Trained, chosen, export, network, predict},
+    run::{Predicted, Trained, chosen, export, export_merged, network, predict},
     standard,
 };
 use candle_core::{Device, Tensor};
@@ -273,6 +273,46 @@ fn tensors_are_answered_as_each_method_answers() {
         assert_eq!(out.join("method.safetensors").exists(), row == "ema", "{row}");
         assert_eq!(answer(&out, &at.join("new.safetensors")).unwrap(), (done, csv), "{row}");
         assert_says(&export(&run, &out, standard()).unwrap_err().to_string(), &["exists already"]);
+    }
+}
+
+#[test]
+fn merged_additions_answer_as_those_beside_the_weights() {
+    let encoders = "model: {encoders: {heart: {lora: {rank: 2, scale: 0.5}}, breath: {lora: {rank: 1}}}}";
+    let folder = arrays(&format!(
+        "  - {{name: joint, method: joint}}\n  - {{name: adapted, method: joint, {encoders}}}\n  \
+         - {{name: lora, method: lora, {encoders}}}\n  - {{name: ema, method: {{name: ema, decay: 0.5}}, {encoders}}}"
+    ));
+    let at = folder.path();
+    let file = at.join("new.safetensors");
+    write_split(at, "new", &split("many", 100));
+    for row in ["adapted", "lora"] {
+        let (run, [beside, merged]) =
+            (run_folder(at, row), ["beside", "merged"].map(|name| at.join(format!("{row}-{name}"))));
+        export(&run, &beside, standard()).unwrap();
+        export_merged(&run, &merged, standard()).unwrap();
+        let weights =
+            |folder: &Path| candle_core::safetensors::load(folder.join("weights.safetensors"), &Device::Cpu).unwrap();
+        let (plain, whole) = (weights(&merged), weights(&beside));
+        assert!(plain.keys().all(|name| !name.contains("lora")) && whole.len() > plain.len(), "{row}");
+        let changed = |name: &str| {
+            let change = (&plain[name] - &whole[name]).unwrap().abs().unwrap().sum_all().unwrap();
+            change.to_scalar::<f32>().unwrap() > 1e-3
+        };
+        assert!(changed("encoders.heart.blocks.0.weight") && changed("encoders.breath.blocks.1.weight"), "{row}");
+        assert!(!changed("encoders.heart.blocks.0.bias") && !changed("encoders.motion.blocks.0.weight"), "{row}");
+        let ((done, merged), (same, beside)) = (answer(&merged, &file).unwrap(), answer(&beside, &file).unwrap());
+        assert_eq!(done, same);
+        let values = |csv: &str| -> Vec<f64> {
+            csv.lines().skip(1).flat_map(|line| line.split(',').skip(2).map(|cell| cell.parse().unwrap())).collect()
+        };
+        for (a, b) in values(&merged).into_iter().zip(values(&beside)) {
+            assert!((a - b).abs() <= 1e-5 * b.abs(), "{row}: {a} {b}");
+        }
+    }
+    for (row, problem) in [("joint", "the network has none"), ("ema", "a state of its own")] {
+        let error = export_merged(&run_folder(at, row), &at.join("none"), standard()).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("leave it out") && !at.join("none").exists(), "{error}");
     }
 }
 

@@ -34,9 +34,12 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn accumulated_batches_are_one_large_batch() {
     // Batches of 10 make six of 10 and one of 5: groups of 40 and 25 samples.
-    for loss in
-        ["", ", label_smoothing: 0.1, class_weights: balanced", ", class_weights: [1, 5, 0.2, 1, 2, 1, 0.5, 3, 1, 1]"]
-    {
+    for loss in [
+        "",
+        ", clip_norm: 0.2",
+        ", label_smoothing: 0.1, class_weights: balanced",
+        ", class_weights: [1, 5, 0.2, 1, 2, 1, 0.5, 3, 1, 1]",
+    ] {
         let of = |batch, accumulate| trained(&format!("{{epochs: 3, batch: {batch}, accumulate: {accumulate}{loss}}}"));
         let (large, grouped, small) = (of(40, 1), of(10, 4), of(10, 1));
         assert!(distance(&large, &grouped) < 2e-5, "{loss}: {}", distance(&large, &grouped));
@@ -143,6 +146,29 @@ fn the_task_s_loss_acts_in_every_method_that_has_it() {
         }
     }
     assert_eq!(without, ["tcmax"; 2]);
+}
+
+#[test]
+fn groups_follow_their_own_schedules() {
+    let of = |schedule: &str| trained(&format!("{{epochs: 2, batch: 20, groups: [{{part: encoder{schedule}}}]}}"));
+    let plain = of("");
+    assert_eq!(of(", schedule: {name: warmup-cosine, warmup_steps: 3, start: 0.1, min: 0.01}"), plain, "the run's own");
+    assert!(distance(&of(", schedule: constant"), &plain) > 1e-3);
+    // The text of a configuration names them, and is read again as what it was.
+    let world = World::two(65, "name: mlp, widths: [8]", "{groups: [{part: head, schedule: {name: step, every: 2}}]}");
+    let config = world.config("joint", Requirements::NONE, "concat").unwrap();
+    let text = serde_yaml::to_value(&config).unwrap();
+    assert_eq!(text["train"]["groups"][0]["schedule"]["every"], 2);
+    assert_eq!(RunConfig::read(text, standard()).unwrap(), config);
+}
+
+#[test]
+fn clipped_gradients_move_less_and_bounds_that_are_never_reached_change_nothing() {
+    let weights = |more: &str| trained(&format!("{{epochs: 1, batch: 20{more}}}"));
+    for key in ["clip_norm", "clip_value"] {
+        assert!(weights(&format!(", {key}: 1000")) == weights(""), "{key}");
+        assert!(weights(&format!(", {key}: 0.0001")) != weights(""), "{key}");
+    }
 }
 
 fn folder() -> tempfile::TempDir {

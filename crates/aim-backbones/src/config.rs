@@ -44,6 +44,11 @@ pub trait EncoderSettings: AnySettings {
         if self.low_rank().is_some() { own.with(&[capability::ADAPTERS]) } else { own }
     }
 
+    /// Whether it keeps the time axis, so that frames stand side by side in its feature.
+    fn keeps_time(&self) -> bool {
+        false
+    }
+
     /// Number of frames that stand side by side in the feature of samples of shape `input`: 1 unless it keeps the time
     /// axis.
     fn frames(&self, _input: &[usize]) -> usize {
@@ -72,6 +77,12 @@ pub trait EncoderSettings: AnySettings {
     /// If a tensor has another shape than its name promises.
     fn translate(&self, tensors: Tensors, _input: &[usize]) -> Result<Tensors> {
         Ok(tensors)
+    }
+
+    /// Weight of the convolution over pictures that reads the input, by its own name, which is adapted to the channels
+    /// where a public checkpoint's reads others.
+    fn first_conv(&self) -> Option<&'static str> {
+        None
     }
 
     /// The same encoder without low-rank additions; `None` if it never has any.

@@ -18,9 +18,17 @@ impl Adapter {
     /// # Errors
     /// If the weight has another number of elements.
     pub fn added_to(&self, weight: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let change = (pass.weight(&self.b).matmul(&pass.weight(&self.a))? * self.scale)?;
-        Ok((weight + change.reshape(weight.dims())?)?)
+        with_addition(weight, &pass.weight(&self.a), &pass.weight(&self.b), self.scale)
     }
+}
+
+/// `W + scale B A` in the shape of the weight W, for `A [rank, in]` and `B [out, rank]`.
+///
+/// # Errors
+/// If the weight has another number of elements.
+pub fn with_addition(weight: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
+    let change = (b.matmul(a)? * scale)?;
+    Ok((weight + change.reshape(weight.dims())?)?)
 }
 
 /// The weight of a layer in this pass, its addition included.

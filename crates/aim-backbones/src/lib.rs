@@ -33,7 +33,7 @@ mod reference;
 
 pub use build::{Build, ConvSize, Freeze, Init, LowRank, Targets};
 pub use config::{EncoderCard, EncoderInfo, EncoderSettings, EncoderSpec, Encoders, builtin, card, encoder};
-pub use layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend};
+pub use layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear, blend, with_addition};
 pub use weights::{Adopted, Starting, Tensors, Weights};
 
 /// Declares the modules of encoders, and the settings and encoder that each exports.

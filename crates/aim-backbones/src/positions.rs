@@ -7,13 +7,16 @@ use candle_core::{Device, Tensor};
 const A: f64 = -0.75;
 
 /// A table `[1, 1 + side * side, width]` of a class token's position and a square grid's, for a grid `[height, width]`:
-/// bicubic interpolation as by PyTorch's `interpolate(mode="bicubic", align_corners=False)`. None if the grid is not
-/// square.
+/// bicubic interpolation as by PyTorch's `interpolate(mode="bicubic", align_corners=False)`, unless the grid is the
+/// table's. None if the table's is not square.
 pub(crate) fn resized(table: &Tensor, grid: [usize; 2]) -> Result<Option<Tensor>> {
     let (_, tokens, width) = table.dims3()?;
     let side = tokens.saturating_sub(1).isqrt();
     if side == 0 || side * side + 1 != tokens {
         return Ok(None);
+    }
+    if grid == [side, side] {
+        return Ok(Some(table.clone()));
     }
     let [down, across] = [taps(side, grid[0])?, taps(side, grid[1])?];
     // [side, side * width], then [height, side, width] with the columns in front.

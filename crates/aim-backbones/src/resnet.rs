@@ -58,6 +58,10 @@ impl EncoderSettings for ResNetConfig {
         check_low_rank(self.lora.as_ref(), self.layers.len(), false, place)
     }
 
+    fn first_conv(&self) -> Option<&'static str> {
+        Some("conv1.weight")
+    }
+
     with_lora!(ResNetConfig);
     with_weights!();
 }

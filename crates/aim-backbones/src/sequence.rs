@@ -40,6 +40,10 @@ impl EncoderSettings for SequenceConfig {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn frames(&self, input: &[usize]) -> usize {
         match input {
             [_, length] => *length,

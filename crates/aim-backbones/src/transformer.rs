@@ -43,6 +43,14 @@ impl Family {
             Self::DistilBert => (0, 0),
         }
     }
+
+    /// The id of padding in the vocabulary.
+    fn padding(self) -> f32 {
+        match self {
+            Self::Bert | Self::DistilBert => 0.,
+            Self::Roberta => 1.,
+        }
+    }
 }
 
 choice! {
@@ -91,7 +99,8 @@ settings! {
 static INFO: EncoderInfo = EncoderInfo {
     name: "transformer",
     about: "transformer over a sequence with the names of Hugging Face's BERT; its layers form 4 blocks",
-    input: "[T, C] or [C, T] vectors by `layout` (zeros are padding), or [T] ids below `vocabulary` (0 is padding)",
+    input: "[T, C] or [C, T] vectors by `layout` (zeros are padding), or [T] ids below `vocabulary` (0 is padding, \
+            RoBERTa's is 1)",
 };
 
 impl EncoderSettings for TransformerConfig {
@@ -147,7 +156,8 @@ impl TransformerConfig {
 
 /// How the input becomes tokens.
 enum Tokens {
-    /// Ids of words, the first of which stands for the text; 0 is padding where no valid positions are told.
+    /// Ids of words, the first of which stands for the text; the family's padding counts where no valid positions are
+    /// told.
     Words { table: Handle, types: Option<Handle> },
     /// Vectors behind a class token; a vector of zeros is padding where no valid positions are told.
     Vectors { class: Handle, projection: Linear, layout: Layout },
@@ -238,7 +248,8 @@ impl Transformer {
             Tokens::Words { table, types } => {
                 let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
                 let typed = |types: &Handle| words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?);
-                (types.as_ref().map_or(Ok(words.clone()), typed)?, told.map_or_else(|| x.ne(0f32), Ok)?)
+                let seen = told.map_or_else(|| x.ne(self.config.family.padding()), Ok)?;
+                (types.as_ref().map_or(Ok(words.clone()), typed)?, seen)
             }
             Tokens::Vectors { class, projection, .. } => {
                 let vectors = projection.forward(x, pass)?;
@@ -371,6 +382,22 @@ mod tests {
             assert!((a - b).abs() < 1e-6, "{a} and {b}");
         }
         assert!(feature(&long, &[0.; 4]).iter().all(|x| x.is_finite()));
+    }
+
+    #[test]
+    fn without_a_mask_the_padding_of_the_family_is_left_out() {
+        let valid = || Tensor::new(&[[1f32, 1., 0., 0.]], &Device::Cpu).unwrap();
+        for (family, padding) in [(Family::Bert, 0f32), (Family::DistilBert, 0.), (Family::Roberta, 1.)] {
+            let config = TransformerConfig { family, ..config(Some(5)) };
+            let mut build = Build::new(0, &Device::Cpu);
+            let encoder = Transformer::new(&mut build, NAME, 0, &[4], &config).unwrap();
+            enlarge(&build.finish());
+            let feature = |input: Input| values(&encoder.forward(&input, &mut Pass::eval()).unwrap());
+            let ids = |last: f32| Tensor::new(&[[3f32, 2., last, last]], &Device::Cpu).unwrap();
+            let told = |last| feature(Input::padded(ids(last), valid()).unwrap());
+            assert_eq!(feature(ids(padding).into()), told(padding), "{family:?}");
+            assert_ne!(feature(ids(1. - padding).into()), told(1. - padding), "{family:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Vision transformer (Dosovitskiy et al. 2021) with the names of Hugging Face's checkpoints. Its layers form blocks of
-//! depth of equal size; the embeddings belong to the first block, the last norm to the last.
+//! depth of equal size; the embeddings belong to the first block, the last norm to the last. A public model's table of
+//! positions is taken to be that of a square picture.
 
 use aim_config::{above, at_least, below, by_type, choice, settings, whole};
 use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
@@ -77,18 +78,21 @@ impl EncoderSettings for VitConfig {
         let mut own = Tensors::new();
         for (name, tensor) in rename(tensors, &LAYOUTS) {
             match name.split_once(JOINED) {
-                Some((layer, leaf)) => split(&mut own, (layer, leaf), &tensor)?,
-                None => drop(own.insert(name, tensor)),
+                Some((layer, leaf)) if is_joined(leaf, tensor.dims()) => split(&mut own, (layer, leaf), &tensor)?,
+                _ => drop(own.insert(name, tensor)),
             }
         }
         if let ([.., height, width], Some(table)) = (input, own.get(POSITIONS))
             && table.rank() == 3
-            && table.dim(1)? != height / self.patch * (width / self.patch) + 1
             && let Some(table) = resized(table, [height / self.patch, width / self.patch])?
         {
             own.insert(POSITIONS.into(), table);
         }
         Ok(own)
+    }
+
+    fn first_conv(&self) -> Option<&'static str> {
+        Some("embeddings.patch_embeddings.projection.weight")
     }
 
     with_lora!(VitConfig);
@@ -99,6 +103,11 @@ impl EncoderSettings for VitConfig {
 const POSITIONS: &str = "embeddings.position_embeddings";
 /// Where a layer's query, key and value stand in one.
 const JOINED: &str = ".attention.attention.qkv.";
+
+/// Whether a tensor of this shape may hold a query, a key and a value of as many rows each.
+fn is_joined(leaf: &str, shape: &[usize]) -> bool {
+    matches!((leaf, shape), ("weight", [rows, _]) | ("bias", [rows]) if rows % 3 == 0)
+}
 
 /// Query, key and value that stand one below the other.
 fn split(own: &mut Tensors, (layer, leaf): (&str, &str), joined: &Tensor) -> Result<()> {

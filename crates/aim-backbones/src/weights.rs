@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use aim_config::{between, settings, whole, words};
-use aim_core::{Error, Kind, Params, Part, Result, Role};
+use aim_core::{Error, Params, Part, Result, Role};
 use candle_core::{Tensor, Var};
 
 use crate::EncoderSpec;
@@ -85,9 +85,9 @@ impl Starting<'_> {
     /// Sets the encoder's parameters and buffers from a checkpoint; additions such as low-rank ones stay as they are. A
     /// beginning that most of the checkpoint's names share (`module.`, `bert.`) does not count.
     ///
-    /// A convolution of the first block that reads another number of channels than the checkpoint's is adapted: one
-    /// channel gets the sum of the checkpoint's, as if a picture's channels were all that one; more get them in turn,
-    /// scaled so that equal channels give what they gave.
+    /// The first convolution is adapted if it reads another number of channels than the checkpoint's: one channel gets
+    /// the sum of the checkpoint's, as if a picture's channels were all that one; more get them in turn, scaled so that
+    /// equal channels give what they gave. A table of positions for pictures is taken to be that of square ones.
     ///
     /// # Errors
     /// If a smaller share of the encoder's tensors than its settings say is in the checkpoint; nothing is changed then.
@@ -101,7 +101,8 @@ impl Starting<'_> {
                 best = Some((found, tensors));
             }
         }
-        let (adopted, values) = sort(&own, best.map(|(_, tensors)| tensors).unwrap_or_default())?;
+        let tensors = best.map(|(_, tensors)| tensors).unwrap_or_default();
+        let (adopted, values) = sort(&own, tensors, self.encoder.first_conv())?;
         let wanted = self.encoder.weights().map_or(0., |weights| weights.share);
         if adopted.share() < wanted || adopted.loaded.is_empty() {
             let (name, _) = self.modality;
@@ -116,13 +117,13 @@ impl Starting<'_> {
     }
 
     /// The encoder's own parameters and buffers, by their names within it.
-    fn own<'p>(&self, params: &'p Params) -> BTreeMap<&'p str, (&'p Var, Option<Role>)> {
+    fn own<'p>(&self, params: &'p Params) -> BTreeMap<&'p str, &'p Var> {
         let (name, modality) = self.modality;
         let prefix = format!("encoders.{name}.");
         let of_encoder = |role: &Role| matches!(role.part, Part::Encoder { modality: m, .. } if m == modality);
-        let parameters = params.iter().filter(|(_, p)| of_encoder(&p.role)).map(|(n, p)| (n, &p.var, Some(p.role)));
-        let all = parameters.chain(params.buffers().map(|(n, var)| (n, var, None)));
-        all.filter_map(|(n, var, role)| Some((n.strip_prefix(&prefix)?, (var, role)))).collect()
+        let parameters = params.iter().filter(|(_, p)| of_encoder(&p.role)).map(|(n, p)| (n, &p.var));
+        let all = parameters.chain(params.buffers());
+        all.filter_map(|(n, var)| Some((n.strip_prefix(&prefix)?, var))).collect()
     }
 }
 
@@ -144,18 +145,19 @@ fn below(tensors: &Tensors, root: &str) -> Tensors {
     tensors.iter().map(one).collect()
 }
 
-/// What becomes of each tensor, and the values to set.
+/// What becomes of each tensor, and the values to set; `first_conv` names the convolution that is adapted.
 fn sort<'p>(
-    own: &BTreeMap<&str, (&'p Var, Option<Role>)>,
+    own: &BTreeMap<&str, &'p Var>,
     mut tensors: Tensors,
+    first_conv: Option<&str>,
 ) -> Result<(Adopted, Vec<(&'p Var, Tensor)>)> {
     let (mut adopted, mut values) = (Adopted::default(), vec![]);
-    for (name, (var, role)) in own {
+    for (name, var) in own {
         let Some(tensor) = tensors.remove(*name) else {
             adopted.missing.push((*name).to_owned());
             continue;
         };
-        match fitted(&tensor, *role, var.dims())? {
+        match fitted(&tensor, first_conv == Some(*name), var.dims())? {
             Some(value) => {
                 values.push((*var, value));
                 adopted.loaded.push((*name).to_owned());
@@ -168,12 +170,10 @@ fn sort<'p>(
 }
 
 /// A tensor in the wanted shape: as it is, or as the first convolution for other channels; none if it does not fit.
-fn fitted(tensor: &Tensor, role: Option<Role>, want: &[usize]) -> Result<Option<Tensor>> {
+fn fitted(tensor: &Tensor, first: bool, want: &[usize]) -> Result<Option<Tensor>> {
     if tensor.dims() == want {
         return Ok(Some(tensor.clone()));
     }
-    // A frozen convolution has no role; further ones read as many channels as the one before makes.
-    let first = matches!(role, None | Some(Role { part: Part::Encoder { depth: 0, .. }, kind: Kind::Conv }));
     match (tensor.dims(), want) {
         (&[o, had, h, w], &[out, channels, height, width]) if first && [o, h, w] == [out, height, width] && had > 0 => {
             if channels == 1 {
@@ -189,7 +189,7 @@ fn fitted(tensor: &Tensor, role: Option<Role>, want: &[usize]) -> Result<Option<
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, IndexOp};
+    use candle_core::{DType, Device, IndexOp};
 
     use super::*;
     use crate::{Build, EncoderSettings, ResNetConfig, encoder};
@@ -274,5 +274,10 @@ mod tests {
         for c in 0..5 {
             close(values(&five.i((.., c)).unwrap()), values(&(old.i((.., c % 3)).unwrap() * 0.6).unwrap()));
         }
+        // Another one in the first block reads what the one before it makes.
+        let mut tensors = checkpoint("");
+        tensors.insert("layer1.0.conv1.weight".into(), Tensor::ones((2, 4, 3, 3), DType::F32, &Device::Cpu).unwrap());
+        let misshaped = adopt(&tensors, 3, 0.9).0.unwrap().misshaped;
+        assert_eq!(misshaped, ["layer1.0.conv1.weight [2, 4, 3, 3] instead of [2, 2, 3, 3]"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use aim_core::Result;
-use aim_train::run::export;
+use aim_train::run::{export, export_merged};
 use clap::Args;
 
 use crate::{Application, print};
@@ -16,10 +16,14 @@ pub(crate) struct Export {
     /// Folder that is made.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Add low-rank additions to the weights, for programs that know plain layers alone.
+    #[arg(long)]
+    merged: bool,
 }
 
 impl Export {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
+        let export = if self.merged { export_merged } else { export };
         export(&self.run, &self.out, &application.registries)?;
         print(&format!("folder: {}\n", self.out.display()))?;
         Ok(ExitCode::SUCCESS)

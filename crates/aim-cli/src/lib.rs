@@ -19,6 +19,7 @@ mod export;
 mod interrupt;
 mod ledger;
 mod list;
+mod matrix;
 mod methods;
 mod power;
 mod predict;

@@ -11,7 +11,7 @@ use aim_optim::{OptimizerCard, ScheduleCard};
 use aim_train::config::{Recipe, recipes};
 use clap::{Args, ValueEnum};
 
-use crate::{Application, methods, print};
+use crate::{Application, matrix, methods, print};
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -35,6 +35,8 @@ enum What {
     Backbones,
     /// Ways to join features.
     Fusions,
+    /// Methods with the backbones, fusions and optimizers that a configuration cannot join them with, and why.
+    Matrix,
     /// Optimizers and schedules.
     Optimizers,
     /// Data sets.
@@ -61,6 +63,7 @@ impl List {
             }
             What::Backbones => chosen(name, registries.encoders.iter().map(backbone))?,
             What::Fusions => chosen(name, registries.fusions.iter().map(fusion))?,
+            What::Matrix => matrix::terminal(name, registries)?,
             What::Optimizers => {
                 let schedules = registries.schedules.iter().map(schedule);
                 chosen(name, registries.optimizers.iter().map(optimizer).chain(schedules))?

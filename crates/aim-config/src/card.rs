@@ -69,6 +69,11 @@ impl<D: ?Sized> Card<D> {
         &self.defaults
     }
 
+    /// The entry with its defaults, of which those of required settings are none to use.
+    pub fn default_spec(&self) -> Spec<D> {
+        Spec::of(self.name, Arc::clone(&self.defaults))
+    }
+
     /// The entry's name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -34,9 +34,11 @@ impl Checkpoint {
     /// If the file is neither, incomplete or damaged, names code, or a weight is not finite.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = bytes(path)?;
-        let tensors = if bytes.starts_with(b"PK") {
+        let tensors = if is_safetensors(&bytes) {
+            safetensors(path, &bytes)?
+        } else if bytes.starts_with(b"PK\x03\x04") {
             pickle::tensors(path, &bytes)?
-        } else if bytes.starts_with(&[0x80]) && !bytes.starts_with(&[0x80, 0, 0]) {
+        } else if bytes.starts_with(&[0x80]) {
             let remedy = "load it with torch and save it again: PyTorch 1.6 and newer write archives";
             return Err(unfit(path, "is a bare pickle, as PyTorch wrote before 1.6", remedy));
         } else {
@@ -92,6 +94,12 @@ impl WeightsFile<'_> {
             (None, None) => Ok(self.file.into()),
         }
     }
+}
+
+/// Whether bytes begin with a header as of safetensors: eight bytes of its length, which is less than 4 GiB, then JSON.
+/// The low bytes of a length may be those that other formats begin with.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(4..9) == Some(b"\0\0\0\0{")
 }
 
 /// The float tensors of a safetensors file.

@@ -68,6 +68,10 @@ macro_rules! attended {
                 Capabilities::of(OFFERS)
             }
 
+            fn skips_zero_frames(&self) -> bool {
+                true
+            }
+
             fn build(&self, build: &mut Build, on: &Features<'_>) -> Result<Box<dyn Fusion>> {
                 Ok(Box::new($fusion::new(build, on, self)?))
             }

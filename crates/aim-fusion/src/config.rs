@@ -45,6 +45,11 @@ pub trait FusionSettings: AnySettings {
     /// Capabilities that it gives a network.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether it takes a frame of zeros for padding.
+    fn skips_zero_frames(&self) -> bool {
+        false
+    }
+
     /// Makes the fusion with its heads.
     ///
     /// # Errors
@@ -104,7 +109,11 @@ pub fn check_modalities(fusion: &FusionSpec, modalities: usize, known: &Fusions,
         (least..=most).contains(&modalities)
     };
     let others: Vec<_> = known.iter().filter(joins).map(FusionCard::name).collect();
-    let number = if least == most { format!("exactly {least}") } else { format!("{least} to {most}") };
+    let number = match most {
+        usize::MAX => format!("{least} or more"),
+        _ if least == most => format!("exactly {least}"),
+        _ => format!("{least} to {most}"),
+    };
     let problem = format!("`{}` joins {number} modalities, the network has {modalities}", fusion.name());
     Err(Error::invalid(place, problem, format!("use one of {}", others.join(", "))))
 }
@@ -136,3 +145,20 @@ macro_rules! fusion_settings {
 pub(crate) use fusion_settings;
 
 static FUSIONS: LazyLock<Fusions> = LazyLock::new(crate::all);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BottleneckConfig, FilmConfig};
+
+    #[test]
+    fn a_number_of_modalities_that_a_fusion_cannot_join_is_told() {
+        let told = |fusion, modalities| {
+            check_modalities(&fusion, modalities, builtin(), "model.fusion").unwrap_err().to_string()
+        };
+        let one = told(fusion(BottleneckConfig::default()), 1);
+        assert!(one.contains("`bottleneck` joins 2 or more modalities, the network has 1; use one of concat"), "{one}");
+        let three = told(fusion(FilmConfig::default()), 3);
+        assert!(three.contains("`film` joins exactly 2 modalities, the network has 3"), "{three}");
+    }
+}

@@ -35,10 +35,28 @@ impl ModelConfig {
         Self { modalities: None, encoders, fusion, uni_heads: false, feature_norm: false }
     }
 
+    /// Checks what encoders, fusion and norms cannot say alone.
+    ///
+    /// # Errors
+    /// If norms would make something of frames of zeros before a fusion that takes these for padding.
+    pub fn check(&self) -> Result<()> {
+        let keeps_time = self.used().any(|encoder| encoder.keeps_time());
+        if !(self.feature_norm && keeps_time && self.fusion.skips_zero_frames()) {
+            return Ok(());
+        }
+        let problem = format!("makes tokens of padded frames, which `{}` knows by their zeros", self.fusion.name());
+        Err(Error::invalid("model.feature_norm", problem, "leave it out, or use encoders that keep no time axis"))
+    }
+
+    /// The encoders of the modalities that the network reads.
+    fn used(&self) -> impl Iterator<Item = &EncoderSpec> {
+        let used = |name: &String| self.modalities.as_ref().is_none_or(|used| used.contains(name));
+        self.encoders.iter().filter(move |(name, _)| used(name)).map(|(_, encoder)| encoder)
+    }
+
     /// Capabilities that the network will have, before it is built.
     pub fn capabilities(&self) -> Capabilities {
-        let used = |name: &String| self.modalities.as_ref().is_none_or(|used| used.contains(name));
-        let encoders = self.encoders.iter().filter(|(name, _)| used(name)).map(|(_, e)| e.capabilities());
+        let encoders = self.used().map(|encoder| encoder.capabilities());
         let whole = joined(encoders, &self.fusion.capabilities(), self.uni_heads);
         if self.feature_norm { whole.with(&[capability::NORMALISED]) } else { whole }
     }
@@ -111,7 +129,7 @@ impl LateFusion {
     /// Builds the network for samples of the given shapes. `modalities` gives names and order.
     ///
     /// # Errors
-    /// If a modality has no encoder in the config, or shapes do not fit.
+    /// If a modality has no encoder in the config, shapes do not fit, or norms would hide padding from the fusion.
     pub fn new(
         config: &ModelConfig,
         modalities: &[(String, Vec<usize>)],
@@ -119,6 +137,7 @@ impl LateFusion {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
+        config.check()?;
         let mut build = Build::new(seed, device);
         let (mut encoders, mut norms) = (Vec::with_capacity(modalities.len()), vec![]);
         for (m, (name, input)) in modalities.iter().enumerate() {
@@ -239,4 +258,40 @@ fn mask(features: Vec<Tensor>, present: Option<&Tensor>, pass: &Pass<'_>) -> Res
         None => Ok(x),
     };
     features.into_iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_backbones::{MlpConfig, SequenceConfig, encoder};
+
+    use super::*;
+    use crate::{BottleneckConfig, ConcatConfig, CrossAttentionConfig, fusion};
+
+    fn built(sound: EncoderSpec, fusion: FusionSpec, feature_norm: bool) -> Result<(), String> {
+        let image = encoder(MlpConfig { widths: vec![4], ..MlpConfig::default() });
+        let encoders = [("sound".to_owned(), sound), ("image".to_owned(), image)];
+        let config = ModelConfig { feature_norm, ..ModelConfig::new(encoders, fusion) };
+        let shapes = [("sound".to_owned(), vec![2, 3]), ("image".to_owned(), vec![5])];
+        LateFusion::new(&config, &shapes, 2, 0, &Device::Cpu).map(drop).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn norms_that_hide_padded_frames_from_the_fusion_are_refused() {
+        let frames = || encoder(SequenceConfig { widths: vec![4], ..SequenceConfig::default() });
+        let whole = || encoder(MlpConfig { widths: vec![4], ..MlpConfig::default() });
+        let attended = || [fusion(CrossAttentionConfig::default()), fusion(BottleneckConfig::default())];
+        for attended in attended() {
+            let name = attended.name().to_owned();
+            let refused = built(frames(), attended, true).unwrap_err();
+            assert!(refused.starts_with("model.feature_norm: makes tokens of padded frames"), "{refused}");
+            assert!(refused.contains(&name) && refused.contains("leave it out"), "{refused}");
+        }
+        for attended in attended() {
+            built(frames(), attended, false).unwrap();
+        }
+        for attended in attended() {
+            built(whole(), attended, true).unwrap();
+        }
+        built(frames(), fusion(ConcatConfig::default()), true).unwrap();
+    }
 }

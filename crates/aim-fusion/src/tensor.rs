@@ -40,7 +40,7 @@ settings! {
     /// Settings of the fusion `low-rank`.
     pub struct LowRankConfig {
         /// Number of products that are summed.
-        pub rank: usize = 4 => at_least(1), "released";
+        pub rank: usize = 4 => whole(1, 1000), "released";
         /// Width of what the head reads.
         pub width: usize = 64 => at_least(1), "ours";
     }
@@ -229,6 +229,9 @@ mod tests {
         ] {
             set(&params, name, values);
         }
+        let section = crate::fusion(LowRankConfig { rank: 1001, ..LowRankConfig::default() }).section();
+        let refused = crate::builtin().read(&section, "model.fusion").err().unwrap().to_string();
+        assert!(refused.contains("rank") && refused.contains("1000"), "{refused}");
         // a = 1, b = 2: .5 (3 * 2) + 2 (-1 * 7) = -11. a alone: .5 (3 * 0) + 2 (-1 * 1) = -2. b alone: .5 (1 * 2) + 0.
         assert_eq!(logits(&fusion, &[1., 2.]), [-109., -19., 11.]);
     }

@@ -16,12 +16,14 @@
 #![deny(missing_docs)]
 
 mod adjusted;
+mod clipped;
 mod config;
 mod rules;
 mod schedule;
 mod slots;
 
 pub use adjusted::Adjusted;
+pub use clipped::{Clip, Clipped};
 pub use config::{
     OptimizerCard, OptimizerInfo, OptimizerSettings, OptimizerSpec, Optimizers, builtin_optimizers, optimizer,
     optimizer_card,

@@ -276,7 +276,7 @@ impl ScheduleSettings for OneCycle {
                 let t = if top > 0. { step / top } else { 1. };
                 return between(1. / start, 1., t);
             }
-            let t = ((step - top) / (last - top).max(1.)).min(1.);
+            let t = ((step - top) / (last - top)).min(1.);
             between(1., 1. / (start * end), t)
         }))
     }
@@ -367,6 +367,11 @@ impl Scheduler {
         Self { schedule: schedule.build(epochs), base }
     }
 
+    /// The rate that it is around.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
     /// Factor at an update; `at` counts updates, not batches.
     pub fn factor(&self, at: Clock) -> f64 {
         self.schedule.factor(at)
@@ -445,7 +450,9 @@ mod tests {
         assert_near(&by_update(OneCycle::default(), &[5, 5]), &wanted);
         let all_up = by_update(OneCycle { share: 1., ..OneCycle::default() }, &[3]);
         assert_near(&all_up, &[0.04, 0.52, 1.]);
-        assert!(by_update(OneCycle::default(), &[1]).iter().all(|factor| factor.is_finite()));
+        let late = by_update(OneCycle { share: 0.9, ..OneCycle::default() }, &[3]);
+        assert_near(&late, &[0.04, 0.651_358_2, 4e-6]);
+        assert_near(&by_update(OneCycle::default(), &[1]), &[4e-6]);
     }
 
     #[test]

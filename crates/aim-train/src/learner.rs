@@ -1,18 +1,20 @@
 //! The training loop: epochs of steps, and everything that a restart needs. It knows no folder and no configuration.
 
 mod group;
+mod pace;
 
 use std::ops::ControlFlow;
 
 use aim_core::{
-    Batch, Clock, EpochStart, Extra, Method, Net, Optim, Plan, Prepared, Report, Result, Samples, State, Stateful,
-    Step, Turn,
+    Batch, Clock, EpochStart, Extra, Method, Net, Optim, Plan, Prepared, Report, Result, Role, Samples, State,
+    Stateful, Step, Turn,
 };
 use aim_data::Splits;
 use aim_optim::{Constant, ScheduleSpec, Scheduler, schedule};
 use candle_core::Tensor;
 
 use group::Group;
+use pace::Paces;
 
 /// A network in training by a method. It can be stopped behind any step and goes on from its [`state`](Self::state)
 /// with the same bits.
@@ -38,6 +40,7 @@ pub struct Learner {
     method: Box<dyn Method>,
     opt: Box<dyn Optim>,
     schedule: Scheduler,
+    paces: Paces,
     prepared: Prepared,
     seed: u64,
     epochs: usize,
@@ -66,8 +69,8 @@ impl Learner {
     /// Training of `net` over `epochs` epochs at the optimizer's learning rate. Every draw is keyed by `seed`.
     pub fn new(net: Box<dyn Net>, method: Box<dyn Method>, opt: Box<dyn Optim>, seed: u64, epochs: usize) -> Self {
         let schedule = Scheduler::new(&schedule(Constant {}), opt.lr(), epochs);
-        let (prepared, group, at) = (Prepared::default(), Group::default(), Position::default());
-        Self { net, method, opt, schedule, prepared, seed, epochs, trace: false, accumulate: 1, group, at }
+        let (paces, prepared, group, at) = Default::default();
+        Self { net, method, opt, schedule, paces, prepared, seed, epochs, trace: false, accumulate: 1, group, at }
     }
 
     /// One update for every `batches` batches, and for what is left of them at the end of an epoch. The method still
@@ -83,6 +86,17 @@ impl Learner {
     #[must_use]
     pub fn schedule(mut self, schedule: &ScheduleSpec) -> Self {
         self.schedule = Scheduler::new(schedule, self.opt.lr(), self.epochs);
+        self
+    }
+
+    /// Schedules in place of the run's, by the number of a group of parameters; `group` gives a parameter's.
+    #[must_use]
+    pub fn group_schedules(
+        mut self,
+        schedules: &[Option<ScheduleSpec>],
+        group: impl Fn(Role) -> Option<usize> + 'static,
+    ) -> Self {
+        self.paces = Paces::new(schedules, group, self.schedule.base(), self.epochs);
         self
     }
 
@@ -182,9 +196,10 @@ impl Learner {
         Ok(())
     }
 
-    /// Tells the schedule how the epoch went that is done.
+    /// Tells the schedules how the epoch went that is done.
     pub fn after_epoch(&mut self, validation_accuracy: f64) {
         self.schedule.after_epoch(validation_accuracy);
+        self.paces.after_epoch(validation_accuracy);
     }
 
     fn clock(&self, steps_per_epoch: usize) -> Clock {
@@ -211,8 +226,10 @@ impl Learner {
     /// # Errors
     /// Those of the method and the samples.
     pub fn begin(&mut self, samples: &dyn Samples, clock: Clock) -> Result<Plan> {
-        let (net, opt, prepared, seed) = (self.net.as_ref(), self.opt.as_mut(), &self.prepared, self.seed);
-        let mut start = EpochStart { net, opt, samples, prepared, clock, seed, plan: Plan::default() };
+        let at = self.updates(clock);
+        let mut opt = self.paces.at(at, &self.schedule, self.opt.as_mut());
+        let (net, prepared, seed) = (self.net.as_ref(), &self.prepared, self.seed);
+        let mut start = EpochStart { net, opt: &mut opt, samples, prepared, clock, seed, plan: Plan::default() };
         self.method.before_epoch(&mut start)?;
         Ok(start.plan)
     }
@@ -223,9 +240,10 @@ impl Learner {
     /// # Errors
     /// Those of the method.
     pub fn step(&mut self, batch: &Batch, clock: Clock) -> Result<Report> {
-        let (ends, alone) = (self.ends_group(clock), self.accumulate == 1);
-        let Self { net, method, opt, seed, trace, group, .. } = self;
-        let (net, opt, seed, trace) = (net.as_ref(), opt.as_mut(), *seed, *trace);
+        let (ends, alone, at) = (self.ends_group(clock), self.accumulate == 1, self.updates(clock));
+        let Self { net, method, opt, schedule, paces, seed, trace, group, .. } = self;
+        let (net, seed, trace) = (net.as_ref(), *seed, *trace);
+        let opt: &mut dyn Optim = &mut paces.at(at, schedule, opt.as_mut());
         let mut step = |opt: &mut dyn Optim| method.step(&mut Step { net, opt, batch, clock, seed, trace });
         if alone {
             return step(opt);
@@ -249,14 +267,15 @@ impl Learner {
 
 impl Stateful for Learner {
     /// Copies of everything that a restart needs, which later steps do not change: under `net.`, `method.`,
-    /// `optimizer.` and `schedule.`, what a group of batches has left under `group.`, and where training stands under
-    /// `clock.`.
+    /// `optimizer.`, `schedule.` and `paces.` (schedules of groups of parameters), what a group of batches has left
+    /// under `group.`, and where training stands under `clock.`.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.nest("net", State(self.net.params().tensors()));
         state.nest("method", self.method.state()?);
         state.nest("optimizer", self.opt.state()?);
         state.nest("schedule", self.schedule.state()?);
+        state.nest("paces", self.paces.state()?);
         state.nest("group", self.group.state()?);
         state.nest("clock", self.at.state()?);
         let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.copy()?));
@@ -267,6 +286,7 @@ impl Stateful for Learner {
         self.adopt(state)?;
         self.opt.load(&state.part("optimizer"))?;
         self.schedule.load(&state.part("schedule"))?;
+        self.paces.load(&state.part("paces"))?;
         self.group.load(&state.part("group"))?;
         self.group.bring(self.net.params())?;
         self.at = Position::of(&state.part("clock"), self.net.modalities())?;

@@ -151,6 +151,21 @@ fn low_rank_additions_stand_where_they_are_wanted() {
 }
 
 #[test]
+fn query_key_and_value_are_told_apart_in_three_equal_parts_or_not_at_all() {
+    let names = |leaf: &str, shape: &[usize]| {
+        let tensor = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let theirs = Tensors::from([(format!("blocks.0.attn.qkv.{leaf}"), tensor)]);
+        let own = config().translate(theirs, &INPUT).unwrap();
+        own.into_keys().map(|name| name.replace("encoder.layer.0.attention.attention.", "")).collect::<Vec<_>>()
+    };
+    assert_eq!(names("weight", &[18, 6]), ["key.weight", "query.weight", "value.weight"]);
+    assert_eq!(names("bias", &[18]), ["key.bias", "query.bias", "value.bias"]);
+    for (leaf, shape) in [("weight", &[19, 6][..]), ("weight", &[18]), ("bias", &[17]), ("bias", &[])] {
+        assert_eq!(names(leaf, shape), [format!("qkv.{leaf}")], "{shape:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_said() {
     let build = |input: &[usize]| Vit::new(&mut Build::new(0, &Device::Cpu), NAME, 0, input, &config()).err();
     assert!(build(&[2, 5, 6]).unwrap().to_string().contains("multiples of the patch 2"));

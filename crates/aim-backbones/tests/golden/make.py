@@ -266,7 +266,7 @@ def positions():
     table = torch.randn(1, 10, 4)
     grid = table[:, 1:].double().reshape(1, 3, 3, 4).permute(0, 3, 1, 2)
     out = {"table": table}
-    for size in [(2, 5), (6, 6), (4, 1)]:
+    for size in [(2, 5), (6, 6), (4, 1), (1, 9)]:
         cells = nn.functional.interpolate(grid, size=size, mode="bicubic", align_corners=False)
         out["grid.{}x{}".format(*size)] = cells.permute(0, 2, 3, 1).reshape(1, -1, 4)
     write(HERE / "positions.safetensors", out)

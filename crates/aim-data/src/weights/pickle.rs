@@ -220,6 +220,8 @@ impl<'a> Described<'a> {
         let size = kind.size_in_bytes();
         let start = self.offset.checked_mul(size)?;
         (self.shape.len() == self.strides.len()).then_some(())?;
+        // A length of 0 hides from one side what is too large on the other; a tensor's shape is multiplied from both.
+        self.shape.iter().try_fold(1_usize, |count, length| count.checked_mul(*length))?;
         Some(start..start.checked_add(count.checked_mul(size)?)?)
     }
 }
@@ -247,14 +249,12 @@ fn described(object: &Object) -> Vec<(&String, Described<'_>)> {
     named.collect()
 }
 
-/// The state dict of what was saved: all of it, or the one that a training script put into a dict.
+/// The state dict of what was saved: the one that a training script put into a dict, whatever tensors stand beside it,
+/// or all of it.
 fn state(object: &Object) -> Result<Vec<(&String, Described<'_>)>, String> {
-    let own = described(object);
     let Object::Dict(entries) = object else { return Err("is no state dict".into()) };
-    if !own.is_empty() {
-        return Ok(own);
-    }
     let below = |place: &str| entries.iter().find(|(key, _)| matches!(key, Object::Unicode(name) if name == place));
-    let found = PLACES.iter().filter_map(|place| Some(described(&below(place)?.1))).find(|all| !all.is_empty());
+    let places = PLACES.iter().filter_map(|place| Some(described(&below(place)?.1)));
+    let found = places.chain(std::iter::once_with(|| described(object))).find(|all| !all.is_empty());
     found.ok_or_else(|| format!("holds no tensors, neither by themselves nor as {}", PLACES.join(", ")))
 }

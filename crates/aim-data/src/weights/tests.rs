@@ -11,7 +11,12 @@ type Row<'a> = (&'a str, &'a str, &'a str, u8, &'a [u8], &'a [u8]);
 
 /// A pickle of a state dict, opcode by opcode, as `torch.save` writes it.
 fn program(tensors: &[Row<'_>]) -> Vec<u8> {
-    let mut out = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(".to_vec();
+    [b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(", &*entries(tensors), b"u."].concat()
+}
+
+/// Tensors with their names, as they stand within a pickled dict.
+fn entries(tensors: &[Row<'_>]) -> Vec<u8> {
+    let mut out = vec![];
     let text = |out: &mut Vec<u8>, text: &str| {
         out.push(b'X');
         out.extend((text.len() as u32).to_le_bytes());
@@ -34,7 +39,6 @@ fn program(tensors: &[Row<'_>]) -> Vec<u8> {
         tuple(&mut out, strides);
         out.extend(b"\x89ccollections\nOrderedDict\n)RtR");
     }
-    out.extend(b"u.");
     out
 }
 
@@ -92,10 +96,12 @@ fn a_state_dict_of_pytorch_is_read() {
 #[test]
 fn a_state_dict_within_what_a_script_saved_is_found() {
     let plain = program(&[("w", "FloatStorage", "0", 0, &[1], &[1])]);
-    let mut nested = b"\x80\x02}(X\x05\0\0\0epochK\x07X\x05\0\0\0model".to_vec();
-    nested.extend(&plain[2..plain.len() - 1]);
-    nested.extend(b"u.");
-    assert_eq!(of(&read(&archive(&nested, &[("0", &values(&[3.]))])).unwrap(), "w"), (vec![1], vec![3.]));
+    let stray = entries(&[("loss", "FloatStorage", "1", 0, &[], &[])]);
+    for beside in [&b"X\x05\0\0\0epochK\x07"[..], &stray] {
+        let nested = [b"\x80\x02}(", beside, b"X\x05\0\0\0model", &plain[2..plain.len() - 1], b"u."].concat();
+        let checkpoint = read(&archive(&nested, &[("0", &values(&[3.])), ("1", &values(&[9.]))])).unwrap();
+        assert_eq!((of(&checkpoint, "w"), checkpoint.tensors.len()), ((vec![1], vec![3.]), 1));
+    }
     let error = read(&archive(b"\x80\x02}(X\x05\0\0\0epochK\x07u.", &[])).unwrap_err();
     assert!(error.contains("holds no tensors") && error.contains("save the state dict alone"), "{error}");
 }
@@ -144,6 +150,9 @@ fn tensors_that_are_not_there_or_not_whole_are_named() {
     assert!(one(2, &[3], &[1]).contains("too few values of tensor `w`"));
     assert!(one(0, &[2, 2], &[1, 2]).contains("tensor `w` is not stored in one piece"));
     assert!(one(0, &[255; 9], &[1]).contains("tensor `w` is not stored in one piece"));
+    let (mut shape, mut strides) = ([255; 10], [0; 10]);
+    (shape[9], strides[9]) = (0, 1);
+    assert!(one(0, &shape, &strides).contains("tensor `w` is not stored in one piece"));
     let program = program(&[("w", "FloatStorage", "3", 0, &[1], &[1])]);
     assert!(read(&archive(&program, &[])).unwrap_err().contains("is no whole archive"));
     let many: Vec<String> = (0..200).map(|i| i.to_string()).collect();
@@ -162,6 +171,12 @@ fn safetensors_are_read_without_counters() {
     let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &values(&[1., 2.]), &[0; 8]].concat();
     let checkpoint = read(&file).unwrap();
     assert_eq!((of(&checkpoint, "w"), checkpoint.tensors.len()), ((vec![2], vec![1., 2.]), 1));
+    // Lengths whose low bytes are those that a pickle and an archive begin with.
+    for length in [384_usize, usize::from(u16::from_le_bytes(*b"PK"))] {
+        let padded = format!("{header:length$}");
+        let file = [&(length as u64).to_le_bytes(), padded.as_bytes(), &values(&[1., 2.]), &[0; 8]].concat();
+        assert_eq!(of(&read(&file).unwrap(), "w"), (vec![2], vec![1., 2.]));
+    }
     let cut = read(&file[..file.len() - 1]).unwrap_err();
     assert!(cut.contains("is no complete safetensors file"), "{cut}");
     let mut wild = file.clone();

@@ -1,11 +1,14 @@
 //! Groups of parameters with learning rates and decays of their own.
 
+use aim_config::yaml::from_yaml;
 use aim_core::{Error, Factors, Kind, NetSpec, Params, Part, Result, Role};
+use aim_optim::{ScheduleSpec, Schedules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_yaml::Value as Yaml;
 
-/// Parameters whose updates have a learning rate and a decay of their own. What is not said reaches all; of several
-/// groups that a parameter is in, the first counts.
+/// Parameters whose updates have a learning rate, a decay and a schedule of their own. What is not said reaches all; of
+/// several groups that a parameter is in, the first counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
@@ -30,6 +33,10 @@ pub struct Group {
     /// Further factor on the learning rate of an encoder's block, for each block behind it (Clark et al. 2020).
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub layer_decay: f64,
+    /// Schedule of the learning rate, in place of the run's; read by [`read_schedules`].
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub schedule: Option<ScheduleSpec>,
 }
 
 /// A part of a network.
@@ -126,8 +133,22 @@ impl Group {
     }
 }
 
+/// Takes the schedules of groups, which registries name, out of a section `train`; one a group.
+///
+/// # Errors
+/// If one cannot be read.
+pub(super) fn read_schedules(train: &mut Yaml, known: &Schedules) -> Result<Vec<Option<ScheduleSpec>>> {
+    let groups = train.get_mut("groups").and_then(Yaml::as_sequence_mut).into_iter().flatten();
+    let schedule = |(number, group): (usize, &mut Yaml)| {
+        let Some(section) = group.as_mapping_mut().and_then(|group| group.remove("schedule")) else { return Ok(None) };
+        let place = format!("train.groups[{number}].schedule");
+        known.read(&from_yaml(&section, &place)?, &place).map(Some)
+    };
+    groups.enumerate().map(schedule).collect()
+}
+
 /// The group that a parameter is in: the first that has it.
-fn group_of(groups: &[Group], role: Role, net: &NetSpec) -> Option<usize> {
+pub(crate) fn group_of(groups: &[Group], role: Role, net: &NetSpec) -> Option<usize> {
     groups.iter().position(|group| group.has(role, net))
 }
 

@@ -26,7 +26,7 @@ mod train;
 pub use diff::{Difference, differences, text};
 pub use family::load_tables;
 pub use groups::{Group, GroupKind, GroupPart};
-pub(crate) use groups::{check_groups, factors};
+pub(crate) use groups::{check_groups, factors, group_of};
 pub use identity::Identity;
 pub use missing::{Counts, Missing};
 pub(crate) use planned::TRIALS;

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::Value as Yaml;
 
-use super::{Protocol, Sampler, TrainConfig, table::LONGEST};
+use super::{Protocol, Sampler, TrainConfig, groups::read_schedules, table::LONGEST};
 use crate::{Registries, metrics};
 
 /// Everything that decides a run but its seed.
@@ -58,8 +58,8 @@ struct Sections {
     optimizer: Yaml,
     #[serde(default = "constant")]
     schedule: Yaml,
-    #[serde(default)]
-    train: TrainConfig,
+    #[serde(default = "nothing")]
+    train: Yaml,
     method: Yaml,
 }
 
@@ -92,6 +92,10 @@ fn constant() -> Yaml {
     "constant".into()
 }
 
+fn nothing() -> Yaml {
+    Yaml::Mapping(serde_yaml::Mapping::new())
+}
+
 fn concat() -> Yaml {
     "concat".into()
 }
@@ -120,8 +124,12 @@ impl RunConfig {
     /// # Errors
     /// With the key as place.
     pub fn read(value: Yaml, registries: &Registries) -> Result<Self> {
-        let Sections { name, protocol, recipe, data, model, optimizer, schedule, train, method } = typed(value, "")?;
-        let mut config = Self {
+        let Sections { name, protocol, recipe, data, model, optimizer, schedule, mut train, method } =
+            typed(value, "")?;
+        let schedules = read_schedules(&mut train, &registries.schedules)?;
+        let mut train: TrainConfig = typed(train, "train")?;
+        train.groups.iter_mut().zip(schedules).for_each(|(group, schedule)| group.schedule = schedule);
+        let config = Self {
             name,
             protocol,
             recipe,
@@ -132,15 +140,23 @@ impl RunConfig {
             method: MethodSpec::read(&registries.methods, &from_yaml(&method, "method")?)?,
             model: model.read(registries)?,
         };
-        if let [only] = config.method.methods()
+        config.checked(registries)
+    }
+
+    /// Checks that its parts go together, as far as that can be said without data. A method of one modality makes it
+    /// the network's only one.
+    ///
+    /// # Errors
+    /// With the key as place.
+    pub fn checked(mut self, registries: &Registries) -> Result<Self> {
+        if let [only] = self.method.methods()
             && let Some(modality) = only.only()
         {
-            // A method of one modality makes it the network's only one.
-            config.model.modalities = Some(vec![modality.to_owned()]);
+            self.model.modalities = Some(vec![modality.to_owned()]);
         }
-        config.check_model(registries)?;
-        config.check_method()?;
-        Ok(config)
+        self.check_model(registries)?;
+        self.check_method()?;
+        Ok(self)
     }
 
     /// Understands a model section.
@@ -203,6 +219,7 @@ impl RunConfig {
                 return Err(Error::invalid(place, problem, format!("use one of {}", known.join(", "))));
             }
         }
+        self.model.check()?;
         check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
         self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
     }

@@ -24,7 +24,7 @@ pub fn schema(registries: &Registries) -> Value {
         ("model", with_parts(model)),
         ("optimizer", entries(&registries.optimizers, |card| card.defaults().info().about)),
         ("schedule", entries(&registries.schedules, |card| card.defaults().info().about)),
-        ("train", of::<TrainConfig>()),
+        ("train", with_schedules(of::<TrainConfig>())),
         ("method", stack(entries(&registries.methods, |card| card.defaults().info().idea), &method)),
     ];
     let mut defs: Map<String, Value> = Map::new();
@@ -86,6 +86,14 @@ fn with_parts(mut model: Value) -> Value {
     let fusion = &mut model["properties"]["fusion"];
     *fusion = json!({"description": fusion["description"], "$ref": "#/$defs/fusion"});
     model
+}
+
+/// The train section, whose groups may have schedules.
+fn with_schedules(mut train: Value) -> Value {
+    let about = "Schedule of the learning rate, in place of the run's.";
+    let group = &mut train["properties"]["groups"]["items"]["properties"];
+    group["schedule"] = json!({"description": about, "$ref": "#/$defs/schedule"});
+    train
 }
 
 /// The schema of a type, whole and without a head of its own.

@@ -2,6 +2,7 @@
 
 use aim_core::{Criterion, Error, Result};
 use aim_data::Dataset;
+use aim_optim::Clip;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -40,7 +41,13 @@ pub struct TrainConfig {
     /// Modalities that samples are made to lack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// Parameters with a learning rate and a decay of their own.
+    /// Bound on the norm over all gradients of an update, above which they are scaled down; above 0, up to 1e6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Bound on each value of the gradients of an update, in place of one on the norm; above 0, up to 1e6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// Parameters with a learning rate, a decay and a schedule of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
 }
@@ -118,6 +125,8 @@ impl Default for TrainConfig {
             patience: None,
             drop_last: DropLast::None,
             missing: None,
+            clip_norm: None,
+            clip_value: None,
             groups: Vec::new(),
         }
     }
@@ -222,8 +231,26 @@ impl TrainConfig {
             let problem = "waits for a better epoch on validation, but `train.select` is `last`";
             return wrong("patience", problem.into(), "choose train.select: best, or leave one of them out");
         }
+        let bounds = [("clip_norm", self.clip_norm), ("clip_value", self.clip_value)];
+        for (key, bound) in bounds.into_iter().filter_map(|(key, bound)| Some((key, bound?))) {
+            if !(bound > 0. && bound <= 1e6) {
+                return wrong(key, format!("is {bound}"), "use a number above 0, up to 1e6");
+            }
+        }
+        if self.clip_norm.is_some() && self.clip_value.is_some() {
+            return wrong(
+                "clip_value",
+                "bounds gradients that `train.clip_norm` bounds".into(),
+                "leave one of them out",
+            );
+        }
         self.missing.as_ref().map_or(Ok(()), Missing::check)?;
         Ok(self)
+    }
+
+    /// How gradients are clipped, if they are.
+    pub fn clip(&self) -> Option<Clip> {
+        self.clip_norm.map(Clip::Norm).or(self.clip_value.map(Clip::Value))
     }
 
     /// How the task's loss counts labels of a data set.

@@ -12,7 +12,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use aim_core::{Error, Result, State};
@@ -55,12 +55,34 @@ struct Head {
 /// # Errors
 /// If the run is not done or damaged, or the folder exists or cannot be written.
 pub fn export(run: &Path, folder: &Path, registries: &Registries) -> Result<()> {
+    let folder = new(folder, run)?;
+    let (parts, outcome) = Parts::of_run(run, registries)?;
+    write(&parts, &card::text(&parts, &outcome), &folder)
+}
+
+/// The same with low-rank additions in the weights that they are added to, as plain layers have them. Answers differ by
+/// rounding.
+///
+/// # Errors
+/// Those of [`export`], and if the network has no additions, or the method a state of its own.
+pub fn export_merged(run: &Path, folder: &Path, registries: &Registries) -> Result<()> {
+    let folder = new(folder, run)?;
+    let (parts, outcome) = Parts::of_run(run, registries)?;
+    let parts = parts.merged(registries)?;
+    write(&parts, &card::text(&parts, &outcome), &folder)
+}
+
+/// The path of a folder that is not there yet, nor in the run's.
+fn new(folder: &Path, run: &Path) -> Result<PathBuf> {
     let folder = outside(folder, run)?;
     if folder.exists() {
         let place = folder.display().to_string();
         return Err(Error::invalid(place, "exists already", "choose another folder, or remove this one"));
     }
-    let (parts, outcome) = Parts::of_run(run, registries)?;
+    Ok(folder)
+}
+
+fn write(parts: &Parts, card: &str, folder: &Path) -> Result<()> {
     let mut files = vec![
         (WEIGHTS, tensors(&parts.weights)?),
         (CONFIG, parts.identity.to_yaml()?.into_bytes()),
@@ -72,11 +94,11 @@ pub fn export(run: &Path, folder: &Path, registries: &Registries) -> Result<()> 
     let sums = files.iter().map(|(name, bytes)| ((*name).to_owned(), crc32fast::hash(bytes))).collect();
     let index = Export { version: VERSION, epoch: parts.epoch, files: sums };
     let index = serde_json::to_vec_pretty(&index).map_err(|e| unwritten(e.to_string()))?;
-    files.extend([("README.md", card::text(&parts, &outcome).into_bytes()), (EXPORT, index)]);
-    let part = super::disk::part(&folder);
+    files.extend([("README.md", card.to_owned().into_bytes()), (EXPORT, index)]);
+    let part = super::disk::part(folder);
     fs::create_dir_all(&part).map_err(|e| Error::io(&part, e))?;
     files.iter().try_for_each(|(name, bytes)| write_atomically(&part.join(name), bytes))?;
-    super::disk::settle(&part, &folder).map_err(|e| Error::io(&folder, e))
+    super::disk::settle(&part, folder).map_err(|e| Error::io(folder, e))
 }
 
 /// What a folder that was exported holds; none of another folder.

@@ -10,7 +10,7 @@ use std::{
 use aim_core::{Context, Draws, Error, Net, Norm, Pass, Prepared, Result, State, Stateful};
 use aim_data::{Dataset, Loader, Source, Splits};
 use aim_fusion::LateFusion;
-use aim_optim::Adjusted;
+use aim_optim::{Adjusted, Clipped};
 use candle_core::{DType, Device, Tensor};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Learner,
-    config::{RunConfig, Select, factors},
+    config::{RunConfig, Select, factors, group_of},
     metrics::{self, Metrics, Scores},
 };
 
@@ -449,8 +449,14 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
         let (groups, spec) = (config.train.groups.clone(), net.spec().clone());
         opt = Box::new(Adjusted::new(opt, move |role| factors(&groups, role, &spec)));
     }
+    let schedules: Vec<_> = config.train.groups.iter().map(|group| group.schedule.clone()).collect();
+    let (groups, spec) = (config.train.groups.clone(), net.spec().clone());
+    let group = move |role| group_of(&groups, role, &spec);
+    if let Some(clip) = config.train.clip() {
+        opt = Box::new(Clipped::new(opt, clip));
+    }
     let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
-    Ok(learner.accumulate(config.train.accumulate))
+    Ok(learner.group_schedules(&schedules, group).accumulate(config.train.accumulate))
 }
 
 /// Samples that are compared.

@@ -1,0 +1,151 @@
+//! `list matrix`: which methods, backbones, fusions and optimizers do not go together. Each combination is a
+//! configuration of two modalities, checked as one that is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aim_balance::{MethodCard, MethodSpec};
+use aim_config::{AnySettings, Card, Registry, Spec};
+use aim_core::{Error, Result, capability};
+use aim_fusion::ModelConfig;
+use aim_train::{
+    Registries,
+    config::{Protocol, RunConfig, TrainConfig},
+};
+use serde_json::json;
+
+const MODALITIES: [&str; 2] = ["a", "b"];
+
+/// Names of what a method is joined with.
+const KINDS: [&str; 3] = ["backbone", "fusion", "optimizer"];
+
+/// Numbers of a backbone, a fusion and an optimizer in their registries.
+type Cell = [usize; 3];
+
+/// What is refused for each method, or for one.
+pub(crate) fn terminal(name: Option<&str>, registries: &Registries) -> Result<String> {
+    match name {
+        Some(name) => text(registries.methods.get(name, "list matrix")?, registries),
+        None => registries.methods.iter().map(|card| text(card, registries)).collect(),
+    }
+}
+
+/// What is refused for a method, by reason.
+fn text(card: &MethodCard, registries: &Registries) -> Result<String> {
+    let names = [
+        registries.encoders.iter().map(Card::name).collect::<Vec<_>>(),
+        registries.fusions.iter().map(Card::name).collect(),
+        registries.optimizers.iter().map(Card::name).collect(),
+    ];
+    let refused = refused(card, registries)?;
+    let (found, all) = (refused.values().map(Vec::len).sum::<usize>(), names.iter().map(Vec::len).product::<usize>());
+    let mut text = format!("{}: {found} of {all} combinations are refused\n", card.name());
+    for (reason, cells) in refused {
+        let lines: String = told(&cells, &names).iter().map(|line| format!("        {line}\n")).collect();
+        text += &format!("    {reason}\n{lines}");
+    }
+    Ok(text + "\n")
+}
+
+/// The combinations that are refused for a method, by reason.
+fn refused(card: &MethodCard, registries: &Registries) -> Result<BTreeMap<String, Vec<Cell>>> {
+    // What must be said and has no default is the name of a modality.
+    let mut section = json!({ "name": card.name() });
+    card.settings().iter().filter(|s| s.rule.required).for_each(|s| section[s.name] = json!(MODALITIES[0]));
+    let method = MethodSpec::read(&registries.methods, &section)?;
+    let heads = card.defaults().info().requires.wants(capability::UNI_HEADS);
+    let mut refused = BTreeMap::<String, Vec<Cell>>::new();
+    for (backbone, encoder) in specs(&registries.encoders).enumerate() {
+        for (fusion, spec) in specs(&registries.fusions).enumerate() {
+            let encoders = MODALITIES.map(|name| (name.to_owned(), encoder.clone()));
+            let model = ModelConfig { uni_heads: heads, ..ModelConfig::new(encoders, spec) };
+            for (optimizer, spec) in specs(&registries.optimizers).enumerate() {
+                let config = RunConfig {
+                    name: "matrix".into(),
+                    protocol: Protocol::default(),
+                    recipe: None,
+                    data: first(&registries.datasets)?,
+                    model: model.clone(),
+                    optimizer: spec,
+                    schedule: first(&registries.schedules)?,
+                    train: TrainConfig::default(),
+                    method: method.clone(),
+                };
+                if let Err(error) = config.checked(registries) {
+                    refused.entry(error.to_string()).or_default().push([backbone, fusion, optimizer]);
+                }
+            }
+        }
+    }
+    Ok(refused)
+}
+
+/// Every entry with its defaults.
+fn specs<D: AnySettings + ?Sized>(registry: &Registry<Card<D>>) -> impl Iterator<Item = Spec<D>> {
+    registry.iter().map(Card::default_spec)
+}
+
+fn first<D: AnySettings + ?Sized>(registry: &Registry<Card<D>>) -> Result<Spec<D>> {
+    specs(registry).next().ok_or_else(|| Error::invalid("list matrix", "a registry has no entry", "add one"))
+}
+
+/// Combinations as products, fusion by fusion and backbone by backbone where they are none.
+fn told(cells: &[Cell], names: &[Vec<&str>; 3]) -> Vec<String> {
+    let axes = [0, 1, 2].map(|axis| cells.iter().map(|cell| cell[axis]).collect::<BTreeSet<_>>());
+    let split = [1, 0].into_iter().find(|axis| axes[*axis].len() > 1);
+    if axes.iter().map(BTreeSet::len).product::<usize>() != cells.len()
+        && let Some(axis) = split
+    {
+        let of = |at: &usize| cells.iter().filter(|cell| cell[axis] == *at).copied().collect::<Vec<_>>();
+        return axes[axis].iter().flat_map(|at| told(&of(at), names)).collect();
+    }
+    let side = |axis: usize| {
+        let (chosen, kind) = (&axes[axis], KINDS[axis]);
+        if chosen.len() == names[axis].len() {
+            return format!("any {kind}");
+        }
+        let chosen = chosen.iter().map(|at| names[axis][*at]).collect::<Vec<_>>();
+        format!("{kind} {}", chosen.join(", "))
+    };
+    vec![[side(0), side(1), side(2)].join("; ")]
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_train::standard;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_with_its_reason() {
+        let of = |name| terminal(Some(name), standard()).unwrap();
+        // `film` joins two modalities, as there are here: joint training goes with all.
+        assert!(of("joint").starts_with("joint: 0 of ") && of("joint").lines().count() == 2, "{}", of("joint"));
+        let mods = of("mods");
+        let others = standard().fusions.iter().map(Card::name).filter(|name| *name != "mods").collect::<Vec<_>>();
+        assert!(mods.contains("which the network lacks; set model.fusion to mods\n"), "{mods}");
+        assert!(mods.contains(&format!("any backbone; fusion {}; any optimizer\n", others.join(", "))), "{mods}");
+        // A method of one modality.
+        let unimodal = of("unimodal");
+        assert!(unimodal.contains("any backbone; fusion film") && unimodal.contains("joins exactly 2"), "{unimodal}");
+        assert!(terminal(Some("jiont"), standard()).is_err());
+    }
+
+    #[test]
+    fn every_method_has_a_combination_unless_its_encoders_need_more() {
+        let all = standard().encoders.iter().count() * standard().fusions.iter().count();
+        let all = all * standard().optimizers.iter().count();
+        let none = |card: &&MethodCard| refused(card, standard()).unwrap().values().map(Vec::len).sum::<usize>() == all;
+        let without: Vec<&str> = standard().methods.iter().filter(none).map(Card::name).collect();
+        assert_eq!(without, ["lora"]);
+    }
+
+    #[test]
+    fn combinations_are_told_as_products() {
+        let names = [vec!["x", "y"], vec!["c", "d", "e"], vec!["s", "t"]];
+        let line = |cells: &[Cell]| told(cells, &names);
+        assert_eq!(line(&[[0, 1, 0], [0, 1, 1]]), ["backbone x; fusion d; any optimizer"]);
+        assert_eq!(line(&[[0, 1, 0], [1, 1, 0], [0, 2, 0], [1, 2, 0]]), ["any backbone; fusion d, e; optimizer s"]);
+        let lines = ["backbone x; fusion c; optimizer s", "backbone y; fusion d; optimizer s"];
+        assert_eq!(line(&[[0, 0, 0], [1, 1, 0]]), lines);
+    }
+}
