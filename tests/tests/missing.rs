@@ -36,7 +36,8 @@ fn a_table_scores_further_tests_in_which_modalities_are_missing() {
     let joint = &results.rows[1].runs[0].outcome.lacking;
     assert!(joint["1"].accuracy() > alone["1"].accuracy(), "one modality of three stays");
 
-    let written = write_report(&results, &options.out).lacking.unwrap();
+    let written = aim_report::lacking(&results).unwrap().unwrap().to_plain();
+    assert!(write_report(&results, &options.out).text(None).contains(&written));
     assert!(
         ["whole", "rate 0.5", "rate 1", "one stays", "rate 0.4"].iter().all(|part| written.contains(part)),
         "{written}"
@@ -102,7 +103,7 @@ fn without_rates_there_is_no_such_table() {
     let folder = tempfile::tempdir().unwrap();
     write_bundle(folder.path());
     let results = run_table(bundle_config(ROWS, &["train.epochs=1"]), folder.path()).unwrap();
-    assert!(write_report(&results, &run_options(folder.path()).out).lacking.is_none());
+    assert!(aim_report::lacking(&results).unwrap().is_none());
     let config = fs::read_to_string(run_folder(folder.path(), "joint").join("config.yaml")).unwrap();
     assert!(!config.contains("missing"), "{config}");
 }

@@ -65,7 +65,9 @@ fn only_what_was_planned_is_tested() {
     );
     assert!(comparison.contains("parameters"), "{comparison}");
     assert!(read(folder.path(), "diagnosis.md").contains("training, s"));
-    assert!(written.planned.unwrap().contains("aim - ogm") && read(folder.path(), "planned.md").contains("Holm"));
+    let said = written.text(None);
+    assert!(said.contains("aim - ogm") && written.verdict.iter().any(|line| line.contains("a chance of")), "{said}");
+    assert!(read(folder.path(), "planned.md").contains("Holm"));
     assert!(read(folder.path(), "report.html").contains("planned comparisons of"));
 
     // Without a plan every row is tested against the baseline, as it always was.
@@ -115,10 +117,10 @@ fn folds_are_the_values_of_their_tests_and_intervals_and_seeds_are_not() {
     assert_eq!(joint[1..5], ["6.0000", "0.6000 ± 0.0894 [0.1032, 1.0000]", "", "0.4000"]);
     assert!(cells(&comparison, 1).iter().any(|cell| cell == "0.0300 ± 0.0265 [-0.1014, 0.1614]"), "{comparison:?}");
 
-    // The page's whisker is the table's interval, cut where accuracies end.
+    // The page's interval is the table's, cut where accuracies end.
     let aim = results.rows.pop().unwrap();
-    let page = page::of_table(&results, &[], &page::builtin());
-    assert!(page.contains(">0.103</text>") && page.contains(">1.000</text>"), "{page}");
+    let page = page::of_table(&results, &[], &[], &page::builtin());
+    assert!(page.contains(">0.600 [0.103, 1.000]</span>"), "{page}");
     results.rows.push(aim);
 
     // A fold that one row lacks counts for neither; a row without runs is told.

@@ -262,7 +262,7 @@ fn a_table_of_runs_that_stopped_early_is_read_again() {
     let runs: Vec<_> = results.rows.iter().map(|row| &row.runs[0]).collect();
     let epochs = runs[0].outcome.stopped.as_ref().unwrap().epochs;
     assert_eq!([runs[0].log.len(), runs[1].log.len()], [epochs, 3]);
-    let text = write_report(&results, folder.path()).comparison;
+    let text = write_report(&results, folder.path()).text(None);
     let said = format!("`joint`, 1 of 1 runs, after {epochs} of 40 epochs");
     assert!(text.contains(&said), "{text}");
     let again = run_table(bundle_config(rows, &[]), folder.path()).unwrap();
@@ -322,8 +322,11 @@ fn a_run_that_says_one_class_for_everything_says_so() {
     assert_eq!((outcome.single_class.as_deref(), outcome.test.accuracy()), (Some("1"), 0.4));
     assert_eq!(outcome.test.get("balanced_accuracy"), Some(1. / 3.));
     let written = write_report(&results, folder.path());
-    assert!(written.comparison.contains("ONE CLASS ONLY: `joint`, 2 of 2 runs"), "{}", written.comparison);
-    assert!(written.comparison.lines().any(|line| line.contains("majority")), "{}", written.comparison);
+    // On the narrowest terminal, too.
+    let (text, narrow) = (written.text(None), written.text(Some(60)));
+    assert!(narrow.replace('\n', " ").contains("ONE CLASS ONLY: `joint`, 2 of 2 runs"), "{narrow}");
+    assert!(text.contains("ONE CLASS ONLY: `joint`, 2 of 2 runs"), "{}", text);
+    assert!(text.lines().any(|line| line.contains("majority")), "{}", text);
     assert!(std::fs::read_to_string(&written.report).unwrap().contains("ONE CLASS ONLY"));
     let run = run_folder(folder.path(), "joint");
     let log = std::fs::read_to_string(run.join("log.txt")).unwrap();
