@@ -26,6 +26,7 @@ mod reproduce;
 mod sweep;
 mod train;
 
+pub use aim_ops::memory::Counted;
 pub use application::{Application, OwnCommand};
 pub use clap;
 

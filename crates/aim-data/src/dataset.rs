@@ -127,7 +127,8 @@ impl Dataset {
         [("train", &*self.train), ("validation", &*self.validation), ("test", &*self.test)]
     }
 
-    /// Checks a split; gives what stands for the content of each sample, or nothing where values are not read.
+    /// Checks a split; gives what stands for the content of each sample, or nothing where values are not read and the
+    /// source does not know.
     fn check_split(&self, split: &str, source: &dyn Source, shapes: &[Vec<usize>]) -> Result<Vec<u64>> {
         let place = format!("data set `{}`, split {split}", self.name);
         if source.is_empty() {
@@ -155,7 +156,7 @@ impl Dataset {
                 ));
             }
         }
-        let mut contents = if source.checks_values() { vec![] } else { vec![FIRST; source.len()] };
+        let mut contents = vec![FIRST; source.len()];
         for (m, (name, shape)) in self.modalities.iter().zip(shapes).enumerate() {
             let place = format!("{place}, modality `{name}`");
             if source.shapes()[m] != *shape {
@@ -172,11 +173,11 @@ impl Dataset {
                 )?;
                 let size = (values.len() / index.len()).max(1);
                 for (i, row) in index.iter().zip(values.chunks(size)) {
-                    contents[*i] = row.iter().fold(contents[*i], told_by);
+                    contents[*i] = row.iter().map(|value| value.to_bits()).fold(contents[*i], told_by);
                 }
             }
         }
-        Ok(contents)
+        Ok(if source.checks_values() { source.contents().unwrap_or_default() } else { contents })
     }
 
     fn check_disjoint(&self) -> Result<()> {
@@ -215,11 +216,11 @@ fn check_shape(place: &str, x: &Tensor, len: usize, shape: &[usize]) -> Result<(
 }
 
 /// Where the number that stands for a sample's content begins, before any value.
-const FIRST: u64 = 0xcbf2_9ce4_8422_2325;
+pub(crate) const FIRST: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// That number with a further value (FNV-1a over words).
-fn told_by(content: u64, value: &f32) -> u64 {
-    (content ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
+pub(crate) fn told_by(content: u64, value: u32) -> u64 {
+    (content ^ u64::from(value)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 fn check_finite(name: &str, values: &[f32], ids: &[String]) -> Result<()> {
