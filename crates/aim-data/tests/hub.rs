@@ -316,8 +316,9 @@ fn a_split_whose_fetching_was_stopped_is_fetched_to_its_end() {
 fn the_cache_of_another_choice_of_splits_is_not_taken_for_the_set() {
     let home = tempfile::tempdir().unwrap();
     let mut files = zoo();
-    let test = files["me/zoo/plain/test/0000.parquet"].clone();
-    files.insert("me/zoo/plain/validation/0000.parquet".into(), test);
+    let row = |i: u8| -> Row { (Some(picture(4, i)), Some("a red cat"), i64::from(i % 2)) };
+    let own: Vec<Row> = (40..44).map(row).collect();
+    files.insert("me/zoo/plain/validation/0000.parquet".into(), parquet(&own, &["cat", "dog"]));
     let server = Server::start(files);
     // No split of this name, so that validation is held out of training; then the set's own is asked for.
     well("held-out", home.path(), &server.address);

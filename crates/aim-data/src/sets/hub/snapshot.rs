@@ -35,16 +35,18 @@ impl Snapshot {
         let set = client.dataset(owner, name);
         let local = || cached(settings, &set).map_err(fail);
         let folder = local()?;
-        if let Some(folder) = &folder
-            && let Some(there) = read_list(&settings.list(folder))?
-            && let Some(whole) = Self::of(folder, settings.splits(&there)?)
+        let listed = folder.as_ref().map(|folder| read_list(&settings.list(folder))).transpose()?.flatten();
+        if let (Some(folder), Some(there)) = (&folder, &listed)
+            && let Some(whole) = Self::of(folder, settings.splits(there)?)
         {
             return Ok(whole);
         }
         let info = match (set.info().revision(&settings.revision).send(), folder) {
             (Ok(info), _) => info,
-            (Err(e), Some(folder)) => return Self::unlisted(settings, folder)?.ok_or_else(|| fail(e)),
-            (Err(e), None) => return Err(fail(e)),
+            (Err(e), Some(folder)) if listed.is_none() => {
+                return Self::unlisted(settings, folder)?.ok_or_else(|| fail(e));
+            }
+            (Err(e), _) => return Err(fail(e)),
         };
         let there: Vec<String> = info.siblings.unwrap_or_default().into_iter().map(|file| file.rfilename).collect();
         let splits = settings.splits(&there)?;
