@@ -16,8 +16,6 @@ use crate::{
     run::{learner, splits},
 };
 
-/// Samples of the two batches that are tried; each further one takes what the second's have more.
-const TRIED: [usize; 2] = [2, 4];
 /// Copies of weights and the optimizer's state that checkpoints hold: the last one, and of the best epoch.
 const COPIES: u64 = 2;
 
@@ -32,7 +30,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What a run of joint training takes, tried by steps on a few of its samples; methods that go through the network
+    /// What a run of joint training takes, tried by steps on parts of a batch; methods that go through the network
     /// several times at once take more. Nothing in a program that does not count its memory (see
     /// [`Counted`](aim_ops::memory::Counted)).
     ///
@@ -46,20 +44,22 @@ impl Needs {
         let data = restrict(&config, data)?;
         let evaluated = &data.validation;
         let batches = [config.train.batch.min(data.train.len()), evaluation_batch(&**evaluated).min(evaluated.len())];
+        let tried = batches.map(parts);
         let (mut training, mut evaluation) = ([0; 2], [0; 2]);
-        for (i, tried) in TRIED.into_iter().enumerate() {
-            let (trained, step) = peak(|| trained(&config, &data, tried.min(batches[0]), device));
+        for i in 0..2 {
+            let (trained, step) = peak(|| trained(&config, &data, tried[0][i], device));
             let trained = trained?;
             let (state, copy) = peak(|| trained.state());
             drop(state?);
-            let few = First::new(Arc::clone(evaluated), tried.min(batches[1]));
+            let few = First::new(Arc::clone(evaluated), tried[1][i]);
             let (answers, scored) = peak(|| evaluate(trained.net(), trained.method(), &few, device));
             answers.map(drop)?;
             let kept = COPIES * copy.left;
             // A new checkpoint is made, and written from one piece, beside the one before.
             (training[i], evaluation[i]) = (kept + step.most, kept + step.left + scored.most.max(kept));
         }
-        Ok(Self { training: larger(training, batches[0]), evaluation: larger(evaluation, batches[1]) })
+        let whole = |most, m: usize| larger(most, tried[m], batches[m]);
+        Ok(Self { training: whole(training, 0), evaluation: whole(evaluation, 1) })
     }
 
     /// The larger of each.
@@ -70,10 +70,17 @@ impl Needs {
     }
 }
 
-/// What a batch takes by what the two that were tried do.
-fn larger([few, twice]: [u64; 2], batch: usize) -> u64 {
-    let further = batch.saturating_sub(TRIED[1]) as u64;
-    twice + twice.saturating_sub(few) * further / (TRIED[1] - TRIED[0]) as u64
+/// Samples of the two batches that are tried for a larger one: an eighth and a fourth, but no fewer than a batch norm
+/// needs.
+fn parts(batch: usize) -> [usize; 2] {
+    let fourth = (batch / 4).max(4).min(batch);
+    [(fourth / 2).max(2).min(batch), fourth]
+}
+
+/// What a batch takes by what the two that were tried do: each further sample as much as those of the second.
+fn larger([few, more]: [u64; 2], [first, second]: [usize; 2], batch: usize) -> u64 {
+    let further = batch.saturating_sub(second) as u64;
+    more + more.saturating_sub(few) * further / second.saturating_sub(first).max(1) as u64
 }
 
 /// A run after its first step, on a batch of so many samples.
@@ -128,8 +135,10 @@ mod tests {
     #[test]
     fn each_further_sample_takes_what_those_that_were_tried_do() {
         // 100 whatever the batch, and 10 a sample.
-        assert_eq!([2, 4, 5, 32].map(|batch| larger([120, 140], batch)), [140, 140, 150, 420]);
-        assert_eq!(larger([140, 120], 32), 120);
+        assert_eq!([4, 5, 32].map(|batch| larger([120, 140], [2, 4], batch)), [140, 150, 420]);
+        assert_eq!(larger([140, 120], [2, 4], 32), 120);
+        assert_eq!([1, 2, 3, 8, 32, 256].map(parts), [[1, 1], [2, 2], [2, 3], [2, 4], [4, 8], [32, 64]]);
+        assert_eq!(larger([110, 110], [1, 1], 1), 110);
     }
 
     #[test]
