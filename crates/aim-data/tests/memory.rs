@@ -1,4 +1,5 @@
 //! What sets say that reading takes of the memory, against what it takes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{alloc::System, fs, path::Path};
 

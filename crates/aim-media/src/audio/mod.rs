@@ -14,9 +14,11 @@ mod packed;
 #[cfg(feature = "decode")]
 mod resample;
 mod sound;
-#[cfg(all(test, feature = "decode"))]
+#[cfg(feature = "decode")]
+#[cfg(test)]
 pub(crate) mod testing;
-#[cfg(all(test, feature = "decode"))]
+#[cfg(feature = "decode")]
+#[cfg(test)]
 mod tests;
 mod wav;
 
