@@ -1,7 +1,7 @@
 //! Recordings as numbers: decoding, another rate, a given length.
 //!
 //! The content of a file decides how it is read, never its name: WAV (integers of 8 to 32 bits, floats, A-law,
-//! mu-law, ADPCM), AIFF, FLAC, MP3 and Ogg Vorbis are decoded here, everything else by [`crate::video`].
+//! mu-law, ADPCM), AIFF, FLAC, MP3 and Ogg Vorbis are decoded here, everything else by the module `video`.
 
 #[cfg(feature = "decode")]
 pub mod fit;
