@@ -35,7 +35,7 @@ impl OnData {
         let memory = load(&spec, None)?;
         let told = PrepareOptions { only_estimate: false, told: &|_| Ok(()), progress: &|_| Ok(()) };
         prepare(&spec, None, &told)?;
-        let disk = load_by(&spec, None, &Reading::new(0, workers))?;
+        let (disk, _) = load_by(&spec, None, &Reading::new(0, workers))?;
         Ok([Self::new(preset, memory)?, Self::new(preset, disk)?])
     }
 

@@ -140,7 +140,7 @@ const TRAIN: [Arrows; 6] = [
     ("registries", &["metrics"]),
     ("config", &["metrics", "registries"]),
     ("run", &["config", "learner", "metrics", "registries"]),
-    ("experiment", &["config", "metrics", "registries", "run"]),
+    ("experiment", &["config", "learner", "metrics", "registries", "run"]),
 ];
 
 /// Arrows that were found, each with the file that draws it.

@@ -281,3 +281,21 @@ fn no_runs_at_a_time_and_no_seeds_are_refused() {
     }
     assert!(!folder.path().join("runs").exists());
 }
+
+#[test]
+fn an_accuracy_that_its_predictions_do_not_bear_out_is_made_anew_by_the_same_command() {
+    let folder = folder();
+    let whole = alone(folder.path(), &[]);
+    let path = run_with(&folder.path().join("alone"), "result.json").join("result.json");
+    let result = fs::read_to_string(&path).unwrap();
+    // As an older program wrote it: without checksums but that of the predictions.
+    let (older, _) = result.split_once(",\n  \"crc32\"").unwrap();
+    let (before, test) = older.split_once("\"test\"").unwrap();
+    let (name, value) = test.split_once("\"accuracy\": ").unwrap();
+    let behind = &value[value.find([',', '\n']).unwrap()..];
+    fs::write(&path, format!("{before}\"test\"{name}\"accuracy\": 0.0625{behind}\n}}")).unwrap();
+    let output = train(folder.path(), "alone", &[]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("is damaged (accuracy 0.0625, but"), "{}", text(&output));
+    assert!(alone(folder.path(), &[]) == whole);
+}

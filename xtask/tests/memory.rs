@@ -1,7 +1,7 @@
 //! A prepared set that is larger than the memory trains within it, with any number of workers, and a run of it that is
 //! killed ends with the bits of one left alone.
 //!
-//! `AIM_LONG_GB` says how large the set is; the test suite's own is small.
+//! `AIM_LONG_GB` says how large the set is and `AIM_LONG_MIB` what `--memory` is; the test suite's own are small.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -21,8 +21,7 @@ const COLUMNS: usize = 4000;
 const LENGTH: usize = 16;
 /// Different recordings.
 const RECORDINGS: usize = 40;
-/// `--memory`, what the program takes beside it, and what a step of this network takes, in MiB.
-const MEMORY: usize = 16;
+/// What the program takes beside `--memory`, and what a step of this network takes, in MiB.
 const BESIDE: usize = 300;
 const STEP: usize = 64;
 
@@ -30,6 +29,11 @@ const STEP: usize = 64;
 fn samples() -> usize {
     let gigabytes: f64 = std::env::var("AIM_LONG_GB").map_or(0.45, |n| n.parse().unwrap());
     (gigabytes * 1e9 / (4 * LENGTH * COLUMNS) as f64) as usize
+}
+
+/// `--memory`.
+fn memory() -> usize {
+    std::env::var("AIM_LONG_MIB").map_or(16, |n| n.parse().unwrap())
 }
 
 /// A manifest of recordings of two classes, and a table on it.
@@ -78,7 +82,7 @@ fn command(folder: &Path, arguments: &[&str]) -> Child {
 }
 
 fn start(folder: &Path, out: &str, workers: &str) -> Child {
-    let memory = MEMORY.to_string();
+    let memory = memory().to_string();
     let rest = ["--workers", workers, "--memory", &memory, "--checkpoint-every", "0", "--out", out];
     command(folder, &[&["reproduce", "table.yaml", "--quiet", "--jobs", "1"], &rest[..]].concat())
 }
@@ -110,9 +114,10 @@ fn a_set_larger_than_the_memory_trains_within_it_with_the_same_bits() {
     let begin = Instant::now();
     let most = finish(start(folder, "alone", "0"));
     let time = begin.elapsed().as_secs_f64();
-    let limit = MEMORY + BESIDE + STEP;
+    let limit = memory() + BESIDE + STEP;
     assert!(4 * LENGTH * COLUMNS * samples() > limit << 20, "the set would fit");
     assert!(most <= limit, "took {most} MiB of {limit}");
+    println!("{most} MiB of {limit}");
     let alone = files(&folder.join("alone"));
 
     let mut moments = Rng::keyed(0, "moments");

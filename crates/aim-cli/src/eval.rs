@@ -29,8 +29,8 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(self, application: &Application) -> Result<ExitCode> {
         let identity = identity(&self.run, &application.registries)?;
-        let data = aim_data::load(&identity.config.data, aim_data::root(self.data_root).as_deref())?;
-        data.read_by(&self.reading.reading());
+        let (root, reading) = (aim_data::root(self.data_root), self.reading.reading());
+        let (data, _) = aim_data::load_by(&identity.config.data, root.as_deref(), &reading)?;
         if aim_train::run::checksum(&data)? != identity.data_crc32 {
             let problem = "the data differ from those that the run was trained on";
             return Err(Error::invalid(self.run.display().to_string(), problem, "use the same files and version"));

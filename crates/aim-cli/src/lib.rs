@@ -28,6 +28,7 @@ mod reproduce;
 mod sweep;
 mod train;
 
+pub use aim_ops::memory::Counted;
 pub use application::{Application, OwnCommand};
 pub use clap;
 

@@ -6,7 +6,7 @@ use aim_core::Result;
 use aim_report::write_run;
 use aim_train::{
     config::{RunConfig, Source},
-    experiment::{Console, Job, RunResults, Shared, fits},
+    experiment::{Console, Job, Needs, RunResults, Shared, fits, memory},
     run::{Folder, PublicWeights, checksum},
 };
 use clap::Args;
@@ -49,15 +49,16 @@ impl Train {
         let (root, mut weights) = (aim_data::root(self.places.data_root), PublicWeights::default());
         let config = weights.pin(&config, root.as_deref(), registries)?;
         let (console, reading) = (Console::new(self.places.quiet), self.places.reading.reading());
-        let demand = aim_data::demand(&config.data, root.as_deref(), &reading)?;
-        demand.iter().for_each(|demand| console.say(&demand.to_string()));
-        let data = aim_data::load_by(&config.data, root.as_deref(), &reading)?;
+        let (data, demand) = aim_data::load_by(&config.data, root.as_deref(), &reading)?;
         fits(&config, &data, &weights)?;
+        let needs = if device.is_cpu() { Needs::of(&config, &data)? } else { Needs::default() };
+        memory(&[demand], needs, 1)?.iter().for_each(|line| console.say(line));
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");
         let name = if config.name == method { method } else { format!("{}-{method}", config.name) };
         let folder = job.folder_named(&self.places.out, &name, registries)?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
+        RunResults::whole(&folder, &config, &|line| console.say(line))?;
         console.say(&data.summary());
         console.expect(1, config.train.epochs);
         let checkpoint_every = Duration::from_secs(self.places.checkpoint_every);

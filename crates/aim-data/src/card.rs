@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
 use aim_core::Result;
 
-use crate::{Dataset, NewForm, PrepareOptions, Prepared, Reading, demand};
+use crate::{Dataset, NewForm, PrepareOptions, Prepared, Reading, demand::Demand};
 
 /// Description of a data set.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,8 @@ pub trait DatasetSettings: AnySettings {
         self.load(root)
     }
 
-    /// Most bytes that reading the set takes in memory, see [`demand`](crate::demand()); `None` if that is not worth
-    /// telling.
+    /// Most bytes that reading the set takes in memory; `None` if that is not worth telling. Whoever uses the set calls
+    /// the function [`load_by`](load_by()), which refuses what the machine has not.
     ///
     /// # Errors
     /// If files are missing.
@@ -103,26 +103,27 @@ pub fn dataset<S: Settings + DatasetSettings>(settings: S) -> DatasetSpec {
 /// # Errors
 /// Values out of range, files that are missing or broken, and data that [`Dataset::check`] refuses.
 pub fn load(spec: &DatasetSpec, root: Option<&Path>) -> Result<Dataset> {
-    checked(spec, |settings| settings.load(root))
+    check(spec)?;
+    let dataset = spec.load(root)?;
+    dataset.check()?;
+    Ok(dataset)
 }
 
-/// The same within what reading may use, which is handed to the set. No value depends on it.
+/// The same within what reading may use, which is handed to the set, and what reading takes. No value depends on it.
 ///
 /// # Errors
 /// Those of [`load`](load()), and a set that takes more memory than the machine has left.
-pub fn load_by(spec: &DatasetSpec, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
-    checked(spec, |settings| {
-        demand(spec, root, reading)?.map_or(Ok(()), |demand| demand.check())?;
-        let dataset = settings.load_by(root, reading)?;
-        dataset.read_by(reading);
-        Ok(dataset)
-    })
+pub fn load_by(spec: &DatasetSpec, root: Option<&Path>, reading: &Reading) -> Result<(Dataset, Demand)> {
+    check(spec)?;
+    let demand = Demand::of(spec.demand(root, reading)?.unwrap_or(0));
+    demand.check()?;
+    let dataset = spec.load_by(root, reading)?;
+    dataset.read_by(reading);
+    dataset.check()?;
+    Ok((dataset, demand))
 }
 
-fn checked(spec: &DatasetSpec, load: impl Fn(&dyn DatasetSettings) -> Result<Dataset>) -> Result<Dataset> {
+fn check(spec: &DatasetSpec) -> Result<()> {
     spec.check_values("data")?;
-    DatasetSettings::check(&**spec)?;
-    let dataset = load(&**spec)?;
-    dataset.check()?;
-    Ok(dataset)
+    DatasetSettings::check(&**spec)
 }

@@ -1,30 +1,27 @@
 //! What reading a set takes of the machine's memory, before it is read.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use aim_core::{Error, Result};
 
-use crate::{DatasetSettings, DatasetSpec, Reading};
+use crate::source::PIECE_BYTES;
 
 /// Memory that reading a set takes, and what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// Most bytes that it takes, about.
+    /// Most bytes that it takes, about; 0 for a set that is generated, or whose files do not tell and are small.
     pub bytes: u64,
     /// Bytes that the machine has left; none where the system does not say.
     pub left: Option<u64>,
 }
 
-/// What reading a set will take; `None` for a set whose files do not tell before they are read, which are small.
-///
-/// # Errors
-/// If files are missing.
-pub fn demand(spec: &DatasetSpec, root: Option<&Path>, reading: &Reading) -> Result<Option<Demand>> {
-    let left = || left(&std::fs::read_to_string("/proc/meminfo").ok()?);
-    Ok(DatasetSettings::demand(&**spec, root, reading)?.map(|bytes| Demand { bytes, left: left() }))
-}
-
 impl Demand {
+    /// So many bytes, and those of the samples that are checked together, on this machine as it is now.
+    pub(crate) fn of(bytes: u64) -> Self {
+        let bytes = bytes.saturating_add(bytes.min(2 * PIECE_BYTES as u64));
+        Self { bytes, left: std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| left(&text)) }
+    }
+
     /// Goes on if the machine has that much.
     ///
     /// # Errors
@@ -55,7 +52,6 @@ fn left(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bundle, dataset};
 
     #[test]
     fn what_the_machine_has_not_is_refused_before_it_is_read() {
@@ -65,27 +61,5 @@ mod tests {
         assert!(of(2 << 30, Some(2 << 30)).check().is_ok() && of(u64::MAX, None).check().is_ok());
         let error = of(3 << 29, Some(1 << 30)).check().unwrap_err().to_string();
         assert!(error.contains("takes up to about 1.50 GiB of memory, of 1.00 GiB that are left; lower"), "{error}");
-    }
-
-    #[test]
-    fn a_bundle_takes_three_times_its_files_and_files_of_a_manifest_what_they_may() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        [("a", 100), ("b", 20), ("c", 3)].iter().for_each(|(name, n)| std::fs::write(path(name), vec![1; *n]).unwrap());
-        let bundle = dataset(Bundle { train: path("a"), validation: path("b"), test: path("c"), ..Bundle::default() });
-        let bytes = |spec, memory| demand(&spec, None, &Reading::new(memory, 0)).unwrap().map(|demand| demand.bytes);
-        assert_eq!(bytes(bundle, 1), Some(369));
-        // Two rows of 3 x 100,000 numbers, beside 100 bytes of an array.
-        std::fs::write(path("m.csv"), "split,label,x,y\ntrain,a,0,b\ntest,a,0,b\n").unwrap();
-        let modalities = serde_json::json!({
-            "x": {"array": {"file": "a"}}, "y": {"series": {"columns": 3, "length": 100_000}},
-        });
-        let manifest = |memory: f64| {
-            let section = serde_json::json!({"name": "manifest", "file": path("m.csv"), "modalities": modalities, "memory": memory});
-            crate::builtin().read(&section, "data").unwrap()
-        };
-        assert_eq!(bytes(manifest(4.), 9000), Some(100 + 100 + 2_400_000));
-        assert_eq!(bytes(manifest(4.), 1), Some(100 + (1 << 20)));
-        assert_eq!(bytes(manifest(1. / f64::from(1 << 20)), 9000), Some(100 + 1024));
     }
 }

@@ -46,7 +46,7 @@ mod weights;
 pub use about::data_card;
 pub use card::{DatasetCard, DatasetInfo, DatasetSettings, DatasetSpec, Datasets, card, dataset, load, load_by};
 pub use dataset::Dataset;
-pub use demand::{Demand, demand};
+pub use demand::Demand;
 pub use files::root;
 pub use fitted::{Fitted, Modality};
 pub use lacking::{Lack, Lacking};

@@ -53,11 +53,6 @@ impl Reading {
         self.limit
     }
 
-    /// Bytes that may be kept of a set that may take so many GiB.
-    pub(crate) fn within(&self, gib: f64) -> u64 {
-        (gib * f64::from(1 << 30)).min(self.limit as f64) as u64
-    }
-
     /// Takes so many bytes, if they are left.
     pub fn take(&self, bytes: usize) -> bool {
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);

@@ -10,7 +10,7 @@ use crate::{Fitted, Reading};
 
 /// Most samples, and most bytes of their values, that are read at a time where a whole split is looked at.
 const PIECE: usize = 256;
-const PIECE_BYTES: usize = 16 << 20;
+pub(crate) const PIECE_BYTES: usize = 16 << 20;
 
 /// A showing of samples in training, by which random changes of them are drawn: the same changes for the same seed,
 /// epoch and sample.
@@ -65,6 +65,12 @@ pub trait Source: Send + Sync {
     /// used.
     fn checks_values(&self) -> bool {
         false
+    }
+
+    /// A number that stands for the content of each sample, where that is known although nothing has been read as a
+    /// whole: samples of equal content have equal numbers. `None` where it is not.
+    fn contents(&self) -> Option<Vec<u64>> {
+        None
     }
 
     /// Group of each sample (a speaker, a film), by its index over all splits; nothing where the set has no groups.

@@ -126,6 +126,12 @@ impl Array {
         let shape = [&[rows.len()][..], &self.shape].concat();
         Ok(Tensor::from_vec(data, shape, &Device::Cpu)?)
     }
+
+    /// All samples as a tensor, which takes the numbers over.
+    pub fn into_tensor(self) -> Result<Tensor> {
+        let samples = self.data.len() / self.size().max(1);
+        Ok(Tensor::from_vec(self.data, [&[samples][..], &self.shape].concat(), &Device::Cpu)?)
+    }
 }
 
 /// Means and standard deviations of groups of a sample's entries: runs of one width belong to one group after another,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aim_core::Result;
-use aim_data::{Dataset, DatasetSpec, PrepareOptions, builtin, load, prepare};
+use aim_data::{Dataset, DatasetSpec, PrepareOptions, Reading, builtin, load, load_by, prepare};
 use serde_json::{Value, json};
 
 fn write(path: &Path, text: &str) {
@@ -169,4 +169,17 @@ fn a_setting_that_splits_nothing_is_refused() {
     );
     let error = say(&mvsa(folder.path()), json!({"by": "list"}));
     assert!(error.contains("the set has no published lists"), "{error}");
+}
+
+#[test]
+fn what_a_corpus_takes_of_the_memory_is_known_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = mosi(folder.path(), numbers(None));
+    let bytes = || load_by(&spec(&section).unwrap(), None, &Reading::new(1024, 0)).unwrap().1.bytes;
+    // 70 texts of 4 words, which are decoded as a whole and then split, and checked together.
+    assert_eq!(bytes(), 2 * 2 * 70 * 4 * 4);
+    made(&section);
+    // A text of 16 letters behind a byte that says what it is, and 20 of them one of 15.
+    let texts: u64 = numbers(None).map(|text| text.len() as u64 + 1).sum();
+    assert_eq!(bytes(), 2 * texts);
 }

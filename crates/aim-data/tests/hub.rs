@@ -188,6 +188,8 @@ fn program() {
         "zoo" => reads_the_zoo(),
         "wrong" => tells_what_is_wrong(),
         "halves" => reads_halves(),
+        "held-out" => reads_validation("dev", 2),
+        "own" => reads_validation("validation", 4),
         other => unreachable!("{other}"),
     }
 }
@@ -211,6 +213,17 @@ fn reads_the_zoo() {
     let (split, i) = find("train.19");
     assert!(!values(&*split, 1, i).1);
     assert_eq!(values(&*split, 0, i).0, [90. / 255.; 48]);
+}
+
+/// Reads the zoo with this split for validation, which then has so many samples.
+fn reads_validation(split: &str, samples: usize) {
+    let mut section = section();
+    section["validation"] = json!(split);
+    section["test"] = json!("hidden-not");
+    let error = read(&section).unwrap_err();
+    assert!(error.contains("no split `hidden-not`"), "{error}");
+    section["test"] = json!("test");
+    assert_eq!(read(&section).unwrap().validation.len(), samples);
 }
 
 fn tells_what_is_wrong() {
@@ -288,10 +301,29 @@ fn a_split_whose_fetching_was_stopped_is_fetched_to_its_end() {
     let server = Server::start(zoo());
     well("zoo", home.path(), &server.address);
     let snapshot = home.path().join("hub/datasets--me--zoo/snapshots").join(COMMIT);
-    std::fs::remove_dir_all(home.path().join("assets")).unwrap();
-    std::fs::remove_file(snapshot.join("plain/train/0000.parquet")).unwrap();
-    assert!(!run("zoo", home.path(), NOBODY).0);
-    well("zoo", home.path(), &server.address);
+    // With what the Hub said of the set, and without.
+    for (file, list) in [("0000", false), ("0000", true), ("0001", true)] {
+        if !list {
+            std::fs::remove_dir_all(home.path().join("assets")).unwrap();
+        }
+        std::fs::remove_file(snapshot.join(format!("plain/train/{file}.parquet"))).unwrap();
+        assert!(!run("zoo", home.path(), NOBODY).0, "{file}, {list}");
+        well("zoo", home.path(), &server.address);
+    }
+}
+
+#[test]
+fn the_cache_of_another_choice_of_splits_is_not_taken_for_the_set() {
+    let home = tempfile::tempdir().unwrap();
+    let mut files = zoo();
+    let row = |i: u8| -> Row { (Some(picture(4, i)), Some("a red cat"), i64::from(i % 2)) };
+    let own: Vec<Row> = (40..44).map(row).collect();
+    files.insert("me/zoo/plain/validation/0000.parquet".into(), parquet(&own, &["cat", "dog"]));
+    let server = Server::start(files);
+    // No split of this name, so that validation is held out of training; then the set's own is asked for.
+    well("held-out", home.path(), &server.address);
+    well("own", home.path(), &server.address);
+    well("own", home.path(), NOBODY);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn raw_files_beyond_what_reading_may_use_are_decoded_on_demand_and_the_same_data
     let raw = set(folder.path(), 4., false);
     for (memory, workers) in [(0, 0), (1, 4), (3, 2)] {
         let reading = Reading::new(memory, workers);
-        let few = load_by(&spec(folder.path(), 4.), None, &reading).unwrap();
+        let (few, _) = load_by(&spec(folder.path(), 4.), None, &reading).unwrap();
         assert!(digest(&few) == digest(&raw), "{memory} MiB");
         assert_eq!((few.train.reading().workers(), few.test.groups()), (workers, raw.test.groups()));
         assert!(epoch(&*few.train) == epoch(&*raw.train) && epoch(&*few.test) == epoch(&*raw.test));
@@ -129,6 +129,37 @@ fn raw_files_beyond_what_reading_may_use_are_decoded_on_demand_and_the_same_data
         assert!(reading.take(memory << 20));
     }
     // All 60 series take 3.7 MiB, and so are in memory at once.
-    let whole = load_by(&spec(folder.path(), 4.), None, &Reading::new(4, 2)).unwrap();
+    let (whole, _) = load_by(&spec(folder.path(), 4.), None, &Reading::new(4, 2)).unwrap();
     assert!(digest(&whole) == digest(&raw) && whole.train.reading().workers() == 0);
+}
+
+#[test]
+fn copies_of_another_split_are_refused_wherever_samples_are_read_from() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    // Every test row has the content of the training row two lines above.
+    let rows = fs::read_to_string(folder.path().join("set.csv")).unwrap();
+    let copied = |line: &str| match line.split(',').collect::<Vec<_>>()[..] {
+        [id, "test", label, path, words, group] => {
+            let of = path.trim_end_matches(".csv").parse::<usize>().unwrap() - 2;
+            let words = if of == 9 { "" } else { words };
+            format!("{id},test,{label},{of}.csv,{words},{group}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    fs::write(folder.path().join("set.csv"), rows.lines().map(copied).collect::<String>()).unwrap();
+    let refused = |memory: usize| {
+        let error = load_by(&spec(folder.path(), 4.), None, &Reading::new(memory, 0)).unwrap_err().to_string();
+        let copies = "15 of the 15 samples of the test split have the content of samples of the train split";
+        assert!(error.contains(copies), "{memory} MiB: {error}");
+    };
+    refused(4);
+    refused(0);
+    prepare(
+        &spec(folder.path(), 4.),
+        None,
+        &PrepareOptions { only_estimate: false, told: &|_| Ok(()), progress: &|_| Ok(()) },
+    )
+    .unwrap();
+    refused(4);
 }

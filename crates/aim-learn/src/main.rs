@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 /// The system's allocator gives the memory of each activation back to the kernel, and faulting it in again takes a
-/// sixth of a small network's step.
+/// sixth of a small network's step. It is counted what training will take of it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: aim_cli::Counted<mimalloc::MiMalloc> = aim_cli::Counted(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     aim_cli::start(&aim_cli::Application::named("aim-learn"))

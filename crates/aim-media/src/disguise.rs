@@ -1,8 +1,7 @@
 //! Files that hold media, or something else in its place.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+#[cfg(feature = "decode")]
+use std::{fs::File, io::Read, path::Path};
 
 use crate::{Error, Result};
 
@@ -13,6 +12,7 @@ const APPLE_DOUBLE: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
 ///
 /// # Errors
 /// No such file, a folder or a device, or no permission.
+#[cfg(feature = "decode")]
 pub(crate) fn open(path: &Path) -> Result<File> {
     let fault = |problem: String| Error::new(path.display(), problem, "give the path of a file that can be read");
     let about = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
@@ -26,6 +26,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and a file that cannot be read.
+#[cfg(feature = "decode")]
 pub(crate) fn head(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open(path)?.take(most).read_to_end(&mut bytes);

@@ -1,7 +1,8 @@
 //! Recordings, pictures, video and text as numbers, without any tensor library.
 //!
-//! Front ends for sound, the geometry of pictures and vocabularies need nothing else. The feature `decode` adds
-//! decoders for recordings, pictures and video (the latter by the program `ffmpeg`), and tokenizers.
+//! Front ends for sound, the geometry of pictures and vocabularies need nothing else, nor do WAV files. The feature
+//! `decode` adds decoders for other recordings, pictures and video (the latter by the program `ffmpeg`), and
+//! tokenizers.
 //!
 //! ```
 //! use aim_media::front::{Pad, log_spectrogram};
@@ -15,9 +16,7 @@
 //! ```
 #![deny(missing_docs)]
 
-#[cfg(feature = "decode")]
 pub mod audio;
-#[cfg(feature = "decode")]
 mod disguise;
 mod error;
 pub mod front;

@@ -43,6 +43,7 @@ mod host;
 mod instructions;
 mod linear;
 mod loss;
+pub mod memory;
 mod noise;
 mod norm;
 mod pool;

@@ -20,8 +20,8 @@ pub(crate) fn features(path: &Path, header: bool, classes: u32) -> Result<(Array
     }
     for (row, record) in reader.records().enumerate() {
         let record = record.map_err(|e| broken(path, e.to_string()))?;
-        if let Some((problem, remedy)) = foreign(&record).filter(|_| row == 0) {
-            return Err(unfit(path, problem, remedy));
+        if row == 0 {
+            check_first(path, &record)?;
         }
         width = record.len().saturating_sub(1);
         labels.push(label(path, row, &record, classes)?);
@@ -35,10 +35,12 @@ pub(crate) fn features(path: &Path, header: bool, classes: u32) -> Result<(Array
     Ok((Array { data, shape: vec![width] }.finite(&path.display().to_string())?, labels))
 }
 
-/// Refuses a header that is a sample: it would be lost, and every row behind it be another. Numbers that count the
+/// Refuses a header that is a sample: it would be lost, and every row behind it be another. Numbers that count many
 /// columns, as data frames without names have, are names.
 fn check_header(path: &Path, header: &StringRecord) -> Result<()> {
-    if let Some((problem, remedy)) = indexed(header).or_else(|| separated(header)) {
+    // Names between commas may hold whatever they like.
+    let one = Some(header).filter(|header| header.len() == 1);
+    if let Some((problem, remedy)) = indexed(header).or_else(|| one.and_then(separated)) {
         return Err(unfit(path, problem, remedy));
     }
     if counts_columns(header) || header.iter().any(|field| field.trim().parse::<f64>().is_err()) {
@@ -47,21 +49,23 @@ fn check_header(path: &Path, header: &StringRecord) -> Result<()> {
     Err(unfit(path, "has a sample in its first line, where a header with names is expected", "add the header again"))
 }
 
-/// What a first row says of a file that another program wrote in its own way.
-fn foreign(record: &StringRecord) -> Option<(String, &'static str)> {
-    if counts_columns(record) && record.len() > 4 {
-        return Some((
-            "has a further header among its rows".into(),
-            "leave one header, or none where none is expected",
-        ));
+/// Refuses a first row that shows how another program wrote the file in its own way.
+fn check_first(path: &Path, record: &StringRecord) -> Result<()> {
+    let further = || ("has a further header among its rows".into(), "leave one header, or none where none is expected");
+    let counted = counts_columns(record).then(further);
+    match counted.or_else(|| indexed(record)).or_else(|| separated(record)) {
+        Some((problem, remedy)) => Err(unfit(path, problem, remedy)),
+        None => Ok(()),
     }
-    indexed(record).or_else(|| separated(record))
 }
+
+/// Fewest fields that are taken for numbers of columns: fewer may well be a sample.
+const COUNTED: usize = 5;
 
 /// Whether all fields but the last, the label, count the columns from 0.
 fn counts_columns(record: &StringRecord) -> bool {
-    let fields = record.iter().take(record.len().saturating_sub(1)).enumerate();
-    record.len() > 1 && fields.clone().all(|(i, field)| field.trim().parse() == Ok(i))
+    let mut fields = record.iter().take(record.len().saturating_sub(1)).enumerate();
+    record.len() >= COUNTED && fields.all(|(i, field)| field.trim().parse() == Ok(i))
 }
 
 /// What a first row without a first name says: that row numbers follow.
@@ -71,7 +75,7 @@ fn indexed(record: &StringRecord) -> Option<(String, &'static str)> {
     unnamed.then(|| (problem.into(), "write it without them (pandas: `to_csv(path, index=False)`)"))
 }
 
-/// The separator of a row that does not have commas, where it has fields at all.
+/// The separator of fields that commas do not separate.
 fn separated(record: &StringRecord) -> Option<(String, &'static str)> {
     let has = |separator: char| record.iter().any(|field| field.contains(separator));
     let (name, _) = [("`;`", ';'), ("tabs", '\t'), ("`|`", '|')].into_iter().find(|(_, separator)| has(*separator))?;
@@ -133,8 +137,13 @@ mod tests {
 
     #[test]
     fn a_mark_of_byte_order_other_line_ends_and_counted_names_change_nothing() {
-        let wanted = read("a,b,y\n1,2,0\n3,4,1\n").unwrap();
-        for content in ["\u{feff}a,b,y\r\n1,2,0\r\n3,4,1\r\n", "0,1,0\n1,2,0\n3,4,1", "a,b,y\n1,2,0\n\n3,4,1\n\n"] {
+        let wanted = read("a,b,c,d,y\n1,2,5,6,0\n3,4,7,8,1\n").unwrap();
+        for content in [
+            "\u{feff}a,b,c,d,y\r\n1,2,5,6,0\r\n3,4,7,8,1\r\n",
+            "0,1,2,3,0\n1,2,5,6,0\n3,4,7,8,1",
+            "a,b,c,d,y\n1,2,5,6,0\n\n3,4,7,8,1\n\n",
+            "x|1;2,b,c\t,d,y\n1,2,5,6,0\n3,4,7,8,1\n",
+        ] {
             let found = read(content).unwrap();
             assert_eq!((found.0.data, found.1), (wanted.0.data.clone(), wanted.1.clone()), "{content:?}");
         }
@@ -161,6 +170,7 @@ mod tests {
             ("", "is empty"),
             ("1,2,0\n3,4,1\n", "has a sample in its first line, where a header"),
             ("0.5,1\n2,0\n", "has a sample in its first line"),
+            ("0,1,0\n3,4,1\n", "has a sample in its first line"),
             ("a;b;y\n1,5;2;0\n", "separated by `;`, not by commas"),
             ("a,y\n1\t2\t0,1\n", "separated by tabs"),
             ("a\tb\ty\n1\t2\t0\n", "separated by tabs, not by commas"),

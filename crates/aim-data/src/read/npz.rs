@@ -56,7 +56,7 @@ impl Npz {
     /// The same, whose numbers may be anything.
     pub fn numbers(&mut self, name: &str, len: usize, shape: &[usize]) -> Result<Array> {
         let (header, bytes) = self.raw(name, &[&[len][..], shape].concat())?;
-        let data = numbers(header, bytes).map_err(|e| self.broken(name, e))?;
+        let data = numbers(header, &bytes).map_err(|e| self.broken(name, e))?;
         Ok(Array { data, shape: shape.to_vec() })
     }
 
@@ -155,9 +155,16 @@ pub(crate) fn npy(path: &std::path::Path) -> Result<Array> {
         return Err(Error::shape(path.display().to_string(), &dims, "[N, ...]"));
     };
     sized(&header, values).map_err(|problem| wrong(format!("cannot be read ({problem})")))?;
-    let data = numbers(header, values.to_vec()).map_err(|e| wrong(format!("cannot be read ({e})")))?;
+    let data = numbers(header, values).map_err(|e| wrong(format!("cannot be read ({e})")))?;
     debug_assert_eq!(data.len(), len * shape.iter().product::<usize>());
     Array { data, shape: shape.to_vec() }.finite(&path.display().to_string())
+}
+
+/// Shape of the array of a single `.npy` file, of which only the header is read.
+pub(crate) fn npy_shape(path: &std::path::Path) -> Result<Vec<usize>> {
+    let file = head(&mut open(path)?).and_then(|head| NpyFile::new(io::Cursor::new(head)));
+    let file = file.map_err(|e| broken(path, format!("is no NumPy array ({e})")))?;
+    Ok(file.shape().iter().map(|d| *d as usize).collect())
 }
 
 /// Longest header, in bytes.
@@ -217,10 +224,10 @@ fn sized(header: &NpyHeader, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// Numbers of any type as f32, sample after sample whatever their order in the file.
-fn numbers(header: NpyHeader, bytes: Vec<u8>) -> io::Result<Vec<f32>> {
+fn numbers(header: NpyHeader, bytes: &[u8]) -> io::Result<Vec<f32>> {
     let (kind, order) = (header.dtype().descr(), header.order());
     let shape: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
-    let file = NpyFile::with_header(header, &bytes[..]);
+    let file = NpyFile::with_header(header, bytes);
     let data = match kind_of(&kind) {
         // The largest arrays by far: no detour over a reader of single values.
         "u1" => bytes.iter().map(|b| f32::from(*b)).collect(),
@@ -297,7 +304,10 @@ fn c_order(data: &[f32], shape: &[usize]) -> Vec<f32> {
 }
 
 fn cast<T: Deserialize, U>(file: NpyFile<&[u8]>, to: impl Fn(T) -> io::Result<U>) -> io::Result<Vec<U>> {
-    file.data::<T>().map_err(io::Error::other)?.map(|v| to(v?)).collect()
+    // Of the right size at once: a vector that grows takes its memory twice.
+    let mut out = Vec::with_capacity(file.shape().iter().product::<u64>() as usize);
+    file.data::<T>().map_err(io::Error::other)?.try_for_each(|v| to(v?).map(|v| out.push(v)))?;
+    Ok(out)
 }
 
 #[cfg(test)]

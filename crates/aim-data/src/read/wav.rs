@@ -3,55 +3,28 @@
 use std::path::Path;
 
 use aim_core::Result;
-use hound::{SampleFormat, WavReader};
+use aim_media::audio::{Options, wav};
 
-use crate::files::{broken, bytes, unfit};
+use crate::{
+    files::{broken, bytes},
+    front::refused,
+};
 
-/// Samples in [-1, 1) of a recording with one channel of 16-bit samples at `rate` Hz.
+/// Samples in [-1, 1) of a recording with one channel at `rate` Hz.
 pub(crate) fn mono(path: &Path, rate: u32) -> Result<Vec<f32>> {
-    let fail = |e: hound::Error| broken(path, format!("is no complete WAV file ({e})"));
-    let bytes = bytes(path)?;
-    if let Some(problem) = unaccounted(&bytes) {
-        return Err(unfit(path, problem, "write it again, as `ffmpeg -i IN.wav OUT.wav` does"));
+    let sound = wav(&bytes(path)?, &path.display().to_string(), &Options { mono: false, ..Options::default() });
+    let sound = sound.map_err(refused)?;
+    let channels = sound.channels.len();
+    if (channels, sound.rate) != (1, rate) {
+        let problem = format!("holds {channels} channels at {} Hz, not one at {rate} Hz", sound.rate);
+        return Err(broken(path, problem));
     }
-    let reader = WavReader::new(&bytes[..]).map_err(fail)?;
-    let spec = reader.spec();
-    let got = (spec.channels, spec.sample_rate, spec.bits_per_sample, spec.sample_format);
-    if got != (1, rate, 16, SampleFormat::Int) {
-        return Err(broken(path, format!("holds {spec:?}, not one channel of 16-bit samples at {rate} Hz")));
-    }
-    reader.into_samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32768.).map_err(fail)).collect()
-}
-
-/// What is wrong with a header that does not account for the file's bytes: writers that were cut off, or wrote to a
-/// pipe, leave lengths of 0 or -1, under which a recording would be silence.
-fn unaccounted(bytes: &[u8]) -> Option<String> {
-    let (mut at, mut sound) = (12, None);
-    while let Some(head) = bytes.get(at..at + 8).filter(|_| bytes.starts_with(b"RIFF")) {
-        let size = head[4..].iter().rev().fold(0, |size, byte| size << 8 | usize::from(*byte));
-        let rest = bytes.len() - at - 8;
-        let is_sound = head.starts_with(b"data");
-        if size > rest && is_sound {
-            return Some(format!("says that {size} bytes of `data` follow, but {rest} do"));
-        }
-        if size > rest {
-            break;
-        }
-        sound = if is_sound { Some(size) } else { sound };
-        at += 8 + size + size % 2;
-    }
-    match sound {
-        Some(0) if at >= bytes.len() => Some("holds no sound".into()),
-        Some(size) if at < bytes.len() => {
-            Some(format!("says that its sound has {size} bytes, behind which {} more are no part", bytes.len() - at))
-        }
-        _ => None,
-    }
+    Ok(sound.mono())
 }
 
 #[cfg(test)]
 mod tests {
-    use hound::{WavSpec, WavWriter};
+    use hound::{SampleFormat, WavSpec, WavWriter};
 
     use super::*;
 
@@ -69,13 +42,10 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let error = mono(&path, 8000).unwrap_err().to_string();
-        assert!(error.contains("says that 6 bytes of `data` follow, but 3 do"), "{error}");
+        assert!(error.contains("cut short: the header promises 50 bytes, the file has 47"), "{error}");
         std::fs::write(&path, b"no sound").unwrap();
         let error = mono(&path, 8000).unwrap_err().to_string();
-        assert!(
-            error.contains("is no complete WAV file") && error.contains("fetch or write the file again"),
-            "{error}"
-        );
+        assert!(error.contains("no WAV file") && error.contains("fetch or export the file again"), "{error}");
         std::fs::remove_file(&path).unwrap();
         assert!(mono(&path, 8000).unwrap_err().to_string().contains("a.wav: does not exist"));
     }
@@ -94,17 +64,24 @@ mod tests {
         let noted = [&whole[..], b"LIST\x04\0\0\0abcd"].concat();
         let mut of_a_pipe = whole.clone();
         of_a_pipe[4..8].fill(0xff);
-        for file in [&whole, &noted, &of_a_pipe, &[&noted[..12], &noted[124..], &noted[12..124]].concat()] {
+        let tagged = [&whole[..], b"TAG", &[7; 125]].concat();
+        for file in [
+            &whole,
+            &noted,
+            &of_a_pipe,
+            &sized(u32::MAX),
+            &tagged,
+            &[&noted[..12], &noted[124..], &noted[12..124]].concat(),
+        ] {
             std::fs::write(&path, file).unwrap();
             assert_eq!(mono(&path, 8000).unwrap().len(), 40);
         }
         for (file, message) in [
-            (sized(0), "says that its sound has 0 bytes, behind which"),
-            (sized(40), "says that its sound has 40 bytes, behind which"),
-            (sized(u32::MAX), "says that 4294967295 bytes of `data` follow, but 80 do"),
-            (sized(82), "says that 82 bytes of `data` follow, but 80 do"),
-            ([&whole[..40], &[0; 4]].concat(), "holds no sound"),
-            (whole[..44].to_vec(), "says that 80 bytes of `data` follow, but 0 do"),
+            (sized(0), "the sound has 0 bytes, behind which 80 more are no part"),
+            (sized(40), "the sound has 40 bytes, behind which 40 more are no part"),
+            (sized(82), "the header promises 126 bytes, the file has 124"),
+            ([&whole[..40], &[0; 4]].concat(), "holds no samples"),
+            (whole[..44].to_vec(), "the header promises 124 bytes, the file has 44"),
         ] {
             std::fs::write(&path, file).unwrap();
             let error = mono(&path, 8000).unwrap_err().to_string();

@@ -30,6 +30,9 @@ pub(crate) use new::NewArrays;
 /// Most classes: each has a name and a row of every head, so that a single wrong label could ask for all memory.
 const CLASSES: u32 = 1 << 20;
 
+/// Most bytes that a label, an id or a mark of presence takes while it is read.
+const LABEL: u64 = 96;
+
 /// A split's file.
 const FILE: Rule = words("path").required();
 
@@ -68,14 +71,25 @@ impl DatasetSettings for Bundle {
             .into_iter()
             .try_for_each(|(key, path)| hub::check(key, path))
     }
-    /// Three times the files, whose values are converted and copied.
+    /// All values, and beside them the bytes of one file after the other.
     fn demand(&self, root: Option<&Path>, _: &Reading) -> Result<Option<u64>> {
-        let size = |path: &PathBuf| {
+        let (mut values, mut largest) = (0_u64, 0);
+        for path in [&self.train, &self.validation, &self.test] {
             let path = locate(path, root)?;
-            std::fs::metadata(&path).map(|about| about.len()).map_err(|e| Error::io(path, e))
-        };
-        let sizes = [&self.train, &self.validation, &self.test].into_iter().map(size).collect::<Result<Vec<_>>>()?;
-        Ok(Some(sizes.iter().sum::<u64>().saturating_mul(3)))
+            let bytes = std::fs::metadata(&path).map(|about| about.len()).map_err(|e| Error::io(&path, e))?;
+            let size = |shape: &Vec<usize>| shape.iter().fold(4, |size: u64, d| size.saturating_mul(*d as u64));
+            let taken = |name: &str| self.modalities.as_ref().is_none_or(|all| all.iter().any(|m| m == name));
+            for (name, shape) in tensors::shapes(&path)? {
+                let own = match name.strip_prefix("x.") {
+                    Some(modality) if taken(modality) => size(&shape),
+                    Some(_) => 0,
+                    None => size(&shape).saturating_mul(LABEL / 4),
+                };
+                values = values.saturating_add(own);
+            }
+            largest = largest.max(bytes);
+        }
+        Ok(Some(values.saturating_add(largest)))
     }
     fn new_form(&self) -> Option<NewForm> {
         Some(NewForm::Arrays)
@@ -212,7 +226,7 @@ fn input(path: &Path, file: &SafeTensors<'_>, modality: &str, present: &[bool]) 
         Some((n, shape)) if *n == len && !shape.is_empty() => {
             let mut array = Array { data: tensors::floats(path, &name, &view)?, shape: shape.to_vec() };
             blank(&mut array, present);
-            array.tensor(&(0..len).collect::<Vec<_>>())
+            array.into_tensor()
         }
         _ => {
             let want = format!("[{len}, ...], {len} samples as `y` has and at least one more dimension,");

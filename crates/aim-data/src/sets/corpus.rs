@@ -203,6 +203,11 @@ impl DatasetSettings for Corpus {
     fn load(&self, root: Option<&Path>) -> Result<Dataset> {
         self.read(root, None)
     }
+    fn demand(&self, root: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
+        let folder = self.place(root)?;
+        let (store, Listing { rows, class_names, .. }) = self.samples(&folder)?;
+        self.plan(&folder, String::new(), class_names).demand(&rows, store.as_ref(), reading).map(Some)
+    }
     fn load_by(&self, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
         self.read(root, Some(reading))
     }
@@ -261,16 +266,22 @@ impl Layout {
 impl Corpus {
     fn read(&self, root: Option<&Path>, reading: Option<&Reading>) -> Result<Dataset> {
         let folder = self.place(root)?;
-        let (store, section) = self.prepared_by(&folder)?;
-        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
-        let Listing { mut rows, class_names, left_out } = match &mut store {
-            Some(store) => store.listing()?,
-            None => self.listing(&folder)?,
-        };
+        let (store, Listing { mut rows, class_names, left_out }) = self.samples(&folder)?;
         split::split(&mut rows, self, &folder)?;
         let layout = word(&self.layout);
         let name = if left_out > 0 { format!("{layout} without {left_out} listed samples") } else { layout };
         self.plan(&folder, name, class_names).dataset(&rows, store, reading)
+    }
+
+    /// The prepared set, if there is one, and the samples that it names, or else the lists.
+    fn samples(&self, folder: &Path) -> Result<(Option<Store>, Listing)> {
+        let (store, section) = self.prepared_by(folder)?;
+        let mut store = Store::open(&prepared(&store, &word(&self.layout), &section), &section)?;
+        let listing = match &mut store {
+            Some(store) => store.listing()?,
+            None => self.listing(folder)?,
+        };
+        Ok((store, listing))
     }
 
     fn place(&self, root: Option<&Path>) -> Result<PathBuf> {

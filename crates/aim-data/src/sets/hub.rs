@@ -89,7 +89,7 @@ impl DatasetSettings for Hub {
     }
     fn demand(&self, _: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
         let unpacked = self.unpacked()?;
-        unpacked.plan(self).demand(&unpacked.listing.rows, reading).map(Some)
+        unpacked.plan(self).demand(&unpacked.listing.rows, unpacked.prepared()?.as_ref(), reading).map(Some)
     }
     fn load_by(&self, _: Option<&Path>, reading: &Reading) -> Result<Dataset> {
         self.read(Some(reading))
@@ -109,8 +109,7 @@ impl DatasetSettings for Hub {
 impl Hub {
     fn read(&self, reading: Option<&Reading>) -> Result<Dataset> {
         let mut unpacked = self.unpacked()?;
-        let (folder, section) = unpacked.prepared_by();
-        let store = Store::open(&prepared(&folder, "hub", &section), &section)?;
+        let store = unpacked.prepared()?;
         let rows = &mut unpacked.listing.rows;
         if !rows.iter().any(|row| row.part == Part::Validation) {
             hold_out(rows, self.held_out, 0, "hub.held-out");
@@ -152,6 +151,12 @@ impl Unpacked {
     /// Folder of prepared sets, and what this one is prepared by: its folder is that of one state of the set.
     fn prepared_by(&self) -> (PathBuf, aim_config::Value) {
         (self.folder.join("prepared"), serde_json::json!({"modalities": kept_by(&self.modalities)}))
+    }
+
+    /// The prepared set, if there is one.
+    fn prepared(&self) -> Result<Option<Store>> {
+        let (folder, section) = self.prepared_by();
+        Store::open(&prepared(&folder, "hub", &section), &section)
     }
 
     fn plan<'a>(&'a self, settings: &'a Hub) -> Plan<'a> {

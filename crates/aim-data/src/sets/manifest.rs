@@ -140,6 +140,12 @@ impl Manifest {
         });
         Ok((self.store.clone().unwrap_or_else(beside), section))
     }
+
+    /// The prepared set, if there is one.
+    fn prepared(&self, file: &Path) -> Result<Option<store::Store>> {
+        let (store, section) = self.prepared_by(file)?;
+        store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)
+    }
 }
 
 /// How modalities are decoded, as far as what is kept depends on it: not on means over a split.
@@ -179,9 +185,7 @@ impl Manifest {
             None if !self.groups_across_splits => folds::check_groups(&rows, &file)?,
             None => {}
         }
-        let (store, section) = self.prepared_by(&file)?;
-        let store = store::Store::open(&prepare::folder(&store, &self.name(), &section), &section)?;
-        self.plan(&file).dataset(&rows, store, reading)
+        self.plan(&file).dataset(&rows, self.prepared(&file)?, reading)
     }
 }
 
@@ -202,7 +206,7 @@ impl DatasetSettings for Manifest {
     }
     fn demand(&self, root: Option<&Path>, reading: &Reading) -> Result<Option<u64>> {
         let file = self.place(root)?;
-        self.plan(&file).demand(&self.rows(&file)?, reading).map(Some)
+        self.plan(&file).demand(&self.rows(&file)?, self.prepared(&file)?.as_ref(), reading).map(Some)
     }
     fn load_by(&self, root: Option<&Path>, reading: &Reading) -> Result<Dataset> {
         self.read(root, Some(reading))

@@ -32,6 +32,7 @@ impl Format {
     }
 
     /// Name in messages.
+    #[cfg(feature = "decode")]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Wav => "WAV",

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::mixer::Mixer;
-use super::{Format, Options, Sound, packed};
+#[cfg(feature = "decode")]
+use super::{Format, packed};
+use super::{Options, Sound};
 use crate::{Error, Result};
 
 /// Length that a program writes while it does not know the length yet.
@@ -49,7 +51,10 @@ pub(super) fn decode(bytes: &[u8], place: &str, options: &Options) -> Result<Sou
         Coding::Float(_) => samples(data, &mut mixer, header.channels, |b| f64::from_le_bytes(b) as f32),
         Coding::ALaw => samples(data, &mut mixer, header.channels, |[b]| a_law(b)),
         Coding::MuLaw => samples(data, &mut mixer, header.channels, |[b]| mu_law(b)),
+        #[cfg(feature = "decode")]
         Coding::Adpcm => return packed::decode(bytes, Format::Wav, place, options),
+        #[cfg(not(feature = "decode"))]
+        Coding::Adpcm => return Err(Error::new(place, "ADPCM is not read by this build", "convert it to 16-bit WAV")),
     }?;
     mixer.finish()
 }
@@ -129,7 +134,15 @@ fn header(bytes: &[u8], place: &str) -> Result<Header> {
 /// header, and what it wrote afterwards would be passed over.
 fn check_behind(bytes: &[u8], behind: usize, length: u32, place: &str) -> Result<()> {
     let mut at = behind;
+    let riff = match word(bytes, 4) {
+        UNKNOWN => 0,
+        length => length as usize + 8,
+    };
     while let Some(start) = bytes.get(at..at + 8) {
+        // Tags are put behind the file as it was.
+        if at >= riff && [&b"ID3"[..], b"TAG", b"APETAGEX"].iter().any(|tag| start.starts_with(tag)) {
+            return Ok(());
+        }
         let end = (at + 8).saturating_add(word(start, 4) as usize);
         if end > bytes.len() {
             let more = bytes.len() - behind;

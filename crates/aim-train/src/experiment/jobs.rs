@@ -12,12 +12,13 @@ use std::{
 };
 
 use aim_core::{Context, Error, Net, Result};
-use aim_data::{Dataset, DatasetSpec, Reading};
+use aim_data::{Dataset, DatasetSpec, Demand, Reading};
 use candle_core::Device;
 
 use super::{
     Console, Declared, Job, Ledger, Results, Shared,
     job::restrict,
+    needs::{Needs, memory},
     place::place,
     plan::plan,
     results::{RowResults, RunResults},
@@ -58,6 +59,7 @@ pub struct Options {
 struct Loaded {
     section: DatasetSpec,
     data: Dataset,
+    demand: Demand,
     crc32: u32,
 }
 
@@ -105,8 +107,11 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let configs = rows.chain(folds.iter().flatten()).chain(plans.iter().flatten().map(|t| &t.config));
     // A table whose data cannot be used, or with networks that do not fit them, leaves no folder.
     let console = Console::new(options.quiet);
-    let data = load(configs.clone(), options, &console)?;
+    let data = load(configs.clone(), options)?;
     fit(configs, &data, weights)?;
+    let rows = table.rows.iter().map(|row| &row.config);
+    let runs: Vec<&RunConfig> = folds.first().map_or_else(|| rows.collect(), |fold| fold.iter().collect());
+    take(&runs, &data, options)?.iter().for_each(|line| console.say(line));
     let _lock = hold(&folder)?;
     let declared = Declared::note(table, &folder, ledger.as_ref())?;
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
@@ -182,16 +187,13 @@ fn hold(folder: &Path) -> Result<File> {
 }
 
 /// Every data section that the configurations name, once.
-fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options, console: &Console) -> Result<Vec<Loaded>> {
+fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> Result<Vec<Loaded>> {
     let mut all: Vec<Loaded> = Vec::new();
     for RunConfig { data: section, .. } in configs {
         if !all.iter().any(|l| l.section == *section) {
             let root = options.data_root.as_deref();
-            aim_data::demand(section, root, &options.reading)?
-                .iter()
-                .for_each(|demand| console.say(&demand.to_string()));
-            let data = aim_data::load_by(section, root, &options.reading)?;
-            all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data });
+            let (data, demand) = aim_data::load_by(section, root, &options.reading)?;
+            all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data, demand });
         }
     }
     Ok(all)
@@ -210,6 +212,20 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded], weight
         seen.push(config);
     }
     Ok(())
+}
+
+/// What data and runs take of the memory, tried with each network and batch once.
+fn take(configs: &[&RunConfig], data: &[Loaded], options: &Options) -> Result<Option<String>> {
+    let (mut needs, mut seen) = (Needs::default(), vec![]);
+    for config in configs.iter().filter(|_| options.device.is_cpu()) {
+        let tried = (&config.data, &config.model, config.train.batch);
+        let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.contains(&tried)) else {
+            continue;
+        };
+        needs = needs.max(Needs::of(config, &loaded.data)?);
+        seen.push(tried);
+    }
+    memory(&data.iter().map(|loaded| loaded.demand).collect::<Vec<_>>(), needs, options.jobs)
 }
 
 /// Whether the network, public weights, groups of parameters, batches and class weights of a configuration fit a data
@@ -309,19 +325,12 @@ impl Work<'_> {
         self.tell_outdated(task, &job.identity())?;
         let folder = Folder::open(&folder, &job.identity(), registries)?;
         job.keep_preprocessing(&folder)?;
-        let read = || RunResults::read(&folder, task.config);
-        match read() {
-            Ok(Some(done)) => {
-                console.skip(epochs);
-                return Ok(done);
-            }
-            Ok(None) => {}
-            Err(damage @ Error::Invalid { .. }) => folder.reopen(&damage, &|line| console.say(line))?,
-            // A newer program's result, or a disk that does not answer, is no damage.
-            Err(other) => return Err(other),
+        if let Some(done) = RunResults::whole(&folder, task.config, &|line| console.say(line))? {
+            console.skip(epochs);
+            return Ok(done);
         }
         pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
-        read()?.ok_or_else(|| {
+        RunResults::read(&folder, task.config)?.ok_or_else(|| {
             Error::invalid(
                 folder.path().display().to_string(),
                 "has no result",

@@ -125,6 +125,18 @@ impl RunResults {
             folder: Some(folder.path().to_owned()),
         }))
     }
+
+    /// Reads a run's folder, if the run is done and whole; what is damaged is told of, and the run is no longer done.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a newer program wrote it.
+    pub fn whole(folder: &Folder, config: &RunConfig, tell: &dyn Fn(&str)) -> Result<Option<Self>> {
+        match Self::read(folder, config) {
+            Err(damage @ Error::Invalid { .. }) => folder.reopen(&damage, tell).map(|()| None),
+            // A newer program's result, or a disk that does not answer, is no damage.
+            other => other,
+        }
+    }
 }
 
 impl RunResults {

@@ -19,7 +19,7 @@ pub(crate) const BATCH: usize = 256;
 const SHARE: usize = 64;
 
 /// Samples in a batch of an evaluation of a split.
-pub(super) fn batch(source: &dyn Source) -> usize {
+pub(crate) fn batch(source: &dyn Source) -> usize {
     (source.reading().limit() / SHARE / source.bytes().max(1)).clamp(1, BATCH)
 }
 

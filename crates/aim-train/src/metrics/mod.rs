@@ -8,7 +8,7 @@ mod probe;
 mod projection;
 mod scores;
 
-pub(crate) use evaluation::{BATCH, classes};
+pub(crate) use evaluation::{BATCH, batch as evaluation_batch, classes};
 pub use evaluation::{Evaluation, evaluate};
 pub use features::{Features, check_modalities, contributions, features};
 pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};

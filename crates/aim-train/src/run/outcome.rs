@@ -189,8 +189,7 @@ fn probes(fit: &Features, score: &Features, net: &dyn Net) -> Result<Probes> {
     Ok(Probes { modality, all })
 }
 
-/// One line a test sample (commas in ids become semicolons): id, true class, fused prediction with its probability, and
-/// each modality's own prediction.
+/// One line a test sample: id, true class, fused prediction with its probability, and each modality's own prediction.
 ///
 /// # Errors
 /// If a line cannot be written.
@@ -202,7 +201,7 @@ pub(super) fn predictions(evaluation: &Evaluation, test: &dyn Source, modalities
     put(["id", "label", "predicted", "confidence"].map(String::from).into_iter().chain(heads).collect())?;
     for (i, id) in test.ids().iter().enumerate() {
         let (label, predicted, confidence) = (evaluation.labels[i], evaluation.predicted[i], evaluation.confidence[i]);
-        let cells = [id.replace(',', ";"), label.to_string(), predicted.to_string(), format!("{confidence:.6}")];
+        let cells = [id.clone(), label.to_string(), predicted.to_string(), format!("{confidence:.6}")];
         put(cells.into_iter().chain(own().map(|(_, classes)| classes[i].to_string())).collect())?;
     }
     let bytes = csv.into_inner().map_err(unwritten)?;
@@ -211,4 +210,25 @@ pub(super) fn predictions(evaluation: &Evaluation, test: &dyn Source, modalities
 
 fn unwritten(e: impl fmt::Display) -> Error {
     Error::invalid("predictions.csv", e.to_string(), "report this fault with the command that met it")
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_data::Subset;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_written_so_that_they_are_read_as_they_are() {
+        let ids = ["a,b", "c;\"d\"", "e\nf", "g"].map(String::from).to_vec();
+        let (classes, x) = (vec![0, 1, 0, 1], Tensor::zeros((4, 1), candle_core::DType::F32, &Device::Cpu).unwrap());
+        let test = Subset::new(vec![x], vec![0, 1, 0, 1], ids.clone()).unwrap();
+        let mut evaluation = Evaluation::default();
+        (evaluation.labels, evaluation.predicted, evaluation.confidence) = (classes.clone(), classes, vec![0.5; 4]);
+        let text = predictions(&evaluation, &test, &[]).unwrap();
+        let records: Vec<csv::StringRecord> =
+            csv::Reader::from_reader(text.as_bytes()).records().collect::<Result<_, _>>().unwrap();
+        assert_eq!(records.iter().map(|record| &record[0]).collect::<Vec<_>>(), ids);
+        assert!(text.contains("\n\"a,b\",0,0,0.500000\n"), "{text}");
+    }
 }

@@ -1,12 +1,20 @@
 //! The Parquet files of a data set, from the Hub's cache on this machine or else from the Hub.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use aim_core::{Error, Result};
 use hf_hub::{HFClientSync, HFError, HFRepositorySync, HFResult, RepoTypeDataset};
 
-use super::Hub;
-use crate::{files::visible, hub::REMEDY, table::Part};
+use super::{Hub, unpack::write_whole};
+use crate::{
+    files::{unfit, visible},
+    hub::REMEDY,
+    table::Part,
+};
 
 /// The files of a split, in their order.
 pub(super) type Files = Vec<PathBuf>;
@@ -20,53 +28,93 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// What the cache holds of the set, else what the Hub has, which is then fetched.
+    /// The set's files, from the cache if it holds all of them, else from the Hub.
     pub fn get(settings: &Hub, client: &HFClientSync) -> Result<Self> {
         let fail = |e: HFError| Error::invalid(format!("data set `{}`", settings.dataset), e.to_string(), REMEDY);
         let (owner, name) = settings.owner_and_name()?;
         let set = client.dataset(owner, name);
-        if let Some(cached) = Self::cached(settings, &set).map_err(fail)? {
-            return Ok(cached);
+        let local = || cached(settings, &set).map_err(fail);
+        let folder = local()?;
+        let listed = folder.as_ref().map(|folder| read_list(&settings.list(folder))).transpose()?.flatten();
+        if let (Some(folder), Some(there)) = (&folder, &listed)
+            && let Some(whole) = Self::of(folder, settings.splits(there)?)
+        {
+            return Ok(whole);
         }
-        let info = set.info().revision(&settings.revision).send().map_err(fail)?;
-        let there: Vec<String> = info.siblings.unwrap_or_default().into_iter().map(|file| file.rfilename).collect();
-        for (_, files) in settings.splits(&there)? {
-            // The last one first, so that a split whose first file is in the cache is there as a whole.
-            for file in files.iter().rev() {
-                set.download_file().filename(file).revision(&settings.revision).send().map_err(fail)?;
+        let info = match (set.info().revision(&settings.revision).send(), folder) {
+            (Ok(info), _) => info,
+            (Err(e), Some(folder)) if listed.is_none() => {
+                return Self::unlisted(settings, folder)?.ok_or_else(|| fail(e));
             }
+            (Err(e), _) => return Err(fail(e)),
+        };
+        let there: Vec<String> = info.siblings.unwrap_or_default().into_iter().map(|file| file.rfilename).collect();
+        let splits = settings.splits(&there)?;
+        // The last one first: a split whose first file is in the cache is there as a whole, for whom has no list.
+        for file in splits.iter().flat_map(|(_, files)| files.iter().rev()) {
+            set.download_file().filename(file).revision(&settings.revision).send().map_err(fail)?;
         }
-        let cached = Self::cached(settings, &set).map_err(fail)?;
-        cached.ok_or_else(|| fail(HFError::LocalEntryNotFound { path: settings.dataset.clone() }))
+        let missing = || fail(HFError::LocalEntryNotFound { path: settings.dataset.clone() });
+        let folder = local()?.ok_or_else(missing)?;
+        write_whole(&settings.list(&folder), serde_json::json!(there).to_string().as_bytes())?;
+        Self::of(&folder, splits).ok_or_else(missing)
     }
 
-    /// The set in the cache, if its splits are there.
-    fn cached(settings: &Hub, set: &HFRepositorySync<RepoTypeDataset>) -> HFResult<Option<Self>> {
-        let local = set.snapshot_download().revision(&settings.revision).local_files_only(true).send();
-        let folder = match local {
-            Ok(folder) => folder,
-            Err(HFError::LocalEntryNotFound { .. }) => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        let mut there = vec![];
-        below(&folder, "", &mut there);
-        let Ok(splits) = settings.splits(&there) else { return Ok(None) };
-        let first =
-            |files: &[String]| files.first().and_then(|file| Shard::of(file)).is_some_and(|one| one.number == 0);
-        let whole = splits.iter().all(|(_, files)| first(files));
+    /// These files in a folder, if it has all of them.
+    fn of(folder: &Path, splits: Vec<(Part, Vec<String>)>) -> Option<Self> {
         let paths = |files: Vec<String>| files.iter().map(|file| folder.join(file)).collect();
-        let splits = splits.into_iter().map(|(part, files)| (part, paths(files))).collect();
-        Ok(whole.then_some(Self { folder, splits }))
+        let splits: Vec<(Part, Files)> = splits.into_iter().map(|(part, files)| (part, paths(files))).collect();
+        let whole = splits.iter().flat_map(|(_, files)| files).all(|file| file.exists());
+        whole.then(|| Self { folder: folder.into(), splits })
+    }
+
+    /// What another program has put into the cache, where the Hub cannot say what there is: all files of the splits as
+    /// far as their names tell.
+    fn unlisted(settings: &Hub, folder: PathBuf) -> Result<Option<Self>> {
+        let mut there = vec![];
+        below(&folder, "", &mut there)?;
+        let Ok(splits) = settings.splits(&there) else { return Ok(None) };
+        let whole = splits.iter().all(|(_, files)| all_there(files));
+        Ok(if whole { Self::of(&folder, splits) } else { None })
     }
 }
 
+/// The folder of the set's state in the cache, whatever it holds of it.
+fn cached(settings: &Hub, set: &HFRepositorySync<RepoTypeDataset>) -> HFResult<Option<PathBuf>> {
+    match set.snapshot_download().revision(&settings.revision).local_files_only(true).send() {
+        Ok(folder) => Ok(Some(folder)),
+        Err(HFError::LocalEntryNotFound { .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What the Hub said that the set holds, if that was kept.
+fn read_list(path: &Path) -> Result<Option<Vec<String>>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| unfit(path, e.to_string(), "delete it")),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+/// Whether the files of a split are numbered from 0 without a gap, up to the number that their names give if they do.
+fn all_there(files: &[String]) -> bool {
+    let shards: Vec<Shard<'_>> = files.iter().filter_map(|file| Shard::of(file)).collect();
+    shards.iter().enumerate().all(|(i, shard)| shard.number == i && shard.of.is_none_or(|n| n == shards.len()))
+}
+
 /// Names of all files in a folder, as paths below the first one.
-fn below(folder: &Path, prefix: &str, names: &mut Vec<String>) {
-    for path in visible(folder).unwrap_or_default() {
+fn below(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<()> {
+    for path in visible(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let name = format!("{prefix}{name}");
-        if path.is_dir() { below(&path, &format!("{name}/"), names) } else { names.push(name) }
+        if path.is_dir() {
+            below(&path, &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
     }
+    Ok(())
 }
 
 /// A Parquet file, by what its path says.
@@ -76,6 +124,8 @@ struct Shard<'a> {
     split: &'a str,
     /// Its number in the split, from 0.
     number: usize,
+    /// How many the split has, where the name says so.
+    of: Option<usize>,
     path: &'a str,
 }
 
@@ -85,13 +135,13 @@ impl<'a> Shard<'a> {
     fn of(path: &'a str) -> Option<Self> {
         let (folder, name) = path.strip_suffix(".parquet")?.rsplit_once('/').unwrap_or(("", path));
         let name = name.trim_end_matches(".parquet");
-        let pushed = name.split_once("-of-").and_then(|(name, _)| name.rsplit_once('-'));
+        let (pushed, of) = name.split_once("-of-").map_or((None, None), |(name, n)| (name.rsplit_once('-'), n.parse().ok()));
         let (folder, split, number) = match (pushed, name.parse()) {
             (Some((split, number)), _) => (folder, split, number.parse().ok()?),
             (None, Ok(number)) => folder.rsplit_once('/').map(|(folder, split)| (folder, split, number))?,
             (None, Err(_)) => (folder, name, 0),
         };
-        Some(Self { subset: folder.rsplit('/').next().unwrap_or(folder), split, number, path })
+        Some(Self { subset: folder.rsplit('/').next().unwrap_or(folder), split, number, of, path })
     }
 }
 
@@ -153,6 +203,11 @@ mod tests {
         assert_eq!(of("test-00000-of-00001.parquet"), Some(("", "test", 0)));
         assert_eq!(of("train.parquet"), Some(("", "train", 0)));
         assert_eq!(of("README.md"), None);
+        let whole = |files: &[&str]| all_there(&files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>());
+        assert!(whole(&["a/train/0.parquet", "a/train/1.parquet"]) && whole(&["train-00000-of-00001.parquet"]));
+        for part in [&["a/train/1.parquet"][..], &["a/train/0.parquet", "a/train/2.parquet"], &["train-00000-of-00002.parquet"]] {
+            assert!(!whole(part), "{part:?}");
+        }
         assert_eq!(of("0000.parquet"), None);
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -41,7 +42,8 @@ impl Hub {
         let at = folder.join(LISTING);
         let listing = match fs::read(&at) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| unfit(&at, e.to_string(), "delete it"))?,
-            Err(_) => self.unpack(&snapshot, &folder, &at)?,
+            Err(e) if e.kind() == ErrorKind::NotFound => self.unpack(&snapshot, &folder, &at)?,
+            Err(e) => return Err(Error::io(at, e)),
         };
         Ok(Unpacked { folder, listing, modalities: self.modalities() })
     }
@@ -51,10 +53,19 @@ impl Hub {
     fn folder(&self, snapshot: &Snapshot) -> PathBuf {
         let said = serde_json::json!([self.columns(), self.label, self.subset, self.train, self.validation, self.test]);
         let key = crc32fast::hash(said.to_string().as_bytes());
-        let commit = snapshot.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        self.asset(&snapshot.folder, &format!("-{key:08x}"))
+    }
+
+    /// Where what the Hub said of a state of the set is kept: the names of all its files.
+    pub(super) fn list(&self, snapshot: &Path) -> PathBuf {
+        self.asset(snapshot, "-files.json")
+    }
+
+    fn asset(&self, snapshot: &Path, ending: &str) -> PathBuf {
+        let commit = snapshot.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // `CACHE/hub/datasets--OWNER--NAME/snapshots/COMMIT`
-        let home = snapshot.folder.ancestors().nth(4).unwrap_or(&snapshot.folder);
-        home.join("assets").join("aim").join(self.dataset.replace('/', "--")).join(format!("{commit}-{key:08x}"))
+        let home = snapshot.ancestors().nth(4).unwrap_or(snapshot);
+        home.join("assets").join("aim").join(self.dataset.replace('/', "--")).join(format!("{commit}{ending}"))
     }
 
     /// Modalities with their columns.
@@ -82,8 +93,7 @@ impl Hub {
         }
         let listing = Listing { rows, class_names, left_out: 0 };
         let json = serde_json::to_vec(&listing).map_err(|e| broken(at, e.to_string()))?;
-        write(&at.with_extension("part"), &json)?;
-        fs::rename(at.with_extension("part"), at).map_err(|e| Error::io(at, e))?;
+        write_whole(at, &json)?;
         Ok(listing)
     }
 }
@@ -210,6 +220,13 @@ fn cell(field: &Field, folder: &Path, near: &str, place: &str) -> Result<Option<
         write(&path, bytes)?;
     }
     Ok(Some(cell))
+}
+
+/// Writes a file that is either whole or not there.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_extension("part");
+    write(&part, bytes)?;
+    fs::rename(part, path).map_err(|e| Error::io(path, e))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

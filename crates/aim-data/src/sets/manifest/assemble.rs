@@ -20,6 +20,7 @@ use super::{
     faults::Faults,
     keep::{Draw, Kept},
     ondemand::OnDemand,
+    prepare::estimate,
     rows::Row,
     shown::{Records, Shown, Stock},
     store::Store,
@@ -91,19 +92,30 @@ impl Plan<'_> {
         Ok(Dataset { name: self.name.clone(), modalities, class_names, train, validation, test })
     }
 
-    /// Most bytes that reading takes: arrays as they are, and of all else no more than may stay.
-    pub fn demand(&self, rows: &[Row], reading: &Reading) -> Result<u64> {
-        let (mut arrays, mut values) = (0, 0_u64);
-        for (name, decoding) in self.modalities {
-            match &decoding.array {
-                Some(array) => {
-                    arrays += std::fs::metadata(self.folder.join(&array.file)).map_or(0, |about| about.len())
-                }
-                None => values += self::values(&[open((name, decoding), self.folder, rows, None)?], rows.len()) as u64,
-            }
+    /// Most bytes that reading takes: what samples are made of, as far as it may stay, and arrays as a whole.
+    pub fn demand(&self, rows: &[Row], store: Option<&Store>, reading: &Reading) -> Result<u64> {
+        let limit = reading.limit() as u64;
+        if let Some(store) = store {
+            return Ok(store.bytes().min(limit));
         }
-        // Rows of arrays are copied.
-        Ok(arrays + (arrays + values).min(reading.within(self.memory)))
+        let (mut arrays, mut opened) = (0, vec![]);
+        for (name, decoding) in self.modalities {
+            let array = decoding.array.as_ref().map(|array| array.extent(self.folder)).transpose()?;
+            arrays += array.as_ref().map_or(0, |shape| bytes(shape) as u64);
+            opened.push(open((name, decoding), self.folder, rows, array.as_ref().map(|shape| &shape[1..]))?);
+        }
+        let varies = opened.iter().any(|one| one.decoder.varies());
+        let all = values(&opened, rows.len());
+        if varies || all > self.most().min(limit as f64) {
+            let kept = |one: &Opened<'_>| match one.decoder.varies() {
+                true => estimate(std::slice::from_ref(one), rows.len()),
+                false => values(std::slice::from_ref(one), rows.len()) as u64,
+            };
+            return Ok(arrays + opened.iter().map(kept).sum::<u64>().min(limit));
+        }
+        // A modality is decoded as a whole before its splits are made of it.
+        let of = |one: &Opened<'_>| values(std::slice::from_ref(one), rows.len());
+        Ok(arrays + (all + opened.iter().map(of).fold(0., f64::max)) as u64)
     }
 
     /// Bytes that samples may take in memory.
@@ -403,8 +415,12 @@ pub(super) fn checked(decoded: Decoded, place: &str, size: usize) -> Result<Deco
 
 /// Bytes that the values of so many samples take.
 fn values(opened: &[Opened<'_>], rows: usize) -> f64 {
-    let size = |one: &Opened<'_>| one.decoder.shape().iter().map(|d| *d as f64).product::<f64>();
-    4. * rows as f64 * opened.iter().map(size).sum::<f64>()
+    rows as f64 * opened.iter().map(|one| bytes(&one.decoder.shape())).sum::<f64>()
+}
+
+/// Bytes that the values of a shape take.
+fn bytes(shape: &[usize]) -> f64 {
+    4. * shape.iter().map(|d| *d as f64).product::<f64>()
 }
 
 /// A split of decoded samples in memory.

@@ -9,7 +9,11 @@ use super::{
     decoding::{Cell, Decode, Decoded, Opens},
     keep::Kept,
 };
-use crate::{files::broken, read::npz::Npz, table::Array};
+use crate::{
+    files::broken,
+    read::npz::{self, Npz},
+    table::Array,
+};
 
 settings! {
     /// Rows of a NumPy array; cells are the indices of rows, from 0.
@@ -46,12 +50,25 @@ settings! {
     }
 }
 
+impl ArrayRows {
+    /// Shape of the whole array, `[N, ...]`, of which only the header is read.
+    pub(super) fn extent(&self, folder: &Path) -> Result<Vec<usize>> {
+        let path = folder.join(&self.file);
+        let mut shape = match &self.entry {
+            Some(entry) => Npz::open(path)?.shape(entry)?,
+            None => npz::npy_shape(&path)?,
+        };
+        shape.resize(shape.len().max(2), 1);
+        Ok(shape)
+    }
+}
+
 impl Opens for ArrayRows {
     fn open(&self, folder: &Path) -> Result<Box<dyn Decode>> {
         let path = folder.join(&self.file);
         let mut array = match &self.entry {
             Some(entry) => Npz::open(path)?.whole_array(entry)?,
-            None => crate::read::npz::npy(&path)?,
+            None => npz::npy(&path)?,
         };
         // A number a sample is a feature of one entry.
         if array.shape.is_empty() {

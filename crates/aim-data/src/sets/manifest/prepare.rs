@@ -167,7 +167,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// Bytes that a set will take, by a few rows of it.
-fn estimate(opened: &[Opened<'_>], rows: usize) -> u64 {
+pub(super) fn estimate(opened: &[Opened<'_>], rows: usize) -> u64 {
     let step = rows.div_ceil(TRIED).max(1);
     let tried: Vec<usize> = (0..rows).step_by(step).collect();
     let size = |row: &usize| {

@@ -14,7 +14,12 @@ use super::{
     decoding::{Decode, Standardise},
     keep::{Draw, Kept},
 };
-use crate::{Fitted, Reading, Showing, Source, source::digest_values, table::Moments};
+use crate::{
+    Fitted, Reading, Showing, Source,
+    dataset::{FIRST, told_by},
+    source::digest_values,
+    table::Moments,
+};
 
 /// Training samples that are looked at together where means are taken.
 const PIECE: usize = 64;
@@ -159,6 +164,14 @@ impl Source for Shown {
     }
     fn checks_values(&self) -> bool {
         true
+    }
+    /// Of checksums of what is kept.
+    fn contents(&self) -> Option<Vec<u64>> {
+        let of = |row: &usize| {
+            let crc32s = (0..self.shapes.len()).map(|m| self.stock.records.crc32(m, *row));
+            crc32s.fold(FIRST, told_by)
+        };
+        Some(self.rows.iter().map(of).collect())
     }
     fn groups(&self) -> &[u32] {
         &self.groups

@@ -116,6 +116,11 @@ impl Store {
         Ok(shapes)
     }
 
+    /// Bytes of all records.
+    pub(super) fn bytes(&self) -> u64 {
+        self.index.places.iter().flatten().flatten().map(|place| place.bytes as u64).sum()
+    }
+
     fn unfit(&self, problem: &str) -> Error {
         damaged(&self.folder.join(INDEX), problem)
     }
