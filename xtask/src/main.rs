@@ -9,7 +9,7 @@ use aim_cli::{Application, OwnCommand, clap};
 use aim_core::{Error, Result};
 
 /// The system's allocator gives the memory of each activation back to the kernel, and faulting it in again takes a
-/// sixth of a small network's step. It is counted what training will take of it.
+/// sixth of a small network's step. What training will take of it is counted.
 #[global_allocator]
 static ALLOCATOR: aim_cli::Counted<mimalloc::MiMalloc> = aim_cli::Counted(mimalloc::MiMalloc);
 

@@ -35,7 +35,7 @@ enum What {
     Backbones,
     /// Ways to join features.
     Fusions,
-    /// Methods with the backbones, fusions and optimizers that a configuration cannot join them with, and why.
+    /// Which backbones, fusions and optimizers each method is refused with, and why.
     Matrix,
     /// Optimizers and schedules.
     Optimizers,

@@ -40,7 +40,8 @@ fn text(card: &MethodCard, registries: &Registries) -> Result<String> {
     let (found, all) = (refused.values().map(Vec::len).sum::<usize>(), names.iter().map(Vec::len).product::<usize>());
     let mut text = format!("{}: {found} of {all} combinations are refused\n", card.name());
     for (reason, cells) in refused {
-        let lines: String = told(&cells, &names).iter().map(|line| format!("        {line}\n")).collect();
+        let lines: String =
+            told(&cells, &names).iter().filter(|_| !cells.is_empty()).map(|line| format!("        {line}\n")).collect();
         text += &format!("    {reason}\n{lines}");
     }
     Ok(text + "\n")
@@ -51,7 +52,9 @@ fn refused(card: &MethodCard, registries: &Registries) -> Result<BTreeMap<String
     // What must be said and has no default is the name of a modality.
     let mut section = json!({ "name": card.name() });
     card.settings().iter().filter(|s| s.rule.required).for_each(|s| section[s.name] = json!(MODALITIES[0]));
-    let method = MethodSpec::read(&registries.methods, &section)?;
+    let Ok(method) = MethodSpec::read(&registries.methods, &section) else {
+        return Ok([("needs settings that this list cannot give".to_owned(), vec![])].into());
+    };
     let heads = card.defaults().info().requires.wants(capability::UNI_HEADS);
     let mut refused = BTreeMap::<String, Vec<Cell>>::new();
     for (backbone, encoder) in specs(&registries.encoders).enumerate() {

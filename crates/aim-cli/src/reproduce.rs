@@ -182,7 +182,7 @@ fn print_config(tables: &[&TableConfig]) -> Result<ExitCode> {
 /// What a command prints of tables that were written: on a terminal what there is room for, unless all is wanted.
 pub(crate) fn tell_written(written: &Written, wide: bool) -> String {
     let columns = if wide { None } else { terminal() };
-    let rest = if columns.is_some() { "; --wide prints all that it says" } else { "" };
+    let rest = if columns.is_some() { "\n--wide prints every column and note" } else { "" };
     format!("{}\nreport: {}{rest}\n", written.text(columns), written.report.display())
 }
 

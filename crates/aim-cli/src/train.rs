@@ -51,7 +51,7 @@ impl Train {
         let (console, reading) = (Console::new(self.places.quiet), self.places.reading.reading());
         let (data, demand) = aim_data::load_by(&config.data, root.as_deref(), &reading)?;
         fits(&config, &data, &weights)?;
-        let needs = if device.is_cpu() { Needs::of(&config, &data)? } else { Needs::default() };
+        let needs = if device.is_cpu() { Needs::of(&config, &data) } else { Needs::default() };
         memory(&[demand], needs, 1)?.iter().for_each(|line| console.say(line));
         let job = Job::new(&config.name, &config, seed, &data, checksum(&data)?)?;
         let method = config.method.name().replace('(', "-").replace(')', "");

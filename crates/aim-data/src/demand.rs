@@ -19,7 +19,7 @@ impl Demand {
     /// So many bytes, and those of the samples that are checked together, on this machine as it is now.
     pub(crate) fn of(bytes: u64) -> Self {
         let bytes = bytes.saturating_add(bytes.min(2 * PIECE_BYTES as u64));
-        Self { bytes, left: std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| left(&text)) }
+        Self { bytes, left: available() }
     }
 
     /// Goes on if the machine has that much.
@@ -41,6 +41,19 @@ impl fmt::Display for Demand {
         write!(f, "reading takes up to about {:.2} GiB of memory", gib(self.bytes))?;
         self.left.map_or(Ok(()), |left| write!(f, ", of {:.2} GiB that are left", gib(left)))
     }
+}
+
+/// Bytes that can be had: what the machine has left, and no more than the control group of this process has.
+fn available() -> Option<u64> {
+    let read = |path: String| std::fs::read_to_string(path).ok();
+    let group = read("/proc/self/cgroup".into()).unwrap_or_default();
+    // Within a container its own group is the root.
+    let folders = [group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned(), "/".to_owned()];
+    let in_group = folders.iter().filter_map(|folder| {
+        let number = |file| read(format!("/sys/fs/cgroup{folder}/{file}"))?.trim().parse::<u64>().ok();
+        Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+    });
+    in_group.chain(read("/proc/meminfo".into()).and_then(|text| left(&text))).min()
 }
 
 /// Bytes that Linux says could be had without swapping.

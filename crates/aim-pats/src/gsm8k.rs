@@ -94,19 +94,23 @@ fn fractions(text: &str) -> String {
     let text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("{,}", ",");
     let mut parts = text.split("\\frac");
     let mut plain = parts.next().unwrap_or_default().to_owned();
+    // Where the last fraction ended: its denominator is no whole number of the next.
+    let mut last = 0;
     for part in parts {
         let both = argument(part).and_then(|(above, rest)| Some((above, argument(rest)?)));
         let Some((above, (below, rest))) = both else {
             plain.push_str(part);
             continue;
         };
-        let begin = plain.trim_end().trim_end_matches(|c: char| c.is_ascii_digit() || c == ',').len();
+        let whole = plain[last..].trim_end().trim_end_matches(|c: char| c.is_ascii_digit() || c == ',');
+        let begin = last + whole.len();
         match mixed(&plain[begin..], above, below) {
             Some(above) => plain.replace_range(begin.., &format!("{above}/{below}")),
             None => plain.push_str(&format!("{above}/{below}")),
         }
         // No digit that follows is one of the denominator's.
         plain.push(' ');
+        last = plain.len();
         plain.push_str(rest);
     }
     plain

@@ -45,15 +45,9 @@ impl Side {
         self.of(row).filter_map(|line| Some(((line.seed, line.fold), of(line)?))).collect()
     }
 
-    /// What all its runs say of the data that they were scored on.
-    fn data(&self) -> BTreeSet<String> {
-        let of = |column: &str, line: &Line| line.number(column).map(|number| format!("{column} {number}"));
-        let each = |line: &Line| {
-            let name = line.text("data").map(|name| format!("data {name}"));
-            let numbers = ["test.samples", "test.most_frequent"].map(|column| of(column, line));
-            name.into_iter().chain(numbers.into_iter().flatten()).collect::<Vec<_>>().join(", ")
-        };
-        self.lines.iter().map(each).collect()
+    /// A run's line.
+    fn run(&self, of: &Line) -> Option<&Line> {
+        self.lines.iter().find(|line| (&line.row, line.seed, line.fold) == (&of.row, of.seed, of.fold))
     }
 }
 
@@ -99,7 +93,11 @@ fn cells(sides: &[Side; 2], row: &str, title: &str, names: &BTreeSet<&str>) -> R
     let folds = second.keys().any(|(_, fold)| fold.is_some());
     let difference = match mean(&differences) {
         // Folds share training samples: their values are not independent, and an interval needs more than is known here.
-        Ok(mean) => Cell::estimate(mean, None, if folds { None } else { t_interval(&differences, LEVEL).ok() }),
+        Ok(mean) => Cell::estimate(
+            mean,
+            None,
+            if folds { None } else { t_interval(&differences, LEVEL).ok().map(|i| i.within(-1., 1.)) },
+        ),
         Err(_) => Cell::empty(),
     };
     let all = |values: BTreeMap<_, f64>| estimate(&values.into_values().collect::<Vec<_>>());
@@ -114,19 +112,25 @@ fn cells(sides: &[Side; 2], row: &str, title: &str, names: &BTreeSet<&str>) -> R
 }
 
 fn notes(table: &mut Table, sides: &[Side; 2]) {
-    let [first, second] = sides.each_ref().map(Side::data);
-    if first != second {
-        let said = |data: BTreeSet<String>| data.into_iter().collect::<Vec<_>>().join("; ");
-        table.warn(format!(
-            "ATTENTION: the tables are of different data, so that a difference may be theirs: {} against {}.",
-            said(first),
-            said(second)
-        ));
+    let [first, second] = sides;
+    let both: Vec<(&Line, &Line)> = first.lines.iter().filter_map(|line| Some((line, second.run(line)?))).collect();
+    let differ = |what: &dyn Fn(&Line) -> Option<String>| {
+        let rows = both.iter().filter(|(a, b)| what(a).zip(what(b)).is_some_and(|(a, b)| a != b));
+        let rows: BTreeSet<String> = rows.map(|(line, _)| format!("`{}`", line.row)).collect();
+        (!rows.is_empty()).then(|| rows.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let number = |column: &'static str| move |line: &Line| line.number(column).map(|number| number.to_string());
+    let text = |column: &'static str| move |line: &Line| line.text(column).map(str::to_owned);
+    // Older records have no checksum of the data.
+    let data = differ(&number("data.crc32")).or_else(|| differ(&text("data")));
+    if let Some(rows) = data.or_else(|| differ(&number("test.samples"))) {
+        table.warn(format!("ATTENTION: runs are of different data, so that a difference may be theirs: {rows}."));
     }
-    let protocols =
-        sides.each_ref().map(|side| side.lines.iter().filter_map(|line| line.protocol).collect::<BTreeSet<_>>());
-    if protocols[0] != protocols[1] {
-        table.warn("ATTENTION: the tables follow different protocols.");
+    if let Some(rows) = differ(&|line| line.protocol.map(|protocol| protocol.name().to_owned())) {
+        table.warn(format!("ATTENTION: runs follow different protocols: {rows}."));
+    }
+    for (what, rows) in [("configurations", differ(&text("config"))), ("programs", differ(&text("program.version")))] {
+        rows.into_iter().for_each(|rows| table.note(format!("Of different {what}: {rows}.")));
     }
     table.note(
         "Mean ± standard deviation (n-1) over runs. Differences are of runs with the same seed (and fold); their intervals are \

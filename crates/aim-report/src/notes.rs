@@ -170,9 +170,14 @@ const NETWORKS: &str = "A test over samples compares the trained networks at han
      how often is measured by the command `aa-test`. No row is better or worse than the baseline for a small p over samples \
      alone; only the test over seeds speaks of methods.";
 
+/// The smallest p value that sign flips of so many seeds can have under Holm's correction for so many tests.
+pub(crate) fn least_p(seeds: u64, tests: usize) -> f64 {
+    (tests.max(1) as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.)
+}
+
 /// Whether the test over seeds can find anything, and with how many seeds it could.
 fn power(seeds: u64, tests: usize) -> String {
-    let least = |seeds: u64| (tests.max(1) as f64 * 2f64.powi(1 - i32::try_from(seeds).unwrap_or(i32::MAX))).min(1.);
+    let least = |seeds: u64| least_p(seeds, tests);
     if least(seeds) <= 0.05 {
         return format!("The smallest adjusted p over seeds that this table can have is {:.4}.", least(seeds));
     }

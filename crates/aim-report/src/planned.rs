@@ -121,7 +121,7 @@ fn compare(
         pairs: a.len(),
         difference,
         spread: std(&differences).ok(),
-        by_signs: if repeats == Repeats::Independent { sign_flips(&a, &b).filter(|_| a.len() > 1) } else { None },
+        by_signs: if repeats == Repeats::Independent { sign_flips(&a, &b) } else { None },
         by_t: repeats.t_test(&a, &b).ok().map(|test| test.p),
     })
 }

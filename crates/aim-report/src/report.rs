@@ -132,6 +132,10 @@ pub fn write_across(folders: &[PathBuf], planned: &Planned, into: &Path) -> Resu
 /// # Errors
 /// If results are missing or damaged, or the folder cannot be written.
 pub fn write_compared(first: &Path, second: &Path, into: &Path) -> Result<Written> {
+    if into.join("results.jsonl").exists() {
+        let remedy = "choose another folder with --out";
+        return Err(Error::invalid(into.display().to_string(), "holds a table, whose page would be lost", remedy));
+    }
     let table = compare(first, second)?;
     let (title, tables) = (table.caption().unwrap_or_default().to_owned(), vec![("compared".to_owned(), table)]);
     let (_, report) = page(into, &title, &tables)?;

@@ -229,7 +229,8 @@ fn over_seeds(row: &RowResults, baseline: &RowResults) -> Option<f64> {
 
 /// The p value of paired seeds, as the tables have it: sign flips of their differences. None with fewer than two pairs.
 pub fn sign_flips(a: &[f64], b: &[f64]) -> Option<f64> {
-    sign_flip(a, b, DRAWS, &mut ChaCha8Rng::seed_from_u64(0)).ok().map(|t| t.p)
+    let test = (a.len() > 1).then(|| sign_flip(a, b, DRAWS, &mut ChaCha8Rng::seed_from_u64(0)));
+    test?.ok().map(|t| t.p)
 }
 
 fn over_samples(row: &RowResults, baseline: &RowResults) -> Option<f64> {

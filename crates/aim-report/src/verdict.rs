@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     compat,
+    notes::least_p,
     planned::{Compared, decided},
     tables::{accuracies, tested},
 };
@@ -23,7 +24,25 @@ const ALPHA: f64 = 0.05;
 /// # Errors
 /// If a number is not finite.
 pub fn verdict(results: &Results, metrics: &Metrics) -> Result<Vec<String>> {
-    if results.table.planned.is_some() { of_planned(results, metrics) } else { of_tests(results) }
+    let mut lines = if results.table.planned.is_some() { of_planned(results, metrics)? } else { of_tests(results)? };
+    if !lines.is_empty() {
+        lines.extend(caution(results));
+    }
+    Ok(lines)
+}
+
+/// What these sentences must not be read without.
+fn caution(results: &Results) -> Option<String> {
+    let late = results.declared.as_ref().is_some_and(|declared| declared.runs_before > 0);
+    let unclean = results.rows.iter().any(|row| !row.config.protocol.is_clean());
+    let failed = results.failures.len();
+    let reasons = [
+        late.then(|| "the comparisons were declared after runs of the table were done".to_owned()),
+        unclean.then(|| "the protocol of some rows is not clean".to_owned()),
+        (failed > 0).then(|| format!("{failed} runs failed")),
+    ];
+    let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+    (!reasons.is_empty()).then(|| format!("CAUTION: {}.", reasons.join("; ")))
 }
 
 /// What came of the planned comparisons, and whether the table could have found what it looks for.
@@ -107,7 +126,7 @@ fn chances(
         [least, .., most] => format!("{} to {}", said(least), said(most)),
     };
     Ok(Some(format!(
-        "With the spread found here, this table finds a difference of {difference} with a chance of {range}, by sign flips at \
+        "With the spread found here, this table finds a single difference of {difference} with a chance of {range}, by sign flips at \
          {ALPHA} / {}.",
         all.len()
     )))
@@ -139,6 +158,15 @@ fn of_tests(results: &Results) -> Result<Vec<String>> {
     let lines: Vec<String> = said("Better", named(true)).into_iter().chain(said("Worse", named(false))).collect();
     if !lines.is_empty() {
         return Ok(lines);
+    }
+    let possible = least_p(results.table.seeds, tests.len());
+    if possible > ALPHA {
+        return Ok(vec![format!(
+            "{} seeds are too few to establish that one of {} rows differs from {title}: no adjusted p over seeds can be below \
+             {possible:.3}.",
+            results.table.seeds,
+            tests.len()
+        )]);
     }
     let least = tests.iter().map(|(_, p)| *p).fold(1., f64::min);
     Ok(vec![format!("No row is established to differ from {title} (smallest adjusted p over seeds: {least:.3}).")])

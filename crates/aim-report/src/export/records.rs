@@ -54,6 +54,7 @@ fn record(table: &TableConfig, row: &RowResults, run: &RunResults) -> Result<Rec
     if let Some(fold) = run.fold {
         record.insert("fold".into(), fold.into());
     }
+    record.insert("data.crc32".into(), run.data_crc32.into());
     record.insert("test.samples".into(), run.test.samples.into());
     record.insert("test.most_frequent".into(), run.test.most_frequent.into());
     Ok(record)

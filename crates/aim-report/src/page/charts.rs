@@ -77,7 +77,7 @@ pub(super) fn costs(title: &str, points: &[Cost]) -> String {
     let (least, most) = range(points.iter().map(|point| point.seconds));
     for seconds in steps(least, most) {
         let _ = write!(svg, "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"10\" y2=\"236\"/>", x(seconds));
-        let _ = write!(svg, "<text x=\"{:.1}\" y=\"252\" text-anchor=\"middle\">{seconds}</text>", x(seconds));
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"252\" text-anchor=\"middle\">{}</text>", x(seconds), round(seconds));
     }
     // Left end, right end and height of the names that have a place.
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
@@ -100,14 +100,21 @@ pub(super) fn costs(title: &str, points: &[Cost]) -> String {
     figure(title, (420., 270.), &svg, "")
 }
 
-/// 1, 2 and 5 times powers of ten within; at most seven of them.
+/// A number with three digits that count.
+fn round(number: f64) -> f64 {
+    let unit = 10f64.powf(number.log10().floor() - 2.);
+    (number / unit).round() * unit
+}
+
+/// Round numbers within, two to seven of them if there are; the ends where there are none.
 fn steps(least: f64, most: f64) -> Vec<f64> {
     let powers = least.log10().floor() as i32..=most.log10().ceil() as i32;
     let digits = |digits: &'static [f64]| {
         let of = powers.clone().flat_map(move |power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
         of.filter(|step| (least..=most).contains(step)).collect::<Vec<_>>()
     };
-    [&[1., 2., 5.][..], &[1.]].map(digits).into_iter().find(|steps| steps.len() <= 7).unwrap_or_default()
+    let choices = [&[1., 1.5, 2., 2.5, 3., 4., 5., 6., 7., 8., 9.][..], &[1., 2., 5.], &[1.]].map(digits);
+    choices.into_iter().find(|steps| (2..=7).contains(&steps.len())).unwrap_or_else(|| vec![least, most])
 }
 
 /// A map with a row a depth and a column an epoch; empty if there is no value at all.
@@ -223,6 +230,8 @@ mod tests {
         assert!(svg.contains("<circle cx=\"214.0\"") && svg.contains("<title>c: 0.800, 20.0 s<"), "{svg}");
         assert_eq!(steps(0.8, 30.), [1., 2., 5., 10., 20.]);
         assert_eq!(steps(0.5, 20_000.), [1., 10., 100., 1000., 10_000.]);
+        assert_eq!(steps(12., 18.), [12., 18.]);
+        assert_eq!(steps(21., 45.), [25., 30., 40.]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ const SECTIONS: &[Section] = &[
         title: "Probe of each encoder",
         over_seeds: false,
         about: "Test accuracy of a logistic regression on the frozen encoder. What joint training lacks against the encoder \
-                trained alone it has lost; the share of it that a row brings back stands beside it, where it is more than .02.",
+                trained alone it has lost; the share of it that a row brings back stands beside it, where it is .02 at least.",
         content: probes,
     },
     Section {
@@ -227,7 +227,9 @@ fn probes(views: &[View<'_>]) -> String {
         let one = |view: &View<'_>| {
             let mut strip = strip(view, |run| of(name, run))?;
             if let Some((solo, base)) = lost.filter(|_| !view.baseline) {
-                strip.text += &format!(", {:+.0} %", 100. * (strip.mean - base) / (solo - base));
+                let share = (100. * (strip.mean - base) / (solo - base)).round();
+                // A share of -0 is 0.
+                strip.text += &format!(", {:+.0} %", share + 0.);
             }
             Some(strip)
         };
@@ -236,7 +238,10 @@ fn probes(views: &[View<'_>]) -> String {
         let mark =
             |at: Option<f64>, what: &str, main| at.map(|at| Mark { at, label: format!("{what}: {at:.3}"), main });
         let marks = mark(solo, "trained alone", true).into_iter().chain(mark(base, "the baseline", false));
-        format!("<h3>{}</h3>{}", escape(name), strips(name, &rows, &marks.collect::<Vec<_>>()))
+        match strips(name, &rows, &marks.collect::<Vec<_>>()) {
+            chart if chart.is_empty() => chart,
+            chart => format!("<h3>{}</h3>{chart}", escape(name)),
+        }
     };
     match views {
         [view] => {

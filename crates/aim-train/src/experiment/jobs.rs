@@ -222,7 +222,7 @@ fn take(configs: &[&RunConfig], data: &[Loaded], options: &Options) -> Result<Op
         let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.contains(&tried)) else {
             continue;
         };
-        needs = needs.max(Needs::of(config, &loaded.data)?);
+        needs = needs.max(Needs::of(config, &loaded.data));
         seen.push(tried);
     }
     memory(&data.iter().map(|loaded| loaded.demand).collect::<Vec<_>>(), needs, options.jobs)

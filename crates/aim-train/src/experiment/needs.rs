@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow::Break, sync::Arc};
 
 use aim_balance::joint::Joint;
-use aim_core::{Error, Result, Stateful};
+use aim_core::{Error, Result, Stateful, capability};
 use aim_data::{Dataset, Demand, First};
 use aim_ops::memory::{counts, peak};
 use candle_core::Device;
@@ -31,23 +31,29 @@ pub struct Needs {
 
 impl Needs {
     /// What a run of joint training takes, tried by steps on parts of a batch; methods that go through the network
-    /// several times at once take more. Nothing in a program that does not count its memory (see
-    /// [`Counted`](aim_ops::memory::Counted)).
-    ///
-    /// # Errors
-    /// If network and data do not fit, or samples cannot be read.
-    pub fn of(config: &RunConfig, data: &Dataset) -> Result<Self> {
+    /// several times at once take more. Nothing where that cannot be tried, or says too much: in a program that does not
+    /// count its memory (see [`Counted`](aim_ops::memory::Counted)), of a network without a fused head, and of methods
+    /// that train additions alone.
+    pub fn of(config: &RunConfig, data: &Dataset) -> Self {
         if !counts() {
-            return Ok(Self::default());
+            return Self::default();
         }
-        let (config, device) = (RunConfig { method: Joint {}.into(), ..config.clone() }, &Device::Cpu);
-        let data = restrict(&config, data)?;
-        let evaluated = &data.validation;
+        if config.method.all().into_iter().any(|method| method.info().requires.wants(capability::ADAPTERS)) {
+            return Self::default();
+        }
+        let config = RunConfig { method: Joint {}.into(), ..config.clone() };
+        // A network without a fused head, say: what is wrong is told where the run itself meets it.
+        Self::tried(&config, data).unwrap_or_default()
+    }
+
+    fn tried(config: &RunConfig, data: &Dataset) -> Result<Self> {
+        let (data, device) = (restrict(config, data)?, &Device::Cpu);
+        let evaluated = if data.validation.len() < data.test.len() { &data.test } else { &data.validation };
         let batches = [config.train.batch.min(data.train.len()), evaluation_batch(&**evaluated).min(evaluated.len())];
         let tried = batches.map(parts);
         let (mut training, mut evaluation) = ([0; 2], [0; 2]);
         for i in 0..2 {
-            let (trained, step) = peak(|| trained(&config, &data, tried[0][i], device));
+            let (trained, step) = peak(|| trained(config, &data, tried[0][i], device));
             let trained = trained?;
             let (state, copy) = peak(|| trained.state());
             drop(state?);
@@ -86,7 +92,8 @@ fn larger([few, more]: [u64; 2], [first, second]: [usize; 2], batch: usize) -> u
 /// A run after its first step, on a batch of so many samples.
 fn trained(config: &RunConfig, data: &Dataset, batch: usize, device: &Device) -> Result<Learner> {
     let mut config = config.clone();
-    config.train.batch = batch;
+    // With an update behind the first batch, so that the optimizer has its state.
+    (config.train.batch, config.train.accumulate) = (batch, 1);
     let mut learner = learner(&config, data, 0, device)?;
     learner.epoch(&splits(&config, data, device)?, |_, _| Ok(Break(())))?;
     Ok(learner)
@@ -114,7 +121,8 @@ pub fn memory(data: &[Demand], needs: Needs, runs: usize) -> Result<Option<Strin
         return Ok(Some(line));
     }
     let remedy = match (training < evaluation, runs) {
-        (true, _) => "lower --memory, which the batches of an evaluation follow",
+        (true, 1) => "lower --memory, which the batches of an evaluation follow, or use a smaller network",
+        (true, _) => "lower --jobs, or --memory, which the batches of an evaluation follow",
         (false, 1) => "lower train.batch, and raise train.accumulate by as much for the same updates",
         (false, _) => "lower --jobs, or lower train.batch and raise train.accumulate by as much for the same updates",
     };
@@ -157,6 +165,7 @@ mod tests {
             (needs(3 * GIB, 0), 1, "lower train.batch, and raise train.accumulate"),
             (needs(2 * GIB, 0), 2, "(2 runs at a time), of 4.0 GiB that are left; lower --jobs, or"),
             (needs(GIB, 3 * GIB), 1, "lower --memory"),
+            (needs(GIB / 2, 3 * GIB / 2), 2, "lower --jobs, or --memory"),
         ] {
             let error = memory(&data, needs, runs).unwrap_err().to_string();
             assert!(error.contains(remedy), "{error}");

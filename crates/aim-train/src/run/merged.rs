@@ -28,7 +28,7 @@ impl Parts {
     pub fn merged(mut self, registries: &Registries) -> Result<Self> {
         let refused = |problem: &str| Err(Error::invalid("--merged", problem, "leave it out"));
         if !self.method.0.is_empty() {
-            return refused("joins weights, and the method answers with a state of its own beside them");
+            return refused("cannot merge what a method answers with beside the weights");
         }
         let layers: Vec<String> =
             self.weights.keys().filter_map(|name| Some(name.strip_suffix(".lora_b")?.to_owned())).collect();
@@ -36,9 +36,13 @@ impl Parts {
             return refused("joins low-rank additions, and the network has none");
         }
         for layer in layers {
-            let scale = encoder(&self.identity.config, &layer).and_then(|encoder| Some(encoder.low_rank()?.scale));
+            let Some(scale) =
+                encoder(&self.identity.config, &layer).and_then(|encoder| Some(encoder.low_rank()?.scale))
+            else {
+                return refused("knows no scale of the additions");
+            };
             let (a, b) = (self.take(&layer, "lora_a")?, self.take(&layer, "lora_b")?);
-            let weight = with_addition(&self.take(&layer, "weight")?, &a, &b, scale.unwrap_or(1.))?;
+            let weight = with_addition(&self.take(&layer, "weight")?, &a, &b, scale)?;
             self.weights.insert(format!("{layer}.weight"), weight);
         }
         let config = &mut self.identity.config;
