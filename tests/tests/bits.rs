@@ -139,7 +139,9 @@ fn a_run_that_was_stopped_behind_any_step_goes_on_there_with_the_same_bits() {
     let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}
   - {name: valuation, method: {name: valuation, warmup: 1}}
   - {name: agm, method: agm, train: {accumulate: 2}}
-  - {name: grouped, method: joint, train: {groups: [{part: encoder, schedule: {name: plateau, patience: 0}}]}}";
+  - name: grouped
+    method: joint
+    train: {groups: [{part: encoder, schedule: {name: plateau, patience: 0, threshold: 0.9}}]}";
     let mut source = bundle_config(rows, &["train.epochs=5"]);
     for split in ["train", "validation", "test"] {
         let path = folder.path().join(format!("{split}.safetensors"));

@@ -50,7 +50,7 @@ fn killed_at_any_moment_a_table_ends_with_the_same_bits() {
     write_bundle(folder);
     let rows = every_method("{epochs: 3, batch: 64}");
     assert!(rows.lines().count() >= 8, "{rows}");
-    let group = "{part: encoder, schedule: {name: plateau, patience: 0}}";
+    let group = "{part: encoder, schedule: {name: plateau, patience: 0, threshold: 0.9}}";
     let grouped = format!("\n  - {{name: grouped, method: joint, train: {{epochs: 3, batch: 64, groups: [{group}]}}}}");
     fs::write(folder.join("table.yaml"), bundle_text(&(rows + &grouped))).unwrap();
     let begin = Instant::now();
