@@ -67,18 +67,17 @@ fn written(preset: &Preset, folder: &Path, samples: usize) -> Result<DatasetSpec
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(|e| Error::io(path, e))
     };
-    let modalities = preset.modalities();
     let (mut decoded, mut header) = (serde_json::Map::new(), String::from("id,split,label"));
-    for (name, shape) in &modalities {
-        let mut rng = Rng::keyed(SEED, name);
-        put(&format!("{name}.npy"), &npy(&[&[samples + 2][..], shape].concat(), || rng.normal() as f32))?;
-        decoded.insert(name.clone(), serde_json::json!({"array": {"file": format!("{name}.npy")}}));
-        header = header + "," + name;
+    for input in preset.inputs {
+        let (file, mut rng) = (format!("{}.npy", input.name), Rng::keyed(SEED, input.name));
+        put(&file, &npy(&[&[samples + 2], input.shape].concat(), || input.value(&mut rng)))?;
+        decoded.insert(input.name.into(), serde_json::json!({"array": {"file": file}}));
+        header = header + "," + input.name;
     }
     let mut rows = header + "\n";
     for row in 0..samples + 2 {
         let split = ["train", "validation", "test"][(row + 1).saturating_sub(samples)];
-        let cells = format!(",{row}").repeat(modalities.len());
+        let cells = format!(",{row}").repeat(preset.inputs.len());
         let _infallible = writeln!(rows, "s{row},{split},{}{cells}", row % preset.classes);
     }
     put("set.csv", rows.as_bytes())?;
@@ -107,16 +106,18 @@ mod tests {
 
     #[test]
     fn training_from_a_prepared_set_takes_the_same_steps() {
-        let folder = std::env::temp_dir().join(format!("aim-benches-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let losses =
-            OnData::both(Preset::named("mlp-tri").unwrap(), &folder, 70, 1).and_then(|[mut memory, mut disk]| {
+        for (name, samples) in [("mlp-tri", 70), ("bert-vit", 9)] {
+            let folder = std::env::temp_dir().join(format!("aim-benches-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            let preset = Preset::named(name).unwrap();
+            let losses = OnData::both(preset, &folder, samples, 1).and_then(|[mut memory, mut disk]| {
                 let workers = [&memory, &disk].map(|side| side.data.train.reading().workers());
-                assert_eq!((workers, disk.data.train.len()), ([0, 1], 70));
+                assert_eq!((workers, disk.data.train.len()), ([0, 1], samples));
                 Ok([[memory.epoch()?, memory.epoch()?], [disk.epoch()?, disk.epoch()?]])
             });
-        fs::remove_dir_all(&folder).unwrap();
-        let [memory, disk] = losses.unwrap();
-        assert!(memory == disk && memory[0] != memory[1], "{memory:?}, {disk:?}");
+            fs::remove_dir_all(&folder).unwrap();
+            let [memory, disk] = losses.unwrap();
+            assert!(memory == disk && memory[0] != memory[1], "{name}: {memory:?}, {disk:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use aim_backbones::EncoderSpec;
 use aim_balance::MethodSpec;
 use aim_config::yaml::parse;
-use aim_core::{Error, Result};
+use aim_core::{Error, Result, Rng};
 use aim_fusion::{
     BoostedConfig, ConcatConfig, DeepConfig, FusionSpec, ModelConfig, SeparateConfig, SharedConfig, fusion,
 };
@@ -19,25 +19,42 @@ pub struct Preset {
     pub batch: usize,
     /// Steps that take some ten seconds.
     pub steps: usize,
-    inputs: &'static [Input],
+    pub(crate) inputs: &'static [Input],
 }
 
-/// A modality: its name, the shape of a sample and its encoder's section.
+/// A modality.
 #[derive(Debug)]
-struct Input {
-    name: &'static str,
-    shape: &'static [usize],
+pub(crate) struct Input {
+    pub(crate) name: &'static str,
+    /// The shape of a sample.
+    pub(crate) shape: &'static [usize],
+    /// Words that a sample's ids name; without it a sample is of numbers.
+    vocabulary: Option<usize>,
+    /// The section of its encoder.
     encoder: &'static str,
 }
 
 const fn input(name: &'static str, shape: &'static [usize], encoder: &'static str) -> Input {
-    Input { name, shape, encoder }
+    Input { name, shape, vocabulary: None, encoder }
+}
+
+impl Input {
+    /// One value of a random sample: a normal draw, or a word's id, which is never that of padding.
+    pub(crate) fn value(&self, rng: &mut Rng) -> f32 {
+        match self.vocabulary {
+            None => rng.normal() as f32,
+            Some(words) => (1 + rng.below(words - 1)) as f32,
+        }
+    }
 }
 
 const CNN: &str = "{name: cnn, widths: [16, 32, 64]}";
 const MLP: &str = "{name: mlp, widths: [256, 256, 256]}";
 const RESNET: &str = "{name: resnet18}";
+const RESNET50: &str = "{name: resnet50}";
 const VIT: &str = "{name: vit}";
+/// The words of `minilm-l6`, 32 a sample.
+const TEXT: Input = Input { name: "text", shape: &[32], vocabulary: Some(30_522), encoder: "{name: minilm-l6}" };
 
 /// Every preset.
 pub static PRESETS: &[Preset] = &[
@@ -68,6 +85,14 @@ pub static PRESETS: &[Preset] = &[
         batch: 8,
         steps: 10,
         inputs: &[input("audio", &[3, 224, 224], VIT), input("visual", &[3, 224, 224], VIT)],
+    },
+    Preset { name: "bert-vit", classes: 6, batch: 8, steps: 20, inputs: &[TEXT, input("visual", &[3, 224, 224], VIT)] },
+    Preset {
+        name: "resnet50-av",
+        classes: 6,
+        batch: 8,
+        steps: 5,
+        inputs: &[input("audio", &[1, 257, 188], RESNET50), input("visual", &[3, 1, 224, 224], RESNET50)],
     },
 ];
 

@@ -9,9 +9,9 @@ use aim_data::{Dataset, Source, Splits, Subset};
 use aim_fusion::LateFusion;
 use aim_optim::{OptimizerSettings, Sgd};
 use aim_train::Learner;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
-use crate::preset::Preset;
+use crate::preset::{Input, Preset};
 
 const SEED: u64 = 0;
 /// The second epoch of two: past AIM's warm-up, and where methods of two stages do their own work.
@@ -36,7 +36,7 @@ impl Training {
         let opt = Sgd { lr: 0.001, momentum: 0.9, weight_decay: 0.0001, ..Sgd::default() };
         let (built, prepared) = (method.build(net.spec())?, prepared(&method, &net, device)?);
         let mut learner = Learner::new(Box::new(net), built, opt.build(), SEED, EPOCH.epochs).prepared(prepared);
-        let data = random_data(&modalities, preset.classes, batch)?;
+        let data = random_data(preset, batch)?;
         learner.begin(&Splits::new(&data, batch, device), EPOCH)?;
         let batch = data.train.batch(&(0..batch).collect::<Vec<_>>(), device)?;
         Ok(Self { learner, batch, clock: EPOCH })
@@ -52,6 +52,11 @@ impl Training {
         self.clock.batch += 1;
         self.batch.labels.device().synchronize()?;
         Ok(report)
+    }
+
+    /// Number of values that are trained.
+    pub fn parameters(&self) -> usize {
+        self.learner.net().params().iter().map(|(_, param)| param.var.elem_count()).sum()
     }
 }
 
@@ -76,17 +81,20 @@ fn prepared(method: &MethodSpec, net: &LateFusion, device: &Device) -> Result<Pr
 }
 
 /// One batch, which is every split.
-fn random_data(modalities: &[(String, Vec<usize>)], classes: usize, size: usize) -> Result<Dataset> {
+fn random_data(preset: &Preset, size: usize) -> Result<Dataset> {
     let mut rng = Rng::keyed(SEED, "batch");
-    let labels: Vec<u32> = (0..size).map(|_| rng.below(classes) as u32).collect();
-    let input =
-        |(_, shape): &(String, Vec<usize>)| rng.normal_tensor(&[&[size], &shape[..]].concat(), 1., &Device::Cpu);
-    let inputs = modalities.iter().map(input).collect::<Result<_>>()?;
+    let labels: Vec<u32> = (0..size).map(|_| rng.below(preset.classes) as u32).collect();
+    let values = |input: &Input| {
+        let shape = [&[size], input.shape].concat();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_: usize| input.value(&mut rng)).collect();
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    };
+    let inputs = preset.inputs.iter().map(values).collect::<Result<_>>()?;
     let train: Arc<dyn Source> = Arc::new(Subset::new(inputs, labels, (0..size).map(|i| i.to_string()).collect())?);
     Ok(Dataset {
         name: "random".into(),
-        modalities: modalities.iter().map(|(name, _)| name.clone()).collect(),
-        class_names: (0..classes).map(|c| c.to_string()).collect(),
+        modalities: preset.inputs.iter().map(|input| input.name.into()).collect(),
+        class_names: (0..preset.classes).map(|c| c.to_string()).collect(),
         validation: train.clone(),
         test: train.clone(),
         train,
@@ -96,6 +104,7 @@ fn random_data(modalities: &[(String, Vec<usize>)], classes: usize, size: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PRESETS;
 
     #[test]
     fn a_method_gets_the_heads_that_it_needs() {
@@ -109,15 +118,46 @@ mod tests {
         assert!(refused.unwrap().contains("beta"));
     }
 
+    /// Those of torchvision's, timm's and Hugging Face's models without classifier and pooler, of stems for one channel
+    /// where sound is read, and of the head.
+    #[test]
+    fn networks_have_the_parameters_of_the_published_ones() {
+        let (resnet18, resnet50, fewer_channels) = (11_689_512 - 513_000, 25_557_032 - 2_049_000, 2 * 64 * 49);
+        let (minilm, vit_tiny) = (22_713_216 - 147_840, 5_717_416 - 193_000);
+        let want = [
+            ("resnet18-av", 2 * resnet18 - fewer_channels + (1024 + 1) * 6),
+            ("cnn-av", (144 + 32 + 4608 + 64 + 18_432 + 128) + (864 + 32 + 4608 + 64 + 18_432 + 128) + (128 + 1) * 51),
+            ("mlp-tri", (101 + 74 + 101) * 256 + 6 * 257 * 256 + (768 + 1) * 2),
+            ("vit-av", 2 * vit_tiny + (384 + 1) * 6),
+            ("bert-vit", minilm + vit_tiny + (576 + 1) * 6),
+            ("resnet50-av", 2 * resnet50 - fewer_channels + (4096 + 1) * 6),
+        ];
+        let parameters =
+            |preset: &Preset| (preset.name, Training::new(preset, "joint", 2, &Device::Cpu).unwrap().parameters());
+        assert_eq!(PRESETS.iter().map(parameters).collect::<Vec<_>>(), want);
+    }
+
+    #[test]
+    fn words_are_ids_that_stand_for_no_padding() {
+        let preset = Preset::named("bert-vit").unwrap();
+        let ids = Training::new(preset, "joint", 64, &Device::Cpu).unwrap().batch.inputs[0].values.clone();
+        let ids = ids.to_vec2::<f32>().unwrap().concat();
+        assert_eq!(ids.len(), 64 * 32);
+        assert!(ids.iter().all(|id| id.fract() == 0. && (1. ..30_522.).contains(id)), "{ids:?}");
+        assert!(ids.iter().any(|id| *id > 29_000.), "ids come from the whole vocabulary");
+    }
+
     #[test]
     fn steps_train_and_are_the_same_every_time() {
-        let preset = Preset::named("cnn-av").unwrap();
-        let losses = || {
-            let mut training = Training::new(preset, "joint", 8, &Device::Cpu).unwrap();
-            (0..5).map(|_| training.step().unwrap().values("loss").unwrap().unwrap()[0]).collect::<Vec<_>>()
-        };
-        let first = losses();
-        assert!(first[4] < first[0], "{first:?}");
-        assert_eq!(first, losses());
+        for (name, batch) in [("cnn-av", 8), ("bert-vit", 4)] {
+            let preset = Preset::named(name).unwrap();
+            let losses = || {
+                let mut training = Training::new(preset, "joint", batch, &Device::Cpu).unwrap();
+                (0..5).map(|_| training.step().unwrap().values("loss").unwrap().unwrap()[0]).collect::<Vec<_>>()
+            };
+            let first = losses();
+            assert!(first[4] < first[0], "{name}: {first:?}");
+            assert_eq!(first, losses(), "{name}");
+        }
     }
 }

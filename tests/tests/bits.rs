@@ -138,13 +138,16 @@ fn a_run_that_was_stopped_behind_any_step_goes_on_there_with_the_same_bits() {
     let folder = folder();
     let rows = "  - {name: aim, method: {name: aim, warmup: 0, refresh: 2}, schedule: {name: plateau, patience: 0}}
   - {name: valuation, method: {name: valuation, warmup: 1}}
-  - {name: agm, method: agm, train: {accumulate: 2}}";
+  - {name: agm, method: agm, train: {accumulate: 2}}
+  - name: grouped
+    method: joint
+    train: {groups: [{part: encoder, schedule: {name: plateau, patience: 0, threshold: 0.9}}]}";
     let mut source = bundle_config(rows, &["train.epochs=5"]);
     for split in ["train", "validation", "test"] {
         let path = folder.path().join(format!("{split}.safetensors"));
         source.set(&format!("data.{split}={}", path.display())).unwrap();
     }
-    for row in ["aim", "valuation", "agm"] {
+    for row in ["aim", "valuation", "agm", "grouped"] {
         let (config, _) = RunConfig::single(&source, Some(row), standard()).unwrap();
         let data = aim_data::load(&config.data, None).unwrap();
         let mut places = vec![];

@@ -50,7 +50,9 @@ fn killed_at_any_moment_a_table_ends_with_the_same_bits() {
     write_bundle(folder);
     let rows = every_method("{epochs: 3, batch: 64}");
     assert!(rows.lines().count() >= 8, "{rows}");
-    fs::write(folder.join("table.yaml"), bundle_text(&rows)).unwrap();
+    let group = "{part: encoder, schedule: {name: plateau, patience: 0, threshold: 0.9}}";
+    let grouped = format!("\n  - {{name: grouped, method: joint, train: {{epochs: 3, batch: 64, groups: [{group}]}}}}");
+    fs::write(folder.join("table.yaml"), bundle_text(&(rows + &grouped))).unwrap();
     let begin = Instant::now();
     finish(start(folder, "alone"));
     let time = begin.elapsed().as_secs_f64();

@@ -34,7 +34,7 @@ enum What {
 
 #[derive(Args)]
 struct Step {
-    /// The network: resnet18-av, cnn-av, mlp-tri or vit-av.
+    /// The network: resnet18-av, cnn-av, mlp-tri, vit-av, bert-vit or resnet50-av.
     #[arg(long)]
     preset: String,
     /// A method section: a name or YAML, for instance `{name: ogm-ge, alpha: 0.3}`.
@@ -62,7 +62,7 @@ struct Step {
 
 #[derive(Args)]
 struct FromDisk {
-    /// The network: resnet18-av, cnn-av, mlp-tri or vit-av.
+    /// The network: resnet18-av, cnn-av, mlp-tri, vit-av, bert-vit or resnet50-av.
     #[arg(long, default_value = "resnet18-av")]
     preset: String,
     /// Training samples.
@@ -116,6 +116,7 @@ struct Measured<'a> {
     preset: &'a str,
     batch: usize,
     method: &'a str,
+    parameters: usize,
     median_ms: f64,
     min_ms: f64,
     /// Times the mean step of the method that it is compared with.
@@ -177,6 +178,7 @@ impl Step {
             preset: preset.name,
             batch,
             method: &self.method,
+            parameters: own.parameters(),
             median_ms,
             min_ms,
             ratio,
@@ -198,8 +200,9 @@ impl Measured<'_> {
         let memory = self.peak_rss_mb.map_or("?".into(), |m| format!("{m:.0}"));
         let ratio = self.ratio.map_or(String::new(), |r| format!(", {r:.3} times the other method's"));
         format!(
-            "{} with {}, batch {}, {} threads: median {:.3} ms{ratio}, fastest {:.3} ms, at most {memory} MiB\n",
-            self.preset, self.method, self.batch, self.threads, self.median_ms, self.min_ms
+            "{} with {}, {} parameters, batch {}, {} threads: median {:.3} ms{ratio}, fastest {:.3} ms, at most {memory} \
+             MiB\n",
+            self.preset, self.method, self.parameters, self.batch, self.threads, self.median_ms, self.min_ms
         )
     }
 }

@@ -123,7 +123,9 @@ fn fusion(card: &FusionCard) -> Entry {
     let info = card.defaults().info();
     let number = match info.modalities {
         (least, most) if least == most => format!("modalities: {least}"),
-        _ => "modalities: any number".into(),
+        (..=1, usize::MAX) => "modalities: any number".into(),
+        (least, usize::MAX) => format!("modalities: {least} or more"),
+        (least, most) => format!("modalities: {least} to {most}"),
     };
     let given: Vec<&str> = card.defaults().capabilities().iter().map(|c| c.name()).collect();
     let facts = [number, format!("unimodal logits: {}", info.unimodal), format!("gives: {}", given.join(", "))];
@@ -167,6 +169,14 @@ mod tests {
         assert!(one("deep").unwrap().starts_with("deep: a head of three layers"));
         assert!(one("deeep").unwrap_err().to_string().contains("use one of concat, sum, mean"));
         assert!(chosen(Some("bundle"), standard().datasets.iter().map(dataset)).is_ok());
+    }
+
+    #[test]
+    fn a_fusion_says_how_many_modalities_it_joins() {
+        for (name, number) in [("concat", "any number"), ("bottleneck", "2 or more"), ("film", "2")] {
+            let (_, text) = fusion(standard().fusions.find(name).unwrap());
+            assert!(text.lines().any(|line| line.trim() == format!("modalities: {number}")), "{text}");
+        }
     }
 
     #[test]
