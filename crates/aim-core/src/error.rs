@@ -54,6 +54,14 @@ pub enum Error {
     /// Someone asked for the work to end; nothing is wrong.
     #[error("was stopped; the same command goes on where it was")]
     Stopped,
+    /// What this process was working on has been taken over by another, which goes on with it.
+    #[error("{}: was taken over by {by}, which goes on with it", path.display())]
+    Lost {
+        /// The folder.
+        path: PathBuf,
+        /// The other process.
+        by: String,
+    },
     /// Another error with the place where it came up.
     #[error("{place}: {source}")]
     At {
@@ -80,6 +88,15 @@ impl Error {
         match self {
             Self::Stopped => true,
             Self::At { source, .. } => source.is_stop(),
+            _ => false,
+        }
+    }
+
+    /// Whether another process has taken over, and nothing is wrong with the work itself.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::At { source, .. } => source.is_lost(),
             _ => false,
         }
     }
