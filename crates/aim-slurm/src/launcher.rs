@@ -140,6 +140,10 @@ impl Launcher for Slurm {
         self.profile.at_once.map_or(1, Into::into)
     }
 
+    fn only_shows(&self) -> bool {
+        self.show.is_some()
+    }
+
     fn launch(&self, runs: &[Wanted<'_>], table: &Path, shared: Shared<'_>) -> Result<Vec<Outcome>> {
         let table = &absolute(table)?;
         // Before the folders are looked at: what ends in between is then taken for alive, and not submitted twice.

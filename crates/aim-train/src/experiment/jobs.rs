@@ -121,17 +121,14 @@ pub fn run_by(
     let console = Console::new(options.quiet);
     let data = load(configs.clone(), options, &console)?;
     fit(configs, &data, weights)?;
-    let _lock = hold(&folder)?;
-    let declared = Declared::note(table, &folder, ledger.as_ref())?;
+    let begins = !launcher.only_shows();
+    let _lock = begins.then(|| hold(&folder)).transpose()?;
+    let declared = if begins { Declared::note(table, &folder, ledger.as_ref())? } else { None };
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
     let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program, weights };
-    match (&options.ledger, &ledger) {
-        (_, Some(ledger)) => console.say(&ledger.summary()),
-        (Some(from), None) => console.say(&format!("{} holds no ledger of `{}`", from.display(), table.name)),
-        (None, None) => {}
-    }
+    tell_of(&table.name, options, ledger.as_ref(), &console);
     let outdated = Mutex::default();
     let work = Work { folder: &folder, options, shared, launcher, ledger: ledger.as_ref(), data, outdated };
     console.say(&plan(&work, table, (&plans, &folds), &search::chosen(&work, table, &plans)?)?);
@@ -163,6 +160,15 @@ pub fn run_by(
         }
     }
     Ok(Results { table: settled_table(table, &configs, registries)?, rows, failures, choices, declared })
+}
+
+/// Says what a ledger that was asked for holds.
+fn tell_of(table: &str, options: &Options, ledger: Option<&Ledger>, console: &Console) {
+    match (&options.ledger, ledger) {
+        (_, Some(ledger)) => console.say(&ledger.summary()),
+        (Some(from), None) => console.say(&format!("{} holds no ledger of `{table}`", from.display())),
+        (None, None) => {}
+    }
 }
 
 /// The table with what its searched rows change of their recipe by what was chosen for them.

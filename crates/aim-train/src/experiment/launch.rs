@@ -25,6 +25,9 @@ pub trait Launcher: Sync {
     /// Runs at a time as far as it is known, for the estimate of the plan.
     fn at_a_time(&self) -> usize;
 
+    /// Whether it only shows what it would do, so that nothing is to be noted either.
+    fn only_shows(&self) -> bool;
+
     /// What came of each run, in their order; `table` is the folder of the table.
     ///
     /// # Errors
@@ -116,6 +119,10 @@ pub struct Local(pub usize);
 impl Launcher for Local {
     fn at_a_time(&self) -> usize {
         self.0
+    }
+
+    fn only_shows(&self) -> bool {
+        false
     }
 
     /// Makes runs side by side; those that were not begun because someone asked to stop have no outcome.
