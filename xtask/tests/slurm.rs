@@ -214,7 +214,7 @@ fn disturbed(cluster: &Cluster) {
     assert!(said.contains(": 1 runs in 1 tasks"), "the others are not submitted twice: {said}");
     trains(1);
     // A node that fails takes its daemon and all of a task with it.
-    let program = process(&runs[1]).expect("the run is at work");
+    let program = process(&runs[1]).unwrap();
     let step = fs::read_to_string(format!("/proc/{program}/stat")).unwrap();
     let step = step.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().to_owned();
     cluster.kill("slurmd");

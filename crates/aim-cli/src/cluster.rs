@@ -57,8 +57,8 @@ impl Work {
         for item in items {
             match worker.make(&item.folder, item.preparation.as_deref()) {
                 Err(error) if error.is_stop() => return Err(error),
-                // Another process goes on with it.
-                Err(error) if error.is_lost() => tell(&format!("{}: {error}\n", item.title)),
+                // Another process makes it.
+                Err(error) if error.is_elsewhere() => tell(&format!("{}: {error}\n", item.title)),
                 Err(error) => {
                     // Runs that need a preparation meet its fault themselves, and are to be begun for that.
                     failed |= item.preparation.is_none();

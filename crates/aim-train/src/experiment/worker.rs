@@ -38,7 +38,7 @@ impl<'a> Worker<'a> {
     pub fn make(&mut self, folder: &Path, preparation: Option<&Path>) -> Result<()> {
         let made = self.one(folder, preparation);
         match &made {
-            Err(error) if preparation.is_none() && !error.is_stop() && !error.is_lost() && folder.is_dir() => {
+            Err(error) if preparation.is_none() && !error.is_stop() && !error.is_elsewhere() && folder.is_dir() => {
                 Failure::of(error).note(folder)?;
             }
             _ => {}

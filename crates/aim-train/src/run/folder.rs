@@ -95,10 +95,7 @@ impl Folder {
     /// written.
     pub fn open(path: &Path, identity: &Identity, registries: &Registries) -> Result<Self> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
-        let lock = lock(path)?.map_err(|by| {
-            let problem = format!("is in use by {by}");
-            Error::invalid(path.display().to_string(), problem, "wait until it is done, or choose another folder")
-        })?;
+        let lock = lock(path)?.map_err(|by| Error::InUse { path: path.into(), by })?;
         Self::locked(path, lock, identity, registries)
     }
 
