@@ -130,7 +130,17 @@ const CRATES: [Arrows; 25] = [
     ),
     (
         "aim-attack",
-        &["aim-config", "aim-core", "aim-data", "aim-golden", "aim-media", "aim-report", "aim-tests", "aim-train"],
+        &[
+            "aim-config",
+            "aim-core",
+            "aim-data",
+            "aim-golden",
+            "aim-media",
+            "aim-report",
+            "aim-slurm",
+            "aim-tests",
+            "aim-train",
+        ],
     ),
     ("xtask", &["aim-cli", "aim-core"]),
 ];
