@@ -13,7 +13,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 type Arrows = (&'static str, &'static [&'static str]);
 
 /// The crates from the ground up, each with those that it depends on.
-const CRATES: [Arrows; 24] = [
+const CRATES: [Arrows; 25] = [
     ("aim-pins", &[]),
     ("aim-ops", &["aim-pins"]),
     ("aim-media", &[]),
@@ -46,6 +46,7 @@ const CRATES: [Arrows; 24] = [
         &["aim-backbones", "aim-balance", "aim-core", "aim-data", "aim-fusion", "aim-optim", "aim-stats", "aim-train"],
     ),
     ("aim-report", &["aim-balance", "aim-config", "aim-core", "aim-stats", "aim-train"]),
+    ("aim-slurm", &["aim-core", "aim-train"]),
     (
         "aim-benches",
         &[
@@ -74,6 +75,7 @@ const CRATES: [Arrows; 24] = [
             "aim-ops",
             "aim-optim",
             "aim-report",
+            "aim-slurm",
             "aim-stats",
             "aim-train",
         ],
@@ -128,7 +130,17 @@ const CRATES: [Arrows; 24] = [
     ),
     (
         "aim-attack",
-        &["aim-config", "aim-core", "aim-data", "aim-golden", "aim-media", "aim-report", "aim-tests", "aim-train"],
+        &[
+            "aim-config",
+            "aim-core",
+            "aim-data",
+            "aim-golden",
+            "aim-media",
+            "aim-report",
+            "aim-slurm",
+            "aim-tests",
+            "aim-train",
+        ],
     ),
     ("xtask", &["aim-cli", "aim-core"]),
 ];

@@ -3,8 +3,14 @@
 use std::{cell::RefCell, fs, path::Path, time::Duration};
 
 use aim_core::Rng;
-use aim_tests::{bundle_config, run_folder, run_options, run_table, run_with, write_bundle};
-use aim_train::{config::Identity, experiment::Options, run::Folder, standard};
+use aim_data::load;
+use aim_tests::{bundle_config, run_folder, run_options, run_table, run_with, train_run, write_bundle};
+use aim_train::{
+    config::Identity,
+    experiment::Options,
+    run::{EpochLog, Folder, Stop, Watch},
+    standard,
+};
 
 const AIM: &str = "  - {name: aim, method: {name: aim, warmup: 0}, train: {epochs: 5}}";
 
@@ -137,7 +143,7 @@ fn without_a_whole_checkpoint_a_run_starts_anew_and_says_so() {
 }
 
 #[test]
-fn an_edited_configuration_is_refused_and_named_and_nothing_is_lost() {
+fn an_edited_configuration_is_refused_and_named_and_nothing_is_elsewhere() {
     let (folder, run, files) = done();
     let path = run.join("config.yaml");
     let config = fs::read_to_string(&path).unwrap();
@@ -207,4 +213,40 @@ fn an_accuracy_that_its_predictions_do_not_bear_out_is_made_anew() {
         assert_eq!(fs::read(&path).unwrap() == text.as_bytes(), right);
     }
     assert!(train(folder.path()) == files);
+}
+
+/// Another machine takes the folder over after the first epoch.
+struct Thief(std::path::PathBuf);
+
+impl Watch for Thief {
+    fn epoch(&self, log: &EpochLog, _: usize, _: f64) {
+        if log.epoch == 1 {
+            let lease = r#"{"host": "elsewhere", "kernel": "another", "process": 7, "token": "t", "beat": "0"}"#;
+            fs::write(self.0.join(".lease.2"), lease).unwrap();
+        }
+    }
+
+    fn say(&self, _: &str) {}
+}
+
+#[test]
+fn a_run_whose_folder_another_machine_has_taken_over_writes_nothing_more() {
+    let (folder, run, files) = done();
+    let identity = Identity::load(&run, standard()).unwrap();
+    let data = load(&identity.config.data, Some(folder.path())).unwrap();
+    for (name, _) in &files {
+        fs::remove_file(run.join(name)).unwrap();
+    }
+    let opened = Folder::open(&run, &identity, standard()).unwrap();
+    let of = (&identity.config, identity.seed);
+    let error = train_run(of, &data, &opened, (&Thief(run.clone()), &Stop::default()), Duration::ZERO).unwrap_err();
+    assert!(error.is_elsewhere() && error.to_string().contains("was taken over by process 7 on elsewhere"), "{error}");
+    let left = fs::read(run.join("last.safetensors")).unwrap();
+    drop(opened);
+    assert!(run.join(".lease.2").exists(), "the other machine's lease is not taken away");
+    fs::remove_file(run.join(".lease.2")).unwrap();
+    assert_eq!(restore(&run).1, Some(1), "what was written before the other machine came");
+    assert_eq!(fs::read(run.join("last.safetensors")).unwrap(), left);
+    assert!(!fs::read_dir(&run).unwrap().any(|e| e.unwrap().path().extension().is_some_and(|end| end == "part")));
+    assert!(train(folder.path()) == files, "the same bits in the end");
 }

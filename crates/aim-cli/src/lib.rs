@@ -12,11 +12,13 @@ mod aa_test;
 mod across;
 mod application;
 mod bench;
+mod cluster;
 mod config;
 mod data;
 mod eval;
 mod export;
 mod interrupt;
+mod launch;
 mod ledger;
 mod list;
 mod matrix;
@@ -79,6 +81,12 @@ enum Command {
     /// Write the finished runs of tables as ledgers: small files without weights and predictions, from which
     /// `reproduce --ledger` makes the tables on another machine without training them again.
     Ledger(ledger::Keep),
+    /// Say where the runs of tables stand: done, running, queued, failed, by their folders and by Slurm.
+    Status(cluster::Tables),
+    /// End what waits or runs of tables in Slurm, and nothing else; the command that submitted it does so again.
+    Cancel(cluster::Tables),
+    /// Make the runs of a task that `--launcher` handed over; this is what its tasks call.
+    Work(cluster::Work),
     /// Train one run of a configuration.
     Train(train::Train),
     /// Score a finished or unfinished run's chosen weights on the test split again.
@@ -118,6 +126,9 @@ enum Command {
         device: DeviceName,
     },
 }
+
+/// Exit status of a command whose table is not whole yet: sysexits' word for "try again later".
+const LATER: u8 = 75;
 
 /// Exit status of a command that was stopped, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -249,6 +260,9 @@ fn run(application: &Application) -> Result<ExitCode> {
         Command::Across(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Ledger(command) => command.run(application),
+        Command::Status(tables) => tables.status(),
+        Command::Cancel(tables) => tables.cancel(),
+        Command::Work(command) => command.run(application),
         Command::Train(command) => command.run(application),
         Command::Eval(command) => command.run(application),
         Command::Predict(command) => command.run(application),

@@ -7,12 +7,20 @@ use aim_report::{Written, power};
 use aim_train::{
     Registries,
     config::{Scale, TableConfig, builtin, load_tables},
-    experiment::{self, Options},
-    run::Stop,
+    experiment::{self, Options, Results},
+    run::{Program, Stop},
 };
 use clap::Args;
 
-use crate::{Application, Places, config::yaml, cores, interrupt::stop_on_interrupt, ledger::LEDGERS, print, terminal};
+use crate::{
+    Application, DeviceName, LATER, Places,
+    config::yaml,
+    cores,
+    interrupt::stop_on_interrupt,
+    launch::{Chosen, Launching},
+    ledger::LEDGERS,
+    print, tell, terminal,
+};
 
 #[derive(Args)]
 pub(crate) struct Reproduce {
@@ -55,6 +63,8 @@ pub(crate) struct Making {
     #[arg(long)]
     wide: bool,
     #[command(flatten)]
+    launching: Launching,
+    #[command(flatten)]
     places: Places,
 }
 
@@ -89,18 +99,21 @@ impl Making {
         if self.print_config {
             return print_config(&wanted);
         }
-        let options = self.options(application)?;
-        let stop = stop_on_interrupt()?;
+        let (options, stop) = (self.options(application)?, stop_on_interrupt()?);
+        let chosen = self.launching.chosen(&self.places, &options)?;
         for table in wanted {
-            let pilots = experiment::run(&table.pilot()?, &options, &stop, &application.registries)?;
+            let launcher = chosen.launcher();
+            let pilots = experiment::run_by(launcher, &table.pilot()?, &options, &stop, &application.registries)?;
             if stop.asked() {
                 return Err(Error::Stopped);
             }
-            let found = power::Found::of(table, &pilots)?;
-            found.write(table, &options.out)?;
-            print(&format!("{}\n", found.table(table)?.to_plain()))?;
+            if chosen.left() == 0 && !self.launching.is_dry() {
+                let found = power::Found::of(table, &pilots)?;
+                found.write(table, &options.out)?;
+                print(&format!("{}\n", found.table(table)?.to_plain()))?;
+            }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(self.status(&chosen, true))
     }
 
     /// Makes the tables that are wanted, one after the other, and says what they say together with those made before.
@@ -109,18 +122,36 @@ impl Making {
         if self.print_config {
             return print_config(&wanted);
         }
-        let (wide, options) = (self.wide, self.options(application)?);
-        let stop = stop_on_interrupt()?;
-        let mut whole = true;
+        let (options, stop) = (self.options(application)?, stop_on_interrupt()?);
+        let chosen = self.launching.chosen(&self.places, &options)?;
+        let (mut whole, dry) = (true, self.launching.is_dry());
         for table in wanted {
             let mut table = table.clone();
             power::settle(&mut table, &options.out)?;
-            whole &= make(&table, &options, &stop, application, wide)?;
+            let results = experiment::run_by(chosen.launcher(), &table, &options, &stop, &application.registries)?;
+            whole &= results.failures.is_empty();
+            if !dry {
+                write(&results, &options, &stop, application, self.wide)?;
+            }
         }
-        if let Some((text, report)) = aim_report::write_family(tables, &options.out)? {
+        let family = if dry { None } else { aim_report::write_family(tables, &options.out)? };
+        if let Some((text, report)) = family {
             print(&format!("{text}\nreport: {}\n", report.display()))?;
         }
-        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(self.status(&chosen, whole))
+    }
+
+    /// How the command went: runs that others still make are no failure.
+    fn status(&self, chosen: &Chosen, whole: bool) -> ExitCode {
+        match chosen.left() {
+            _ if self.launching.is_dry() => ExitCode::SUCCESS,
+            0 if whole => ExitCode::SUCCESS,
+            0 => ExitCode::FAILURE,
+            left => {
+                tell(&format!("{left} runs are missing; the same command collects them when they are done\n"));
+                ExitCode::from(LATER)
+            }
+        }
     }
 
     /// The tables of a file that are to be made.
@@ -128,20 +159,34 @@ impl Making {
         self.set.is_none() || table.set == self.set
     }
 
-    fn options(self, application: &Application) -> Result<Options> {
-        let device = self.places.device.open()?;
-        let jobs = self.jobs.map_or(if device.is_cpu() { cores() } else { 1 }, usize::from);
+    fn options(&self, application: &Application) -> Result<Options> {
+        let cpu = matches!(self.places.device, DeviceName::Cpu);
+        let jobs = self.jobs.map_or(if cpu { cores() } else { 1 }, usize::from);
+        // A machine that hands runs over need not have the device.
+        let here = Places { device: self.launching.device(self.places.device), ..self.places.clone() };
+        here.options((jobs, (cores() / jobs).max(1)), self.ledger.clone(), &application.program)
+    }
+}
+
+impl Places {
+    /// How so many runs at a time are made here, each with so many threads.
+    pub(crate) fn options(
+        &self,
+        (jobs, threads): (usize, usize),
+        ledger: Option<PathBuf>,
+        program: &Program,
+    ) -> Result<Options> {
         Ok(Options {
-            data_root: aim_data::root(self.places.data_root),
-            out: self.places.out,
+            data_root: aim_data::root(self.data_root.clone()),
+            out: self.out.clone(),
             jobs,
-            threads: (cores() / jobs).max(1),
-            device,
-            quiet: self.places.quiet,
-            checkpoint_every: Duration::from_secs(self.places.checkpoint_every),
-            reading: self.places.reading.reading(),
-            program: application.program.clone(),
-            ledger: self.ledger,
+            threads,
+            device: self.device.open()?,
+            quiet: self.quiet,
+            checkpoint_every: Duration::from_secs(self.checkpoint_every),
+            reading: self.reading.reading(),
+            program: program.clone(),
+            ledger,
         })
     }
 }
@@ -186,14 +231,10 @@ pub(crate) fn tell_written(written: &Written, wide: bool) -> String {
     format!("{}\nreport: {}{rest}\n", written.text(columns), written.report.display())
 }
 
-/// Makes a table; whether no run of it failed.
-fn make(table: &TableConfig, options: &Options, stop: &Stop, application: &Application, wide: bool) -> Result<bool> {
+/// Writes what came of a table, and says it.
+fn write(results: &Results, options: &Options, stop: &Stop, application: &Application, wide: bool) -> Result<()> {
     let Application { registries, sections, .. } = application;
-    let results = experiment::run(table, options, stop, registries)?;
-    let written = aim_report::write(&results, &options.out, registries, sections)?;
+    let written = aim_report::write(results, &options.out, registries, sections)?;
     print(&tell_written(&written, wide))?;
-    if stop.asked() {
-        return Err(Error::Stopped);
-    }
-    Ok(results.failures.is_empty())
+    stop.check()
 }

@@ -54,6 +54,22 @@ pub enum Error {
     /// Someone asked for the work to end; nothing is wrong.
     #[error("was stopped; the same command goes on where it was")]
     Stopped,
+    /// Another process works on what this one was to.
+    #[error("{}: is in use by {by}; wait until it is done, or choose another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The other process.
+        by: String,
+    },
+    /// What this process was working on has been taken over by another, which goes on with it.
+    #[error("{}: was taken over by {by}, which goes on with it", path.display())]
+    Lost {
+        /// The folder.
+        path: PathBuf,
+        /// The other process.
+        by: String,
+    },
     /// Another error with the place where it came up.
     #[error("{place}: {source}")]
     At {
@@ -80,6 +96,15 @@ impl Error {
         match self {
             Self::Stopped => true,
             Self::At { source, .. } => source.is_stop(),
+            _ => false,
+        }
+    }
+
+    /// Whether another process is at work instead, and nothing is wrong with the work itself.
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::Lost { .. } => true,
+            Self::At { source, .. } => source.is_elsewhere(),
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
 //! One run with what must be trained before it.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -101,7 +102,7 @@ impl<'a> Job<'a> {
         if let Some(outcome) = folder.done(&|line| shared.console.say(line))? {
             return Ok(outcome);
         }
-        let prepared = self.prepare(shared)?;
+        let prepared = self.prepare(self.preparations(), shared)?;
         let start = Instant::now();
         let watch = shared.console.begin(self.title, self.seed, self.config.train.epochs, folder.path());
         let Shared { stop, checkpoint_every, program, device, weights, .. } = shared;
@@ -117,9 +118,45 @@ impl<'a> Job<'a> {
         Ok(outcome)
     }
 
-    /// Makes or reads every preparation. Those that another run is making come last.
-    fn prepare(&self, shared: Shared<'_>) -> Result<Prepared> {
-        let mut wanted = self.config.method.preparations(&self.data.modalities);
+    /// What must be trained before it.
+    fn preparations(&self) -> BTreeSet<Preparation> {
+        self.config.method.preparations(&self.data.modalities)
+    }
+
+    /// The folder of one of its preparations.
+    fn folder_of(&self, which: &Preparation, shared: Shared<'_>) -> Result<PathBuf> {
+        let identity = Identity::new(&self.config.preparation(which), self.seed, self.crc32);
+        let place = place(&shared.out.join("prepared"), &identity.config.name, &identity, shared.registries)?;
+        Ok(place.folder.join(format!("seed{}", self.seed)))
+    }
+
+    /// Folders of preparations that are not done.
+    ///
+    /// # Errors
+    /// If a configuration cannot be written.
+    pub(super) fn missing_preparations(&self, shared: Shared<'_>) -> Result<Vec<(Preparation, PathBuf)>> {
+        let with_folder = |which: Preparation| Ok((which.clone(), self.folder_of(&which, shared)?));
+        let all = self.preparations().into_iter().map(with_folder).collect::<Result<Vec<_>>>()?;
+        Ok(all.into_iter().filter(|(_, folder)| !folder.join("result.json").exists()).collect())
+    }
+
+    /// Makes the one of its preparations that has this folder.
+    ///
+    /// # Errors
+    /// Those of the preparation; if the run needs none that has.
+    pub(super) fn prepare_one(&self, folder: &Path, shared: Shared<'_>) -> Result<()> {
+        let same = |own: PathBuf| std::path::absolute(own).ok() == std::path::absolute(folder).ok();
+        let mut wanted = self.preparations();
+        wanted.retain(|which| self.folder_of(which, shared).is_ok_and(same));
+        if wanted.is_empty() {
+            let problem = format!("needs no preparation in {}", folder.display());
+            return Err(Error::invalid(self.title, problem, "submit its table again"));
+        }
+        self.prepare(wanted, shared).map(drop)
+    }
+
+    /// Makes or reads preparations. Those that another run is making come last.
+    fn prepare(&self, mut wanted: BTreeSet<Preparation>, shared: Shared<'_>) -> Result<Prepared> {
         let (mut prepared, mut told) = (Prepared::default(), false);
         while !wanted.is_empty() {
             let mut busy = wanted.clone();

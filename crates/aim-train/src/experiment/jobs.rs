@@ -2,12 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
     path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Mutex,
     time::Duration,
 };
 
@@ -16,8 +12,9 @@ use aim_data::{Dataset, DatasetSpec, Demand, Reading};
 use candle_core::Device;
 
 use super::{
-    Console, Declared, Job, Ledger, Results, Shared,
+    Console, Declared, Job, Launcher, Ledger, Local, Results, Shared,
     job::restrict,
+    launch::{self, Wanted},
     needs::{Needs, memory},
     place::place,
     plan::plan,
@@ -27,7 +24,7 @@ use super::{
 use crate::{
     Registries,
     config::{Identity, RunConfig, TableConfig, check_groups},
-    run::{Folder, Program, PublicWeights, Stop, checksum, lock, network, splits},
+    run::{Failure, Folder, Lock, Program, PublicWeights, Stop, checksum, lock, network, splits},
 };
 
 /// How a table is run; nothing here changes a result.
@@ -56,11 +53,11 @@ pub struct Options {
 }
 
 /// A data section that has been loaded.
-struct Loaded {
+pub(super) struct Loaded {
     section: DatasetSpec,
-    data: Dataset,
+    pub data: Dataset,
     demand: Demand,
-    crc32: u32,
+    pub crc32: u32,
 }
 
 /// What the workers have in common.
@@ -69,6 +66,8 @@ pub(super) struct Work<'a> {
     pub folder: &'a Path,
     pub options: &'a Options,
     pub shared: Shared<'a>,
+    /// Who makes the runs.
+    pub launcher: &'a dyn Launcher,
     /// Runs that need not be made.
     pub ledger: Option<&'a Ledger>,
     data: Vec<Loaded>,
@@ -91,13 +90,28 @@ fn folded(table: &TableConfig, registries: &Registries) -> Result<Vec<Vec<RunCon
     (0..table.folds.unwrap_or(0)).map(of).collect()
 }
 
+/// Makes a table by workers of this process.
+///
+/// # Errors
+/// Those of [`run_by`].
+pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
+    run_by(&Local(options.jobs), table, options, stop, registries)
+}
+
 /// Trains every row with every seed; a row that is to be tuned with the configuration that its search chooses. A run
 /// that fails is reported and does not stop the others; runs that are done are only read, and those begun go on where
 /// they stopped.
 ///
 /// # Errors
-/// If data cannot be loaded, or the folder cannot be used or is in use; failures of single runs are in the results.
-pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Registries) -> Result<Results> {
+/// If data cannot be loaded, the folder cannot be used or is in use, or the launcher cannot hand runs over; failures of
+/// single runs are in the results.
+pub fn run_by(
+    launcher: &dyn Launcher,
+    table: &TableConfig,
+    options: &Options,
+    stop: &Stop,
+    registries: &Registries,
+) -> Result<Results> {
     let (table, weights) = &pinned(table, options, registries)?;
     let folder = options.out.join(&table.name);
     let ledger = options.ledger.as_ref().map(|from| Ledger::read(from, &table.name, registries)).transpose()?.flatten();
@@ -109,22 +123,16 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let console = Console::new(options.quiet);
     let data = load(configs.clone(), options)?;
     fit(configs, &data, weights)?;
-    let rows = table.rows.iter().map(|row| &row.config);
-    let runs: Vec<&RunConfig> = folds.first().map_or_else(|| rows.collect(), |fold| fold.iter().collect());
-    take(&runs, &data, options)?.iter().for_each(|line| console.say(line));
-    let _lock = hold(&folder)?;
-    let declared = Declared::note(table, &folder, ledger.as_ref())?;
+    let begins = !launcher.only_shows();
+    let _lock = begins.then(|| hold(&folder)).transpose()?;
+    let declared = if begins { Declared::note(table, &folder, ledger.as_ref())? } else { None };
     data.iter().for_each(|loaded| console.say(&loaded.data.summary()));
     let (out, device, checkpoint_every) = (&options.out, &options.device, options.checkpoint_every);
     let program = &options.program;
     let shared = Shared { out, device, console: &console, stop, checkpoint_every, registries, program, weights };
-    match (&options.ledger, &ledger) {
-        (_, Some(ledger)) => console.say(&ledger.summary()),
-        (Some(from), None) => console.say(&format!("{} holds no ledger of `{}`", from.display(), table.name)),
-        (None, None) => {}
-    }
+    tell_of(&table.name, options, ledger.as_ref(), &console);
     let outdated = Mutex::default();
-    let work = Work { folder: &folder, options, shared, ledger: ledger.as_ref(), data, outdated };
+    let work = Work { folder: &folder, options, shared, launcher, ledger: ledger.as_ref(), data, outdated };
     console.say(&plan(&work, table, (&plans, &folds), &search::chosen(&work, table, &plans)?)?);
     let times = table.seeds as usize * folds.len().max(1);
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * times;
@@ -143,7 +151,7 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
     let tasks: Vec<Task<'_>> =
         times.flat_map(|(seed, fold)| settled.iter().map(move |row| task(*row, seed, fold))).collect();
     let mut rows: Vec<RowResults> = table.rows.iter().zip(&configs).map(RowResults::new).collect();
-    for (place, outcome) in work.make(&tasks.iter().collect::<Vec<_>>()).into_iter().enumerate() {
+    for (place, outcome) in work.make(&tasks.iter().collect::<Vec<_>>())?.into_iter().enumerate() {
         match outcome {
             Some(Ok(run)) => {
                 let fold = tasks[place].fold;
@@ -154,6 +162,15 @@ pub fn run(table: &TableConfig, options: &Options, stop: &Stop, registries: &Reg
         }
     }
     Ok(Results { table: settled_table(table, &configs, registries)?, rows, failures, choices, declared })
+}
+
+/// Says what a ledger that was asked for holds.
+fn tell_of(table: &str, options: &Options, ledger: Option<&Ledger>, console: &Console) {
+    match (&options.ledger, ledger) {
+        (_, Some(ledger)) => console.say(&ledger.summary()),
+        (Some(from), None) => console.say(&format!("{} holds no ledger of `{table}`", from.display())),
+        (None, None) => {}
+    }
 }
 
 /// The table with what its searched rows change of their recipe by what was chosen for them.
@@ -178,25 +195,39 @@ fn pinned(table: &TableConfig, options: &Options, registries: &Registries) -> Re
 }
 
 /// Keeps other processes from making the same table.
-fn hold(folder: &Path) -> Result<File> {
+fn hold(folder: &Path) -> Result<Lock> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    lock(folder)?.ok_or_else(|| {
-        let (problem, remedy) = ("is in use by another process", "wait until it is done, or choose another --out");
-        Error::invalid(folder.display().to_string(), problem, remedy)
+    lock(folder)?.map_err(|by| {
+        let remedy = "wait until it is done, or choose another --out";
+        Error::invalid(folder.display().to_string(), format!("is in use by {by}"), remedy)
     })
 }
 
 /// Every data section that the configurations name, once.
 fn load<'a>(configs: impl Iterator<Item = &'a RunConfig>, options: &Options) -> Result<Vec<Loaded>> {
     let mut all: Vec<Loaded> = Vec::new();
-    for RunConfig { data: section, .. } in configs {
-        if !all.iter().any(|l| l.section == *section) {
+    for config in configs {
+        loaded(&mut all, config, options)?;
+    }
+    Ok(all)
+}
+
+/// The data of a configuration, which are read if they have not been.
+pub(super) fn loaded<'l>(
+    all: &'l mut Vec<Loaded>,
+    RunConfig { data: section, .. }: &RunConfig,
+    options: &Options,
+) -> Result<&'l Loaded> {
+    let place = match all.iter().position(|loaded| loaded.section == *section) {
+        Some(place) => place,
+        None => {
             let root = options.data_root.as_deref();
             let (data, demand) = aim_data::load_by(section, root, &options.reading)?;
             all.push(Loaded { section: section.clone(), crc32: checksum(&data)?, data, demand });
+            all.len() - 1
         }
-    }
-    Ok(all)
+    };
+    Ok(&all[place])
 }
 
 /// Whether every row's network, public weights, batches and class weights fit its data; each is looked at once.
@@ -214,20 +245,6 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded], weight
     Ok(())
 }
 
-/// What data and runs take of the memory, tried with each network and batch once.
-fn take(configs: &[&RunConfig], data: &[Loaded], options: &Options) -> Result<Option<String>> {
-    let (mut needs, mut seen) = (Needs::default(), vec![]);
-    for config in configs.iter().filter(|_| options.device.is_cpu()) {
-        let tried = (&config.data, &config.model, config.train.batch);
-        let Some(loaded) = data.iter().find(|l| l.section == config.data).filter(|_| !seen.contains(&tried)) else {
-            continue;
-        };
-        needs = needs.max(Needs::of(config, &loaded.data));
-        seen.push(tried);
-    }
-    memory(&data.iter().map(|loaded| loaded.demand).collect::<Vec<_>>(), needs, options.jobs)
-}
-
 /// Whether the network, public weights, groups of parameters, batches and class weights of a configuration fit a data
 /// set.
 ///
@@ -242,43 +259,40 @@ pub fn fits(config: &RunConfig, data: &Dataset, weights: &PublicWeights) -> Resu
 }
 
 impl Task<'_> {
+    /// Its row, seed and fold.
+    pub fn title(&self) -> String {
+        let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
+        format!("{}, seed {}{fold}", self.title, self.seed)
+    }
+
     /// What is said of one that failed.
     pub fn failure(&self, error: &Error) -> String {
-        let fold = self.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
-        format!("{}, seed {}{fold}: {error}", self.title, self.seed)
+        format!("{}: {error}", self.title())
     }
 }
 
 impl Work<'_> {
-    /// Makes runs side by side; what comes of each, in their order, and nothing of those that were not begun because
-    /// someone asked to stop.
-    pub fn make(&self, tasks: &[&Task<'_>]) -> Vec<Option<Result<RunResults>>> {
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let Shared { console, stop, .. } = self.shared;
-        let worker = || {
-            while let Some((place, task)) = tasks.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                if stop.asked() {
-                    return;
-                }
-                let outcome = self.one(task);
-                match &outcome {
-                    Err(error) if error.is_stop() => {}
-                    Err(error) => console.failed(&task.failure(error)),
-                    Ok(_) => console.done(),
-                }
-                if let Ok(mut done) = done.lock() {
-                    done.push((place, outcome));
-                }
+    /// Has runs made; what comes of each, in their order, and nothing of those that are not done.
+    pub fn make(&self, tasks: &[&Task<'_>]) -> Result<Vec<launch::Outcome>> {
+        let runs: Vec<Wanted<'_>> = tasks.iter().map(|task| Wanted::new(self, task)).collect();
+        self.launcher.launch(&runs, self.folder, self.shared)
+    }
+
+    /// What data and these runs, so many at a time, take of the memory; tried with each network, batch and optimizer
+    /// once.
+    ///
+    /// # Errors
+    /// If the machine has less.
+    pub fn take(&self, configs: &[&RunConfig], at_a_time: usize) -> Result<Option<String>> {
+        let (mut needs, mut seen) = (Needs::default(), vec![]);
+        for config in configs.iter().filter(|_| self.options.device.is_cpu()) {
+            let tried = (&config.data, &config.model, config.train.batch, config.optimizer.name());
+            if !seen.contains(&tried) {
+                needs = needs.max(Needs::of(config, &self.loaded(config)?.data));
+                seen.push(tried);
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..self.options.jobs.min(tasks.len()) {
-                scope.spawn(worker);
-            }
-        });
-        let mut outcomes: Vec<_> = tasks.iter().map(|_| None).collect();
-        done.into_inner().unwrap_or_default().into_iter().for_each(|(place, outcome)| outcomes[place] = Some(outcome));
-        outcomes
+        }
+        memory(&self.data.iter().map(|loaded| loaded.demand).collect::<Vec<_>>(), needs, at_a_time)
     }
 
     fn loaded(&self, config: &RunConfig) -> Result<&Loaded> {
@@ -312,10 +326,43 @@ impl Work<'_> {
         Ok(there || self.ledger.is_some_and(|ledger| ledger.find(&identity).is_some()))
     }
 
-    fn one(&self, task: &Task<'_>) -> Result<RunResults> {
-        let (loaded, console, epochs) = (self.loaded(task.config)?, self.shared.console, task.config.train.epochs);
-        let job = Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)?;
-        let registries = self.shared.registries;
+    /// A task with its data.
+    pub fn job<'t>(&self, task: &'t Task<'_>) -> Result<Job<'t>> {
+        let loaded = self.loaded(task.config)?;
+        Job::new(&task.title, task.config, task.seed, &loaded.data, loaded.crc32)
+    }
+
+    /// What is known of a task without making it. A damaged result counts as none, whose run is made anew.
+    pub fn found(&self, task: &Task<'_>) -> Result<launch::Outcome> {
+        let identity = Identity::new(task.config, task.seed, self.loaded(task.config)?.crc32);
+        let place = place(self.folder, &task.config.name, &identity, self.shared.registries)?;
+        let folder = place.folder.join(format!("seed{}", task.seed));
+        if !folder.join("result.json").exists() {
+            let kept = self.ledger.and_then(|ledger| ledger.find(&identity));
+            return Ok(kept.map(Ok).or_else(|| Some(Err(Failure::read(&folder)?.error(&folder)))));
+        }
+        match RunResults::read(&Folder::look(&folder, &identity), task.config) {
+            Ok(found) => Ok(found.map(Ok)),
+            Err(Error::Invalid { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Makes the folder of a task for others to make its run in, unless it is there: they look whether it is their run's.
+    pub fn hand_over(&self, task: &Task<'_>) -> Result<()> {
+        let (job, registries) = (self.job(task)?, self.shared.registries);
+        let folder = job.folder(self.folder, registries)?;
+        if !folder.join("config.yaml").exists() {
+            self.tell_outdated(task, &job.identity())?;
+            drop(Folder::open(&folder, &job.identity(), registries)?);
+        }
+        Failure::forget(&folder)
+    }
+
+    /// Makes a task here, or reads what was made of it.
+    pub fn one(&self, task: &Task<'_>) -> Result<RunResults> {
+        let (console, epochs) = (self.shared.console, task.config.train.epochs);
+        let (job, registries) = (self.job(task)?, self.shared.registries);
         let folder = job.folder(self.folder, registries)?;
         let kept = self.ledger.filter(|_| !folder.join("result.json").exists()).and_then(|l| l.find(&job.identity()));
         if let Some(kept) = kept {
@@ -341,7 +388,7 @@ impl Work<'_> {
 }
 
 /// A run's own threads, so that runs side by side do not wait for each other and its bits do not depend on them.
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

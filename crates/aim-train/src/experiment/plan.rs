@@ -50,7 +50,7 @@ pub(super) fn plan(
     let trials = if tried == 0 { String::new() } else { format!(" and {tried} trials before") };
     let folds = table.folds.map_or(String::new(), |folds| format!(" on {folds} folds"));
     let (rows, seeds, done) = (table.rows.len(), table.seeds, all + tried - undone);
-    let time = time(&left, work.options.jobs);
+    let time = time(&left, work.launcher.at_a_time());
     let runs = all + tried;
     Ok(format!("plan: {rows} rows with {seeds} seeds{folds}{from}{trials}: {runs} runs, {done} of them done; {time}"))
 }
@@ -95,7 +95,7 @@ fn time(left: &[Left], jobs: usize) -> String {
 
 /// Mean seconds of an epoch in the runs of a row that lie in the table's folder, whatever their settings, or stand in
 /// the ledger; none if there are none.
-fn epoch(folder: &Path, row: &str, ledger: Option<&Ledger>) -> Option<f64> {
+pub(super) fn epoch(folder: &Path, row: &str, ledger: Option<&Ledger>) -> Option<f64> {
     let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
     let of_row = |path: &std::path::PathBuf| keyed(path).is_some_and(|(name, _)| name == row);
     let runs = entries(folder).filter(of_row).flat_map(|row| entries(&row).collect::<Vec<_>>());

@@ -184,7 +184,7 @@ pub(super) fn settle(work: &Work<'_>, table: &TableConfig, plans: &[Vec<Trial>])
     let tasks: Vec<(usize, usize, Task<'_>)> = tasks.collect();
     work.shared.console.expect(tasks.len(), tasks.iter().map(|(.., task)| task.config.train.epochs).sum());
 
-    let outcomes = work.make(&tasks.iter().map(|(.., task)| task).collect::<Vec<_>>());
+    let outcomes = work.make(&tasks.iter().map(|(.., task)| task).collect::<Vec<_>>())?;
     let mut failures = Vec::new();
     for ((row, trial, task), outcome) in tasks.iter().zip(outcomes) {
         failures.extend(found[*row].take(*trial, task, outcome));

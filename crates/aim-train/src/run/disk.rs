@@ -5,30 +5,41 @@ use std::{
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
 use aim_core::{Error, Result};
+
+use super::lease::{self, Lease, Taken};
 
 /// Writes a file under another name, waits until it is on the disk and renames it.
 ///
 /// # Errors
 /// If that fails; an older file of that name is then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_part(path, bytes)?;
-    settle(&part(path), path).map_err(|e| Error::io(path, e))
+    let part = part(path);
+    write_part(&part, path, bytes)?;
+    settle(&part, path).map_err(|e| Error::io(path, e))
 }
 
-/// Writes what is to become a file, and waits until it is on the disk.
-pub(super) fn write_part(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = part(path);
+/// What the name of a file ends with until it is whole.
+pub(super) const PART: &str = "part";
+
+/// Name of a file until it is whole.
+pub(super) fn part(path: &Path) -> PathBuf {
+    path.with_added_extension(PART)
+}
+
+/// Writes what is to become a file under another name, and waits until it is on the disk.
+pub(super) fn write_part(part: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
-        let mut file = File::create(&part)?;
+        let mut file = File::create(part)?;
         file.write_all(bytes)?;
-        able(file.sync_all(), &part, "cannot be told to bring files to the disk").map(drop)
+        able(file.sync_all(), part, "cannot be told to bring files to the disk").map(drop)
     };
     write().map_err(|e| {
         // Best effort: what was begun is of no use, and the first error is the one to tell.
-        fs::remove_file(&part).ok();
+        fs::remove_file(part).ok();
         Error::io(path, e)
     })
 }
@@ -99,24 +110,77 @@ fn cannot(error: &io::Error) -> bool {
         || code.is_some_and(|code| cfg!(unix) && (code == NO_LOCKS || NOT_SUPPORTED.contains(&code)))
 }
 
-/// Name of a file until it is whole.
-pub(super) fn part(path: &Path) -> PathBuf {
-    path.with_added_extension("part")
+/// A folder that this process alone works on as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// Goes before the lock of this machine, which tells others that the lease is left.
+    lease: Lease,
+    _file: File,
 }
 
-/// Locks the folder, if it is not locked; the lock goes with the process, so a killed one leaves none behind.
-pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
-    let file = path.join(".lock");
-    let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(e)) => {
-            let what = "has no locks, so that nothing keeps two processes apart here";
-            able::<()>(Err(e), &file, what).map_err(|e| Error::io(&file, e))?;
-            Ok(Some(lock))
+impl Lock {
+    /// Whether it holds; to be asked right before anything is written.
+    pub fn check(&self) -> Result<()> {
+        self.lease.check()
+    }
+
+    /// What no other lock has.
+    pub fn token(&self) -> String {
+        self.lease.token()
+    }
+}
+
+/// Locks the folder, unless another process works there, which is then named. Where it is not clear whether that one
+/// still does, it is watched for as long as [leases](super::lease) say.
+pub(crate) fn lock(path: &Path) -> Result<std::result::Result<Lock, String>> {
+    let mut told = false;
+    loop {
+        match try_lock(path)? {
+            Tried::Held(lock) => return Ok(Ok(lock)),
+            Tried::Busy(by) => return Ok(Err(by)),
+            Tried::Unclear(by) => {
+                if !std::mem::replace(&mut told, true) {
+                    let folder = path.display();
+                    // Best effort: whoever read this may be gone.
+                    drop(writeln!(
+                        io::stderr(),
+                        "{folder}: waits to see whether {by} still works there (2 min at most)"
+                    ));
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
         }
     }
+}
+
+/// What came of trying to lock a folder once.
+pub(super) enum Tried {
+    /// It is locked.
+    Held(Lock),
+    /// Another process works there.
+    Busy(String),
+    /// Another process may work there; try again.
+    Unclear(String),
+}
+
+/// Locks the folder, if that can be done at once.
+pub(super) fn try_lock(path: &Path) -> Result<Tried> {
+    let file = path.join(".lock");
+    let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
+    let alone = match lock.try_lock() {
+        Ok(()) => true,
+        Err(fs::TryLockError::WouldBlock) => return Ok(Tried::Busy("another process".into())),
+        Err(fs::TryLockError::Error(e)) => {
+            let what = "has no locks, so that a process that was killed is waited for";
+            able::<()>(Err(e), &file, what).map_err(|e| Error::io(&file, e))?;
+            false
+        }
+    };
+    Ok(match lease::take(path, alone)? {
+        Taken::Held(lease) => Tried::Held(Lock { lease, _file: lock }),
+        Taken::Busy(by) => Tried::Busy(by),
+        Taken::Unclear(by) => Tried::Unclear(by),
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Checkpoint, EpochLog, Outcome, Timing,
-    disk::{append, lock, make_hold, part, settle, write_atomically, write_part},
+    disk::{Lock, PART, Tried, append, lock, make_hold, settle, try_lock, write_part},
     tensorboard::{events, further, scored},
 };
 use crate::{
@@ -84,7 +84,7 @@ pub struct Folder {
     data_crc32: u32,
     /// Epochs in the logs.
     logged: AtomicUsize,
-    _lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 impl Folder {
@@ -94,10 +94,9 @@ impl Folder {
     /// If the folder belongs to another configuration, seed or data set, is in use by another process, or cannot be
     /// written.
     pub fn open(path: &Path, identity: &Identity, registries: &Registries) -> Result<Self> {
-        Self::open_if_free(path, identity, registries)?.ok_or_else(|| {
-            let problem = "is in use by another process";
-            Error::invalid(path.display().to_string(), problem, "wait until it is done, or choose another folder")
-        })
+        fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
+        let lock = lock(path)?.map_err(|by| Error::InUse { path: path.into(), by })?;
+        Self::locked(path, lock, identity, registries)
     }
 
     /// Opens the folder of a run, or makes it; `None` while it is in use elsewhere.
@@ -106,24 +105,47 @@ impl Folder {
     /// If the folder belongs to another configuration, seed or data set, or cannot be written.
     pub fn open_if_free(path: &Path, identity: &Identity, registries: &Registries) -> Result<Option<Self>> {
         fs::create_dir_all(path).map_err(|e| Error::io(path, e))?;
-        let Some(lock) = lock(path)? else { return Ok(None) };
+        let Tried::Held(lock) = try_lock(path)? else { return Ok(None) };
+        Self::locked(path, lock, identity, registries).map(Some)
+    }
+
+    fn locked(path: &Path, lock: Lock, identity: &Identity, registries: &Registries) -> Result<Self> {
         let (data_crc32, logged) = (identity.data_crc32, AtomicUsize::new(0));
-        let folder = Self { path: path.into(), data_crc32, logged, _lock: Some(lock) };
+        let folder = Self { path: path.into(), data_crc32, logged, lock: Some(lock) };
+        folder.clear();
         let Some(found) = folder.read("config.yaml")? else {
             folder.write("config.yaml", identity.to_yaml()?.as_bytes())?;
-            return Ok(Some(folder));
+            return Ok(folder);
         };
-        let Some(difference) = identity.difference(&found, registries) else { return Ok(Some(folder)) };
+        let Some(difference) = identity.difference(&found, registries) else { return Ok(folder) };
         let problem =
             format!("belongs to a run with another configuration, seed or data set (its config.yaml {difference})");
         let remedy = "undo an edit of that file, choose another folder or delete this one";
         Err(Error::invalid(path.display().to_string(), problem, remedy))
     }
 
+    /// Takes away what processes that were killed had begun to write; best effort, since nothing reads it.
+    fn clear(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let parts = entries.filter(|path| path.extension().is_some_and(|end| end == PART));
+        parts.for_each(|part| drop(fs::remove_file(part)));
+    }
+
+    /// Whether this process may write.
+    fn check(&self) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
+    }
+
+    /// Name of a file until it is whole, which another process that takes the folder over does not use.
+    fn part(&self, name: &str) -> PathBuf {
+        let token = self.lock.as_ref().map(Lock::token).unwrap_or_default();
+        self.path.join(format!("{name}.{token}.{PART}"))
+    }
+
     /// A folder that is only read.
-    pub(super) fn look(path: &Path, identity: &Identity) -> Self {
+    pub(crate) fn look(path: &Path, identity: &Identity) -> Self {
         let (data_crc32, logged) = (identity.data_crc32, AtomicUsize::new(0));
-        Self { path: path.into(), data_crc32, logged, _lock: None }
+        Self { path: path.into(), data_crc32, logged, lock: None }
     }
 
     /// Where it is.
@@ -198,6 +220,7 @@ impl Folder {
         timing: &Timing,
         outcome: &Outcome,
     ) -> Result<()> {
+        self.check()?;
         let text = serde_json::to_string(projection).map_err(|e| self.unwritten(PROJECTION, &e))?;
         self.write(PROJECTION, text.as_bytes())?;
         make_hold(&self.path.join(METRICS), self.lines(METRICS, log)?.as_bytes())?;
@@ -285,8 +308,9 @@ impl Folder {
     /// If they cannot be written.
     pub fn put(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
         self.put_copies(last, timing, best_is_new)?;
-        let (path, part) = (self.path.join(LAST), part(&self.path.join(LAST)));
-        write_part(&path, &last.to_bytes()?)?;
+        let (path, part) = (self.path.join(LAST), self.part(LAST));
+        write_part(&part, &path, &last.to_bytes()?)?;
+        self.check()?;
         if path.exists() {
             fs::rename(&path, self.path.join(PREVIOUS)).map_err(|e| Error::io(&path, e))?;
         }
@@ -294,6 +318,7 @@ impl Folder {
     }
 
     fn put_copies(&self, last: &Checkpoint, timing: &Timing, best_is_new: bool) -> Result<()> {
+        self.check()?;
         if let Some(best) = last.of_best().filter(|_| best_is_new) {
             self.write(BEST, &best.to_bytes()?)?;
         }
@@ -365,6 +390,7 @@ impl Folder {
     }
 
     fn set_aside(&self, name: &str) -> Result<()> {
+        self.check()?;
         let path = self.path.join(name);
         fs::rename(&path, self.path.join(aside(name))).map_err(|e| Error::io(path, e))
     }
@@ -393,7 +419,11 @@ impl Folder {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_atomically(&self.path.join(name), bytes)
+        let (path, part) = (self.path.join(name), self.part(name));
+        self.check()?;
+        write_part(&part, &path, bytes)?;
+        self.check()?;
+        settle(&part, &path).map_err(|e| Error::io(&path, e))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The readers under attack, one function a format.
 
 mod arrays;
+mod cluster;
 mod config;
 mod media;
 mod rows;
@@ -48,7 +49,7 @@ pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
 }
 
-static ALL: [Target; 25] = [
+static ALL: [Target; 27] = [
     config::TABLE,
     config::IDENTITY,
     config::RECIPE,
@@ -74,6 +75,8 @@ static ALL: [Target; 25] = [
     media::PICTURE,
     media::TEXT,
     weights::WEIGHTS,
+    cluster::PROFILE,
+    cluster::TASKS,
 ];
 
 /// The value of what was read; an error must say where something is wrong and what to do.

@@ -1,0 +1,59 @@
+//! What leases ask of a file system.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::Path,
+};
+
+use aim_core::{Error, Result};
+
+/// What a lease's number stands behind.
+pub(super) const NAME: &str = ".lease.";
+
+/// A file system as one machine sees it.
+pub(super) trait Store: Send + Sync {
+    /// Numbers of the leases in a folder.
+    fn list(&self, folder: &Path) -> Result<Vec<u64>>;
+    /// The content of a file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Makes a file that is not there; of several machines that try one alone succeeds.
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    /// Writes a file over that is there, with content as long as it has.
+    fn update(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    /// Takes a file away.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Whether a file is there.
+    fn exists(&self, path: &Path) -> bool {
+        !self.read(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    }
+}
+
+/// The file system as this machine sees it.
+pub(super) struct Disk;
+
+impl Store for Disk {
+    fn list(&self, folder: &Path) -> Result<Vec<u64>> {
+        let entries = fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+        let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix(NAME)?.parse().ok();
+        Ok(entries.flatten().filter_map(number).collect())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let written = File::create_new(path)?.write_all(content);
+        // Best effort: a lease that is not whole would be waited for.
+        written.inspect_err(|_| drop(fs::remove_file(path)))
+    }
+
+    fn update(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        File::options().write(true).open(path)?.write_all(content)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}

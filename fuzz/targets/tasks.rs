@@ -1,0 +1,4 @@
+//! The target `tasks` of the attack.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| aim_fuzz::run("tasks", bytes));

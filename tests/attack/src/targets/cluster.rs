@@ -1,0 +1,62 @@
+//! What is said to a cluster: profiles, and what its tasks make.
+
+use aim_slurm::{Profile, task};
+
+use super::{Target, told};
+use crate::place::{put, within};
+
+/// The profile of a launcher.
+pub(super) const PROFILE: Target = Target {
+    name: "profile",
+    about: "the profile of a cluster in YAML",
+    run: |bytes| {
+        within(
+            "profile",
+            |_| {},
+            |folder| {
+                put(&folder.join("attack.yaml"), bytes);
+                told(Profile::load(&folder.join("attack.yaml"))).is_some()
+            },
+        )
+    },
+    samples: || {
+        let own = "resources: {partition: long, cpus: 2, time: 04:00:00, options: [--exclusive]}\nrows: {aim: {gres: gpu:1}}\n\
+                   at-once: 8\nruns-per-task: 2\nminutes-per-task: 30\nprologue: [module load cuda]\nenvironment: {A: b}\n";
+        vec![own.into(), "{}\n".into()]
+    },
+    words: &[
+        "resources",
+        "rows",
+        "at-once",
+        "runs-per-task",
+        "minutes-per-task",
+        "prologue",
+        "program",
+        "null",
+        "-1",
+        "&a",
+        "*a",
+    ],
+    cost: 1,
+};
+
+/// The table of an array's tasks; its first task is asked for.
+pub(super) const TASKS: Target = Target {
+    name: "tasks",
+    about: "the runs that the tasks of a cluster make",
+    run: |bytes| {
+        within(
+            "tasks",
+            |_| {},
+            |folder| {
+                put(&folder.join("tasks.tsv"), bytes);
+                told(task(&folder.join("tasks.tsv"), 0)).is_some()
+            },
+        )
+    },
+    samples: || {
+        vec!["task\tfolder\tpreparation\trun\n0\t/runs/a\t\tjoint, seed 0\n0\t/runs/b\t/prepared/x\taim\n1\t/runs/c\t\togm\n".into()]
+    },
+    words: &["\t", "\n", "0", "1", "task", "18446744073709551616"],
+    cost: 1,
+};
