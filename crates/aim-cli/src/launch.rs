@@ -92,10 +92,11 @@ impl Places {
     fn call(&self, options: &Options) -> Result<Call> {
         let program = std::env::current_exe().map_err(|e| Error::io("the program's path", e))?;
         let folder = std::env::current_dir().map_err(|e| Error::io("the current folder", e))?;
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string();
-        let mut arguments = vec!["--out".to_owned(), absolute(&self.out)];
+        let real = |path: &Path| aim_slurm::absolute(path).map(|path| path.display().to_string());
+        let (program, folder) = (aim_slurm::absolute(&program)?, aim_slurm::absolute(&folder)?);
+        let mut arguments = vec!["--out".to_owned(), real(&self.out)?];
         if let Some(root) = &options.data_root {
-            arguments.extend(["--data-root".into(), absolute(root)]);
+            arguments.extend(["--data-root".into(), real(root)?]);
         }
         let device = clap::ValueEnum::to_possible_value(&self.device).map(|value| value.get_name().to_owned());
         let numbers = [

@@ -121,16 +121,22 @@ pub(crate) fn new(table: &Path, tasks: &[Vec<Item>]) -> Result<Array> {
 }
 
 impl Array {
-    /// Submits it. What Slurm refuses leaves no folder.
-    pub fn submit(&mut self, script: &str) -> Result<u64> {
+    /// Submits it, with these options of its own. What Slurm refuses leaves no folder.
+    pub fn submit(&mut self, script: &str, own: &[String]) -> Result<u64> {
         let path = self.folder.join("job.sh");
         let submit = || {
             write_atomically(&path, script.as_bytes())?;
             // An answer may be lost on its way: then the queue has the job all the same.
-            commands::submit(&path).or_else(|error| Queue::read().ok().and_then(|q| q.job(&self.name)).ok_or(error))
+            commands::submit(&path, own)
+                .or_else(|error| Queue::read().ok().and_then(|q| q.job(&self.name)).ok_or(error))
         };
-        // Best effort: a folder without a job is an array that nobody waits for.
-        let job = submit().inspect_err(|_| drop(fs::remove_dir_all(&self.folder)))?;
+        let job = submit().inspect_err(|error| {
+            // Where Slurm did not answer the job may still appear, and is then found by its name.
+            if !commands::is_silent(error) {
+                // Best effort: a folder without a job is an array that nobody waits for.
+                drop(fs::remove_dir_all(&self.folder));
+            }
+        })?;
         self.job = Some(job);
         write_atomically(&self.folder.join("job"), format!("{job}\n").as_bytes())?;
         Ok(job)

@@ -36,10 +36,29 @@ pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Invalid { problem, .. } if problem == "is no command here")
 }
 
-/// Submits a script; the number of its job.
-pub(crate) fn submit(script: &Path) -> Result<u64> {
+/// Whether an error may come of a controller that did not answer in time, so that what was asked may have been done.
+pub(crate) fn is_silent(error: &Error) -> bool {
+    let silent = |said: &str| {
+        ["timed out", "Unable to contact", "Connection", "no number of a job"].iter().any(|part| said.contains(part))
+    };
+    matches!(error, Error::Invalid { problem, .. } if silent(problem))
+}
+
+/// One of Slurm's commands that look, without what the user's environment would have it leave out.
+fn asking(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let prefix = format!("{}_", program.to_uppercase());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(&prefix)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Submits a script; the number of its job. Options stand on the command line, too, where neither the environment nor
+/// further options of a profile go over them.
+pub(crate) fn submit(script: &Path, options: &[String]) -> Result<u64> {
     let remedy = "mend the profile of --launcher; --dry-run shows the script without submitting it";
-    let said = run(Command::new("sbatch").arg("--parsable").arg(script), remedy)?;
+    let said = run(Command::new("sbatch").arg("--parsable").args(options).arg(script), remedy)?;
     // A cluster's name may follow.
     let number = said.trim().split(';').next().and_then(|number| number.parse().ok());
     number.ok_or_else(|| {
@@ -63,19 +82,19 @@ fn array_size(config: &str) -> Option<usize> {
 /// Every task of this user's jobs that Slurm still remembers: `job|task|name|state`.
 pub(crate) fn queue() -> Result<String> {
     let all = ["--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%j|%T"];
-    run(Command::new("squeue").args(all), AGAIN)
+    run(asking("squeue").args(all), AGAIN)
 }
 
 /// What the accounts say of jobs: `job_task|name|state`. Clusters without accounts say nothing.
 pub(crate) fn accounts(jobs: &[u64]) -> String {
     let jobs = jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let all = ["--noheader", "--parsable2", "--allocations", "--format=JobID,JobName%200,State", "--jobs", &jobs];
-    run(Command::new("sacct").args(all), AGAIN).unwrap_or_default()
+    run(asking("sacct").args(all), AGAIN).unwrap_or_default()
 }
 
 /// Ends jobs.
 pub(crate) fn cancel(jobs: &[u64]) -> Result<()> {
-    run(Command::new("scancel").args(jobs.iter().map(ToString::to_string)), AGAIN).map(drop)
+    run(asking("scancel").args(jobs.iter().map(ToString::to_string)), AGAIN).map(drop)
 }
 
 /// What helps where Slurm does not answer.
@@ -96,6 +115,13 @@ mod tests {
         let missing = run(&mut Command::new("no-such-command"), "").unwrap_err();
         assert!(is_missing(&missing) && missing.to_string().contains("use --launcher local"), "{missing}");
         assert_eq!(run(Command::new("sh").args(["-c", "echo 12"]), "").unwrap(), "12\n");
+    }
+
+    #[test]
+    fn a_controller_that_did_not_answer_may_have_done_what_was_asked() {
+        let says = |problem: &str| Error::invalid("sbatch", format!("says: {problem}"), "");
+        assert!(is_silent(&says("Batch job submission failed: Socket timed out on send/recv operation")));
+        assert!(!is_silent(&says("invalid partition specified: x")));
     }
 
     #[test]

@@ -89,18 +89,19 @@ impl Slurm {
             for tasks in arrays {
                 shared.stop.check()?;
                 let after = if needs.is_empty() { &[] } else { after };
-                let script = |folder: &Path, name: &str| {
-                    let (profile, call, tasks) = (&self.profile, &self.call, tasks.len());
-                    Script { profile, call, resources, name, folder, tasks, at_once, after }.text()
-                };
+                let (profile, call) = (&self.profile, &self.call);
                 if let Some(show) = self.show {
-                    show(&format!("{}\n{}\n", script(&table.join("slurm/new"), "new"), tasks::table(tasks)))?;
+                    let (folder, name, many) = (&table.join("slurm/new"), "new", tasks.len());
+                    let script = Script { profile, call, resources, name, folder, tasks: many, at_once, after };
+                    show(&format!("{}\n{}\n", script.text(), tasks::table(tasks)))?;
                     jobs.push("<job>".into());
                     continue;
                 }
                 let mut array = array::new(table, tasks)?;
-                let text = script(&array.folder, &array.name);
-                let job = array.submit(&text)?;
+                let (folder, name, many) = (&array.folder, &array.name, tasks.len());
+                let script = Script { profile, call, resources, name, folder, tasks: many, at_once, after };
+                let (text, own) = (script.text(), script.own());
+                let job = array.submit(&text, &own)?;
                 let (tasks, items) = (tasks.len(), tasks.iter().map(Vec::len).sum::<usize>());
                 shared.console.say(&format!("submitted job {job}: {items} runs in {tasks} tasks"));
                 jobs.push(job.to_string());
@@ -227,7 +228,24 @@ fn shared_preparations(open: &mut [Open<'_>]) -> Result<Vec<Missing>> {
     Ok(all)
 }
 
-/// A path that holds wherever it is read.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|e| Error::io(path, e))
+/// A path that holds wherever it is read, and is the same however it is spelled: links on the way are followed as far
+/// as it exists.
+///
+/// # Errors
+/// If the current folder is not known, or a batch script cannot hold the path.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
+    let real = absolute.ancestors().find_map(|ancestor| {
+        let rest = absolute.strip_prefix(ancestor).ok()?;
+        let real = ancestor.canonicalize().ok()?;
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
+    });
+    let real = real.unwrap_or(absolute);
+    match real.to_str() {
+        Some(text) if !text.contains(|c: char| c.is_control() || c == '"' || c == '\\') => Ok(real),
+        _ => {
+            let problem = "has a character that no batch script can hold (a control character, a quote or a backslash)";
+            Err(Error::invalid(real.display().to_string(), problem, "choose another folder"))
+        }
+    }
 }

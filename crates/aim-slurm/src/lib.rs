@@ -17,7 +17,7 @@ mod script;
 mod status;
 mod tasks;
 
-pub use launcher::{Call, Slurm};
+pub use launcher::{Call, Slurm, absolute};
 pub use profile::{Profile, Resources};
 pub use status::{Status, cancel, status};
 pub use tasks::{Item, task};

@@ -19,21 +19,20 @@ struct Entry {
     state: String,
 }
 
-/// States of tasks that Slurm may still make something of.
-const ALIVE: [&str; 13] = [
-    "PENDING",
-    "CONFIGURING",
-    "RUNNING",
-    "COMPLETING",
-    "SUSPENDED",
-    "REQUEUED",
-    "REQUEUE_FED",
-    "REQUEUE_HOLD",
-    "SPECIAL_EXIT",
-    "RESIZING",
-    "SIGNALING",
-    "STAGE_OUT",
-    "STOPPED",
+/// States of tasks that Slurm makes nothing of any more; of what it calls otherwise it may.
+const ENDED: [&str; 12] = [
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "LAUNCH_FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "RECONFIG_FAIL",
+    "REVOKED",
+    "TIMEOUT",
 ];
 
 impl Queue {
@@ -85,7 +84,7 @@ impl Queue {
 
     /// Whether a task waits or runs.
     pub fn is_alive(&self, key: Key, name: &str) -> bool {
-        self.state(key, name).is_some_and(|state| ALIVE.contains(&state))
+        self.state(key, name).is_some_and(|state| !ENDED.contains(&state))
     }
 }
 

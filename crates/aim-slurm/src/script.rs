@@ -24,10 +24,12 @@ pub(crate) struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// The script. Slurm signals the shell of a script; the program takes its place, so that it hears them.
+    /// The script, for a shell that knows `module` where nodes have it. Slurm signals the shell of a script; the program
+    /// takes its place, so that it hears them.
     pub fn text(&self) -> String {
         let Self { profile, call, folder, .. } = self;
-        let options: String = self.options().iter().map(|option| format!("#SBATCH {option}\n")).collect();
+        let all = self.own().into_iter().chain(self.resources.lines());
+        let options: String = all.map(|option| format!("#SBATCH {}\n", whole(&option))).collect();
         let export = |(name, value): (&String, &String)| format!("export {name}={}\n", quoted(value));
         let environment: String = profile.environment.iter().map(export).collect();
         let prologue: String = profile.prologue.iter().map(|line| format!("{line}\n")).collect();
@@ -35,13 +37,14 @@ impl Script<'_> {
         let arguments: Vec<String> = call.arguments.iter().map(|argument| quoted(argument)).collect();
         let (program, tasks) = (quoted(&program), quoted(&folder.join("tasks.tsv").display().to_string()));
         format!(
-            "#!/bin/sh\n{options}{environment}{prologue}exec {program} work {} --threads \"${{SLURM_CPUS_PER_TASK:-1}}\" \
+            "#!/bin/bash -l\n{options}{environment}set -e\n{prologue}exec {program} work {} --threads \"${{SLURM_CPUS_PER_TASK:-1}}\" \
              --tasks {tasks} --task \"$SLURM_ARRAY_TASK_ID\"\n",
             arguments.join(" ")
         )
     }
 
-    fn options(&self) -> Vec<String> {
+    /// Options of `sbatch` on which it rests that the array is found again.
+    pub fn own(&self) -> Vec<String> {
         let Self { call, folder, tasks, .. } = self;
         let throttle = self.at_once.map_or(String::new(), |most| format!("%{most}"));
         let mut options = vec![
@@ -57,7 +60,15 @@ impl Script<'_> {
             let jobs = self.after.join(":");
             options.extend([format!("--dependency=afterok:{jobs}"), "--kill-on-invalid-dep=yes".into()]);
         }
-        options.into_iter().chain(self.resources.lines()).collect()
+        options
+    }
+}
+
+/// An option that a line of a script holds as one, whatever is in its value.
+fn whole(option: &str) -> String {
+    match option.split_once('=') {
+        Some((name, value)) if value.contains([' ', '#', '\'']) => format!("{name}=\"{value}\""),
+        _ => option.to_owned(),
     }
 }
 
@@ -91,7 +102,7 @@ mod tests {
             at_once: Some(20),
             after: &["7".into(), "8".into()],
         };
-        let wanted = "#!/bin/sh
+        let wanted = "#!/bin/bash -l
 #SBATCH --job-name=t.0001.89abcdef
 #SBATCH --array=0-59%20
 #SBATCH --output=/home/me/runs/t/slurm/0001/%a.log
@@ -103,10 +114,12 @@ mod tests {
 #SBATCH --partition=long
 #SBATCH --time=60
 export A='it'\\''s'
+set -e
 module load cuda
 exec /opt/aim-learn work --out '/home/a b/runs' --threads \"${SLURM_CPUS_PER_TASK:-1}\" --tasks \
 /home/me/runs/t/slurm/0001/tasks.tsv --task \"$SLURM_ARRAY_TASK_ID\"
 ";
         assert_eq!(script.text(), wanted);
+        assert_eq!(whole("--output=/a b/%a.log"), "--output=\"/a b/%a.log\"");
     }
 }

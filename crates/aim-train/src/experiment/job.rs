@@ -145,7 +145,8 @@ impl<'a> Job<'a> {
     /// # Errors
     /// Those of the preparation; if the run needs none that has.
     pub(super) fn prepare_one(&self, folder: &Path, shared: Shared<'_>) -> Result<()> {
-        let same = |own: PathBuf| std::path::absolute(own).ok() == std::path::absolute(folder).ok();
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+        let same = |own: PathBuf| real(&own) == real(folder);
         let mut wanted = self.preparations();
         wanted.retain(|which| self.folder_of(which, shared).is_ok_and(same));
         if wanted.is_empty() {

@@ -376,6 +376,7 @@ impl Work<'_> {
             console.skip(epochs);
             return Ok(done);
         }
+        Failure::forget(folder.path())?;
         pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
         RunResults::read(&folder, task.config)?.ok_or_else(|| {
             Error::invalid(

@@ -5,7 +5,7 @@ use std::path::Path;
 use aim_core::{Error, Result};
 
 use super::{
-    Console, Job, Shared,
+    Console, Job, RunResults, Shared,
     jobs::{Loaded, Options, loaded, pool},
 };
 use crate::{
@@ -68,6 +68,8 @@ impl<'a> Worker<'a> {
         }
         let folder = Folder::open(path, &job.identity(), registries)?;
         Failure::forget(path)?;
+        // What only a look at the whole result finds damaged is made anew, and not submitted for ever.
+        RunResults::whole(&folder, &config, &|line| self.console.say(line))?;
         pool.install(|| job.run(&folder, shared)).map(drop)
     }
 }

@@ -296,7 +296,8 @@ impl State {
             own => own.map_err(|e| Error::io(&path, e))?,
         };
         let own = serde_json::from_slice(&own).is_ok_and(|record: Record| record.token == self.token);
-        Ok(own && !store.exists(&place(&self.folder, self.number + 1)))
+        let next = place(&self.folder, self.number + 1);
+        Ok(own && !store.exists(&next).map_err(|e| Error::io(&next, e))?)
     }
 
     fn lost(&self) -> Error {
@@ -310,8 +311,8 @@ impl State {
     fn renew(&mut self) -> Result<()> {
         let before = Instant::now();
         if before.duration_since(self.renewed) > self.desk.terms.fence {
-            // Too late: others may be claiming the folder. `check` claims it as they do.
-            return Ok(());
+            // Too late: others may be claiming the folder, and it is claimed as they do.
+            return self.check();
         }
         if !self.is_own()? {
             return Err(self.lost());

@@ -24,8 +24,11 @@ pub(super) trait Store: Send + Sync {
     /// Takes a file away.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Whether a file is there.
-    fn exists(&self, path: &Path) -> bool {
-        !self.read(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        match self.read(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            read => read.map(|_| true),
+        }
     }
 }
 
