@@ -28,7 +28,7 @@ impl Parts {
     pub fn merged(mut self, registries: &Registries) -> Result<Self> {
         let refused = |problem: &str| Err(Error::invalid("--merged", problem, "leave it out"));
         if !self.method.0.is_empty() {
-            return refused("cannot merge what a method answers with beside the weights");
+            return refused("cannot merge a state of its own that the method answers with beside the weights");
         }
         let layers: Vec<String> =
             self.weights.keys().filter_map(|name| Some(name.strip_suffix(".lora_b")?.to_owned())).collect();

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use aim_core::{Error, Result};
@@ -32,6 +33,13 @@ pub(super) trait Store: Send + Sync {
     }
 }
 
+/// The same where the file system has no links.
+fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    let written = File::create_new(path)?.write_all(content);
+    // Best effort: a lease that is not whole would be waited for.
+    written.inspect_err(|_| drop(fs::remove_file(path)))
+}
+
 /// The file system as this machine sees it.
 pub(super) struct Disk;
 
@@ -47,9 +55,17 @@ impl Store for Disk {
     }
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let written = File::create_new(path)?.write_all(content);
-        // Best effort: a lease that is not whole would be waited for.
-        written.inspect_err(|_| drop(fs::remove_file(path)))
+        // Whole before it has its name: whoever is killed in between leaves no lease that says nothing and is waited for.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let own = path.with_file_name(format!("{NAME}{process}-{count}"));
+        fs::write(&own, content).inspect_err(|_| drop(fs::remove_file(&own)))?;
+        let linked = fs::hard_link(&own, path);
+        drop(fs::remove_file(&own));
+        match linked {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => create(path, content),
+            linked => linked,
+        }
     }
 
     fn update(&self, path: &Path, content: &[u8]) -> io::Result<()> {
