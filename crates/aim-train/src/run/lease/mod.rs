@@ -55,6 +55,9 @@ pub struct Holder {
     kernel: String,
     /// Its number there.
     process: u32,
+    /// In what the number counts: containers of one machine count for themselves. Empty where the system does not say.
+    #[serde(default)]
+    numbers: String,
     /// The task of a cluster that it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -68,7 +71,15 @@ impl Holder {
         let host = read("/proc/sys/kernel/hostname").or_else(|| variable("HOSTNAME")).unwrap_or_default();
         let kernel = read("/proc/sys/kernel/random/boot_id").unwrap_or_else(|| host.clone());
         let task = || Some(format!("{}_{}", variable("SLURM_ARRAY_JOB_ID")?, variable("SLURM_ARRAY_TASK_ID")?));
-        Self { host, kernel, process: std::process::id(), job: task().or_else(|| variable("SLURM_JOB_ID")) }
+        let numbers = std::fs::read_link("/proc/self/ns/pid").map(|path| path.display().to_string());
+        let (numbers, job) = (numbers.unwrap_or_default(), task().or_else(|| variable("SLURM_JOB_ID")));
+        Self { host, kernel, process: std::process::id(), numbers, job }
+    }
+
+    /// Whether it was a process of this kernel that is there no more. One whose number another has now is not told.
+    fn has_ended(&self, here: &Self) -> bool {
+        let same = self.kernel == here.kernel && self.numbers == here.numbers && !self.numbers.is_empty();
+        same && !Path::new("/proc").join(self.process.to_string()).exists()
     }
 
     /// It in words.
@@ -161,7 +172,9 @@ impl Desk {
             content => content.map_err(|e| Error::io(&path, e))?,
         };
         let holder = serde_json::from_slice(&content).ok().map(|record: Record| record.holder);
-        let gone = alone && holder.as_ref().is_some_and(|holder| holder.kernel == self.holder.kernel);
+        let gone = holder
+            .as_ref()
+            .is_some_and(|holder| alone && holder.kernel == self.holder.kernel || holder.has_ended(&self.holder));
         let by = holder.map_or_else(|| "another process".into(), |holder| holder.words());
         let (unchanged, alive) = self.seen.look(&path, content);
         if gone || unchanged >= self.terms.dead {

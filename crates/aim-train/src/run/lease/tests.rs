@@ -84,7 +84,8 @@ impl Store for Cached {
 }
 
 fn holder(host: &str) -> Holder {
-    Holder { host: host.into(), kernel: format!("kernel of {host}"), process: 7, job: Some("12_3".into()) }
+    let (kernel, numbers) = (format!("kernel of {host}"), String::new());
+    Holder { host: host.into(), kernel, process: 7, numbers, job: Some("12_3".into()) }
 }
 
 fn desk(host: &str) -> (Desk, Arc<Cached>) {
@@ -238,4 +239,18 @@ fn three_machines_that_stall_are_never_two_in_one_folder_and_all_get_it() {
     });
     let written = relocked(&written);
     assert!(["a", "b", "c"].iter().all(|host| written.contains(host)), "{written:?}");
+}
+
+#[test]
+fn a_process_of_this_machine_that_has_ended_is_not_waited_for() {
+    let here = Holder::here();
+    assert!(!here.has_ended(&here));
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let process = child.id();
+    child.wait().unwrap();
+    let ended = Holder { process, ..here.clone() };
+    assert_eq!(ended.has_ended(&here), !here.numbers.is_empty());
+    // The number says nothing elsewhere.
+    assert!(!Holder { kernel: "another".into(), ..ended.clone() }.has_ended(&here));
+    assert!(!Holder { numbers: "pid:[1]".into(), ..ended }.has_ended(&here));
 }
