@@ -3,11 +3,12 @@
 use crate::{Check, Outcome, cargo, run};
 
 /// The long checks in their order.
-pub const CHECKS: [Check; 7] = [
+pub const CHECKS: [Check; 8] = [
     ("attack on readers", attack),
     ("covering design", cover),
     ("1,000 kills", kills),
     ("1,000 attempts on failing storage", storms),
+    ("a disturbed cluster", cluster),
     ("a set larger than the memory", memory),
     ("data sets of the Hub", hub),
     ("tests of the tests", tests),
@@ -31,6 +32,11 @@ fn kills() -> Outcome {
 /// A table whose storage fails at random ends with the same bits or one clear error a thousand times.
 fn storms() -> Outcome {
     run(cargo("test --release --package xtask --test storage").env("AIM_STORMS", "1000"))
+}
+
+/// A table on Slurm ends with the same bits although nodes, tasks and the controller are killed.
+fn cluster() -> Outcome {
+    run(cargo("test --release --package xtask --test slurm").env("AIM_DISTURB", "1"))
 }
 
 /// A prepared set of 5 GB trains within a small memory, killed and resumed.
