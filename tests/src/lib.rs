@@ -185,8 +185,8 @@ pub fn bits(run: &Path) -> Vec<Vec<u8>> {
     vec![weights.to_bytes().unwrap(), fs::read(run.join("predictions.csv")).unwrap()]
 }
 
-/// Everything below a folder but what tells times or who holds it: parameters, metrics, predictions, results, tables, and
-/// any file that a kill left behind.
+/// Everything below a folder but what tells times or who holds it: parameters, metrics, predictions, results, tables,
+/// and any file that a kill left behind.
 pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

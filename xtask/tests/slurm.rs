@@ -1,5 +1,5 @@
-//! Tables on a real Slurm of one machine (`tests/slurm/cluster.sh`): the bits of the local launcher, whatever happens to
-//! tasks and daemons meanwhile. Where it cannot be started the tests say that they are skipped.
+//! Tables on a real Slurm of one machine (`tests/slurm/cluster.sh`): the bits of the local launcher, whatever happens
+//! to tasks and daemons meanwhile. Where it cannot be started the tests say that they are skipped.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::explicit_write, reason = "helpers of tests; the macro would be captured")]
 
@@ -103,7 +103,8 @@ impl Cluster {
         text(&output)
     }
 
-    /// Lets go of tasks that Slurm holds and nodes that it leaves out because a launch failed, as an administrator does.
+    /// Lets go of tasks that Slurm holds and nodes that it leaves out because a launch failed, as an administrator
+    /// does.
     fn release(&self) {
         for task in self.slurm("squeue", &["-h", "-r", "-t", "PENDING", "-o", "%F_%K %r"]).lines() {
             if let Some((task, _)) = task.split_once(' ').filter(|(_, reason)| reason.contains("held")) {

@@ -14,9 +14,9 @@ const PROFILES: &str = "configs/launchers";
 
 #[derive(Args)]
 pub(crate) struct Launching {
-    /// Who makes the runs: `local`, workers of this process; `slurm`, Slurm as configs/launchers/slurm.yaml says, or another
-    /// name there, or the path of a profile. The same command later collects what was made; its exit status is 75 as long
-    /// as runs are missing.
+    /// Who makes the runs: `local`, workers of this process; `slurm`, Slurm as configs/launchers/slurm.yaml says, or
+    /// another name there, or the path of a profile. The same command later collects what was made; its exit status is
+    /// 75 as long as runs are missing.
     #[arg(long, value_name = "NAME", default_value = "local")]
     launcher: String,
     /// Print the batch scripts and what their tasks make, and submit nothing.

@@ -15,8 +15,8 @@ pub(crate) struct Report {
 
 #[derive(Subcommand)]
 enum What {
-    /// Lay two tables that have been made side by side: accuracies and probes of their rows, and the differences of runs
-    /// with the same seed.
+    /// Lay two tables that have been made side by side: accuracies and probes of their rows, and the differences of
+    /// runs with the same seed.
     Compare {
         /// Folder of a table, for instance runs/synth-av.
         first: PathBuf,

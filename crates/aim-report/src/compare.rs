@@ -92,7 +92,8 @@ fn cells(sides: &[Side; 2], row: &str, title: &str, names: &BTreeSet<&str>) -> R
     let differences = means(both).as_flattened().to_vec();
     let folds = second.keys().any(|(_, fold)| fold.is_some());
     let difference = match mean(&differences) {
-        // Folds share training samples: their values are not independent, and an interval needs more than is known here.
+        // Folds share training samples: their values are not independent, and an interval needs more than is known
+        // here.
         Ok(mean) => Cell::estimate(
             mean,
             None,

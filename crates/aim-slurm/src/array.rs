@@ -70,7 +70,8 @@ fn name(table: &Path, number: &str) -> String {
     format!("{short}.{number}.{:08x}", crc32fast::hash(path.as_os_str().as_encoded_bytes()))
 }
 
-/// All arrays of a table, first to last. One of which it is not written that it was submitted is looked for in the queue.
+/// All arrays of a table, first to last. One of which it is not written that it was submitted is looked for in the
+/// queue.
 pub(crate) fn all(table: &Path, queue: &Queue) -> Result<Vec<Array>> {
     let place = folder(table);
     let entries = match fs::read_dir(&place) {

@@ -3,8 +3,8 @@
 //! (`sbatch`, `squeue`, `sacct`, `scancel`, `scontrol`).
 //!
 //! What was handed over stands in the table's folder, one array a folder `slurm/<number>`: `tasks.tsv` says which runs
-//! each task makes, `job.sh` is the batch script, `job` holds Slurm's number, and `<task>.log` what a task said. Run folders
-//! say themselves whether they are done, so that all of `slurm/` may be deleted when nothing of it is queued.
+//! each task makes, `job.sh` is the batch script, `job` holds Slurm's number, and `<task>.log` what a task said. Run
+//! folders say themselves whether they are done, so that all of `slurm/` may be deleted when nothing of it is queued.
 #![deny(missing_docs)]
 
 mod array;

@@ -17,8 +17,8 @@ pub struct Profile {
     pub at_once: Option<NonZeroUsize>,
     /// Runs that share a task.
     pub runs_per_task: NonZeroUsize,
-    /// Minutes that the runs of a task take together, by the runs of their rows that were timed; a task of rows that were
-    /// not has `runs-per-task` runs.
+    /// Minutes that the runs of a task take together, by the runs of their rows that were timed; a task of rows that
+    /// were not has `runs-per-task` runs.
     pub minutes_per_task: Option<NonZeroUsize>,
     /// Lines of shell before the program, such as `module load cuda`.
     pub prologue: Vec<String>,

@@ -24,8 +24,8 @@ pub(crate) struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// The script, for a shell that knows `module` where nodes have it. Slurm signals the shell of a script; the program
-    /// takes its place, so that it hears them.
+    /// The script, for a shell that knows `module` where nodes have it. Slurm signals the shell of a script; the
+    /// program takes its place, so that it hears them.
     pub fn text(&self) -> String {
         let Self { profile, call, folder, .. } = self;
         let all = self.own().into_iter().chain(self.resources.lines());

@@ -15,8 +15,9 @@ pub(super) fn prose(text: &str) -> String {
     if parts.len() % 2 == 1 { parts.iter().enumerate().map(code).collect() } else { parts.join("`") }
 }
 
-/// A table with its caption and notes. Columns that matter come first; on narrow screens the minor ones are hidden until
-/// they are asked for, and what is still too wide scrolls beside the first column. The number tells tables of a page apart.
+/// A table with its caption and notes. Columns that matter come first; on narrow screens the minor ones are hidden
+/// until they are asked for, and what is still too wide scrolls beside the first column. The number tells tables of a
+/// page apart.
 pub(super) fn table(table: &Table, number: usize) -> String {
     let mut order: Vec<usize> = (0..table.columns().len()).collect();
     order.sort_by_key(|column| table.columns()[*column].minor);

@@ -33,7 +33,7 @@ pub struct Group {
     /// Further factor on the learning rate of an encoder's block, for each block behind it (Clark et al. 2020).
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub layer_decay: f64,
-    /// Schedule of the learning rate, in place of the run's; read by [`read_schedules`].
+    /// Schedule of the learning rate, in place of the run's.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub schedule: Option<ScheduleSpec>,

@@ -348,7 +348,8 @@ impl Work<'_> {
         }
     }
 
-    /// Makes the folder of a task for others to make its run in, unless it is there: they look whether it is their run's.
+    /// Makes the folder of a task for others to make its run in, unless it is there: they look whether it is their
+    /// run's.
     pub fn hand_over(&self, task: &Task<'_>) -> Result<()> {
         let (job, registries) = (self.job(task)?, self.shared.registries);
         let folder = job.folder(self.folder, registries)?;

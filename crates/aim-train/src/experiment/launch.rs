@@ -88,8 +88,8 @@ impl<'a> Wanted<'a> {
         self.work.job(self.task)?.folder(self.work.folder, self.work.shared.registries)
     }
 
-    /// Makes its folder, in which `config.yaml` says what the run is, so that others can make it. What an attempt before
-    /// said of its failure is forgotten.
+    /// Makes its folder, in which `config.yaml` says what the run is, so that others can make it. What an attempt
+    /// before said of its failure is forgotten.
     ///
     /// # Errors
     /// If the folder cannot be written, or belongs to another run.

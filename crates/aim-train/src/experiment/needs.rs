@@ -31,9 +31,9 @@ pub struct Needs {
 
 impl Needs {
     /// What a run of joint training takes, tried by steps on parts of a batch; methods that go through the network
-    /// several times at once take more. Nothing where that cannot be tried, or says too much: in a program that does not
-    /// count its memory (see [`Counted`](aim_ops::memory::Counted)), of a network without a fused head, and of methods
-    /// that train additions alone.
+    /// several times at once take more. Nothing where that cannot be tried, or says too much: in a program that does
+    /// not count its memory (see [`Counted`](aim_ops::memory::Counted)), of a network without a fused head, and of
+    /// methods that train additions alone.
     pub fn of(config: &RunConfig, data: &Dataset) -> Self {
         if !counts() {
             return Self::default();

@@ -135,7 +135,8 @@ impl<'a> Shard<'a> {
     fn of(path: &'a str) -> Option<Self> {
         let (folder, name) = path.strip_suffix(".parquet")?.rsplit_once('/').unwrap_or(("", path));
         let name = name.trim_end_matches(".parquet");
-        let (pushed, of) = name.split_once("-of-").map_or((None, None), |(name, n)| (name.rsplit_once('-'), n.parse().ok()));
+        let (pushed, of) =
+            name.split_once("-of-").map_or((None, None), |(name, n)| (name.rsplit_once('-'), n.parse().ok()));
         let (folder, split, number) = match (pushed, name.parse()) {
             (Some((split, number)), _) => (folder, split, number.parse().ok()?),
             (None, Ok(number)) => folder.rsplit_once('/').map(|(folder, split)| (folder, split, number))?,
@@ -205,7 +206,9 @@ mod tests {
         assert_eq!(of("README.md"), None);
         let whole = |files: &[&str]| all_there(&files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>());
         assert!(whole(&["a/train/0.parquet", "a/train/1.parquet"]) && whole(&["train-00000-of-00001.parquet"]));
-        for part in [&["a/train/1.parquet"][..], &["a/train/0.parquet", "a/train/2.parquet"], &["train-00000-of-00002.parquet"]] {
+        for part in
+            [&["a/train/1.parquet"][..], &["a/train/0.parquet", "a/train/2.parquet"], &["train-00000-of-00002.parquet"]]
+        {
             assert!(!whole(part), "{part:?}");
         }
         assert_eq!(of("0000.parquet"), None);

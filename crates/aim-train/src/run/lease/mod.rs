@@ -2,14 +2,14 @@
 //!
 //! A lease is a file `.lease.<n>` that its holder creates exclusively, and then writes anew every few seconds with a
 //! number that has risen: its heartbeat. Whoever sees no new heartbeat for [`Terms::dead`] *by its own clock* takes the
-//! folder over by creating `.lease.<n + 1>`, which only one of several can. A holder whose heartbeats do not get through
-//! for [`Terms::fence`] writes nothing before it has claimed the folder anew in the same way, so that it has ceased before
-//! another may begin. So no machine reads another's clock, and what the file system must do is little: create a file
-//! exclusively, rename within a folder, and show what was written elsewhere after `dead - fence - beat` at the latest
-//! (attribute caches of network file systems: 60 s by default).
+//! folder over by creating `.lease.<n + 1>`, which only one of several can. A holder whose heartbeats do not get
+//! through for [`Terms::fence`] writes nothing before it has claimed the folder anew in the same way, so that it has
+//! ceased before another may begin. So no machine reads another's clock, and what the file system must do is little:
+//! create a file exclusively, rename within a folder, and show what was written elsewhere after `dead - fence - beat`
+//! at the latest (attribute caches of network file systems: 60 s by default).
 //!
-//! Processes of one kernel are kept apart by `flock` where the file system has it: who gets that lock knows that a lease
-//! of the same kernel has been left by a process that is gone.
+//! Processes of one kernel are kept apart by `flock` where the file system has it: who gets that lock knows that a
+//! lease of the same kernel has been left by a process that is gone.
 
 mod store;
 #[cfg(test)]

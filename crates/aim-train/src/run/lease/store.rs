@@ -55,7 +55,8 @@ impl Store for Disk {
     }
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        // Whole before it has its name: whoever is killed in between leaves no lease that says nothing and is waited for.
+        // Whole before it has its name: whoever is killed in between leaves no lease that says nothing and is waited
+        // for.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let (process, count) = (std::process::id(), COUNT.fetch_add(1, Relaxed));
         let own = path.with_file_name(format!("{NAME}{process}-{count}"));

@@ -14,8 +14,8 @@ const SHORT: Terms =
 /// What was seen by path, and when.
 type Looks<T> = Mutex<HashMap<PathBuf, (Instant, T)>>;
 
-/// A machine that is shown a file or folder as it was when it last looked, for as long as [`DELAY`]; what it does itself
-/// it sees at once, and creating goes past the cache.
+/// A machine that is shown a file or folder as it was when it last looked, for as long as [`DELAY`]; what it does
+/// itself it sees at once, and creating goes past the cache.
 #[derive(Default)]
 struct Cached {
     files: Looks<io::Result<Vec<u8>>>,
