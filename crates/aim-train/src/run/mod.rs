@@ -1,5 +1,6 @@
 //! One run: training, its folder, the scores at its end, and its answers for new samples.
 
+mod batch_norm;
 mod card;
 mod checkpoint;
 mod checksum;

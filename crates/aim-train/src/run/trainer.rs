@@ -7,15 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aim_core::{Context, Draws, Error, Net, Norm, Pass, Prepared, Result, State, Stateful};
-use aim_data::{Dataset, Loader, Source, Splits};
+use aim_core::{Context, Error, Net, Prepared, Result, State, Stateful};
+use aim_data::{Dataset, Splits};
 use aim_fusion::LateFusion;
 use aim_optim::{Adjusted, Clipped};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use super::{
     Best, Checkpoint, EpochLog, Folder, Lacking, Outcome, Preprocessing, Program, PublicWeights, Quantity, Stopped,
-    Timing, history::Means, judge, outcome::predictions,
+    Timing, batch_norm::check_batch_norm, history::Means, judge, outcome::predictions,
 };
 use crate::{
     Learner,
@@ -457,39 +457,6 @@ pub fn learner(config: &RunConfig, data: &Dataset, seed: u64, device: &Device) -
     }
     let learner = Learner::new(Box::new(net), method, opt, seed, config.train.epochs).schedule(&config.schedule);
     Ok(learner.group_schedules(&schedules, group).accumulate(config.train.accumulate))
-}
-
-/// Samples that are compared.
-const COMPARED: usize = 8;
-
-/// Refuses batches of one where a batch norm then sees one value a channel: it takes away whatever the value is, so
-/// that the encoder says the same of every sample, and nothing is learnt without a word.
-fn check_batch_norm(net: &dyn Net, train: &dyn Source, device: &Device) -> Result<()> {
-    let batches = Loader::new(train, 1, device).in_order().take(COMPARED).collect::<Result<Vec<_>>>()?;
-    let bits = |x: &Tensor| -> Result<Vec<f32>> { Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?) };
-    for (m, name) in net.spec().modalities.iter().enumerate() {
-        let prefix = format!("encoders.{name}.");
-        let normed = |key: &String| key.starts_with(&prefix) && key.ends_with(".running_var");
-        if !net.params().tensors().keys().any(normed) {
-            continue;
-        }
-        let (mut inputs, mut features) = (vec![], vec![]);
-        for batch in &batches {
-            let draws = Draws { seed: 0, epoch: 0, step: 0 };
-            let feature = net.encode(m, &batch.inputs[m], &mut Pass::train(draws).norm(Norm::Batch))?;
-            inputs.push(bits(&batch.inputs[m].values)?);
-            features.push(bits(&feature.detach())?);
-        }
-        let same = |all: &[Vec<f32>]| all.windows(2).all(|pair| pair[0] == pair[1]);
-        if same(&features) && !same(&inputs) {
-            let problem = format!(
-                "is 1, so that a batch norm of the encoder of `{name}` sees a single value a channel and makes all samples \
-                 the same"
-            );
-            return Err(Error::invalid("train.batch", problem, "use 2 or more, or an encoder without batch norm"));
-        }
-    }
-    Ok(())
 }
 
 /// What a configuration's learner reads of a data set.
