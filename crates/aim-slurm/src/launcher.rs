@@ -249,3 +249,24 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_has_one_path_however_it_is_spelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+        assert_eq!(absolute(&folder.path().join("link")).unwrap(), real);
+        // What is not there yet is named below what is.
+        assert_eq!(absolute(&folder.path().join("link/runs/t")).unwrap(), real.join("runs/t"));
+        for name in ["a\nb", "a\"b", "a\\b"] {
+            let error = absolute(&folder.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains("choose another folder"), "{error}");
+        }
+    }
+}
