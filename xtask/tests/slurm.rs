@@ -93,6 +93,10 @@ impl Cluster {
     fn reproduce(&self, folder: &Path, table: &str, rest: &[&str]) -> Command {
         let mut command = self.command(XTASK, folder);
         command.args(["reproduce", table, "--launcher", "slurm"]).args(EVERY).args(rest);
+        // What a user may have set for other purposes.
+        for (name, value) in [("SQUEUE_STATES", "COMPLETED"), ("SQUEUE_FORMAT", "%i"), ("SBATCH_JOB_NAME", "mine")] {
+            command.env(name, value);
+        }
         command
     }
 
@@ -214,6 +218,28 @@ fn sixty_runs(cluster: &Cluster) {
     assert!(status.contains("66 runs: 66 done, 0 running, 0 queued, 0 failed, 0 open"), "{status}");
 }
 
+/// A row that is searched: its trials first, then what was chosen.
+fn searched(cluster: &Cluster) {
+    let search = "{random: {trials: 3, ranges: {optimizer.lr: {low: 0.001, high: 0.01, log: true}}}}";
+    let row = format!("  - {{name: joint, method: joint, train: {{epochs: 1}}, tune: {search}}}");
+    let folder = folder(&[("searched", bundle_text(&row).replace("seeds: 1", "seeds: 2"))]);
+    let folder = folder.path();
+    let wanted = alone(folder, "searched.yaml");
+    let missing = |many: usize| {
+        let said = cluster.give(folder, "searched.yaml", LATER);
+        assert!(said.contains(&format!("{many} runs are missing")), "{said}");
+        cluster.wait_for_the_end();
+    };
+    missing(3);
+    let choice = folder.join("runs/searched/joint.search.json");
+    let shown = text(&cluster.reproduce(folder, "searched.yaml", &["--dry-run"]).output().unwrap());
+    assert!(shown.contains("2 runs") && !choice.exists(), "a look notes no choice: {shown}");
+    missing(2);
+    assert!(choice.exists());
+    cluster.give(folder, "searched.yaml", Some(0));
+    assert_same(&wanted, &made(&folder.join("runs")));
+}
+
 /// A task past its limit, one that is cancelled, one whose node fails, a controller that is started anew.
 fn disturbed(cluster: &Cluster) {
     let row = "  - {name: joint, method: joint, train: {epochs: 80, batch: 10}}";
@@ -331,5 +357,6 @@ fn a_table_on_slurm_has_the_bits_of_one_made_here_whatever_happens() {
         disturbed(&cluster);
     }
     looked_at(&cluster);
+    searched(&cluster);
     sixty_runs(&cluster);
 }

@@ -86,6 +86,28 @@ impl Error {
         Self::Invalid { place: place.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
+    /// A name that is none of those that are known, which are what can be done about it.
+    ///
+    /// ```
+    /// # use aim_core::Error;
+    /// let error = Error::unknown("model.fusion", "is `sun`", ["sum", "mean"]);
+    /// assert_eq!(error.to_string(), "model.fusion: is `sun`; use one of sum, mean");
+    /// ```
+    pub fn unknown<S: AsRef<str>>(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        known: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let known: Vec<S> = known.into_iter().collect();
+        let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+        let remedy = match names.as_slice() {
+            [] => "leave it out, there is nothing that could be named".into(),
+            [one] => format!("use {one}"),
+            names => format!("use one of {}", names.join(", ")),
+        };
+        Self::invalid(place, problem, remedy)
+    }
+
     /// A shape that does not fit; `want` says in words what would.
     pub fn shape(name: impl Into<String>, got: &[usize], want: impl Into<String>) -> Self {
         Self::Shape { name: name.into(), got: got.to_vec(), want: want.into() }
@@ -150,5 +172,18 @@ pub trait Context<T> {
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     fn at(self, place: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|e| Error::At { place: place(), source: Box::new(e.into()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_named_is_said_even_if_that_is_nothing() {
+        let said = |known: &[&str]| Error::unknown("a", "is `x`", known).to_string();
+        assert_eq!(said(&["b", "c"]), "a: is `x`; use one of b, c");
+        assert_eq!(said(&["b"]), "a: is `x`; use b");
+        assert_eq!(said(&[]), "a: is `x`; leave it out, there is nothing that could be named");
     }
 }

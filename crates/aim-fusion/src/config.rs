@@ -108,14 +108,14 @@ pub fn check_modalities(fusion: &FusionSpec, modalities: usize, known: &Fusions,
         let (least, most) = card.defaults().info().modalities;
         (least..=most).contains(&modalities)
     };
-    let others: Vec<_> = known.iter().filter(joins).map(FusionCard::name).collect();
+    let others = known.iter().filter(joins).map(FusionCard::name);
     let number = match most {
         usize::MAX => format!("{least} or more"),
         _ if least == most => format!("exactly {least}"),
         _ => format!("{least} to {most}"),
     };
     let problem = format!("`{}` joins {number} modalities, the network has {modalities}", fusion.name());
-    Err(Error::invalid(place, problem, format!("use one of {}", others.join(", "))))
+    Err(Error::unknown(place, problem, others))
 }
 
 /// Implements [`FusionSettings`] for settings: description, capabilities, and a function that builds it.

@@ -84,9 +84,9 @@ impl Slurm {
             most => most?,
         };
         let mut jobs = Vec::new();
+        let at_once = plan::throttle(classes, most, self.profile.at_once.map(Into::into));
         for Class { resources, needs, tasks } in classes {
-            let (arrays, at_once) = plan::split(tasks, most, self.profile.at_once.map(Into::into));
-            for tasks in arrays {
+            for tasks in tasks.chunks(most) {
                 shared.stop.check()?;
                 let after = if needs.is_empty() { &[] } else { after };
                 let (profile, call) = (&self.profile, &self.call);

@@ -63,11 +63,10 @@ fn packed(members: &[&Missing], profile: &Profile) -> Vec<Vec<Item>> {
     tasks
 }
 
-/// Tasks in arrays of so many at most; the throttle of each, so that all together keep to one.
-pub(crate) fn split(tasks: &[Vec<Item>], most: usize, at_once: Option<usize>) -> (Vec<&[Vec<Item>]>, Option<usize>) {
-    let arrays: Vec<&[Vec<Item>]> = tasks.chunks(most.max(1)).collect();
-    let each = at_once.map(|all| (all / arrays.len().max(1)).max(1));
-    (arrays, each)
+/// The throttle of each array of at most so many tasks, so that those of all classes together keep to one.
+pub(crate) fn throttle(classes: &[Class], most: usize, at_once: Option<usize>) -> Option<usize> {
+    let arrays: usize = classes.iter().map(|class| class.tasks.len().div_ceil(most)).sum();
+    at_once.map(|all| (all / arrays.max(1)).max(1))
 }
 
 #[cfg(test)]
@@ -107,12 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_as_long_as_the_cluster_allows_and_share_the_throttle() {
-        let tasks: Vec<Vec<Item>> = (0..95).map(|_| Vec::new()).collect();
-        let (arrays, each) = split(&tasks, 40, Some(20));
-        assert_eq!((arrays.iter().map(|a| a.len()).collect::<Vec<_>>(), each), (vec![40, 40, 15], Some(6)));
-        assert_eq!(split(&tasks, 1000, Some(20)).1, Some(20));
-        assert_eq!(split(&tasks, 10, Some(2)).1, Some(1));
-        assert_eq!(split(&tasks, 10, None).1, None);
+    fn all_arrays_share_the_throttle() {
+        let of = |tasks: usize| Class { resources: Resources::default(), needs: vec![], tasks: vec![vec![]; tasks] };
+        let classes = [of(95), of(7)];
+        assert_eq!(throttle(&classes, 40, Some(20)), Some(5), "three arrays and one");
+        assert_eq!(throttle(&classes[..1], 40, Some(20)), Some(6));
+        assert_eq!(throttle(&classes, 1000, Some(20)), Some(10));
+        assert_eq!(throttle(&classes, 10, Some(2)), Some(1), "none at all would never end");
+        assert_eq!((throttle(&classes, 10, None), throttle(&[], 10, Some(3))), (None, Some(3)));
     }
 }

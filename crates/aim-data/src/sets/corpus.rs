@@ -194,8 +194,7 @@ impl DatasetSettings for Corpus {
         self.modalities.iter().try_for_each(|(name, decoding)| decoding.one(&format!("data.modalities.{name}")))?;
         if !self.layout.labels().contains(&self.labels) {
             let problem = "does not belong to this layout";
-            let words: Vec<String> = self.layout.labels().iter().map(word).collect();
-            return Err(Error::invalid("data.labels", problem, format!("use one of {}", words.join(", "))));
+            return Err(Error::unknown("data.labels", problem, self.layout.labels().iter().map(word)));
         }
         self.split.check(self.layout.splits())?;
         self.split.folds().map_or(Ok(()), |folds| folds.check_fold("data.split.fold"))

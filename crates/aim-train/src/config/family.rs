@@ -85,14 +85,22 @@ pub fn load_tables(
 
 impl Family {
     fn check(&self) -> Result<()> {
+        let none = [("sets", self.sets.is_empty()), ("protocols", self.protocols.is_empty())];
+        if let Some((place, _)) = none.into_iter().find(|(_, empty)| *empty) {
+            return Err(Error::invalid(
+                place,
+                "is empty, so that there is no table to make",
+                "name one, or leave it out",
+            ));
+        }
         let sets = |row: &Mapping| row.get("sets").and_then(Value::as_sequence).cloned().unwrap_or_default();
         for (i, row) in self.rows.iter().enumerate() {
             if let Some(wrong) =
                 sets(row).iter().find(|s| !s.as_str().is_some_and(|s| self.sets.iter().any(|o| o == s)))
             {
-                let problem =
-                    format!("{} is none of this file's sets", serde_yaml::to_string(wrong).unwrap_or_default());
-                return Err(Error::invalid(format!("rows[{i}].sets"), problem.replace('\n', ""), self.sets.join(", ")));
+                let wrong = serde_yaml::to_string(wrong).unwrap_or_default();
+                let problem = format!("{} is none of this file's sets", wrong.trim_end());
+                return Err(Error::unknown(format!("rows[{i}].sets"), problem, &self.sets));
             }
         }
         Ok(())
@@ -150,8 +158,8 @@ impl Family {
     fn choose(&self, set: &str, table: &mut TableConfig) -> Result<()> {
         let Some(names) = &self.of_set else { return Ok(()) };
         if let Some(name) = names.iter().find(|name| table.rows.iter().all(|row| row.config.name != **name)) {
-            let known: Vec<&str> = table.rows.iter().map(|row| row.config.name.as_str()).collect();
-            return Err(Error::invalid("of_set", format!("{set} has no row `{name}`"), known.join(", ")));
+            let known = table.rows.iter().map(|row| &row.config.name);
+            return Err(Error::unknown("of_set", format!("{set} has no row `{name}`"), known));
         }
         table.rows.retain(|row| names.contains(&row.config.name));
         Ok(())
@@ -226,6 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_no_table_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "a.yaml", &SET.replace('A', "a"));
+        let of = |sets: &str, more: &str| {
+            let text = format!("name: all\nsets: [{sets}]\n{more}");
+            load_tables(&write(folder.path(), "all.yaml", &text), Scale::Normal, &[], standard())
+        };
+        assert_eq!(of("a", "").unwrap().len(), 1);
+        let row = "rows: [{name: agm, method: agm, sets: [base]}]";
+        for (sets, more, wanted) in [
+            ("", "", "all.yaml:2: sets: is empty, so that there is no table to make; name one, or leave it out"),
+            ("a", "protocols: []", "all.yaml:3: protocols: is empty"),
+            ("a", row, "all.yaml:3: rows[0].sets: base is none of this file's sets; use a"),
+        ] {
+            let message = of(sets, more).unwrap_err().to_string();
+            assert!(message.contains(wanted), "{message}");
+        }
+    }
+
+    #[test]
     fn a_file_may_lie_elsewhere_and_take_some_rows_of_a_set() {
         let folder = tempfile::tempdir().unwrap();
         let rows = "  - {name: joint, method: joint}\n  - {name: ogm, method: ogm}\n";
@@ -242,7 +270,7 @@ mod tests {
             ("few-a", Some("a"), vec!["ogm", "agm"])
         );
         let message = of("ogn").unwrap_err().to_string();
-        assert!(message.contains("few.yaml:3: of_set: ../a has no row `ogn`; joint, ogm"), "{message}");
+        assert!(message.contains("few.yaml:3: of_set: ../a has no row `ogn`; use one of joint, ogm"), "{message}");
         // What the set compares with must be there, unless it is said here what is compared.
         let own = |extra: &str| {
             let set = SET.replace('A', "a").replace("  - {name: joint, method: joint}\n", rows);

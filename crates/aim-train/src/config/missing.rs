@@ -68,7 +68,7 @@ impl Missing {
         let names = self.modalities.iter().flatten();
         if let Some(name) = names.into_iter().find(|name| !data.modalities.contains(name)) {
             let problem = format!("names `{name}`, which data set `{}` has not", data.name);
-            return Err(Error::invalid("train.missing.modalities", problem, data.modalities.join(", ")));
+            return Err(Error::unknown("train.missing.modalities", problem, &data.modalities));
         }
         let mut data = data.clone();
         if self.train > 0. {

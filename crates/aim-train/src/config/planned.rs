@@ -39,7 +39,7 @@ impl Planned {
             true => Ok(()),
             false => {
                 let problem = format!("there is no row `{name}`");
-                Err(Error::invalid(place, problem, format!("use one of {}", rows.join(", "))))
+                Err(Error::unknown(place, problem, rows))
             }
         };
         known("planned.of".into(), &self.of)?;

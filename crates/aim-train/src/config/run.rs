@@ -214,9 +214,8 @@ impl RunConfig {
         }
         for (number, group) in self.train.groups.iter().enumerate() {
             if let Some(name) = group.modality.as_ref().filter(|name| !self.model.encoders.contains_key(*name)) {
-                let known: Vec<_> = self.model.encoders.keys().map(String::as_str).collect();
-                let (place, problem) = (format!("train.groups[{number}].modality"), format!("is `{name}`"));
-                return Err(Error::invalid(place, problem, format!("use one of {}", known.join(", "))));
+                let place = format!("train.groups[{number}].modality");
+                return Err(Error::unknown(place, format!("is `{name}`"), self.model.encoders.keys()));
             }
         }
         self.model.check()?;

@@ -37,9 +37,7 @@ impl RunConfig {
         };
         let names: Vec<_> = file.rows.iter().filter_map(|r| r.get("name")?.as_str()).collect();
         let at = file.rows.iter().position(|r| r.get("name").and_then(Value::as_str) == Some(wanted));
-        let at = at.ok_or_else(|| {
-            Error::invalid("--row", format!("there is no row `{wanted}`"), format!("use one of {}", names.join(", ")))
-        })?;
+        let at = at.ok_or_else(|| Error::unknown("--row", format!("there is no row `{wanted}`"), names))?;
         let (mut file, mut source) = (file, source.clone());
         source.set_row(&mut file.rows[at]);
         let recipe = file.recipe(&source)?;

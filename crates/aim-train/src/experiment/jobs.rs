@@ -56,7 +56,7 @@ pub struct Options {
 pub(super) struct Loaded {
     section: DatasetSpec,
     pub data: Dataset,
-    demand: Demand,
+    pub demand: Demand,
     pub crc32: u32,
 }
 

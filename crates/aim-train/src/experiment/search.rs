@@ -254,7 +254,9 @@ impl<'a> Found<'a> {
             None if !whole => return Ok(None),
             None => match Choice::among(&row.config, (trials, seeds(row)), keys, validation) {
                 Ok(choice) => {
-                    choice.write(work.folder)?;
+                    if !work.launcher.only_shows() {
+                        choice.write(work.folder)?;
+                    }
                     choice
                 }
                 Err(error) => {

@@ -7,6 +7,7 @@ use aim_core::{Error, Result};
 use super::{
     Console, Job, RunResults, Shared,
     jobs::{Loaded, Options, loaded, pool},
+    needs::{Needs, memory},
 };
 use crate::{
     Registries,
@@ -51,7 +52,7 @@ impl<'a> Worker<'a> {
         let mut weights = PublicWeights::default();
         let config = weights.pin(&planned.config, self.options.data_root.as_deref(), registries)?;
         let Options { out, device, checkpoint_every, program, threads, .. } = self.options;
-        let Loaded { data, crc32, .. } = loaded(&mut self.data, &config, self.options)?;
+        let Loaded { data, crc32, demand, .. } = loaded(&mut self.data, &config, self.options)?;
         if *crc32 != planned.data_crc32 {
             let problem = format!("was planned on data of checksum {}, those here have {crc32}", planned.data_crc32);
             let remedy = "make the same data seen on every machine";
@@ -62,6 +63,10 @@ impl<'a> Worker<'a> {
         let (console, stop, weights, checkpoint_every) = (&self.console, self.stop, &weights, *checkpoint_every);
         let shared = Shared { out, device, console, stop, checkpoint_every, registries, program, weights };
         let pool = pool(*threads)?;
+        if device.is_cpu() && !path.join("result.json").exists() {
+            // Better one clear line than a task that its cluster kills for its memory.
+            memory(&[*demand], Needs::of(&config, data), 1)?;
+        }
         if let Some(preparation) = preparation {
             return pool.install(|| job.prepare_one(preparation, shared));
         }

@@ -10,7 +10,7 @@ use std::{
 
 use aim_core::{Error, Result};
 
-use super::lease::{self, Lease, Taken};
+use super::lease::{self, Lease, Locked, Taken};
 
 /// Writes a file under another name, waits until it is on the disk and renames it.
 ///
@@ -167,16 +167,16 @@ pub(super) enum Tried {
 pub(super) fn try_lock(path: &Path) -> Result<Tried> {
     let file = path.join(".lock");
     let lock = File::create(&file).map_err(|e| Error::io(&file, e))?;
-    let alone = match lock.try_lock() {
-        Ok(()) => true,
-        Err(fs::TryLockError::WouldBlock) => return Ok(Tried::Busy("another process".into())),
+    let locked = match lock.try_lock() {
+        Ok(()) => Locked::Here,
+        Err(fs::TryLockError::WouldBlock) => Locked::Elsewhere,
         Err(fs::TryLockError::Error(e)) => {
             let what = "has no locks, so that a process that was killed is waited for";
             able::<()>(Err(e), &file, what).map_err(|e| Error::io(&file, e))?;
-            false
+            Locked::Never
         }
     };
-    Ok(match lease::take(path, alone)? {
+    Ok(match lease::take(path, locked)? {
         Taken::Held(lease) => Tried::Held(Lock { lease, _file: lock }),
         Taken::Busy(by) => Tried::Busy(by),
         Taken::Unclear(by) => Tried::Unclear(by),

@@ -9,7 +9,8 @@
 //! at the latest (attribute caches of network file systems: 60 s by default).
 //!
 //! Processes of one kernel are kept apart by `flock` where the file system has it: who gets that lock knows that a
-//! lease of the same kernel has been left by a process that is gone.
+//! lease that was taken with it by the same kernel has been left by a process that is gone. Who does not get it waits
+//! for the lease all the same: a server of files may keep the lock of a machine that is no more.
 
 mod store;
 #[cfg(test)]
@@ -96,8 +97,22 @@ struct Record {
     holder: Holder,
     /// No other lease's.
     token: String,
+    /// Whether its process has the folder's `flock`, too.
+    #[serde(default)]
+    locked: bool,
     /// A number in as many digits as any other, so that a heartbeat needs no room that a full disk has not.
     beat: String,
+}
+
+/// Who has a folder's `flock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locked {
+    /// This process.
+    Here,
+    /// Another process, of this kernel or a remote one.
+    Elsewhere,
+    /// Nobody: the file system has no locks.
+    Never,
 }
 
 /// What came of asking for a folder.
@@ -161,32 +176,34 @@ impl Desk {
         &HERE
     }
 
-    /// Asks for a folder; `alone` says that no other process of this kernel can be at work there.
-    pub fn take(&self, folder: &Path, alone: bool) -> Result<Taken> {
+    /// Asks for a folder.
+    pub fn take(&self, folder: &Path, locked: Locked) -> Result<Taken> {
         let leases = self.store.list(folder)?;
-        let Some(last) = leases.iter().max().copied() else { return self.claim(folder, 1, &[]) };
+        let here = locked == Locked::Here;
+        let Some(last) = leases.iter().max().copied() else { return self.claim(folder, (1, here), &[]) };
         let path = place(folder, last);
         let content = match self.store.read(&path) {
             // Given back this moment: the next time it is asked for it is free.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Taken::Unclear("another process".into())),
             content => content.map_err(|e| Error::io(&path, e))?,
         };
-        let holder = serde_json::from_slice(&content).ok().map(|record: Record| record.holder);
-        let gone = holder
-            .as_ref()
-            .is_some_and(|holder| alone && holder.kernel == self.holder.kernel || holder.has_ended(&self.holder));
-        let by = holder.map_or_else(|| "another process".into(), |holder| holder.words());
+        let record: Option<Record> = serde_json::from_slice(&content).ok();
+        // What the lock says of a lease that was taken with it by a process of this kernel.
+        let tells = record.as_ref().is_some_and(|r| r.locked && r.holder.kernel == self.holder.kernel);
+        let gone = tells && here || record.as_ref().is_some_and(|r| r.holder.has_ended(&self.holder));
+        let by = record.map_or_else(|| "another process".into(), |record| record.holder.words());
         let (unchanged, alive) = self.seen.look(&path, content);
         if gone || unchanged >= self.terms.dead {
             self.seen.forget(&path);
-            return self.claim(folder, last + 1, &leases);
+            return self.claim(folder, (last + 1, here), &leases);
         }
+        let alive = alive || tells && locked == Locked::Elsewhere;
         Ok(if alive { Taken::Busy(by) } else { Taken::Unclear(by) })
     }
 
-    /// Creates a lease after those that are left; only one process can.
-    fn claim(&self, folder: &Path, number: u64, left: &[u64]) -> Result<Taken> {
-        let state = State::new(self, folder, number);
+    /// Creates a lease of this number after those that are left, with the lock or without it; only one process can.
+    fn claim(&self, folder: &Path, (number, locked): (u64, bool), left: &[u64]) -> Result<Taken> {
+        let state = State::new(self, folder, (number, locked));
         let path = state.path();
         match self.store.create(&path, &state.record()?) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(Taken::Unclear("another process".into())),
@@ -205,14 +222,16 @@ impl Desk {
 }
 
 /// Asks for a folder on behalf of this process.
-pub(super) fn take(folder: &Path, alone: bool) -> Result<Taken> {
-    Desk::here().take(folder, alone)
+pub(super) fn take(folder: &Path, locked: Locked) -> Result<Taken> {
+    Desk::here().take(folder, locked)
 }
 
-/// Who holds a folder, as far as its lease says; none if it has none. Nothing is said of whether the holder is alive.
+/// Who holds a folder, as far as its lease says; none if it has none, or only that of a process of this machine that is
+/// gone. Whether one of another machine is alive is not known.
 pub fn holder(folder: &Path) -> Option<Holder> {
     let last = Disk.list(folder).ok()?.into_iter().max()?;
-    serde_json::from_slice(&Disk.read(&place(folder, last)).ok()?).ok().map(|record: Record| record.holder)
+    let record: Record = serde_json::from_slice(&Disk.read(&place(folder, last)).ok()?).ok()?;
+    Some(record.holder).filter(|holder| !holder.has_ended(&Desk::here().holder))
 }
 
 fn place(folder: &Path, number: u64) -> PathBuf {
@@ -232,6 +251,7 @@ struct State {
     folder: PathBuf,
     number: u64,
     token: String,
+    locked: bool,
     beat: u64,
     /// Before the last heartbeat that got through.
     renewed: Instant,
@@ -285,9 +305,9 @@ impl Drop for Lease {
 }
 
 impl State {
-    fn new(desk: &Desk, folder: &Path, number: u64) -> Self {
+    fn new(desk: &Desk, folder: &Path, (number, locked): (u64, bool)) -> Self {
         let token = format!("{:016x}", RandomState::new().build_hasher().finish());
-        Self { desk: desk.clone(), folder: folder.into(), number, token, beat: 0, renewed: Instant::now() }
+        Self { desk: desk.clone(), folder: folder.into(), number, token, locked, beat: 0, renewed: Instant::now() }
     }
 
     fn path(&self) -> PathBuf {
@@ -295,8 +315,8 @@ impl State {
     }
 
     fn record(&self) -> Result<Vec<u8>> {
-        let record =
-            Record { holder: self.desk.holder.clone(), token: self.token.clone(), beat: format!("{:020}", self.beat) };
+        let (holder, token) = (self.desk.holder.clone(), self.token.clone());
+        let record = Record { holder, token, locked: self.locked, beat: format!("{:020}", self.beat) };
         serde_json::to_vec(&record)
             .map_err(|e| Error::invalid("lease", e.to_string(), "report this fault with the command that met it"))
     }
@@ -344,7 +364,8 @@ impl State {
         if self.renewed.elapsed() <= self.desk.terms.fence {
             return Ok(());
         }
-        let next = Self { token: self.token.clone(), ..Self::new(&self.desk, &self.folder, self.number + 1) };
+        let number = self.number + 1;
+        let next = Self { token: self.token.clone(), ..Self::new(&self.desk, &self.folder, (number, self.locked)) };
         let path = next.path();
         match self.desk.store.create(&path, &next.record()?) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(self.lost()),

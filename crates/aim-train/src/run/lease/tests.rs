@@ -97,12 +97,18 @@ fn desk(host: &str) -> (Desk, Arc<Cached>) {
 fn wait(desk: &Desk, folder: &Path) -> Lease {
     let begin = Instant::now();
     loop {
-        if let Taken::Held(lease) = desk.take(folder, true).unwrap() {
+        if let Taken::Held(lease) = desk.take(folder, Locked::Here).unwrap() {
             return lease;
         }
         assert!(begin.elapsed() < Duration::from_secs(20), "never free");
         sleep(Duration::from_millis(3));
     }
+}
+
+/// Leaves a lease as a process does that is killed.
+fn leave(desk: &Desk, folder: &Path, locked: bool) {
+    let state = State::new(desk, folder, (1, locked));
+    Disk.create(&state.path(), &state.record().unwrap()).unwrap();
 }
 
 fn leases(folder: &Path) -> Vec<u64> {
@@ -113,11 +119,11 @@ fn leases(folder: &Path) -> Vec<u64> {
 fn a_lease_keeps_other_machines_out_until_it_is_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = (desk("a").0, desk("b").0);
-    let Taken::Held(lease) = a.take(folder.path(), true).unwrap() else { panic!("it was free") };
+    let Taken::Held(lease) = a.take(folder.path(), Locked::Here).unwrap() else { panic!("it was free") };
     assert_eq!(super::holder(folder.path()).unwrap().words(), "process 7 on a, job 12_3");
-    assert!(matches!(b.take(folder.path(), true).unwrap(), Taken::Unclear(by) if by.contains("on a")));
+    assert!(matches!(b.take(folder.path(), Locked::Here).unwrap(), Taken::Unclear(by) if by.contains("on a")));
     sleep(2 * SHORT.dead);
-    assert!(matches!(b.take(folder.path(), true).unwrap(), Taken::Busy(by) if by.contains("on a")));
+    assert!(matches!(b.take(folder.path(), Locked::Here).unwrap(), Taken::Busy(by) if by.contains("on a")));
     lease.check().unwrap();
     drop(lease);
     assert_eq!(leases(folder.path()), [] as [u64; 0]);
@@ -141,7 +147,7 @@ fn a_clock_an_hour_off_changes_nothing() {
                 .unwrap()
                 .set_modified(time)
                 .unwrap();
-            assert!(!matches!(b.take(folder.path(), true).unwrap(), Taken::Held(_)), "{shift}");
+            assert!(!matches!(b.take(folder.path(), Locked::Here).unwrap(), Taken::Held(_)), "{shift}");
             sleep(Duration::from_millis(5));
         }
     }
@@ -184,14 +190,11 @@ fn a_machine_that_was_cut_off_for_a_moment_claims_its_folder_anew() {
 #[test]
 fn a_lease_of_a_process_that_is_gone_is_taken_over_by_its_own_machine_at_once_and_by_others_in_time() {
     let folder = tempfile::tempdir().unwrap();
-    let left = |host: &str| {
-        let state = State::new(&desk(host).0, folder.path(), 1);
-        Disk.create(&state.path(), &state.record().unwrap()).unwrap();
-    };
+    let left = |host: &str| leave(&desk(host).0, folder.path(), true);
     left("a");
     let (a, b) = (desk("a").0, desk("b").0);
-    assert!(matches!(a.take(folder.path(), false).unwrap(), Taken::Unclear(_)), "another process may be alive");
-    let Taken::Held(lease) = a.take(folder.path(), true).unwrap() else { panic!("it is known to be gone") };
+    assert!(matches!(a.take(folder.path(), Locked::Never).unwrap(), Taken::Unclear(_)), "another process may be alive");
+    let Taken::Held(lease) = a.take(folder.path(), Locked::Here).unwrap() else { panic!("it is known to be gone") };
     drop(lease);
     left("a");
     let begin = Instant::now();
@@ -201,6 +204,45 @@ fn a_lease_of_a_process_that_is_gone_is_taken_over_by_its_own_machine_at_once_an
     std::fs::write(folder.path().join(".lease.1"), "").unwrap();
     drop(wait(&b, folder.path()));
     assert_eq!(leases(folder.path()), [] as [u64; 0]);
+}
+
+#[test]
+fn a_lock_of_this_machine_says_who_is_alive_and_one_of_another_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (desk("a").0, desk("b").0);
+    leave(&a, folder.path(), true);
+    let busy = a.take(folder.path(), Locked::Elsewhere).unwrap();
+    assert!(matches!(busy, Taken::Busy(by) if by.contains("on a")), "at once");
+    // The lock of a machine that is gone may stay with the server of files.
+    let begin = Instant::now();
+    let lease = loop {
+        match b.take(folder.path(), Locked::Elsewhere).unwrap() {
+            Taken::Held(lease) => break lease,
+            Taken::Busy(by) => panic!("{by}"),
+            Taken::Unclear(_) => sleep(Duration::from_millis(3)),
+        }
+    };
+    assert!(begin.elapsed() >= SHORT.dead);
+    // It was taken without the lock, which another process of the machine may get meanwhile.
+    assert!(!matches!(b.take(folder.path(), Locked::Here).unwrap(), Taken::Held(_)));
+    drop(lease);
+    drop(wait(&b, folder.path()));
+}
+
+#[test]
+fn who_is_told_to_hold_a_folder_is_not_a_process_of_this_machine_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = || (Desk::here().clone(), Holder::here());
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    for (process, told) in [(std::process::id(), true), (child.id(), false)] {
+        let (mut desk, holder) = here();
+        desk.holder = Holder { process, ..holder };
+        leave(&desk, folder.path(), true);
+        // Where the system does not number processes in namespaces nothing is known of them.
+        assert_eq!(super::holder(folder.path()).is_some(), told || desk.holder.numbers.is_empty());
+        std::fs::remove_file(folder.path().join(".lease.1")).unwrap();
+    }
 }
 
 #[test]
