@@ -233,7 +233,7 @@ fn searched(cluster: &Cluster) {
     missing(3);
     let choice = folder.join("runs/searched/joint.search.json");
     let shown = text(&cluster.reproduce(folder, "searched.yaml", &["--dry-run"]).output().unwrap());
-    assert!(shown.contains("2 runs") && !choice.exists(), "a look notes no choice: {shown}");
+    assert!(shown.contains("--array=0-1") && !choice.exists(), "a look notes no choice: {shown}");
     missing(2);
     assert!(choice.exists());
     cluster.give(folder, "searched.yaml", Some(0));

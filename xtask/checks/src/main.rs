@@ -1,6 +1,7 @@
 //! `cargo xtask check`: format, lints, documentation, tidiness, spelling, licences and packages; with `--long` the
 //! tests that take longer than a change should wait for.
 
+mod figures;
 mod files;
 mod licences;
 mod long;
@@ -20,11 +21,12 @@ type Outcome = Result<(), String>;
 type Check = (&'static str, fn() -> Outcome);
 
 /// The checks in their order, cheap ones first.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("format", format),
     ("tidy", tidy::check),
     ("spelling", spelling::check),
     ("readmes", readmes::check),
+    ("figures of the front page", figures::check),
     ("licences", licences::check),
     ("book", book),
     ("clippy", clippy),
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     let checks: &[Check] = match std::env::args().nth(1).as_deref() {
         None => &CHECKS,
         Some("--long") => &long::CHECKS,
-        Some("--fix") => &[("format", fix), ("readmes", readmes::fix)],
+        Some("--fix") => &[("format", fix), ("readmes", readmes::fix), ("figures", figures::fix)],
         Some(_) => {
             eprintln!("cargo xtask check [--fix | --long]");
             return ExitCode::from(2);
