@@ -167,3 +167,16 @@ fn a_terminal_shows_a_live_view_and_nothing_else_does() {
     assert!(grey.contains("runs 0/1, 1 running") && !grey.contains("\u{1b}[3"), "{grey:?}");
     assert!(!on_a_terminal(folder, "--out still --quiet", true).unwrap().contains("running"));
 }
+
+#[test]
+fn what_must_be_trained_before_the_rows_is_counted_from_the_start() {
+    let row = |name: &str| format!("  - {{name: {name}, method: {name}, train: {{epochs: 50}}}}\n");
+    let folder = folder(&(row("frozen") + &row("finetuned")));
+    let Some(live) = on_a_terminal(folder.path(), "", true) else {
+        return tell("skipped: there is no `script` to make a terminal");
+    };
+    // Three encoders alone, which both rows start from.
+    let counts: Vec<&str> = live.split("runs ").skip(1).filter_map(|rest| rest.split(',').next()).collect();
+    let all: Vec<&str> = counts.iter().filter_map(|count| count.split_once('/')).map(|(_, all)| all).collect();
+    assert!(!all.is_empty() && all.iter().all(|all| *all == "5"), "{counts:?}");
+}

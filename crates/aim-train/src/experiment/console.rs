@@ -3,9 +3,10 @@
 //! Colours follow `NO_COLOR`; the terminal library looks for it.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::{IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -31,6 +32,8 @@ pub struct Console {
     last_line: Mutex<Instant>,
     runs: Count,
     epochs: Count,
+    /// Folders of preparations that are among the runs.
+    preparations: Mutex<BTreeSet<PathBuf>>,
     running: AtomicUsize,
     failed: AtomicUsize,
 }
@@ -58,6 +61,7 @@ impl Console {
             last_line: Mutex::new(start),
             runs: Count::default(),
             epochs: Count::default(),
+            preparations: Mutex::default(),
             running: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
         }
@@ -93,6 +97,13 @@ impl Console {
     pub fn expect(&self, runs: usize, epochs: usize) {
         self.runs.all.fetch_add(runs, Relaxed);
         self.epochs.all.fetch_add(epochs, Relaxed);
+    }
+
+    /// A preparation that is to be made, which several runs may need.
+    pub(super) fn expect_preparation(&self, folder: &Path, epochs: usize) {
+        if self.preparations.lock().is_ok_and(|mut known| known.insert(folder.into())) {
+            self.expect(1, epochs);
+        }
     }
 
     /// Epochs that need not be done, because they have been before.
@@ -244,7 +255,8 @@ mod tests {
     fn the_summary_counts_runs_and_what_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let console = Console::new(true);
-        console.expect(3, 30);
+        console.expect(2, 20);
+        ["a", "a"].iter().for_each(|folder| console.expect_preparation(Path::new(folder), 10));
         assert_eq!(console.summary(), "runs 0/3, 0 running; time left unknown");
         let watch = console.begin("joint", 0, 10, folder.path());
         console.skip(10);

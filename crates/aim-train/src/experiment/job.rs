@@ -140,6 +140,17 @@ impl<'a> Job<'a> {
         Ok(all.into_iter().filter(|(_, folder)| !folder.join("result.json").exists()).collect())
     }
 
+    /// Has the console expect what must be trained before it.
+    ///
+    /// # Errors
+    /// If a configuration cannot be written.
+    pub(super) fn announce(&self, shared: Shared<'_>) -> Result<()> {
+        for (which, folder) in self.missing_preparations(shared)? {
+            shared.console.expect_preparation(&folder, self.config.preparation(&which).train.epochs);
+        }
+        Ok(())
+    }
+
     /// Makes the one of its preparations that has this folder.
     ///
     /// # Errors
@@ -191,7 +202,7 @@ impl<'a> Job<'a> {
         let path = job.folder(&shared.out.join("prepared"), shared.registries)?;
         let Some(folder) = Folder::open_if_free(&path, &job.identity(), shared.registries)? else { return Ok(None) };
         if folder.done(&|line| shared.console.say(line))?.is_none() {
-            shared.console.expect(1, config.train.epochs);
+            shared.console.expect_preparation(&path, config.train.epochs);
             job.run(&folder, shared)?;
             shared.console.done();
         }

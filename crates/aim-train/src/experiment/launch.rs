@@ -131,6 +131,7 @@ impl Launcher for Local {
         for run in runs {
             if !run.work.is_done(run.task.config, run.task.seed)? {
                 left.push(run.task.config);
+                run.work.job(run.task)?.announce(shared)?;
             }
         }
         if let Some(run) = runs.first().filter(|_| !left.is_empty()) {
