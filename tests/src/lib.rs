@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
+    process::{Child, ExitStatus},
     time::Duration,
 };
 
@@ -166,6 +167,23 @@ pub fn run_folder(folder: &Path, row: &str) -> PathBuf {
     let prefix = format!("{row}.");
     let found = rows.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(&prefix)).last();
     found.expect("the row has a folder").join("seed0")
+}
+
+/// Waits for a process; how it ended, and the most memory that it had, in MiB, as Linux tells it.
+///
+/// # Panics
+/// If it cannot be waited for.
+pub fn peak_of(mut child: Child) -> (ExitStatus, usize) {
+    let (status, mut most) = (format!("/proc/{}/status", child.id()), 0);
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = most.max(kib.unwrap_or(0_usize) / 1024);
+        if let Some(done) = child.try_wait().unwrap() {
+            return (done, most);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// What a run's log says of its steps, epoch by epoch: of a list its first number.

@@ -7,10 +7,10 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use aim_tests::{bundle_text, write_bundle};
+use aim_tests::{bundle_text, peak_of, write_bundle};
 
 const ROWS: usize = 100;
 const SEEDS: usize = 200;
@@ -24,17 +24,7 @@ fn within(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     // Without a Slurm, whichever there is.
     command.current_dir(folder).args(arguments).env("PATH", "/nonexistent").stdout(File::create(&out).unwrap());
-    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-    let (status, mut most) = (format!("/proc/{}/status", child.id()), 0);
-    let done = loop {
-        let line = fs::read_to_string(&status).unwrap_or_default();
-        let kib = line.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        most = most.max(kib.unwrap_or(0_usize) / 1024);
-        if let Some(done) = child.try_wait().unwrap() {
-            break done;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let (done, most) = peak_of(command.stderr(Stdio::null()).spawn().unwrap());
     let seconds = begin.elapsed().as_secs_f64();
     assert!(done.success(), "{arguments:?}");
     writeln!(std::io::stderr(), "{}: {seconds:.1} s, {most} MiB", arguments[0]).unwrap();

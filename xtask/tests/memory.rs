@@ -14,7 +14,7 @@ use std::{
 };
 
 use aim_core::Rng;
-use aim_tests::{assert_same, files};
+use aim_tests::{assert_same, files, peak_of};
 
 /// Numbers in a line of a recording, of which the file has two and the set keeps more.
 const COLUMNS: usize = 4000;
@@ -88,18 +88,8 @@ fn start(folder: &Path, out: &str, workers: &str) -> Child {
 }
 
 /// Waits for a process; the most memory that it had, in MiB.
-fn finish(mut child: Child) -> usize {
-    let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
-    let done = loop {
-        let line = fs::read_to_string(&status).unwrap_or_default();
-        let kib = line.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        most = most.max(kib.unwrap_or(0_usize) / 1024);
-        if let Some(done) = child.try_wait().unwrap() {
-            break done;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+fn finish(child: Child) -> usize {
+    let (done, most) = peak_of(child);
     assert!(done.success());
     most
 }

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow::Break, sync::Arc};
 
 use aim_balance::joint::Joint;
-use aim_core::{Error, Result, Stateful, capability};
+use aim_core::{Error, Result, State, Stateful, capability};
 use aim_data::{Dataset, Demand, First};
 use aim_ops::memory::{counts, peak};
 use candle_core::Device;
@@ -15,9 +15,6 @@ use crate::{
     metrics::{evaluate, evaluation_batch},
     run::{learner, splits},
 };
-
-/// Copies of weights and the optimizer's state that checkpoints hold: the last one, and of the best epoch.
-const COPIES: u64 = 2;
 
 /// Most bytes that a run takes beside its data, about: weights, gradients, the optimizer's state, activations and
 /// checkpoints.
@@ -56,12 +53,12 @@ impl Needs {
             let (trained, step) = peak(|| trained(config, &data, tried[0][i], device));
             let trained = trained?;
             let (state, copy) = peak(|| trained.state());
-            drop(state?);
+            // The last checkpoint is kept, and what it holds of the best epoch.
+            let kept = copy.left + best(&state?);
             let few = First::new(Arc::clone(evaluated), tried[1][i]);
             let (answers, scored) = peak(|| evaluate(trained.net(), trained.method(), &few, device));
             answers.map(drop)?;
-            let kept = COPIES * copy.left;
-            // A new checkpoint is made, and written from one piece, beside the one before.
+            // A checkpoint is written from one piece.
             (training[i], evaluation[i]) = (kept + step.most, kept + step.left + scored.most.max(kept));
         }
         let whole = |most, m: usize| larger(most, tried[m], batches[m]);
@@ -74,6 +71,12 @@ impl Needs {
         let (training, evaluation) = (self.training.max(other.training), self.evaluation.max(other.evaluation));
         Self { training, evaluation }
     }
+}
+
+/// Bytes of what is kept of the best epoch in a state: weights and what the method keeps.
+fn best(state: &State) -> u64 {
+    let of = |part: &str| state.part(part).0.into_values().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum();
+    ["net", "method"].map(of).iter().map(|bytes: &usize| *bytes as u64).sum()
 }
 
 /// Samples of the two batches that are tried for a larger one: an eighth and a fourth, but no fewer than a batch norm
