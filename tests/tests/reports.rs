@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, process::Command};
 
 use aim_report::title;
-use aim_tests::{bundle_config, run_folder, run_options, run_with, write_bundle, write_report};
+use aim_tests::{bundle_config, run_folder, run_options, run_with, split, write_bundle, write_report, write_split};
 use aim_train::experiment::{Options, Results};
 use serde_json::Value;
 
@@ -116,8 +116,33 @@ fn two_tables_lie_side_by_side() {
     assert_eq!((numbers("aim")[1].as_str(), numbers("aim")[2].as_str()), ("", ""));
     assert_eq!((numbers("opm")[0].as_str(), numbers("opm")[3].as_str()), ("", "0.000"));
     assert_eq!(made.warnings().count(), 0, "the same data and protocol");
+    let third = folder.path().join("third");
+    write_split(folder.path(), "train", &split("other", 90));
+    let options = Options { out: third.clone(), ..run_options(folder.path()) };
+    write_report(&run_with(bundle_config(more, &["seeds=2", "train.epochs=1"]), &options).unwrap(), &third);
+    let warned = aim_report::compare(&out.join("test"), &third.join("test")).unwrap();
+    let warned: Vec<&str> = warned.warnings().collect();
+    assert_eq!(warned, ["ATTENTION: runs are of different data, so that a difference may be theirs: `joint`."]);
     let empty = aim_report::compare(&out, &other.join("test")).unwrap_err().to_string();
     assert!(empty.contains("holds no results"), "{empty}");
+}
+
+#[test]
+fn words_say_which_row_is_the_better_one() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let options = run_options(folder.path());
+    let rows = "  - {name: joint, method: joint}\n  - {name: still, method: joint, optimizer: {lr: 1e-12}}";
+    for (plan, wanted) in [
+        ("planned=null", "Worse than joint: still (-0."),
+        ("planned={of: still, against: [joint]}", "still is worse than joint (-0."),
+        ("planned={of: joint, against: [still]}", "joint is better than still (+0."),
+    ] {
+        // With six seeds p can be as small as 2 / 2^6.
+        let results = run_with(bundle_config(rows, &["seeds=6", plan]), &options).unwrap();
+        let said = write_report(&results, &options.out).verdict.join("\n");
+        assert!(said.contains(wanted) && said.contains("p = 0.031"), "{said}");
+    }
 }
 
 #[test]
