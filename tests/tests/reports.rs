@@ -145,6 +145,53 @@ fn words_say_which_row_is_the_better_one() {
     }
 }
 
+/// A table of sixty rows and twenty seeds, whose runs are copies of one.
+fn large(folder: &Path) -> std::path::PathBuf {
+    write_bundle(folder);
+    let options = run_options(folder);
+    let row = |i: usize| {
+        format!("  - {{name: row{i}, title: Method number {i}, method: aim, optimizer: {{lr: 0.0{i:02}1}}}}\n")
+    };
+    let rows: String = (10..70).map(row).collect();
+    let mut results = run_with(bundle_config(&rows, &["train.epochs=20"]), &options).unwrap();
+    results.table.seeds = 20;
+    for row in &mut results.rows {
+        let run = row.runs[0].clone();
+        let other = |seed| {
+            let mut other = run.clone();
+            other.outcome.seed = seed;
+            other
+        };
+        row.runs.extend((1..20).map(other));
+    }
+    write_report(&results, &options.out);
+    options.out.join("test/report.html")
+}
+
+#[test]
+fn a_page_of_sixty_rows_and_twenty_seeds_is_small_and_soon_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = large(folder.path());
+    let html = fs::read_to_string(&page).unwrap();
+    println!("{} bytes", html.len());
+    assert!(html.len() < 3_000_000, "{}", html.len());
+    let Some(browser) = browser() else { return };
+    let timed = "<script>addEventListener('load', () => setTimeout(() => { document.title = `TOOK ${Math.round(performance.now())} END` }))</script>";
+    fs::write(&page, html.replace("</head>", &format!("{timed}</head>"))).unwrap();
+    let milliseconds = || -> u64 {
+        let mut command = Command::new(browser);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]);
+        command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
+        let dump = command.arg(&page).output().unwrap().stdout;
+        let dump = String::from_utf8_lossy(&dump).into_owned();
+        dump.split_once("TOOK ").and_then(|(_, rest)| rest.split_once(" END")?.0.parse().ok()).unwrap()
+    };
+    // The fastest of some: what else the machine does is not the page's.
+    let took = (0..3).map(|_| milliseconds()).min().unwrap();
+    println!("{took} ms");
+    assert!(took < 1000, "{took} ms");
+}
+
 #[test]
 fn rows_that_reproduce_a_fault_are_marked_wherever_they_stand() {
     let folder = tempfile::tempdir().unwrap();

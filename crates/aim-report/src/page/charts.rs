@@ -117,22 +117,43 @@ fn steps(least: f64, most: f64) -> Vec<f64> {
     choices.into_iter().find(|steps| (2..=7).contains(&steps.len())).unwrap_or_else(|| vec![least, most])
 }
 
-/// A map with a row a depth and a column an epoch; empty if there is no value at all.
-pub(super) fn heat(title: &str, epochs: usize, at: &dyn Fn(usize, usize) -> Option<f64>) -> String {
+/// How closely a chart is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Every epoch, and every cell of a map says its number.
+    Full,
+    /// As closely as a page of many charts can hold.
+    Coarse,
+}
+
+/// Columns of a coarse map at most.
+const COLUMNS: usize = 40;
+
+/// Shades of a coarse map.
+const SHADES: f64 = 16.;
+
+/// A map with a row a depth and a column an epoch, or the mean of some; empty if there is no value at all.
+pub(super) fn heat(title: &str, epochs: usize, detail: Detail, at: &dyn Fn(usize, usize) -> Option<f64>) -> String {
     let depths = (0..).take_while(|d| (0..epochs).any(|e| at(*d, e).is_some())).count();
     if depths == 0 {
         return String::new();
     }
-    let cells = (0..depths).flat_map(|d| (0..epochs).map(move |e| (d, e)));
-    let values: Vec<((usize, usize), f64)> = cells.filter_map(|(d, e)| Some(((d, e), at(d, e)?))).collect();
+    let columns = if detail == Detail::Full { epochs } else { epochs.min(COLUMNS) };
+    let of = |d: usize, column: usize| {
+        let begun = column * epochs / columns;
+        let values: Vec<f64> = (begun..(column + 1) * epochs / columns).filter_map(|e| at(d, e)).collect();
+        Some(((d, begun, column), aim_stats::summary::mean(&values).ok()?))
+    };
+    let values: Vec<_> = (0..depths).flat_map(|d| (0..columns).filter_map(move |c| of(d, c))).collect();
     let (low, high) = range(values.iter().map(|(_, v)| *v));
-    let size = 240. / epochs as f64;
+    let size = 240. / columns as f64;
     let mut svg = format!("<text x=\"60\" y=\"14\" class=\"title\">{}: {low:.2} to {high:.2}</text>", escape(title));
-    for ((d, e), v) in &values {
+    let shown = values.iter().map(|((d, epoch, column), v)| {
         let strength = if high > low { (v - low) / (high - low) } else { 0.5 };
-        let place = (60. + size * *e as f64, 22. + 20. * *d as f64);
-        svg += &cell(place, (size, 20.), strength, &format!("depth {d}, epoch {e}: {v:.3}"));
-    }
+        let place = (60. + size * *column as f64, 22. + 20. * *d as f64);
+        Cell { place, strength, about: format!("depth {d}, epoch {epoch}: {v:.3}") }
+    });
+    svg += &cells(shown, (size, 20.), detail);
     for d in 0..depths {
         let _ = write!(svg, "<text x=\"54\" y=\"{}\" text-anchor=\"end\">depth {d}</text>", 36. + 20. * d as f64);
     }
@@ -143,20 +164,27 @@ pub(super) fn heat(title: &str, epochs: usize, at: &dyn Fn(usize, usize) -> Opti
 }
 
 /// A confusion matrix: a row a class, a column a prediction, strength the share of the row; of the pairs that occur.
-pub(super) fn confusion(title: &str, classes: usize, counts: &BTreeMap<(usize, usize), usize>) -> String {
+pub(super) fn confusion(
+    title: &str,
+    classes: usize,
+    counts: &BTreeMap<(usize, usize), usize>,
+    detail: Detail,
+) -> String {
     let mut svg = format!("<text x=\"30\" y=\"14\" class=\"title\">{}</text>", escape(title));
     let size = 260. / classes.max(1) as f64;
     let mut totals = BTreeMap::new();
     counts.iter().for_each(|((class, _), n)| *totals.entry(class).or_insert(0) += n);
-    for ((class, predicted), n) in counts {
-        let total = totals.get(class).copied().unwrap_or(1) as f64;
-        let place = (30. + size * *predicted as f64, 34. + size * *class as f64);
+    let place = |class: usize, predicted: usize| (30. + size * predicted as f64, 34. + size * class as f64);
+    let shown = counts.iter().map(|((class, predicted), n)| {
+        let strength = *n as f64 / totals.get(class).copied().unwrap_or(1) as f64;
         let about = format!("class {class}, predicted {predicted}: {n}");
-        svg += &cell(place, (size, size), *n as f64 / total, &about);
-        if size >= 24. {
-            let (x, y) = (place.0 + size / 2., place.1 + size / 2. + 4.);
-            let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{n}</text>");
-        }
+        Cell { place: place(*class, *predicted), strength, about }
+    });
+    svg += &cells(shown, (size, size), detail);
+    for ((class, predicted), n) in counts.iter().filter(|_| size >= 24.) {
+        let (x, y) = place(*class, *predicted);
+        let (x, y) = (x + size / 2., y + size / 2. + 4.);
+        let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{n}</text>");
     }
     let _ = write!(svg, "<rect x=\"30\" y=\"34\" width=\"260\" height=\"260\" class=\"box\"/>");
     let _ = write!(svg, "<text x=\"30\" y=\"29\">predicted 0 to {}</text>", classes.saturating_sub(1));
@@ -183,12 +211,36 @@ pub(super) fn scatter(title: &str, points: &[([f32; 2], usize)]) -> String {
     frame(title, (310., 310.), &svg)
 }
 
-fn cell((x, y): (f64, f64), (width, height): (f64, f64), strength: f64, about: &str) -> String {
-    format!(
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"#0072b2\" \
-         fill-opacity=\"{:.2}\"><title>{about}</title></rect>",
-        0.08 + 0.92 * strength
-    )
+/// A cell of a map.
+struct Cell {
+    place: (f64, f64),
+    /// From 0 to 1.
+    strength: f64,
+    about: String,
+}
+
+/// The cells of a map, all of one size. Coarse ones of about the same strength are one path, which takes a tenth of the
+/// bytes.
+fn cells(all: impl Iterator<Item = Cell>, (width, height): (f64, f64), detail: Detail) -> String {
+    let fill = |strength: f64| format!("fill=\"#0072b2\" fill-opacity=\"{:.2}\"", 0.08 + 0.92 * strength);
+    let (mut svg, mut shades) = (String::new(), BTreeMap::<u8, String>::new());
+    for Cell { place: (x, y), strength, about } in all {
+        if detail == Detail::Full {
+            let _ = write!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {}><title>{about}</title></rect>",
+                fill(strength)
+            );
+        } else {
+            let path = shades.entry((SHADES * strength).round() as u8).or_default();
+            let [x, y, width, height] = [x, y, width, height].map(|number| (10. * number).round() / 10.);
+            let _ = write!(path, "M{x} {y}h{width}v{height}h-{width}z");
+        }
+    }
+    for (shade, path) in shades {
+        let _ = write!(svg, "<path {} d=\"{path}\"/>", fill(f64::from(shade) / SHADES));
+    }
+    svg
 }
 
 /// A short stroke as a curve is drawn, for its legend.
@@ -235,8 +287,27 @@ mod tests {
     }
 
     #[test]
+    fn a_coarse_map_has_the_means_of_epochs_in_few_shades() {
+        // 80 epochs in 40 columns; depth 0 rises from 0 to 79, depth 1 has no value in the second half.
+        let at = |depth: usize, epoch: usize| match depth {
+            0 => Some(epoch as f64),
+            1 => (epoch < 40).then_some(79.),
+            _ => None,
+        };
+        let svg = heat("t", 80, Detail::Coarse, &at);
+        assert!(svg.contains("t: 0.50 to 79.00") && !svg.contains("<rect"), "{svg}");
+        assert_eq!(svg.matches('M').count(), 40 + 20);
+        assert!(svg.matches("<path").count() <= 17, "{svg}");
+        // The first column of depth 0 is the weakest, that of depth 1 among the strongest, as is the last of depth 0.
+        let of = |opacity: &str| svg.split("<path").find(|path| path.contains(&format!("\"{opacity}\""))).unwrap();
+        assert!(of("0.08").contains("M60 22h6v20h-6z") && !of("0.08").contains("M60 42"), "{svg}");
+        assert!(of("1.00").contains("M60 42h6") && of("1.00").contains("M294 22h6"), "{svg}");
+        assert_eq!(heat("t", 80, Detail::Full, &at).matches("<title>depth 0, epoch").count(), 80);
+    }
+
+    #[test]
     fn a_matrix_has_a_cell_for_every_count_with_the_share_of_its_class() {
-        let svg = confusion("t", 2, &[((0, 0), 3), ((0, 1), 1), ((1, 1), 2)].into());
+        let svg = confusion("t", 2, &[((0, 0), 3), ((0, 1), 1), ((1, 1), 2)].into(), Detail::Full);
         for (about, strength) in
             [("class 0, predicted 0: 3", 0.77), ("class 0, predicted 1: 1", 0.31), ("class 1, predicted 1: 2", 1.)]
         {

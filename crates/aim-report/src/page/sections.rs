@@ -8,14 +8,18 @@ use aim_train::{experiment::RunResults, metrics::ALL};
 
 use super::{
     Section, Sections, View,
-    charts::{Cost, Line, confusion, costs, heat, lines, scatter},
+    charts::{Cost, Detail, Line, confusion, costs, heat, lines, scatter},
     html::escape,
     strips::{Mark, Strip, strips},
 };
 use crate::{runs, tables::LEVEL, verdict::signed};
 
-/// Points of a scatter at most; of more samples every second, third and so on is drawn.
+/// Points of a scatter at most, and of those of all rows; of more samples every second, third and so on is drawn.
 const POINTS: usize = 500;
+const POINTS_OF_ALL: usize = 9000;
+
+/// Rows at most that maps are drawn of in full.
+const FEW: usize = 6;
 
 /// The sections of this crate.
 pub fn builtin() -> Sections {
@@ -93,9 +97,14 @@ const SECTIONS: &[Section] = &[
     },
 ];
 
-/// What a row has to show, folded where there are several rows.
-fn each(views: &[View<'_>], show: impl Fn(&View<'_>) -> String) -> String {
-    let one = |view: &View<'_>| match show(view) {
+/// How closely charts are drawn on a page of so many rows.
+fn detail(rows: usize) -> Detail {
+    if rows <= FEW { Detail::Full } else { Detail::Coarse }
+}
+
+/// What a row of so many has to show, folded where there are several rows.
+fn each(views: &[View<'_>], show: impl Fn(&View<'_>, usize) -> String) -> String {
+    let one = |view: &View<'_>| match show(view, views.len()) {
         content if content.is_empty() || views.len() == 1 => content,
         content => format!("<details><summary>{}</summary>{content}</details>\n", escape(&view.title)),
     };
@@ -269,18 +278,21 @@ fn modulation(views: &[View<'_>]) -> String {
                 let at = |depth: usize, epoch: usize| {
                     mean(view, |run| run.log.get(epoch)?.train.get(&key)?.values().get(depth).copied())
                 };
-                maps += &heat(&key, view.config.train.epochs, &at);
+                maps += &heat(&key, view.config.train.epochs, detail(views.len()), &at);
             }
         }
-        if !maps.is_empty() {
-            out += &format!("<h3>{}</h3><div class=\"maps\">{maps}</div>\n", escape(&view.title));
-        }
+        let (title, maps) = (escape(&view.title), format!("<div class=\"maps\">{maps}</div>"));
+        out += &match views.len() {
+            _ if !maps.contains("<svg") => continue,
+            ..=FEW => format!("<h3>{title}</h3>{maps}\n"),
+            _ => format!("<details><summary>{title}</summary>{maps}</details>\n"),
+        };
     }
     out
 }
 
 /// A chart for each quantity that a method reports by step, modality or part: one line a key.
-fn quantities(view: &View<'_>) -> String {
+fn quantities(view: &View<'_>, _: usize) -> String {
     let mut out = String::new();
     for quantity in declared(view).into_iter().filter(|quantity| quantity.by != By::Depth) {
         let keys: BTreeSet<&String> = view
@@ -308,28 +320,28 @@ fn quantities(view: &View<'_>) -> String {
     out
 }
 
-fn confusions(view: &View<'_>) -> String {
+fn confusions(view: &View<'_>, rows: usize) -> String {
     let answers = || view.runs.iter().flat_map(|run| &run.answers);
     let classes = answers().map(|a| a.label.max(a.predicted) + 1).max().unwrap_or(0);
     let mut counts = BTreeMap::new();
     answers().for_each(|a| *counts.entry((a.label, a.predicted)).or_insert(0) += 1);
-    if classes == 0 { String::new() } else { confusion(&view.title, classes, &counts) }
+    if classes == 0 { String::new() } else { confusion(&view.title, classes, &counts, detail(rows)) }
 }
 
-fn projections(view: &View<'_>) -> String {
+fn projections(view: &View<'_>, rows: usize) -> String {
     let Some((run, projection)) = view.runs.iter().find_map(|run| Some((run, run.projection.as_ref()?))) else {
         return String::new();
     };
     let show = |(name, points): (&String, &Vec<[f32; 2]>)| {
         let title = if name == ALL { "all modalities" } else { name };
-        let every = points.len().div_ceil(POINTS).max(1);
+        let every = points.len().div_ceil(POINTS.min(POINTS_OF_ALL / rows.max(1)).max(1)).max(1);
         let classes = run.answers.iter().map(|a| a.label);
         scatter(title, &points.iter().copied().zip(classes).step_by(every).collect::<Vec<_>>())
     };
     format!("<div class=\"maps\">{}</div>", projection.0.iter().map(show).collect::<String>())
 }
 
-fn settings(view: &View<'_>) -> String {
+fn settings(view: &View<'_>, _: usize) -> String {
     let yaml = aim_config::yaml::write(view.config).unwrap_or_default();
     let command = |run: &&RunResults| {
         let folder = run.folder.as_ref()?.display();

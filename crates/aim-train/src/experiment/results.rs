@@ -39,6 +39,7 @@ pub struct RowResults {
 }
 
 /// One run.
+#[derive(Clone)]
 pub struct RunResults {
     /// Its own configuration, which on a fold is another than its row's.
     pub config: RunConfig,
