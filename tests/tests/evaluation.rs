@@ -8,8 +8,9 @@ use aim_data::{PrepareOptions, Reading};
 use aim_tests::World;
 use aim_train::{
     config::RunConfig,
+    experiment::fits,
     metrics::{evaluate, features},
-    run::network,
+    run::{PublicWeights, network},
     standard,
 };
 use candle_core::{Device, Tensor};
@@ -60,8 +61,16 @@ fn scores_and_features_are_the_same_bits_whatever_the_batch() {
     }
 }
 
-/// Recordings of one to three moments, and a transformer that reads them.
+const VECTORS: &str = "name: transformer, width: 8, layers: 2, heads: 2, blocks: 2, layout: time-first";
+const WORDS: &str = "name: transformer, width: 8, layers: 2, heads: 2, blocks: 2, vocabulary: 9";
+
+/// Recordings of one to three moments, and transformers that read them.
 fn series(folder: &Path) -> RunConfig {
+    with(folder, VECTORS, WORDS)
+}
+
+/// The same read by these encoders.
+fn with(folder: &Path, track: &str, words: &str) -> RunConfig {
     let mut rows = String::from("id,split,label,track,words\n");
     for k in 0..12 {
         let lines: String = (0..1 + k % 3).map(|t| format!("{}.5,{t},-{k}\n", k + t)).collect();
@@ -70,7 +79,6 @@ fn series(folder: &Path) -> RunConfig {
         rows += &format!("s{k},{split},{},{k}.csv,{}\n", k % 2, ["one", "one two", "one two one"][k % 3]);
     }
     std::fs::write(folder.join("set.csv"), rows).unwrap();
-    let transformer = "name: transformer, width: 8, layers: 2, heads: 2, blocks: 2";
     let text = format!(
         "name: series
 data:
@@ -79,7 +87,7 @@ data:
   modalities:
     track: {{series: {{length: 4, columns: 3, header: false}}}}
     words: {{text: {{length: 5, at_least: 1}}}}
-model: {{encoders: {{track: {{{transformer}, layout: time-first}}, words: {{{transformer}, vocabulary: 9}}}}}}
+model: {{encoders: {{track: {{{track}}}, words: {{{words}}}}}}}
 optimizer: {{name: adam, lr: 0.005}}
 train: {{epochs: 1, batch: 6}}
 method: joint
@@ -87,6 +95,22 @@ method: joint
         folder.join("set.csv").display()
     );
     RunConfig::read(serde_yaml::from_str(&text).unwrap(), standard()).unwrap()
+}
+
+/// Without a word they would be read wrongly, and worse answers be all that tells of it.
+#[test]
+fn what_a_network_cannot_read_is_refused_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |track: &str, words: &str| {
+        let config = with(folder.path(), track, words);
+        let data = aim_data::load(&config.data, None).unwrap();
+        fits(&config, &data, &PublicWeights::default()).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert_eq!(refused(VECTORS, WORDS), "");
+    let track = refused("name: cnn, widths: [4]", WORDS);
+    assert!(track.contains("encoder of modality `track`: ") && track.contains("`layout` of the data"), "{track}");
+    let words = refused(VECTORS, &WORDS.replace("vocabulary: 9", "vocabulary: 3"));
+    assert!(words.contains("is none of a vocabulary of 3; raise the encoder's `vocabulary`"), "{words}");
 }
 
 /// Both as files and as a prepared set.

@@ -10,7 +10,7 @@ use std::{
 use aim_core::Result;
 use aim_data::{Dataset, Loader};
 use aim_ops::softmax;
-use aim_tests::{bundle_config, bundle_text, run_folder, run_table, split, write_bundle, write_split};
+use aim_tests::{bundle_config, bundle_text, log, run_folder, run_table, split, write_bundle, write_split};
 use aim_train::{
     config::{Identity, Source},
     experiment::restrict,
@@ -76,9 +76,11 @@ fn media(piece: &str) -> (tempfile::TempDir, Vec<[String; 6]>) {
            words: {{name: transformer, vocabulary: 40, width: 8, layers: 1, heads: 2, blocks: 1}}\n    \
            track: {{name: mlp, widths: [6]}}\n\
          optimizer: {{name: adam, lr: 0.01}}\ntrain: {{epochs: 2, batch: 8}}\nseeds: 1\nrows:\n  \
-           - {{name: joint, method: joint}}\n"
+           - {{name: joint, method: joint}}\n  \
+           - {{name: aim, method: {{name: aim, warmup: 0}}}}\n"
     );
-    run_table(Source::parse(Path::new("test.yaml"), &text).unwrap(), at).unwrap();
+    let results = run_table(Source::parse(Path::new("test.yaml"), &text).unwrap(), at).unwrap();
+    assert_eq!(results.failures, [""; 0]);
     (folder, test)
 }
 
@@ -141,6 +143,17 @@ fn assert_bits(csv: &str, want: &[Vec<f32>], lacks: &dyn Fn(usize, usize) -> boo
 
 fn load(folder: &Path, run: &Path) -> Dataset {
     aim_data::load(&Identity::load(run, standard()).unwrap().config.data, Some(folder)).unwrap()
+}
+
+#[test]
+fn aim_learns_prototypes_of_words_as_of_numbers() {
+    let (folder, _) = media("start");
+    for epoch in log(&run_folder(folder.path(), "aim")) {
+        for modality in ["sound", "words", "track"] {
+            let performance = epoch[&format!("s.{modality}")];
+            assert!(performance > 0. && performance <= 1., "{modality}: {performance}");
+        }
+    }
 }
 
 #[test]

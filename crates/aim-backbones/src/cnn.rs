@@ -100,6 +100,10 @@ impl Encoder for Cnn {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
+        if self.rank == 2 {
+            // Padding is averaged like anything else, but steps that lie where channels do are refused.
+            x.valid_of(x.values.dim(2)?)?;
+        }
         let mut h = if self.rank == 1 { x.values.unsqueeze(1)? } else { x.values.clone() };
         for (depth, (conv, norm)) in self.blocks.iter().enumerate() {
             h = norm.forward(&conv.forward(&h, pass)?, Act::Relu, None, pass)?;

@@ -157,7 +157,7 @@ impl TransformerConfig {
 /// How the input becomes tokens.
 enum Tokens {
     /// Ids of words, the first of which stands for the text; the family's padding counts where no valid positions are
-    /// told.
+    /// told. Or words that are embedded already, `[B, T, width]`, of which none is padding.
     Words { table: Handle, types: Option<Handle> },
     /// Vectors behind a class token; a vector of zeros is padding where no valid positions are told.
     Vectors { class: Handle, projection: Linear, layout: Layout },
@@ -177,13 +177,21 @@ pub struct Transformer {
 /// Positions in the checkpoints' table.
 const POSITIONS: usize = 512;
 
-/// Word ids of numbers, which must be whole; looked at where that stops no device.
-fn ids(x: &Tensor) -> Result<Tensor> {
+/// Word ids of numbers, which must be whole and those of so many words; looked at where that stops no device.
+fn ids(x: &Tensor, words: usize) -> Result<Tensor> {
     let ids = x.to_dtype(DType::U32)?;
-    if x.device().is_cpu() && ids.to_dtype(x.dtype())?.ne(x)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? > 0.
-    {
+    if !x.device().is_cpu() {
+        return Ok(ids);
+    }
+    if ids.to_dtype(x.dtype())?.ne(x)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? > 0. {
         let remedy = "give whole numbers from 0 to vocabulary - 1, or leave the encoder's vocabulary out for vectors";
         return Err(Error::invalid("word ids", "some are negative or no whole numbers", remedy));
+    }
+    let largest = ids.flatten_all()?.max(0)?.to_scalar::<u32>()?;
+    if largest as usize >= words {
+        let problem = format!("{largest} is none of a vocabulary of {words}");
+        let remedy = "raise the encoder's `vocabulary`, or lower `at_most` of the data's text";
+        return Err(Error::invalid("word ids", problem, remedy));
     }
     Ok(ids)
 }
@@ -246,9 +254,19 @@ impl Transformer {
         let told = input.valid_of(x.dim(1)?)?.map(|valid| valid.ne(0f32)).transpose()?;
         let (tokens, seen) = match &self.tokens {
             Tokens::Words { table, types } => {
-                let words = aim_ops::embedding(&ids(x)?, &pass.weight(table))?;
+                let embedded = x.rank() == 3;
+                let words = if embedded {
+                    x.clone()
+                } else {
+                    let table = pass.weight(table);
+                    aim_ops::embedding(&ids(x, table.dim(0)?)?, &table)?
+                };
                 let typed = |types: &Handle| words.broadcast_add(&pass.weight(types).narrow(0, 0, 1)?);
-                let seen = told.map_or_else(|| x.ne(self.config.family.padding()), Ok)?;
+                let padding = || match embedded {
+                    true => Tensor::ones((x.dim(0)?, x.dim(1)?), DType::U8, x.device()),
+                    false => x.ne(self.config.family.padding()),
+                };
+                let seen = told.map_or_else(padding, Ok)?;
                 (types.as_ref().map_or(Ok(words.clone()), typed)?, seen)
             }
             Tokens::Vectors { class, projection, .. } => {
@@ -278,6 +296,12 @@ fn mean(tokens: &Tensor, seen: &Tensor) -> Result<Tensor> {
 impl Encoder for Transformer {
     fn capabilities(&self) -> Capabilities {
         own_capabilities()
+    }
+    fn learnable(&self, input: &[usize]) -> Vec<usize> {
+        match &self.tokens {
+            Tokens::Words { .. } => [input, &[self.config.width]].concat(),
+            Tokens::Vectors { .. } => input.to_vec(),
+        }
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         let (mut h, seen) = self.embed(x, pass)?;
@@ -368,6 +392,21 @@ mod tests {
             let seen: Vec<bool> = ids.iter().map(|id| *id != 0.).collect();
             feature(reference, &added(&words, &vec![kind[0].clone(); ids.len()]), &seen)
         });
+    }
+
+    #[test]
+    fn embedded_words_are_words() {
+        let (encoder, params) = encoder(&[3], Some(5));
+        let ids = Tensor::new(&[[3f32, 1., 4.], [2., 4., 1.]], &Device::Cpu).unwrap();
+        let table = params.get(&format!("{NAME}.embeddings.word_embeddings.weight")).unwrap().var.as_tensor();
+        let rows = table.index_select(&ids.to_dtype(DType::U32).unwrap().flatten_all().unwrap(), 0).unwrap();
+        assert_eq!(encoder.learnable(&[3]), [3, 6]);
+        let embedded = candle_core::Var::from_tensor(&rows.reshape((2, 3, 6)).unwrap()).unwrap();
+        let feature = |x: Tensor| encoder.forward(&x.into(), &mut Pass::eval()).unwrap();
+        let learnt = feature(embedded.as_tensor().clone());
+        assert_eq!(values(&learnt), values(&feature(ids)));
+        let gradient = learnt.sum_all().unwrap().backward().unwrap().get(&embedded).unwrap().clone();
+        assert!(values(&gradient).iter().any(|g| *g != 0.), "it can be learnt");
     }
 
     #[test]

@@ -129,6 +129,9 @@ impl Net for Averaged<'_> {
     fn params(&self) -> &Params {
         &self.params
     }
+    fn learnable(&self, modality: usize) -> Vec<usize> {
+        self.net.learnable(modality)
+    }
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         pass.seeing(self.view, |pass| self.net.encode(modality, x, pass))
     }

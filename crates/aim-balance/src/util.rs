@@ -85,6 +85,9 @@ impl Net for Still<'_> {
     fn params(&self) -> &Params {
         self.0.params()
     }
+    fn learnable(&self, modality: usize) -> Vec<usize> {
+        self.0.learnable(modality)
+    }
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         Self::pass(pass, |pass| self.0.encode(modality, x, pass))
     }

@@ -91,6 +91,11 @@ pub trait Encoder {
     /// # Errors
     /// If the input does not fit.
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// Shape of a sample of numbers that gradients can change, for one whose input has this shape: the same, or that of
+    /// embedded words where the input is ids. [`forward`](Self::forward) takes both.
+    fn learnable(&self, input: &[usize]) -> Vec<usize> {
+        input.to_vec()
+    }
     /// Number of blocks.
     fn depth(&self) -> usize;
     /// Width of the feature.
@@ -121,6 +126,11 @@ pub trait Net {
     /// # Errors
     /// If the input does not fit.
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// Shape of one sample of a modality whose numbers gradients can change, which [`encode`](Self::encode) takes, too:
+    /// that of an input, or of embedded words where inputs are ids.
+    fn learnable(&self, modality: usize) -> Vec<usize> {
+        self.spec().inputs[modality].clone()
+    }
     /// From features to logits. Features come as [`encode`](Self::encode) gave them or changed by a method.
     ///
     /// # Errors

@@ -227,9 +227,13 @@ impl Net for LateFusion {
         &self.params
     }
 
+    fn learnable(&self, modality: usize) -> Vec<usize> {
+        self.encoders[modality].learnable(&self.spec.inputs[modality])
+    }
+
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let shape = &self.spec.inputs[modality];
-        if &x.values.dims()[1..] != shape {
+        let (shape, given) = (&self.spec.inputs[modality], &x.values.dims()[1..]);
+        if given != shape && given != self.learnable(modality) {
             let name = format!("input of modality `{}`", self.spec.modalities[modality]);
             return Err(Error::shape(name, x.values.dims(), format!("[batch, {shape:?}]")));
         }

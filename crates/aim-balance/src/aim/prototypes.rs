@@ -14,11 +14,11 @@ pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng
     let frozen: View = net.params().iter().map(|(k, p)| (k.clone(), p.var.as_detached_tensor())).collect();
     let first = net.params().iter().next();
     let device = first.map_or(candle_core::Device::Cpu, |(_, p)| p.var.device().clone());
-    let input = |shape: &Vec<usize>| {
-        let shape: Vec<usize> = std::iter::once(spec.classes).chain(shape.iter().copied()).collect();
+    let input = |modality: usize| {
+        let shape: Vec<usize> = std::iter::once(spec.classes).chain(net.learnable(modality)).collect();
         Ok(Var::from_tensor(&rng.normal_tensor(&shape, 1., &device)?)?)
     };
-    let inputs: Vec<Var> = spec.inputs.iter().map(input).collect::<Result<_>>()?;
+    let inputs: Vec<Var> = (0..net.modalities()).map(input).collect::<Result<_>>()?;
     let classes = Tensor::arange(0, spec.classes as u32, &device)?;
     // Without decay AdamW is Adam.
     let params = ParamsAdamW { lr, weight_decay: 0., ..ParamsAdamW::default() };

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use aim_core::{Context, Error, Net, Result};
+use aim_core::{Context, Error, Net, Pass, Result};
 use aim_data::{Dataset, DatasetSpec, Demand, Reading};
 use candle_core::Device;
 
@@ -246,7 +246,7 @@ fn fit<'a>(configs: impl Iterator<Item = &'a RunConfig>, data: &[Loaded], weight
 }
 
 /// Whether the network, public weights, groups of parameters, batches and class weights of a configuration fit a data
-/// set.
+/// set, whose first samples the network must be able to answer.
 ///
 /// # Errors
 /// If one does not.
@@ -255,7 +255,10 @@ pub fn fits(config: &RunConfig, data: &Dataset, weights: &PublicWeights) -> Resu
     splits(config, &data, &Device::Cpu)?;
     let net = network(config, &data, 0, &Device::Cpu)?;
     check_groups(&config.train.groups, net.params(), net.spec())?;
-    weights.adopt(config, &net).map(drop)
+    weights.adopt(config, &net)?;
+    let few = data.train.batch(&(0..data.train.len().min(2)).collect::<Vec<_>>(), &Device::Cpu)?;
+    let net: &dyn Net = &net;
+    net.forward(&few, &mut Pass::eval()).map(drop)
 }
 
 impl Task<'_> {
