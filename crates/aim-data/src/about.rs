@@ -1,13 +1,13 @@
 //! A data card: what a set holds, and what should make one wonder.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use aim_core::Result;
-use candle_core::Device;
+use aim_core::{Input, Result};
+use candle_core::{DType, Device};
 
 use crate::{Dataset, Source, source::pieces};
 
@@ -32,11 +32,13 @@ type Place = (usize, usize);
 pub fn data_card(set: &Dataset) -> Result<String> {
     let mut text = format!("{}\n\n", set.summary());
     text += &classes(set);
+    text += &alike(set);
+    text += &groups(set);
     text += &missing(set);
     let mut seen: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
     for (m, name) in set.modalities.iter().enumerate() {
-        let Range { low, high, mean } = range(set, m)?;
-        let _infallible = writeln!(text, "values of {name}: {low:.4} to {high:.4}, mean {mean:.4}");
+        let Range { low, high, mean, lengths } = range(set, m)?;
+        let _infallible = writeln!(text, "values of {name}: {low:.4} to {high:.4}, mean {mean:.4}{lengths}");
     }
     for (place, hash) in contents(set)? {
         seen.entry(hash).or_default().push(place);
@@ -65,6 +67,30 @@ fn classes(set: &Dataset) -> String {
     text + "\n"
 }
 
+/// Classes whose names differ in case or blanks alone, which are more often one class.
+fn alike(set: &Dataset) -> String {
+    let mut names: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in &set.class_names {
+        let plain: String = name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+        names.entry(plain).or_default().push(name);
+    }
+    let line = |names: Vec<&str>| format!("ATTENTION: {} are different classes\n", names.join(" and "));
+    names.into_values().filter(|names| names.len() > 1).map(line).collect()
+}
+
+/// Number of groups by split.
+fn groups(set: &Dataset) -> String {
+    let counts = splits(set).map(|(split, source)| {
+        let groups: BTreeSet<u32> = source.groups().iter().copied().collect();
+        (split, groups.len())
+    });
+    if counts.iter().all(|(_, count)| *count == 0) {
+        return "groups: none are named, so that what belongs together (takes of one person or machine) may be in several splits\n".into();
+    }
+    let [train, validation, test] = counts.map(|(split, count)| format!("{count} in {split}"));
+    format!("groups: {train}, {validation}, {test}\n")
+}
+
 /// Samples that lack a modality, if there are any.
 fn missing(set: &Dataset) -> String {
     let mut text = String::new();
@@ -83,13 +109,22 @@ struct Range {
     low: f32,
     high: f32,
     mean: f64,
+    /// What there is to say of sequences of unequal length.
+    lengths: String,
 }
 
 fn range(set: &Dataset, modality: usize) -> Result<Range> {
-    let (mut all, mut sum, mut count) = (Range { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0. }, 0., 0_u64);
+    let mut all = Range { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0., lengths: String::new() };
+    let (mut sum, mut count, mut lengths) = (0., 0_u64, vec![]);
     for (_, source) in splits(set) {
         for index in pieces(source) {
-            for value in source.input(modality, &index, &Device::Cpu)?.values.flatten_all()?.to_vec1::<f32>()? {
+            let Input { values, valid } = source.input(modality, &index, &Device::Cpu)?;
+            if let Some(valid) = valid {
+                let there = index.iter().zip(valid.to_dtype(DType::F32)?.to_vec2::<f32>()?);
+                let there = there.filter(|(i, _)| source.has(**i, modality));
+                lengths.extend(there.map(|(_, valid)| (valid.iter().filter(|v| **v != 0.).count(), valid.len())));
+            }
+            for value in values.flatten_all()?.to_vec1::<f32>()? {
                 (all.low, all.high) = (all.low.min(value), all.high.max(value));
                 sum += f64::from(value);
                 count += 1;
@@ -97,6 +132,11 @@ fn range(set: &Dataset, modality: usize) -> Result<Range> {
         }
     }
     all.mean = sum / count.max(1) as f64;
+    let shortest = lengths.iter().map(|(own, _)| own).min();
+    if let Some((shortest, longest)) = shortest.zip(lengths.iter().map(|(own, _)| own).max()) {
+        let padded = lengths.iter().filter(|(own, whole)| own < whole).count();
+        all.lengths = format!("; {shortest} to {longest} positions, {padded} of {} samples padded", lengths.len());
+    }
     Ok(all)
 }
 

@@ -9,6 +9,10 @@ use aim_core::{Error, Result};
 /// How the folder of the data is told.
 const REMEDY: &str = "name the folder that holds the data sets with --data-root or AIM_DATA";
 
+/// What a relative path counts from.
+const PATHS: &str = "check the path: it counts from --data-root (or AIM_DATA) if that is given, else from the folder that you are in, \
+                     and in a manifest from the manifest's own folder";
+
 /// The folder of the data: the flag `--data-root`, else the environment's `AIM_DATA`.
 pub fn root(flag: Option<PathBuf>) -> Option<PathBuf> {
     flag.or_else(|| std::env::var_os("AIM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from))
@@ -17,12 +21,16 @@ pub fn root(flag: Option<PathBuf>) -> Option<PathBuf> {
 /// The folder of one set below the root.
 pub(crate) fn folder(root: Option<&Path>, set: &str) -> Result<PathBuf> {
     let root = root.ok_or_else(|| Error::invalid(format!("data set `{set}`"), "its folder is not known", REMEDY))?;
-    existing(root.join(set))
+    there(root.join(set), REMEDY)
 }
 
 /// The path, if there is something there.
 pub(crate) fn existing(path: PathBuf) -> Result<PathBuf> {
-    if path.exists() { Ok(path) } else { Err(Error::invalid(path.display().to_string(), "does not exist", REMEDY)) }
+    there(path, PATHS)
+}
+
+fn there(path: PathBuf, remedy: &str) -> Result<PathBuf> {
+    if path.exists() { Ok(path) } else { Err(Error::invalid(path.display().to_string(), "does not exist", remedy)) }
 }
 
 /// Opens a file of a set; what often stands in a file's place is refused by its name.

@@ -8,7 +8,9 @@ use candle_core::{Device, Tensor};
 use crate::{Dataset, Source, Subset};
 
 /// Which split a sample belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, aim_config::serde::Serialize, aim_config::serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, aim_config::serde::Serialize, aim_config::serde::Deserialize,
+)]
 #[serde(crate = "aim_config::serde")]
 pub(crate) enum Part {
     /// Training.
@@ -19,6 +21,18 @@ pub(crate) enum Part {
     Test,
     /// None: a setting leaves the sample out.
     Unused,
+}
+
+impl Part {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+            Self::Unused => "none",
+        }
+    }
 }
 
 /// One modality of all samples.

@@ -158,7 +158,13 @@ fn what_a_manifest_lacks_is_named() {
     told(&ROWS.replace("split", "part"), json!({}), "there is no column `split`, only group");
     told(ROWS, json!({"columns": {"group": "actor"}}), "there is no column `actor`");
     told(&ROWS.replace("b,train", "a,train"), json!({}), "line 3: id `a` is that of line 2, too");
-    told(&ROWS.replace(",g2\n", ",g0\n"), json!({}), "line 4: group `g0` is in another split in line 2");
+    let mixed = &ROWS.replace(",g2\n", ",g0\n");
+    told(
+        mixed,
+        json!({}),
+        "line 4: group `g0` is in several splits (1 rows in train, 1 rows in validation): give all of it",
+    );
+    told(mixed, json!({}), "a fault\n");
     told(ROWS, json!({"class_names": ["low"]}), "line 3: label `high` is none of class_names");
     let long = json!({"sound": {"audio": {"seconds": 1e9}}});
     told(ROWS, json!({"modalities": long}), "choose a length of 1 to 67108864 samples");
@@ -251,6 +257,45 @@ fn standardised_over_the_training_split() {
     let (train, test) = (values(&*set.train, 0), values(&*set.test, 0));
     assert!((train[0] + 1.).abs() < 1e-5 && (train[48] - 1.).abs() < 1e-5, "{} {}", train[0], train[48]);
     assert!((test[0] - 7.).abs() < 1e-4, "0.8 is 7 deviations above: {}", test[0]);
+}
+
+#[test]
+fn a_card_tells_groups_lengths_and_names_that_are_alike() {
+    let folder = folder();
+    let card = |rows: &str| data_card(&read(folder.path(), "m.csv", rows, json!({})).unwrap()).unwrap();
+    let said = card(ROWS);
+    for part in ["groups: 2 in train, 2 in validation, 2 in test", "; 1 to 3 positions, 2 of 6 samples padded"] {
+        assert!(said.contains(part), "{said}\nshould contain {part}");
+    }
+    assert!(!said.contains("different classes"), "{said}");
+    let alike = card(&ROWS.replace("f,test,high", "f,test,Hi gh").replace("group", "other"));
+    for part in ["ATTENTION: Hi gh and high are different classes", "groups: none are named"] {
+        assert!(alike.contains(part), "{alike}\nshould contain {part}");
+    }
+}
+
+#[test]
+fn what_the_settings_of_a_series_say_wrongly_is_told_with_the_right_setting() {
+    let folder = folder();
+    let told = |files: &str, settings: Value, part: &str| {
+        (0..6).for_each(|k| fs::write(folder.path().join(format!("{k}.csv")), files).unwrap());
+        let settings = json!({"modalities": {"track": {"series": settings}}});
+        let error = read(folder.path(), "m.csv", ROWS, settings).map_or_else(|e| e.to_string(), |_| "none".into());
+        assert!(error.contains(part), "{error}\nshould contain {part}");
+    };
+    let (with, without) = (json!({"columns": 2}), json!({"columns": 2, "header": false}));
+    told(
+        "1,2\n3,4\n",
+        with.clone(),
+        "begins with numbers, which would be passed over as a header; set `header: false`",
+    );
+    told("a,b\n3,4\n", without.clone(), "begins with names; set `header: true`");
+    told("a,b,c\n3,4,5\n", with.clone(), "has 3 columns, `columns` says 2; set `columns: 3`");
+    told("3,4\n5,x\n", without.clone(), "`x` is no finite number");
+    // Columns that were numbered in place of names, and what is right.
+    told("0,1\n3,4\n", with.clone(), "none");
+    told("1,2\n", without, "none");
+    told("a,b\n3,4\n", with, "none");
 }
 
 #[test]

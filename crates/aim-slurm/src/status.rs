@@ -40,7 +40,7 @@ pub struct Status {
 /// # Errors
 /// If the folder is no table's, or Slurm does not answer.
 pub fn status(table: &Path) -> Result<Status> {
-    let place = table.canonicalize().map_err(|e| Error::io(table, e))?;
+    let place = folder_of(table)?;
     let mut queue = if array::any(&place) { Queue::read()? } else { Queue::default() };
     let arrays = array::all(&place, &queue)?;
     queue.remember(&arrays.iter().filter_map(|array| array.job).collect::<Vec<_>>());
@@ -63,7 +63,7 @@ pub fn status(table: &Path) -> Result<Status> {
 /// # Errors
 /// If Slurm does not answer.
 pub fn cancel(table: &Path) -> Result<usize> {
-    let place = table.canonicalize().map_err(|e| Error::io(table, e))?;
+    let place = folder_of(table)?;
     if !array::any(&place) {
         return Ok(0);
     }
@@ -75,6 +75,16 @@ pub fn cancel(table: &Path) -> Result<usize> {
         commands::cancel(&jobs)?;
     }
     Ok(jobs.len())
+}
+
+/// The folder of a table by its real path.
+fn folder_of(table: &Path) -> Result<PathBuf> {
+    let place = table.canonicalize().map_err(|e| Error::io(table, e))?;
+    if place.is_dir() {
+        return Ok(place);
+    }
+    let remedy = "name the folder that a table was made in, for instance runs/synth-av";
+    Err(Error::invalid(table.display().to_string(), "is no folder", remedy))
 }
 
 /// Folders of runs below that of a table.
@@ -179,5 +189,9 @@ mod tests {
         assert_eq!(said, wanted);
         assert!(status(&table.join("plots")).unwrap_err().to_string().contains("holds no runs"));
         assert!(status(&table.join("none")).is_err());
+        let file = failed.join("log.txt");
+        assert!(
+            status(&file).unwrap_err().to_string().contains("is no folder; name the folder that a table was made in")
+        );
     }
 }

@@ -51,20 +51,28 @@ pub(in crate::sets) fn hold_out(rows: &mut [Row], share: f64, seed: u64, key: &s
     }
 }
 
-/// Refuses groups that are in two splits.
+/// Refuses groups that are in two splits: one fault a group, at the first row outside the split that has most of it.
 pub(super) fn check_groups(rows: &[Row], file: &Path) -> Result<()> {
-    let mut first: BTreeMap<&str, &Row> = BTreeMap::new();
-    let mut faults = Faults::default();
+    let mut groups: BTreeMap<&str, BTreeMap<Part, Vec<usize>>> = BTreeMap::new();
     for row in rows {
-        let Some(group) = &row.group else { continue };
-        let known = *first.entry(group).or_insert(row);
-        if known.part != row.part {
-            let problem = format!(
-                "group `{group}` is in another split in line {}; `groups_across_splits: true` allows it",
-                known.line
-            );
-            faults.add(row.line, problem);
+        if let Some(group) = &row.group {
+            groups.entry(group).or_default().entry(row.part).or_default().push(row.line);
         }
+    }
+    let mut faults = Faults::default();
+    for (group, parts) in groups.iter().filter(|(_, parts)| parts.len() > 1) {
+        let most = parts.values().map(Vec::len).max();
+        let home = parts.iter().find(|(_, lines)| Some(lines.len()) == most).map(|(part, _)| *part);
+        let line = parts.iter().filter(|(part, _)| Some(**part) != home).filter_map(|(_, lines)| lines.first()).min();
+        let told = |(part, lines): (&Part, &Vec<usize>)| format!("{} rows in {}", lines.len(), part.name());
+        let told = parts.iter().map(told).collect::<Vec<_>>().join(", ");
+        faults.add(
+            line.copied().unwrap_or_default(),
+            format!(
+                "group `{group}` is in several splits ({told}): give all of it to one (or, where groups may be seen \
+                 in training and tested, `groups_across_splits: true`)"
+            ),
+        );
     }
     faults.refuse(file)
 }

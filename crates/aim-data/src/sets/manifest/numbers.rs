@@ -92,6 +92,16 @@ impl Decode for Array {
     }
 }
 
+/// A finite number as a file of a series has it.
+fn number(field: &str) -> Option<f32> {
+    field.trim().parse::<f32>().ok().filter(|value| value.is_finite())
+}
+
+/// A file that is as it should be, but not as the settings say.
+fn set(path: &Path, problem: impl Into<String>, setting: &str) -> Error {
+    Error::invalid(path.display().to_string(), problem, format!("set {setting}, unless the file is wrong"))
+}
+
 impl Opens for Series {
     fn open(&self, _: &Path) -> Result<Box<dyn Decode>> {
         Ok(Box::new(self.clone()))
@@ -116,14 +126,25 @@ impl Decode for Series {
         let text = aim_media::text::read(&path).map_err(crate::front::refused)?;
         let mut values = vec![];
         let mut reader = csv::ReaderBuilder::new().has_headers(self.header).from_reader(text.as_bytes());
-        for record in reader.records().take(self.length) {
+        if self.header {
+            let head = reader.headers().map_err(|e| broken(&path, e.to_string()))?;
+            // Whoever writes columns without names may number them, as pandas does.
+            let numbered = head.iter().enumerate().all(|(i, name)| name == i.to_string());
+            if head.iter().all(|name| number(name).is_some()) && !(numbered && head.len() > 1) {
+                return Err(set(&path, "begins with numbers, which would be passed over as a header", "`header: false`"));
+            }
+        }
+        for (line, record) in reader.records().take(self.length).enumerate() {
             let record = record.map_err(|e| broken(&path, e.to_string()))?;
             if record.len() != self.columns {
-                return Err(broken(&path, format!("has {} columns, `columns` says {}", record.len(), self.columns)));
+                let problem = format!("has {} columns, `columns` says {}", record.len(), self.columns);
+                return Err(set(&path, problem, &format!("`columns: {}`", record.len())));
+            }
+            if line == 0 && !self.header && record.iter().all(|field| number(field).is_none()) {
+                return Err(set(&path, "begins with names", "`header: true`"));
             }
             for field in &record {
-                let number = field.trim().parse::<f32>().ok().filter(|value| value.is_finite());
-                values.push(number.ok_or_else(|| broken(&path, format!("`{field}` is no finite number")))?);
+                values.push(number(field).ok_or_else(|| broken(&path, format!("`{field}` is no finite number")))?);
             }
         }
         let length = values.len() / self.columns;
