@@ -10,6 +10,7 @@ use aim_learn::{
     balance::aim::AimSettings,
     candle_nn::{Conv2dConfig, Module, ModuleT, batch_norm, conv2d},
     prelude::*,
+    train::{metrics, standard},
 };
 
 const EPOCHS: usize = 5;
@@ -43,6 +44,9 @@ fn main() -> Result<()> {
         })?;
         println!("epoch {epoch}: loss {:.3}", losses.iter().sum::<f64>() / losses.len() as f64);
     }
+    let answers = metrics::evaluate(learner.net(), learner.method(), &*data.test, &Device::Cpu)?;
+    let scores = answers.scores(&data.modalities, classes, &standard().metrics)?;
+    println!("test accuracy {:.3}", scores.accuracy());
     Ok(())
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong, with the names and shapes needed to mend it.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its debug form is its message, so that a program whose `main` gives a [`Result`] tells people what is wrong.
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A tensor operation failed.
     #[error("{}", plain(.0))]
@@ -78,6 +80,12 @@ pub enum Error {
         /// What.
         source: Box<Error>,
     },
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl Error {
@@ -183,6 +191,7 @@ mod tests {
     fn what_can_be_named_is_said_even_if_that_is_nothing() {
         let said = |known: &[&str]| Error::unknown("a", "is `x`", known).to_string();
         assert_eq!(said(&["b", "c"]), "a: is `x`; use one of b, c");
+        assert_eq!(format!("{:?}", Error::unknown("a", "is `x`", ["b"])), said(&["b"]));
         assert_eq!(said(&["b"]), "a: is `x`; use b");
         assert_eq!(said(&[]), "a: is `x`; leave it out, there is nothing that could be named");
     }

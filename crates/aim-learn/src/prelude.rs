@@ -5,15 +5,15 @@
 //! ```
 
 pub use aim_backbones::{Build, EncoderSettings};
-pub use aim_balance::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, method};
+pub use aim_balance::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, joint::Joint, method};
 #[cfg(feature = "train")]
 pub use aim_cli::{Application, start};
 /// Declarations of settings refer to the crate by this name.
 pub use aim_config;
 pub use aim_config::{Settings, choice, settings};
 pub use aim_core::{
-    Batch, Capabilities, Encoder, Fusion, Grads, Idle, Loss, Method, Net, NetSpec, Objective, Pass, Report, Result,
-    Role, Seen, Stateless, Step, capability, conformance,
+    Batch, Capabilities, Combine, Encoder, FeatureOp, Fusion, GradOp, Grads, Idle, Loss, Method, Net, NetSpec,
+    Objective, Pass, Report, Result, Role, Seen, Stateless, Step, capability, conformance,
 };
 #[cfg(feature = "data")]
 pub use aim_data::{Dataset, DatasetSettings, Loader, Source, Splits, Synth, dataset, load};
