@@ -13,7 +13,7 @@ use aim_learn::{
     train::{metrics, standard},
 };
 
-const EPOCHS: usize = 5;
+const EPOCHS: usize = 12;
 const SEED: u64 = 0;
 
 fn main() -> Result<()> {
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
 
     let method = method(AimSettings::default(), net.spec())?;
     let mut learner = Learner::new(Box::new(net), method, Adam::default().build(), SEED, EPOCHS);
-    let splits = Splits::new(&data, 64, &Device::Cpu);
+    let splits = Splits::new(&data, 16, &Device::Cpu);
     for epoch in 0..EPOCHS {
         let mut losses = Vec::new();
         learner.epoch(&splits, |_, report| {

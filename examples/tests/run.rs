@@ -26,7 +26,8 @@ fn falls_after_warmup(losses: &[f64]) {
 fn own_network_learns() {
     let text = said(env!("CARGO_BIN_EXE_own_network"), &[]);
     falls_after_warmup(&numbers(&text, "loss"));
-    assert!(numbers(&text, "accuracy")[0] > 0.3, "{text}");
+    // Of ten classes.
+    assert!(numbers(&text, "accuracy")[0] > 0.2, "{text}");
 }
 
 #[test]

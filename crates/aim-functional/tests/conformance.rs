@@ -163,6 +163,29 @@ impl Encoder for Scales {
 }
 
 #[test]
+fn a_block_that_hands_over_moments_in_place_of_units_is_named() {
+    // Five moments of six units each.
+    let sequence = |turned: bool| {
+        let encoder = Functional::builder(
+            |vb| candle_nn::linear(1, 6, vb.pp("each")),
+            move |layer: &Linear, x, ctx| {
+                let h = layer.forward(&x.unsqueeze(2)?)?.relu()?;
+                let h = if turned { ctx.block(h.transpose(1, 2)?)? } else { ctx.block(h)?.transpose(1, 2)? };
+                Ok(h.mean(2)?)
+            },
+        );
+        encoder.roles(Roles::new().block(0, "each.*"))
+    };
+    check(&of(sequence(true), cnn()), &batch()).unwrap();
+    let error = broken(sequence(false));
+    assert!(
+        error.contains("block 0 hands over [") && error.contains("5, 6], in which 6 seems to be the units"),
+        "{error}"
+    );
+    assert!(error.contains("h.transpose(1, 2)"), "{error}");
+}
+
+#[test]
 fn a_network_that_skips_a_site_is_named() {
     let scales = |visits| {
         by_hand(|build| Scales { scales: [0, 1].map(|d| vector(build, &format!("encoders.sound.{d}"), d)), visits })

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use candle_core::Tensor;
 
 use super::{Subject, in_a_round, moved, same};
-use crate::{Error, FeatureOp, Pass, Result, Rng, Site, capability};
+use crate::{Error, FeatureOp, Part, Pass, Result, Rng, Site, capability};
 
 /// Notes where it was applied.
 struct Trace(Rc<RefCell<Vec<Site>>>);
@@ -46,6 +46,7 @@ impl Subject<'_> {
                 let remedy = "end `Net::encode` with one visit of `Site::Feature`";
                 return Err(Error::invalid(self.name(m), "does not hand over its feature once", remedy));
             }
+            self.units(m, depth)?;
             stages.into_iter().chain([feature]).try_for_each(|site| self.goes_on(m, site))?;
         }
         Ok(())
@@ -65,6 +66,30 @@ impl Subject<'_> {
         };
         let remedy = "call `Pass::visit` with `Site::Stage` behind each block; in a `Functional`, `ctx.block`";
         Error::invalid(self.name(m), problem, remedy)
+    }
+
+    /// What a block hands over has its units in the second axis: where that fits no axis of the block's weights and the
+    /// last one does, moments would be taken for units.
+    fn units(&self, m: usize, depth: usize) -> Result<()> {
+        let mut pass = Pass::eval().keep();
+        self.feature(m, &mut pass)?;
+        let kept = pass.into_kept();
+        for depth in 0..depth {
+            let site = Site::Stage { modality: m, depth };
+            let Some(raw) = kept.raw(site).filter(|raw| raw.rank() == 3) else { continue };
+            let part = Part::Encoder { modality: m, depth };
+            let own = self.net.params().iter().filter(|(_, param)| param.role.part == part);
+            let axes: Vec<usize> = own.flat_map(|(_, param)| param.var.dims().to_vec()).collect();
+            let (_, second, last) = raw.dims3()?;
+            let taken = kept.pooled(site)?.dim(1)?;
+            if taken == second && !axes.contains(&second) && axes.contains(&last) {
+                let problem =
+                    format!("block {depth} hands over {:?}, in which {last} seems to be the units", raw.dims());
+                let remedy = "hand over `[B, width, positions]` (`h.transpose(1, 2)`), or tokens by `ctx.block_pooled`";
+                return Err(Error::invalid(self.name(m), problem, remedy));
+            }
+        }
+        Ok(())
     }
 
     /// An operation at a site changes the feature.
