@@ -176,8 +176,9 @@ pub(super) fn confusion(
 ) -> String {
     let (classes, longest) = (names.len(), names.iter().map(|name| name.chars().count()).max().unwrap_or(0));
     let named = classes <= NAMED.0 && longest <= NAMED.1;
-    // A letter is about 6 wide.
-    let (left, top) = if named { (14. + 6. * longest as f64, 42. + 6. * longest as f64) } else { (30., 34.) };
+    // Wide fonts take 7 a letter.
+    let room = 7. * longest as f64;
+    let (left, top) = if named { (14. + room, 42. + room) } else { (30., 34.) };
     let size = 260. / classes.max(1) as f64;
     let mut totals = BTreeMap::new();
     counts.iter().for_each(|((class, _), n)| *totals.entry(class).or_insert(0) += n);
@@ -346,9 +347,9 @@ mod tests {
             assert!(svg.contains(&format!("fill-opacity=\"{strength:.2}\"><title>{about}<")), "{about} {svg}");
         }
         assert!(!svg.contains("class &lt;walk&gt;, predicted rest"));
-        // Both names stand at a row and at a column: 6 letters leave 50 on the left and 78 above.
+        // Both names stand at a row and at a column: 6 letters leave 56 on the left and 84 above.
         assert!(
-            svg.contains("<rect x=\"50\" y=\"78\" width=\"260\"") && svg.matches(">rest</text>").count() == 2,
+            svg.contains("<rect x=\"56\" y=\"84\" width=\"260\"") && svg.matches(">rest</text>").count() == 2,
             "{svg}"
         );
         let svg = confusion("t", &["rest".into(), "a name too long".into()], &counts, Detail::Full);
