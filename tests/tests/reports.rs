@@ -4,7 +4,12 @@ use std::{fs, io::Write, path::Path, process::Command};
 
 use aim_report::title;
 use aim_tests::{bundle_config, run_folder, run_options, run_with, split, write_bundle, write_report, write_split};
-use aim_train::experiment::{Options, Results};
+use aim_train::{
+    config::{Protocol, Select},
+    experiment::{Options, Results, RunResults},
+    metrics::{ACCURACY, MACRO_F1},
+    run::Preprocessing,
+};
 use serde_json::Value;
 
 const ROWS: &str = "  - {name: heart-alone, method: {name: unimodal, modality: heart}}
@@ -51,8 +56,8 @@ fn every_format_has_a_row_for_each_of_the_table_s() {
     table(folder.path());
     let read = |name: &str| fs::read_to_string(folder.path().join("runs/test").join(name)).unwrap();
     let html = read("report.html");
-    // Two tables with a head and three rows each.
-    assert_eq!(html.matches("<tr>").count(), 8);
+    // Three tables with a head and three rows each, the last with the numbers of samples, too.
+    assert_eq!(html.matches("<tr>").count(), 13);
     assert!(html.contains("joint, &lt;b&gt;&amp;") && !html.contains("joint, <b>&"));
     for outside in ["http:", "https:", "src=", "url(", "@import", "<script"] {
         assert!(!html.contains(outside), "the page asks for {outside}");
@@ -61,11 +66,100 @@ fn every_format_has_a_row_for_each_of_the_table_s() {
     assert_eq!(read("comparison.csv").lines().count(), 4);
     assert_eq!(read("comparison.tex").matches("\\\\\n").count(), 4);
     let headings = ["verdict", "Test accuracy", "Accuracy and cost", "Validation accuracy", "Probe of each"];
-    for heading in headings.into_iter().chain(["Modulation", "Confusion", "features", "Settings"]) {
+    for heading in headings.into_iter().chain(["Modulation", "Recall by class", "Confusion", "features", "Settings"]) {
         assert!(html.contains(heading), "{heading}");
     }
     let run = fs::read_to_string(run_folder(folder.path(), "aim").join("report.html")).unwrap();
     assert!(run.contains("rho.heart") && run.contains("all modalities") && run.contains("cargo xtask train --config"));
+}
+
+/// The classes of the bundle with names, as a manifest's have.
+const NAMES: [&str; 3] = ["rest", "<walk>", "run"];
+
+#[test]
+fn recall_by_class_is_on_pages_and_in_files_under_the_names_of_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = table(folder.path());
+    let runs: Vec<_> = results.rows.iter().flat_map(|row| &row.runs).collect();
+    for run in &runs {
+        let at = run.folder.as_ref().unwrap();
+        let kept = Preprocessing::load(at).unwrap();
+        Preprocessing { class_names: NAMES.map(Into::into).into(), ..kept }.keep(at).unwrap();
+    }
+    let written = write_report(&results, &folder.path().join("runs"));
+    assert!(written.tables.iter().all(|table| table.columns()[1].heading != NAMES[0]), "terminals have no classes");
+    // By the predictions of each run: label and prediction are its second and third column.
+    let recall = |run: &RunResults, class: usize| {
+        let text = fs::read_to_string(run.folder.as_ref().unwrap().join("predictions.csv")).unwrap();
+        let lines: Vec<Vec<String>> =
+            text.lines().skip(1).map(|line| line.split(',').map(Into::into).collect()).collect();
+        let of: Vec<_> = lines.iter().filter(|line| line[1] == class.to_string()).collect();
+        assert_eq!(of.len(), 15);
+        of.iter().filter(|line| line[1] == line[2]).count() as f64 / 15.
+    };
+    let read = |name: &str| fs::read_to_string(folder.path().join("runs/test").join(name)).unwrap();
+    let csv = read("classes.csv");
+    let mut lines = csv.lines();
+    assert_eq!(lines.next().unwrap(), "method,rest,<walk>,run");
+    assert_eq!(lines.next().unwrap(), "test samples,15,15,15");
+    let page = read("report.html");
+    for (row, line) in results.rows.iter().zip(lines) {
+        for (class, cell) in line.rsplitn(4, ',').take(3).enumerate() {
+            let mean = (recall(&row.runs[0], 2 - class) + recall(&row.runs[1], 2 - class)) / 2.;
+            assert!((cell.parse::<f64>().unwrap() - mean).abs() < 1e-12, "{line}");
+            assert!(page.contains(&format!(">{mean:.3}</td>")));
+        }
+    }
+    assert!(page.contains(">&lt;walk&gt;</th>") && page.contains(">&lt;walk&gt;</text>") && !page.contains("<walk>"));
+    assert!(page.contains("<title>class rest, predicted ") && read("classes.md").contains("rest"));
+    let own = fs::read_to_string(runs[0].folder.as_ref().unwrap().join("report.html")).unwrap();
+    let cells = format!(
+        ">&lt;walk&gt;</td><td class=\"number m0\">15</td><td class=\"number m0\">{:.3}</td>",
+        recall(runs[0], 1)
+    );
+    assert!(own.contains(&cells), "{own}");
+    // Of a row whose numbers stand for other classes nothing is said.
+    let at = results.rows[2].runs[0].folder.as_ref().unwrap();
+    let kept = Preprocessing::load(at).unwrap();
+    Preprocessing { class_names: ["rest", "run", "<walk>"].map(Into::into).into(), ..kept }.keep(at).unwrap();
+    write_report(&results, &folder.path().join("runs"));
+    assert!(read("classes.csv").ends_with("\naim,,,\n"), "{}", read("classes.csv"));
+}
+
+#[test]
+fn the_run_to_answer_with_is_the_best_on_validation() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut results = table(folder.path());
+    // In the mean joint is the best with .8, although a run of aim has .9 and heart-alone wins on the test split.
+    let scores = [[0.7, 0.7], [0.75, 0.85], [0.9, 0.6]];
+    for (row, scores) in results.rows.iter_mut().zip(scores) {
+        for (run, score) in row.runs.iter_mut().zip(scores) {
+            run.outcome.validation.values.insert(ACCURACY.into(), score);
+            run.outcome.test.values.insert(ACCURACY.into(), 1. - score);
+        }
+    }
+    let chosen = |results: &Results| {
+        let run = aim_report::best(results)?;
+        Some((run.config.name.clone(), run.outcome.seed))
+    };
+    assert_eq!(chosen(&results), Some(("joint".into(), 1)));
+    // Where all rows select by macro-F1, that decides; of equal ones the earlier.
+    for row in &mut results.rows {
+        row.config.train.select = Select::MacroF1;
+        for run in &mut row.runs {
+            run.outcome.validation.values.insert(MACRO_F1.into(), 0.5);
+        }
+    }
+    assert_eq!(chosen(&results), Some(("heart-alone".into(), 0)));
+    results.rows[0].config.train.select = Select::Best;
+    assert_eq!(chosen(&results), Some(("joint".into(), 1)));
+    // Weights that are not here cannot answer, and a test split that chose the epoch cannot choose the row.
+    results.rows[1].runs[1].folder = None;
+    assert_eq!(chosen(&results), Some(("joint".into(), 0)));
+    results.rows[1].config.protocol = Protocol::BalanceBench;
+    assert_eq!(chosen(&results), Some(("aim".into(), 0)));
+    results.rows.iter_mut().flat_map(|row| &mut row.runs).for_each(|run| run.folder = None);
+    assert_eq!(chosen(&results), None);
 }
 
 #[test]
@@ -267,7 +361,7 @@ fn a_browser_shows_the_pages_without_complaint() {
         let dump = command.arg("--dump-dom").arg(&page).output().unwrap();
         let (seen, said) = (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
         assert!(!said.contains("CONSOLE"), "{said}");
-        let want = format!("<title>SEEN 2 6 {} false {background}</title>", html.matches("<svg").count());
+        let want = format!("<title>SEEN 3 10 {} false {background}</title>", html.matches("<svg").count());
         assert!(seen.contains(&want), "{want}\n{}", &seen[..seen.len().min(300)]);
     }
     let mut command = Command::new(browser);

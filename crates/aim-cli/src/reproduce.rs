@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, time::Duration};
 
 use aim_core::{Error, Result};
+use aim_data::NewForm;
 use aim_report::{Written, power};
 use aim_train::{
     Registries,
@@ -235,6 +236,17 @@ pub(crate) fn tell_written(written: &Written, wide: bool) -> String {
 fn write(results: &Results, options: &Options, stop: &Stop, application: &Application, wide: bool) -> Result<()> {
     let Application { registries, sections, .. } = application;
     let written = aim_report::write(results, &options.out, registries, sections)?;
-    print(&tell_written(&written, wide))?;
+    let answering = answering(results, &options.program.command).unwrap_or_default();
+    print(&(tell_written(&written, wide) + &answering))?;
     stop.check()
+}
+
+/// The command by which a table's best run answers for new samples, if its set takes any.
+fn answering(results: &Results, program: &str) -> Option<String> {
+    let run = aim_report::best(results)?;
+    let (folder, file) = match (run.folder.as_ref()?, run.config.data.new_form()?) {
+        (folder, NewForm::Manifest { .. }) => (folder.display(), "MANIFEST"),
+        (folder, NewForm::Arrays) => (folder.display(), "ARRAYS"),
+    };
+    Some(format!("predict: {program} predict --run {folder} {file} --out predictions.csv\n"))
 }

@@ -23,6 +23,8 @@
 #![deny(missing_docs)]
 
 mod across;
+mod best;
+mod classes;
 mod compare;
 mod compat;
 pub mod export;
@@ -43,6 +45,8 @@ mod tables;
 mod verdict;
 
 pub use across::{across, agreed};
+pub use best::best;
+pub use classes::classes;
 pub use compare::compare;
 pub use compat::title;
 pub use lacking::lacking;

@@ -14,7 +14,7 @@ use aim_train::{
 use crate::{
     Sections,
     across::{across, lacks},
-    compare, comparison, compat, diagnosis, export, lacking, page, planned, protocols,
+    classes, compare, comparison, compat, diagnosis, export, lacking, page, planned, protocols,
     sets::Sets,
     summary, verdict,
 };
@@ -54,6 +54,7 @@ pub fn write(results: &Results, out: &Path, registries: &Registries, sections: &
     planned.as_ref().map_or(Ok(()), |planned| put(&folder, "planned", planned))?;
     let lacking = lacking(results)?;
     lacking.as_ref().map_or(Ok(()), |lacking| put(&folder, "lacking", lacking))?;
+    classes(results)?.map_or(Ok(()), |classes| put(&folder, "classes", &classes))?;
     let records = export::records(results)?;
     put_if_new(&folder.join("results.jsonl"), export::to_jsonl(&records).as_bytes())?;
     #[cfg(feature = "parquet")]

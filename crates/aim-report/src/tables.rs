@@ -144,12 +144,15 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
     table.note(
         "own: test accuracy of a modality's own logits (its part of the fused head, or a head of its own where the row has \
          them). probe: test accuracy of a logistic regression (C = 0.1) on the frozen encoder, fitted on the training split; \
-         compare it with the same probe in the rows of one modality alone.",
+         compare it with the same probe in the rows of one modality alone. Both are of all samples: one that lacks the \
+         modality has zeros for its feature.",
     );
     table.note("Mean ± standard deviation (n-1) over the runs of the comparison; nothing is tested here.");
     table.note(format!(
         "share: a modality's part in the sum of Shapley values of the fused accuracy, a modality being removed by {REMOVAL}, \
-         negative where it harms; EDM: distance of the shares from balance. s/epoch, and training as the sum of a run's epochs: while other runs may share the \
+         which the network may never have met. It tells how the head answers without that feature, not what the modality is \
+         worth: before one with a small or negative share is dropped, look at its probe and train without it. EDM: distance \
+         of the shares from balance. s/epoch, and training as the sum of a run's epochs: while other runs may share the \
          machine; what a row needs trained before, and searches, come on top."
     ));
     compat::note(&mut table);

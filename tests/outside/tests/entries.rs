@@ -29,7 +29,8 @@ fn our_network_keeps_the_laws_that_methods_rely_on() {
 fn results_and_pages_have_our_metric_section_and_quantity() {
     let folder = folder(TABLE);
     let folder = folder.path();
-    said(folder, &["reproduce", "table.yaml", "--quiet", "--out=out", "train.epochs=3"]);
+    let printed = said(folder, &["reproduce", "table.yaml", "--quiet", "--out=out", "train.epochs=3"]);
+    assert!(printed.contains("report: out/table/report.html") && !printed.contains("predict: "), "{printed}");
     let out = folder.join("out");
     let records = records(&out);
     let page = fs::read_to_string(out.join("table/report.html")).unwrap();
@@ -49,6 +50,33 @@ fn results_and_pages_have_our_metric_section_and_quantity() {
     assert!(page.contains("vote: running mean of the vote"));
     let comparison = fs::read_to_string(out.join("table/comparison.md")).unwrap();
     assert!(comparison.contains("least recall"), "{comparison}");
+}
+
+#[test]
+fn the_command_that_a_table_ends_with_answers_for_new_samples() {
+    let folder = folder(
+        "name: table\n\
+         data: {name: manifest, file: all.csv, modalities: {a: {series: {length: 2, columns: 1}}, b: {series: {length: 2, columns: 1}}}}\n\
+         model: {encoders: {a: {name: mlp, widths: [4]}, b: {name: mlp, widths: [4]}}}\n\
+         train: {epochs: 1, batch: 4}\nseeds: 1\nrows: [{name: joint, method: joint}]\n",
+    );
+    let folder = folder.path();
+    let mut rows = "split,label,a,b\n".to_owned();
+    for (i, split) in ["train", "train", "validation", "validation", "test", "test"].into_iter().enumerate() {
+        for name in ["a", "b"] {
+            fs::write(folder.join(format!("{name}{i}.csv")), format!("{name}\n{i}\n{}\n", 2 * i + 1)).unwrap();
+        }
+        rows += &format!("{split},{},a{i}.csv,b{i}.csv\n", ["low", "high"][i % 2]);
+    }
+    fs::write(folder.join("all.csv"), rows).unwrap();
+    let printed = said(folder, &["reproduce", "table.yaml", "--quiet"]);
+    let line = printed.lines().find_map(|line| line.strip_prefix("predict: ")).unwrap();
+    let command = &application().unwrap().program.command;
+    let arguments = line.strip_prefix(&format!("{command} ")).unwrap().replace("MANIFEST", "all.csv");
+    said(folder, &arguments.split(' ').collect::<Vec<_>>());
+    let answers = fs::read_to_string(folder.join("predictions.csv")).unwrap();
+    assert!(answers.starts_with("id,predicted,probability.") && answers.contains("\nline2,"), "{answers}");
+    assert_eq!(answers.lines().count(), 7, "{answers}");
 }
 
 /// The smallest share of right answers of a class, from the list of a run's predictions.

@@ -129,6 +129,9 @@ pub(super) enum Detail {
 /// Columns of a coarse map at most.
 const COLUMNS: usize = 40;
 
+/// Classes, and letters of a name, at most that a confusion matrix has room to name.
+const NAMED: (usize, usize) = (12, 12);
+
 /// Shades of a coarse map.
 const SHADES: f64 = 16.;
 
@@ -164,32 +167,59 @@ pub(super) fn heat(title: &str, epochs: usize, detail: Detail, at: &dyn Fn(usize
 }
 
 /// A confusion matrix: a row a class, a column a prediction, strength the share of the row; of the pairs that occur.
+/// Classes are named beside it where there is room.
 pub(super) fn confusion(
     title: &str,
-    classes: usize,
+    names: &[String],
     counts: &BTreeMap<(usize, usize), usize>,
     detail: Detail,
 ) -> String {
-    let mut svg = format!("<text x=\"30\" y=\"14\" class=\"title\">{}</text>", escape(title));
+    let (classes, longest) = (names.len(), names.iter().map(|name| name.chars().count()).max().unwrap_or(0));
+    let named = classes <= NAMED.0 && longest <= NAMED.1;
+    // Wide fonts take 7 a letter.
+    let room = 7. * longest as f64;
+    let (left, top) = if named { (14. + room, 42. + room) } else { (30., 34.) };
     let size = 260. / classes.max(1) as f64;
     let mut totals = BTreeMap::new();
     counts.iter().for_each(|((class, _), n)| *totals.entry(class).or_insert(0) += n);
-    let place = |class: usize, predicted: usize| (30. + size * predicted as f64, 34. + size * class as f64);
+    let place = |class: usize, predicted: usize| (left + size * predicted as f64, top + size * class as f64);
+    let name = |class: usize| names.get(class).map_or_else(String::new, |name| escape(name));
     let shown = counts.iter().map(|((class, predicted), n)| {
         let strength = *n as f64 / totals.get(class).copied().unwrap_or(1) as f64;
-        let about = format!("class {class}, predicted {predicted}: {n}");
+        let about = format!("class {}, predicted {}: {n}", name(*class), name(*predicted));
         Cell { place: place(*class, *predicted), strength, about }
     });
+    let mut svg = format!("<text x=\"{left}\" y=\"14\" class=\"title\">{}</text>", escape(title));
     svg += &cells(shown, (size, size), detail);
     for ((class, predicted), n) in counts.iter().filter(|_| size >= 24.) {
         let (x, y) = place(*class, *predicted);
         let (x, y) = (x + size / 2., y + size / 2. + 4.);
         let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{n}</text>");
     }
-    let _ = write!(svg, "<rect x=\"30\" y=\"34\" width=\"260\" height=\"260\" class=\"box\"/>");
-    let _ = write!(svg, "<text x=\"30\" y=\"29\">predicted 0 to {}</text>", classes.saturating_sub(1));
-    let _ = write!(svg, "<text x=\"-34\" y=\"24\" transform=\"rotate(-90)\" text-anchor=\"end\">class 0, 1, …</text>");
-    frame(title, (310., 300.), &svg)
+    let _ = write!(svg, "<rect x=\"{left}\" y=\"{top}\" width=\"260\" height=\"260\" class=\"box\"/>");
+    svg += &if named { axes(names, (left, top), size) } else { ends(classes) };
+    frame(title, (left + 280., top + 266.), &svg)
+}
+
+/// Every class at its row and its column.
+fn axes(names: &[String], (left, top): (f64, f64), size: f64) -> String {
+    let mut svg = format!("<text x=\"{left}\" y=\"29\">a row a class, a column a prediction</text>");
+    for (class, name) in names.iter().map(|name| escape(name)).enumerate() {
+        let middle = size * (class as f64 + 0.5) + 4.;
+        let (x, y) = (left + middle, top + middle);
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{name}</text>", left - 5.);
+        let _ = write!(svg, "<text transform=\"translate({x:.1} {:.1}) rotate(-90)\">{name}</text>", top - 5.);
+    }
+    svg
+}
+
+/// From which class to which rows and columns go.
+fn ends(classes: usize) -> String {
+    let last = classes.saturating_sub(1);
+    format!(
+        "<text x=\"30\" y=\"29\">predicted 0 to {last}</text>\
+         <text x=\"-34\" y=\"24\" transform=\"rotate(-90)\" text-anchor=\"end\">class 0, 1, …</text>"
+    )
 }
 
 /// Points in the plane, coloured by class.
@@ -307,13 +337,24 @@ mod tests {
 
     #[test]
     fn a_matrix_has_a_cell_for_every_count_with_the_share_of_its_class() {
-        let svg = confusion("t", 2, &[((0, 0), 3), ((0, 1), 1), ((1, 1), 2)].into(), Detail::Full);
-        for (about, strength) in
-            [("class 0, predicted 0: 3", 0.77), ("class 0, predicted 1: 1", 0.31), ("class 1, predicted 1: 2", 1.)]
-        {
+        let counts = [((0, 0), 3), ((0, 1), 1), ((1, 1), 2)].into();
+        let svg = confusion("t", &["rest".into(), "<walk>".into()], &counts, Detail::Full);
+        for (about, strength) in [
+            ("class rest, predicted rest: 3", 0.77),
+            ("class rest, predicted &lt;walk&gt;: 1", 0.31),
+            ("class &lt;walk&gt;, predicted &lt;walk&gt;: 2", 1.),
+        ] {
             assert!(svg.contains(&format!("fill-opacity=\"{strength:.2}\"><title>{about}<")), "{about} {svg}");
         }
-        assert!(!svg.contains("class 1, predicted 0"));
+        assert!(!svg.contains("class &lt;walk&gt;, predicted rest"));
+        // Both names stand at a row and at a column: 6 letters leave 56 on the left and 84 above.
+        assert!(
+            svg.contains("<rect x=\"56\" y=\"84\" width=\"260\"") && svg.matches(">rest</text>").count() == 2,
+            "{svg}"
+        );
+        let svg = confusion("t", &["rest".into(), "a name too long".into()], &counts, Detail::Full);
+        assert!(svg.contains("predicted 0 to 1") && !svg.contains(">rest</text>"), "{svg}");
+        assert!(svg.contains("<title>class rest, predicted a name too long: 1<"), "{svg}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use aim_stats::{paired::Repeats, table::Table};
 use aim_train::{
     config::{RunConfig, TableConfig},
     experiment::{Results, RowResults, RunResults},
+    run::Preprocessing,
 };
 
 use crate::{compat, runs::repeats};
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub config: &'a RunConfig,
     /// The runs.
     pub runs: Vec<&'a RunResults>,
+    /// Names of the classes, in the order of labels; empty where no run's folder has them.
+    pub class_names: Vec<String>,
     /// How they depend on each other.
     pub repeats: Repeats,
     /// Whether it is the row that the others are compared with.
@@ -65,17 +68,34 @@ impl<'a> View<'a> {
         Self {
             title: compat::title(row),
             config: &row.config,
+            class_names: class_names(&row.runs),
             runs: row.runs.iter().collect(),
             repeats: repeats(table),
             baseline: row.name == table.baseline,
             planned: table.planned.as_ref().is_some_and(|planned| planned.of == row.name),
         }
     }
+
+    /// What a class is called: its name, or its number where that is all that is known.
+    pub fn class(&self, class: usize) -> String {
+        self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+/// Names of the classes, of the first run whose folder has them.
+fn class_names(runs: &[RunResults]) -> Vec<String> {
+    let kept = |run: &RunResults| Some(Preprocessing::load(run.folder.as_ref()?).ok()?.class_names);
+    runs.iter().find_map(kept).unwrap_or_default()
+}
+
+/// The rows of a table, as its page shows them.
+pub(crate) fn views(results: &Results) -> Vec<View<'_>> {
+    results.rows.iter().map(|row| View::of(row, &results.table)).collect()
 }
 
 /// The page of a table: what it says in words, its tables, and the sections.
 pub fn of_table(results: &Results, verdict: &[String], tables: &[Table], sections: &Sections) -> String {
-    let views: Vec<View<'_>> = results.rows.iter().map(|row| View::of(row, &results.table)).collect();
+    let views = views(results);
     let lines: String = verdict.iter().map(|line| format!("<p>{}</p>\n", prose(line))).collect();
     let verdict = if lines.is_empty() { lines } else { format!("<div class=\"verdict\">\n{lines}</div>\n") };
     let (first, rest) = split(&views, sections);
@@ -91,8 +111,15 @@ fn each<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
 /// The page of a run.
 pub fn of_run(title: &str, run: &RunResults, sections: &Sections) -> String {
     let config = &run.config;
-    let (runs, repeats) = (vec![run], Repeats::Independent);
-    let views = [View { title: title.to_owned(), config, runs, repeats, baseline: false, planned: false }];
+    let views = [View {
+        title: title.to_owned(),
+        config,
+        runs: vec![run],
+        class_names: class_names(std::slice::from_ref(run)),
+        repeats: Repeats::Independent,
+        baseline: false,
+        planned: false,
+    }];
     let fold = run.fold.map_or_else(String::new, |fold| format!(", fold {fold}"));
     let title = format!("{title}, seed {}{fold}", run.outcome.seed);
     let compat = compat::reproduces_a_fault(config).then(|| format!("This run {}", compat::WARNING));

@@ -9,14 +9,22 @@ use aim_train::{experiment::RunResults, metrics::ALL};
 use super::{
     Section, Sections, View,
     charts::{Cost, Detail, Line, confusion, costs, heat, lines, scatter},
-    html::escape,
+    html::{escape, table},
     strips::{Mark, Strip, strips},
 };
-use crate::{runs, tables::LEVEL, verdict::signed};
+use crate::{
+    classes::{by_class, by_row},
+    runs,
+    tables::LEVEL,
+    verdict::signed,
+};
 
 /// Points of a scatter at most, and of those of all rows; of more samples every second, third and so on is drawn.
 const POINTS: usize = 500;
 const POINTS_OF_ALL: usize = 9000;
+
+/// Classes at most that the rows of a table are compared in.
+const CLASSES: usize = 12;
 
 /// Rows at most that maps are drawn of in full.
 const FEW: usize = 6;
@@ -74,6 +82,7 @@ const SECTIONS: &[Section] = &[
         about: "Numbers that a method reports of itself, as its card declares them.",
         content: |views| each(views, quantities),
     },
+    Section { name: "classes", title: "Recall by class", over_seeds: true, about: "", content: classes },
     Section {
         name: "confusion",
         title: "Confusion",
@@ -320,12 +329,22 @@ fn quantities(view: &View<'_>, _: usize) -> String {
     out
 }
 
+/// A table of the rows, or of one row's classes; a number that is not finite makes none.
+fn classes(views: &[View<'_>]) -> String {
+    let made = match views {
+        [view] => by_class(view),
+        _ => by_row(views, CLASSES),
+    };
+    made.ok().flatten().map_or_else(String::new, |made| table(&made, 0))
+}
+
 fn confusions(view: &View<'_>, rows: usize) -> String {
     let answers = || view.runs.iter().flat_map(|run| &run.answers);
     let classes = answers().map(|a| a.label.max(a.predicted) + 1).max().unwrap_or(0);
+    let names: Vec<String> = (0..classes).map(|class| view.class(class)).collect();
     let mut counts = BTreeMap::new();
     answers().for_each(|a| *counts.entry((a.label, a.predicted)).or_insert(0) += 1);
-    if classes == 0 { String::new() } else { confusion(&view.title, classes, &counts, detail(rows)) }
+    if classes == 0 { String::new() } else { confusion(&view.title, &names, &counts, detail(rows)) }
 }
 
 fn projections(view: &View<'_>, rows: usize) -> String {
