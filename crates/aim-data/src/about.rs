@@ -11,7 +11,7 @@ use candle_core::{DType, Device};
 
 use crate::{Dataset, Source, source::pieces};
 
-/// Most pairs of equal samples that are named.
+/// Most pairs of equal samples, and rare classes, that are named.
 const NAMED: usize = 10;
 
 /// A sample's place: its split and its index there.
@@ -32,6 +32,7 @@ type Place = (usize, usize);
 pub fn data_card(set: &Dataset) -> Result<String> {
     let mut text = format!("{}\n\n", set.summary());
     text += &classes(set);
+    text += &rare(set);
     text += &alike(set);
     text += &groups(set);
     text += &missing(set);
@@ -65,6 +66,19 @@ fn classes(set: &Dataset) -> String {
         let _infallible = writeln!(text, "{name:width$}  {train:>8}  {validation:>10}  {test:>8}");
     }
     text + "\n"
+}
+
+/// Classes that training hardly shows: more often slips of the pen than classes.
+fn rare(set: &Dataset) -> String {
+    let mut counts = vec![0_usize; set.classes()];
+    set.train.labels().iter().for_each(|label| counts[*label as usize] += 1);
+    let rare: Vec<&str> =
+        set.class_names.iter().zip(counts).filter(|(_, count)| *count < 2).map(|(name, _)| name.as_str()).collect();
+    match rare.len() {
+        0 => String::new(),
+        1..=NAMED => format!("ATTENTION: fewer than two training samples of {}\n", rare.join(", ")),
+        many => format!("ATTENTION: fewer than two training samples of {many} classes\n"),
+    }
 }
 
 /// Classes whose names differ in case or blanks alone, which are more often one class.

@@ -269,7 +269,8 @@ fn a_card_tells_groups_lengths_and_names_that_are_alike() {
     }
     assert!(!said.contains("different classes"), "{said}");
     let alike = card(&ROWS.replace("f,test,high", "f,test,Hi gh").replace("group", "other"));
-    for part in ["ATTENTION: Hi gh and high are different classes", "groups: none are named"] {
+    let rare = "ATTENTION: fewer than two training samples of Hi gh, high, low\n";
+    for part in ["ATTENTION: Hi gh and high are different classes", "groups: none are named", rare] {
         assert!(alike.contains(part), "{alike}\nshould contain {part}");
     }
 }
