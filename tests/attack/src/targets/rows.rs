@@ -95,11 +95,12 @@ pub(super) const SERIES: Target = Target {
         let rows = "split,label,a\ntrain,x,a.csv\nvalidation,x,b.csv\ntest,x,c.csv\n";
         let make = |folder: &Path| {
             put(&folder.join("m.csv"), rows.as_bytes());
-            put(&folder.join("b.csv"), b"5,6\n");
-            put(&folder.join("c.csv"), [&b"7,8\n"[..], b"two one"][kind]);
+            put(&folder.join("b.csv"), b"x,y\n5,6\n");
         };
         within("series", make, |folder| {
             put(&folder.join("a.csv"), content);
+            // The folder is that of the thread's first input, of whatever kind.
+            put(&folder.join("c.csv"), [&b"x,y\n7,8\n"[..], b"two one"][kind]);
             let decoder = ["series: {length: 4, columns: 2}", "text: {files: true, at_least: 1, length: 3}"][kind];
             let file = folder.join("m.csv");
             let section = format!("{{name: manifest, file: {}, modalities: {{a: {{{decoder}}}}}}}", file.display());
