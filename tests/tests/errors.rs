@@ -252,7 +252,7 @@ fn a_folder_of_another_run_is_refused() {
     let identity = |seed| Identity::new(&config, seed, 1);
     let open = |seed| Folder::open(&folder.path().join("run"), &identity(seed), standard());
     let first = open(0).unwrap();
-    assert!(open(0).unwrap_err().to_string().contains("is in use by another process"));
+    assert!(open(0).unwrap_err().to_string().contains("is in use by process "));
     drop(first);
     open(0).unwrap();
     assert!(open(1).unwrap_err().to_string().contains("belongs to a run with another configuration, seed or data set"));

@@ -118,7 +118,8 @@ fn a_second_process_is_refused_and_a_killed_one_leaves_no_lock() {
     run_with(&folder.join("runs"), "config.yaml");
     let second = train(folder, "runs", &[ENDLESS]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).contains("is in use by another process; wait until it is done"), "{}", text(&second));
+    let said = text(&second);
+    assert!(said.contains("is in use by process ") && said.contains("; wait until it is done"), "{said}");
     assert!(first.try_wait().unwrap().is_none(), "the first goes on");
     first.kill().unwrap();
     first.wait().unwrap();

@@ -60,8 +60,8 @@ data:
   name: manifest
   file: set.csv
   modalities:
-    long: {{series: {{length: {LENGTH}, columns: {COLUMNS}, header: false}}}}
-    short: {{series: {{length: 4, columns: 8, header: false}}}}
+    long: {{series: {{length: {LENGTH}, columns: {COLUMNS}, header: false, layout: channels-first}}}}
+    short: {{series: {{length: 4, columns: 8, header: false, layout: channels-first}}}}
 model:
   encoders:
     long: {{name: cnn, widths: [4, 4]}}

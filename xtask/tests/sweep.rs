@@ -126,7 +126,8 @@ fn a_second_process_on_a_table_is_refused() {
     first.kill().unwrap();
     first.wait().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).1.contains("runs/test: is in use by another process; wait until it is done"));
+    let said = text(&second).1;
+    assert!(said.contains("runs/test: is in use by process ") && said.contains("; wait until it is done"), "{said}");
 }
 
 #[test]

@@ -241,7 +241,8 @@ impl Net for LateFusion {
             .forward(x, pass)
             .at(|| format!("encoder of modality `{}`", self.spec.modalities[modality]))?;
         let feature = self.norms.get(modality).map_or(Ok(feature.clone()), |norm| norm.forward(&feature, pass))?;
-        pass.visit(Site::Feature { modality }, feature, Pool::None)
+        // Methods take rows of features, which candle does of contiguous ones alone.
+        pass.visit(Site::Feature { modality }, feature.contiguous()?, Pool::None)
     }
 
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {

@@ -180,7 +180,16 @@ impl Desk {
     pub fn take(&self, folder: &Path, locked: Locked) -> Result<Taken> {
         let leases = self.store.list(folder)?;
         let here = locked == Locked::Here;
-        let Some(last) = leases.iter().max().copied() else { return self.claim(folder, (1, here), &[]) };
+        let Some(last) = leases.iter().max().copied() else {
+            // Whoever has the lock is about to take its lease, or has just given it back, or is a machine that is gone.
+            let lock = place(folder, 0);
+            if locked == Locked::Elsewhere && self.seen.look(&lock, vec![]).0 < self.terms.dead {
+                return Ok(Taken::Unclear("another process".into()));
+            }
+            self.seen.forget(&lock);
+            return self.claim(folder, (1, here), &[]);
+        };
+        self.seen.forget(&place(folder, 0));
         let path = place(folder, last);
         let content = match self.store.read(&path) {
             // Given back this moment: the next time it is asked for it is free.

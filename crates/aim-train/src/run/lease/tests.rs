@@ -223,6 +223,10 @@ fn a_lock_of_this_machine_says_who_is_alive_and_one_of_another_nothing() {
         }
     };
     assert!(begin.elapsed() >= SHORT.dead);
+    // Between the lock and the lease nobody comes first.
+    let other = tempfile::tempdir().unwrap();
+    assert!(matches!(b.take(other.path(), Locked::Elsewhere).unwrap(), Taken::Unclear(_)));
+    assert!(matches!(a.take(other.path(), Locked::Here).unwrap(), Taken::Held(_)));
     // It was taken without the lock, which another process of the machine may get meanwhile.
     assert!(!matches!(b.take(folder.path(), Locked::Here).unwrap(), Taken::Held(_)));
     drop(lease);
