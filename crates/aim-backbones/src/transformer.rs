@@ -520,7 +520,13 @@ mod tests {
         assert!(build(&[4, 3], Some(5)).contains("of ids") && build(&[513], Some(5)).contains("512"));
         let (encoder, _) = encoder(&[2], Some(5));
         let unknown = Tensor::new(&[[3f32, 5.]], &Device::Cpu).unwrap();
-        assert!(encoder.forward(&unknown.into(), &mut Pass::eval()).unwrap_err().to_string().contains("5 is none of a vocabulary of 5"));
+        assert!(
+            encoder
+                .forward(&unknown.into(), &mut Pass::eval())
+                .unwrap_err()
+                .to_string()
+                .contains("5 is none of a vocabulary of 5")
+        );
         let section = crate::encoder(config(Some(0))).section();
         let refused = crate::builtin().read(&section, "model.encoders.text").err().unwrap().to_string();
         assert!(refused.contains("vocabulary"), "{refused}");

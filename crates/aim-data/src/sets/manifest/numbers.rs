@@ -131,7 +131,11 @@ impl Decode for Series {
             // Whoever writes columns without names may number them, as pandas does.
             let numbered = head.iter().enumerate().all(|(i, name)| name == i.to_string());
             if head.iter().all(|name| number(name).is_some()) && !(numbered && head.len() > 1) {
-                return Err(set(&path, "begins with numbers, which would be passed over as a header", "`header: false`"));
+                return Err(set(
+                    &path,
+                    "begins with numbers, which would be passed over as a header",
+                    "`header: false`",
+                ));
             }
         }
         for (line, record) in reader.records().take(self.length).enumerate() {
