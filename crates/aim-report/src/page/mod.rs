@@ -11,7 +11,6 @@ use aim_stats::{paired::Repeats, table::Table};
 use aim_train::{
     config::{RunConfig, TableConfig},
     experiment::{Results, RowResults, RunResults},
-    run::Preprocessing,
 };
 
 use crate::{compat, runs::repeats};
@@ -84,8 +83,7 @@ impl<'a> View<'a> {
 
 /// Names of the classes, of the first run whose folder has them.
 fn class_names(runs: &[RunResults]) -> Vec<String> {
-    let kept = |run: &RunResults| Some(Preprocessing::load(run.folder.as_ref()?).ok()?.class_names);
-    runs.iter().find_map(kept).unwrap_or_default()
+    runs.iter().map(|run| &run.class_names).find(|names| !names.is_empty()).cloned().unwrap_or_default()
 }
 
 /// The rows of a table, as its page shows them.

@@ -149,6 +149,7 @@ impl Ledger {
             test: *test,
             data_crc32: wanted.data_crc32,
             projection: None,
+            class_names: Vec::new(),
             folder: None,
         })
     }

@@ -1,6 +1,9 @@
 //! What the runs of a table left in their folders.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use aim_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,7 @@ use super::{Choice, Declared};
 use crate::{
     config::{Row, RunConfig, TableConfig},
     metrics::Projection,
-    run::{EpochLog, Folder, Outcome},
+    run::{EpochLog, Folder, Outcome, Preprocessing},
 };
 
 /// A table with its runs.
@@ -59,6 +62,8 @@ pub struct RunResults {
     pub data_crc32: u32,
     /// Test samples' features in two dimensions, if the folder has them.
     pub projection: Option<Projection>,
+    /// Names of the classes in their order; nothing if its folder has none, or it is from a ledger.
+    pub class_names: Vec<String>,
     /// Where it is; none if it is from a ledger.
     pub folder: Option<PathBuf>,
 }
@@ -87,6 +92,14 @@ impl Answer {
     /// Whether it is right.
     pub fn right(&self) -> bool {
         self.label == self.predicted
+    }
+}
+
+/// Names of the classes, which folders of older programs lack. A disk that does not answer is an error all the same.
+fn class_names(folder: &Path) -> Result<Vec<String>> {
+    match Preprocessing::load(folder) {
+        Err(unread @ Error::Io { .. }) => Err(unread),
+        kept => Ok(kept.map_or_else(|_| Vec::new(), |kept| kept.class_names)),
     }
 }
 
@@ -123,6 +136,7 @@ impl RunResults {
             fold: None,
             data_crc32: folder.data_crc32(),
             projection: folder.projection()?,
+            class_names: class_names(folder.path())?,
             folder: Some(folder.path().to_owned()),
         }))
     }
