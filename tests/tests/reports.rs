@@ -79,13 +79,13 @@ const NAMES: [&str; 3] = ["rest", "<walk>", "run"];
 #[test]
 fn recall_by_class_is_on_pages_and_in_files_under_the_names_of_classes() {
     let folder = tempfile::tempdir().unwrap();
-    let results = table(folder.path());
-    let runs: Vec<_> = results.rows.iter().flat_map(|row| &row.runs).collect();
-    for run in &runs {
-        let at = run.folder.as_ref().unwrap();
-        let kept = Preprocessing::load(at).unwrap();
-        Preprocessing { class_names: NAMES.map(Into::into).into(), ..kept }.keep(at).unwrap();
+    let mut results = table(folder.path());
+    for run in results.rows.iter_mut().flat_map(|row| &mut row.runs) {
+        let kept = Preprocessing::load(run.folder.as_ref().unwrap()).unwrap();
+        assert_eq!(run.class_names, kept.class_names);
+        run.class_names = NAMES.map(Into::into).into();
     }
+    let runs: Vec<_> = results.rows.iter().flat_map(|row| &row.runs).collect();
     let written = write_report(&results, &folder.path().join("runs"));
     assert!(written.tables.iter().all(|table| table.columns()[1].heading != NAMES[0]), "terminals have no classes");
     // By the predictions of each run: label and prediction are its second and third column.
