@@ -149,8 +149,9 @@ impl TableConfig {
     /// The pilot of a table: its planned rows with seeds of their own. Its runs lie beside the table's and do not count
     /// in it.
     ///
-    /// # Errors If nothing is planned, `power` is out of range, or the table is over folds, of which pilots with other
-    /// seeds tell nothing.
+    /// # Errors
+    /// If nothing is planned, `power` is out of range, or the table is over folds, of which pilots with other seeds
+    /// tell nothing.
     pub fn pilot(&self) -> Result<Self> {
         let missing = || {
             let remedy = "say what is compared: `planned: {of: aim, against: [joint]}`";

@@ -33,8 +33,9 @@ impl<'a> Worker<'a> {
     /// Makes the run whose folder this is, or only one of its preparations. How a run fails is noted in its folder,
     /// unless it was stopped.
     ///
-    /// # Errors If the folder does not say what its run is, the data are others than those that the run was planned on,
-    /// and those of the run.
+    /// # Errors
+    /// If the folder does not say what its run is, the data are others than those that the run was planned on or take
+    /// more memory than there is, and those of the run.
     pub fn make(&mut self, folder: &Path, preparation: Option<&Path>) -> Result<()> {
         let made = self.one(folder, preparation);
         match &made {
