@@ -97,7 +97,7 @@ const LDA: usize = KC + 16;
 pub(crate) const SLACK: usize = 16;
 
 /// Multiplications below which a task is not worth another thread's attention.
-const SMALL: usize = 1 << 21;
+const SMALL: usize = 1 << 22;
 
 /// `n` cut into at most `parts` ranges of nearly equal length, all but the last multiples of `unit`.
 pub(crate) fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = Range<usize>> + Clone {
