@@ -1,6 +1,6 @@
 //! What the layers of transformers share.
 
-use aim_core::{Error, Part, Pass, Result};
+use aim_core::{Error, Flow, Part, Pass, Result};
 use candle_core::Tensor;
 
 use crate::{Build, Init, LayerNorm, Linear};
@@ -183,4 +183,26 @@ impl Layer {
             Style::Bert => norm.forward(&aim_ops::add(x, &drop(f(x)?)?)?, pass),
         }
     }
+}
+
+/// Runs layers one behind the other over an encoder's own tokens, and beside them those that it shares with others,
+/// which nobody is kept from seeing.
+pub(crate) fn layers(layers: &[Layer], mut flow: Flow, pass: &Pass<'_>) -> Result<Flow> {
+    let own = flow.values.dim(1)?;
+    let (mut h, mut seen) = (flow.values, flow.seen.clone());
+    if let Some(shared) = &flow.shared {
+        let (rows, count, _) = shared.dims3()?;
+        let also = |seen: Tensor| Tensor::cat(&[&seen, &Tensor::ones((rows, count), seen.dtype(), seen.device())?], 1);
+        (h, seen) = (Tensor::cat(&[&h, shared], 1)?, seen.map(also).transpose()?);
+    }
+    let count = h.dim(1)?;
+    let mask = seen.map(|seen| seen.reshape(((), 1, 1, count))).transpose()?;
+    for layer in layers {
+        h = layer.forward(&h, mask.as_ref(), pass)?;
+    }
+    if flow.shared.is_some() {
+        flow.shared = Some(h.narrow(1, own, count - own)?.contiguous()?);
+        h = h.narrow(1, 0, own)?.contiguous()?;
+    }
+    Ok(Flow { values: h, ..flow })
 }

@@ -1,13 +1,13 @@
 //! Small convolutional encoder: blocks of convolution (stride 2), batch norm and ReLU, then a global average.
 
 use aim_config::{at_least, by_type, settings};
-use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
+use aim_core::{Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Result, Site, Staged, through};
 use aim_ops::Act;
 use candle_core::Tensor;
 
 use crate::{
     BatchNorm, Build, Conv, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank,
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_low_rank, given, own_capabilities, with_lora},
 };
 
 settings! {
@@ -36,6 +36,10 @@ impl EncoderSettings for CnnConfig {
         Ok(Box::new(Cnn::new(build, &prefix, modality, input, &self.widths)?))
     }
 
+    fn capabilities(&self) -> Capabilities {
+        given(own_capabilities(), self.low_rank())
+    }
+
     fn check(&self, place: &str) -> Result<()> {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
@@ -62,6 +66,7 @@ impl AnyConv {
 pub struct Cnn {
     modality: usize,
     rank: usize,
+    widths: Vec<usize>,
     width: usize,
     blocks: Vec<(AnyConv, BatchNorm)>,
 }
@@ -91,7 +96,7 @@ impl Cnn {
             blocks.push((conv, build.batch_norm(&format!("{name}.bn"), part, width)?));
             channels = width;
         }
-        Ok(Self { modality, rank: input.len(), width: channels, blocks })
+        Ok(Self { modality, rank: input.len(), widths: widths.to_vec(), width: channels, blocks })
     }
 }
 
@@ -100,21 +105,38 @@ impl Encoder for Cnn {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        if self.rank == 2 {
-            // Padding is averaged like anything else, but steps that lie where channels do are refused.
-            x.valid_of(x.values.dim(2)?)?;
-        }
-        let mut h = if self.rank == 1 { x.values.unsqueeze(1)? } else { x.values.clone() };
-        for (depth, (conv, norm)) in self.blocks.iter().enumerate() {
-            h = norm.forward(&conv.forward(&h, pass)?, Act::Relu, None, pass)?;
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::Mean { frames: 1 })?;
-        }
-        Ok(aim_ops::global_avg_pool(&h)?)
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+impl Staged for Cnn {
+    fn begin(&self, x: &Input, _: &mut Pass<'_>) -> Result<Flow> {
+        if self.rank == 2 {
+            // Padding is averaged like anything else, but steps that lie where channels do are refused.
+            x.valid_of(x.values.dim(2)?)?;
+        }
+        let h = if self.rank == 1 { x.values.unsqueeze(1)? } else { x.values.clone() };
+        Ok(Flow::new(h, Pool::Mean { frames: 1 }))
+    }
+    fn block(&self, depth: usize, mut flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let (conv, norm) = &self.blocks[depth];
+        let h = norm.forward(&conv.forward(&flow.values, pass)?, Act::Relu, None, pass)?;
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, h, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        Ok(aim_ops::global_avg_pool(&flow.values)?)
+    }
+    fn channels(&self, depth: usize) -> usize {
+        self.widths[depth]
     }
 }

@@ -40,8 +40,7 @@ pub trait EncoderSettings: AnySettings {
 
     /// Capabilities that it gives a network.
     fn capabilities(&self) -> Capabilities {
-        let own = own_capabilities();
-        if self.low_rank().is_some() { own.with(&[capability::ADAPTERS]) } else { own }
+        given(Capabilities::of(&[capability::VIEWS, capability::SITES]), self.low_rank())
     }
 
     /// Whether it keeps the time axis, so that frames stand side by side in its feature.
@@ -136,9 +135,19 @@ pub fn builtin() -> &'static Encoders {
     &ENCODERS
 }
 
-/// Capabilities of every encoder that is made of the layers here.
+/// Capabilities of every encoder that is made of the layers here, block by block.
 pub(crate) fn own_capabilities() -> Capabilities {
-    Capabilities::of(&[capability::VIEWS, capability::SITES])
+    Capabilities::of(&[capability::VIEWS, capability::SITES, capability::STAGED])
+}
+
+/// The same of one whose blocks are layers over tokens.
+pub(crate) fn token_capabilities() -> Capabilities {
+    own_capabilities().with(&[capability::TOKENS])
+}
+
+/// An encoder's own capabilities, and those of its low-rank additions.
+pub(crate) fn given(own: Capabilities, low_rank: Option<&LowRank>) -> Capabilities {
+    if low_rank.is_some() { own.with(&[capability::ADAPTERS]) } else { own }
 }
 
 /// Checks where low-rank additions are wanted in an encoder of so many blocks, with or without attention.

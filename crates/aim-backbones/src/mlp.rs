@@ -1,12 +1,12 @@
 //! Multilayer perceptron: linear layers, each followed by ReLU; a block is one layer.
 
 use aim_config::{at_least, by_type, settings};
-use aim_core::{Capabilities, Encoder, Input, Part, Pass, Pool, Result, Site};
+use aim_core::{Capabilities, Encoder, Flow, Input, Part, Pass, Pool, Result, Site, Staged, through};
 use candle_core::Tensor;
 
 use crate::{
     Build, EncoderInfo, EncoderSettings, Linear, LowRank,
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_low_rank, given, own_capabilities, with_lora},
 };
 
 settings! {
@@ -35,6 +35,10 @@ impl EncoderSettings for MlpConfig {
         Ok(Box::new(Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)?))
     }
 
+    fn capabilities(&self) -> Capabilities {
+        given(own_capabilities(), self.low_rank())
+    }
+
     fn check(&self, place: &str) -> Result<()> {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
@@ -45,6 +49,7 @@ impl EncoderSettings for MlpConfig {
 /// An MLP over the flattened input. Parameters: `<prefix>.blocks.<d>.weight` and `.bias`.
 pub struct Mlp {
     modality: usize,
+    widths: Vec<usize>,
     width: usize,
     blocks: Vec<Linear>,
 }
@@ -60,7 +65,7 @@ impl Mlp {
             build.linear(&format!("{prefix}.blocks.{depth}"), Part::Encoder { modality, depth }, *i, *o, true)
         };
         let blocks = inputs.zip(widths).enumerate().map(block).collect::<Result<_>>()?;
-        Ok(Self { modality, width: widths.last().copied().unwrap_or(input), blocks })
+        Ok(Self { modality, widths: widths.to_vec(), width: widths.last().copied().unwrap_or(input), blocks })
     }
 }
 
@@ -69,17 +74,32 @@ impl Encoder for Mlp {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let mut h = x.values.flatten_from(1)?;
-        for (depth, block) in self.blocks.iter().enumerate() {
-            h = block.forward_relu(&h, pass)?;
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::None)?;
-        }
-        Ok(h)
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+impl Staged for Mlp {
+    fn begin(&self, x: &Input, _: &mut Pass<'_>) -> Result<Flow> {
+        Ok(Flow::new(x.values.flatten_from(1)?, Pool::None))
+    }
+    fn block(&self, depth: usize, mut flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let h = self.blocks[depth].forward_relu(&flow.values, pass)?;
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, h, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        Ok(flow.values)
+    }
+    fn channels(&self, depth: usize) -> usize {
+        self.widths[depth]
     }
 }

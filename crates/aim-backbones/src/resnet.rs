@@ -1,13 +1,13 @@
 //! ResNets (He et al. 2016) with torchvision's names. Each stage is a block of depth; the stem belongs to the first.
 
 use aim_config::{at_least, by_type, settings};
-use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
+use aim_core::{Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Result, Site, Staged, through};
 use aim_ops::{Act, Pool2d};
 use candle_core::Tensor;
 
 use crate::{
     BatchNorm, Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Freeze, Init, LowRank, Weights,
-    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
+    config::{check_frozen, check_low_rank, given, own_capabilities, with_lora, with_weights},
     frames::fold,
 };
 
@@ -47,6 +47,10 @@ impl EncoderSettings for ResNetConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         Ok(Box::new(ResNet::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        given(own_capabilities(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -191,23 +195,39 @@ impl Encoder for ResNet {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (x, frames) = fold(&x.values)?;
-        let h = self.stem.forward(&x, Act::Relu, None, pass)?;
-        let mut h = aim_ops::max_pool2d(&h, Pool2d { kernel: 3, stride: 2, padding: 1 })?;
-        let pool = Pool::Mean { frames };
-        for (depth, blocks) in self.stages.iter().enumerate() {
-            for block in blocks {
-                h = block.forward(&h, pass)?;
-            }
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
-        }
-        pool.apply(&aim_ops::global_avg_pool(&h)?)
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.stages.len()
     }
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+impl Staged for ResNet {
+    fn begin(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Flow> {
+        let (x, frames) = fold(&x.values)?;
+        let h = self.stem.forward(&x, Act::Relu, None, pass)?;
+        let h = aim_ops::max_pool2d(&h, Pool2d { kernel: 3, stride: 2, padding: 1 })?;
+        Ok(Flow::new(h, Pool::Mean { frames }))
+    }
+    fn block(&self, depth: usize, mut flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        for block in &self.stages[depth] {
+            flow.values = block.forward(&flow.values, pass)?;
+        }
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, flow.values, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        flow.pool.apply(&aim_ops::global_avg_pool(&flow.values)?)
+    }
+    fn channels(&self, depth: usize) -> usize {
+        // Each stage is twice as wide as the one before.
+        self.width >> (self.stages.len() - 1 - depth)
     }
 }
 

@@ -2,12 +2,12 @@
 //! block is one layer.
 
 use aim_config::{at_least, by_type, settings};
-use aim_core::{Capabilities, Encoder, Error, Input, Part, Pass, Pool, Result, Site};
+use aim_core::{Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Result, Site, Staged, through};
 use candle_core::Tensor;
 
 use crate::{
     Build, EncoderInfo, EncoderSettings, Linear, LowRank,
-    config::{check_low_rank, own_capabilities, with_lora},
+    config::{check_low_rank, given, own_capabilities, with_lora},
 };
 
 settings! {
@@ -36,6 +36,10 @@ impl EncoderSettings for SequenceConfig {
         Ok(Box::new(Sequence::new(build, &prefix, modality, input, &self.widths)?))
     }
 
+    fn capabilities(&self) -> Capabilities {
+        given(own_capabilities(), self.low_rank())
+    }
+
     fn check(&self, place: &str) -> Result<()> {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
@@ -61,6 +65,7 @@ impl EncoderSettings for SequenceConfig {
 pub struct Sequence {
     modality: usize,
     frames: usize,
+    widths: Vec<usize>,
     width: usize,
     blocks: Vec<Linear>,
 }
@@ -77,7 +82,8 @@ impl Sequence {
             build.linear(&format!("{prefix}.blocks.{depth}"), Part::Encoder { modality, depth }, *i, *o, true)
         };
         let blocks = inputs.zip(widths).enumerate().map(block).collect::<Result<_>>()?;
-        Ok(Self { modality, frames, width: widths.last().copied().unwrap_or(channels), blocks })
+        let width = widths.last().copied().unwrap_or(channels);
+        Ok(Self { modality, frames, widths: widths.to_vec(), width, blocks })
     }
 }
 
@@ -86,23 +92,39 @@ impl Encoder for Sequence {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (batch, channels, frames) = x.values.dims3()?;
-        let valid = x.valid_of(frames)?.map(|v| v.reshape((batch * frames, 1))).transpose()?;
-        let mut h = x.values.transpose(1, 2)?.contiguous()?.reshape((batch * frames, channels))?;
-        for (depth, block) in self.blocks.iter().enumerate() {
-            h = aim_ops::relu(&block.forward(&h, pass)?)?;
-            if let Some(valid) = &valid {
-                h = h.broadcast_mul(valid)?;
-            }
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::Mean { frames })?;
-        }
-        Ok(h.reshape((batch, self.width()))?)
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
         self.frames * self.width
+    }
+}
+
+impl Staged for Sequence {
+    fn begin(&self, x: &Input, _: &mut Pass<'_>) -> Result<Flow> {
+        let (batch, channels, frames) = x.values.dims3()?;
+        let seen = x.valid_of(frames)?.map(|v| v.reshape((batch * frames, 1))).transpose()?;
+        let h = x.values.transpose(1, 2)?.contiguous()?.reshape((batch * frames, channels))?;
+        Ok(Flow { seen, ..Flow::new(h, Pool::Mean { frames }) })
+    }
+    fn block(&self, depth: usize, mut flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let mut h = aim_ops::relu(&self.blocks[depth].forward(&flow.values, pass)?)?;
+        if let Some(seen) = &flow.seen {
+            h = h.broadcast_mul(seen)?;
+        }
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, h, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        Ok(flow.values.reshape(((), self.width()))?)
+    }
+    fn channels(&self, depth: usize) -> usize {
+        self.widths[depth]
     }
 }
 

@@ -2,7 +2,7 @@
 //! block is a block of depth. Weight normalisation is left out.
 
 use aim_config::{at_least, below, by_type, choice, settings, whole};
-use aim_core::{Capabilities, Encoder, Error, Handle, Input, Part, Pass, Pool, Result, Site};
+use aim_core::{Capabilities, Encoder, Error, Flow, Handle, Input, Part, Pass, Pool, Result, Site, Staged, through};
 use aim_ops::Conv1d as Windows;
 use candle_core::Tensor;
 
@@ -58,6 +58,10 @@ impl EncoderSettings for TcnConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         Ok(Box::new(Tcn::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        own_capabilities()
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -162,37 +166,55 @@ impl Tcn {
     }
 }
 
+/// Zeros at the positions that are not valid.
+fn masked(h: Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
+    valid.map_or(Ok(h.clone()), |valid| Ok(h.broadcast_mul(&valid.unsqueeze(1)?)?))
+}
+
 impl Encoder for Tcn {
     fn capabilities(&self) -> Capabilities {
         own_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let mut h = match self.config.layout {
-            Layout::ChannelsFirst => x.values.clone(),
-            Layout::TimeFirst => x.values.transpose(1, 2)?.contiguous()?,
-        };
-        let length = h.dim(2)?;
-        let valid = x.valid_of(length)?;
-        let masked = |h: Tensor| match &valid {
-            Some(valid) => Ok::<_, Error>(h.broadcast_mul(&valid.unsqueeze(1)?)?),
-            None => Ok(h),
-        };
-        h = masked(h)?;
-        for (depth, block) in self.blocks.iter().enumerate() {
-            h = masked(block.forward(&h, self.config.dropout, pass)?)?;
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, Pool::Mean { frames: 1 })?;
-        }
-        match (&valid, self.config.feature) {
-            (Some(valid), _) => Ok(h.broadcast_mul(&self.shares(valid)?.unsqueeze(1)?)?.sum(2)?),
-            (None, TcnFeature::Mean) => Ok(h.mean(2)?),
-            (None, TcnFeature::Last) => Ok(h.narrow(2, length - 1, 1)?.squeeze(2)?),
-        }
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
         self.width
+    }
+}
+
+impl Staged for Tcn {
+    fn begin(&self, x: &Input, _: &mut Pass<'_>) -> Result<Flow> {
+        let h = match self.config.layout {
+            Layout::ChannelsFirst => x.values.clone(),
+            Layout::TimeFirst => x.values.transpose(1, 2)?.contiguous()?,
+        };
+        let seen = x.valid_of(h.dim(2)?)?;
+        let values = masked(h, seen.as_ref())?;
+        Ok(Flow { seen, ..Flow::new(values, Pool::Mean { frames: 1 }) })
+    }
+    fn block(&self, depth: usize, mut flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let h = self.blocks[depth].forward(&flow.values, self.config.dropout, pass)?;
+        let h = masked(h, flow.seen.as_ref())?;
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, h, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        let h = flow.values;
+        match (&flow.seen, self.config.feature) {
+            (Some(seen), _) => Ok(h.broadcast_mul(&self.shares(seen)?.unsqueeze(1)?)?.sum(2)?),
+            (None, TcnFeature::Mean) => Ok(h.mean(2)?),
+            (None, TcnFeature::Last) => Ok(h.narrow(2, h.dim(2)? - 1, 1)?.squeeze(2)?),
+        }
+    }
+    fn channels(&self, depth: usize) -> usize {
+        self.config.widths[depth]
     }
 }
 

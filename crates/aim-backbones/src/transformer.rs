@@ -2,13 +2,15 @@
 //! depth of equal size; the embeddings belong to the first block. Dropout on attention's weights is left out.
 
 use aim_config::{above, at_least, below, by_type, choice, settings, whole};
-use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_core::{
+    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, through,
+};
 use candle_core::{DType, Tensor};
 
 use crate::{
     Build, EncoderInfo, EncoderSettings, Freeze, LayerNorm, Linear, LowRank, Tensors, Weights,
-    attention::{INIT, Layer, Shape, Style, dense, dropout},
-    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
+    attention::{INIT, Layer, Shape, Style, dense, dropout, layers},
+    config::{check_frozen, check_low_rank, given, token_capabilities, with_lora, with_weights},
     names::{Layout as Names, rename},
 };
 
@@ -110,6 +112,10 @@ impl EncoderSettings for TransformerConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         Ok(Box::new(Transformer::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        given(token_capabilities(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -244,7 +250,7 @@ impl Transformer {
         Ok(Self { modality, tokens, position, norm, blocks, config: config.clone() })
     }
 
-    /// Tokens `[B, tokens, width]` with their positions, and which of them may be attended to `[B, 1, 1, tokens]`.
+    /// Tokens `[B, tokens, width]` with their positions, and which of them may be attended to `[B, tokens]`.
     fn embed(&self, input: &Input, pass: &Pass<'_>) -> Result<(Tensor, Tensor)> {
         let turned = match &self.tokens {
             Tokens::Vectors { layout: Layout::ChannelsFirst, .. } => Some(input.values.transpose(1, 2)?.contiguous()?),
@@ -283,19 +289,19 @@ impl Transformer {
         let tokens = tokens.broadcast_add(&pass.weight(&self.position).narrow(0, offset, count)?)?;
         let tokens = dropout(self.norm.forward(&tokens, pass)?, self.config.dropout, &self.position.name, pass)?;
         let first = Tensor::from_iter((0..count).map(|i| u8::from(i == 0)), x.device())?;
-        Ok((tokens, seen.broadcast_maximum(&first)?.reshape(((), 1, 1, count))?))
+        Ok((tokens, seen.broadcast_maximum(&first)?))
     }
 }
 
-/// The mean of the tokens `[B, tokens, width]` that may be attended to, `[B, 1, 1, tokens]`.
+/// The mean of the tokens `[B, tokens, width]` that may be attended to, `[B, tokens]`.
 fn mean(tokens: &Tensor, seen: &Tensor) -> Result<Tensor> {
-    let seen = seen.to_dtype(tokens.dtype())?.squeeze(1)?;
+    let seen = seen.to_dtype(tokens.dtype())?.unsqueeze(1)?;
     Ok(seen.broadcast_div(&seen.sum_keepdim(2)?)?.matmul(tokens)?.squeeze(1)?)
 }
 
 impl Encoder for Transformer {
     fn capabilities(&self) -> Capabilities {
-        own_capabilities()
+        token_capabilities()
     }
     fn learnable(&self, input: &[usize]) -> Vec<usize> {
         match &self.tokens {
@@ -304,23 +310,36 @@ impl Encoder for Transformer {
         }
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (mut h, seen) = self.embed(x, pass)?;
-        let pool = Pool::Token { frames: 1 };
-        for (depth, layers) in self.blocks.iter().enumerate() {
-            for layer in layers {
-                h = layer.forward(&h, Some(&seen), pass)?;
-            }
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
-        }
-        match self.config.feature {
-            SequenceFeature::First => pool.apply(&h),
-            SequenceFeature::Mean => mean(&h, &seen),
-        }
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
+        self.config.width
+    }
+}
+
+impl Staged for Transformer {
+    fn begin(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Flow> {
+        let (h, seen) = self.embed(x, pass)?;
+        Ok(Flow { seen: Some(seen), ..Flow::new(h, Pool::Token { frames: 1 }) })
+    }
+    fn block(&self, depth: usize, flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let mut flow = layers(&self.blocks[depth], flow, pass)?;
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, flow.values, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        match (self.config.feature, &flow.seen) {
+            (SequenceFeature::Mean, Some(seen)) => mean(&flow.values, seen),
+            _ => flow.pool.apply(&flow.values),
+        }
+    }
+    fn channels(&self, _: usize) -> usize {
         self.config.width
     }
 }

@@ -3,13 +3,15 @@
 //! positions is taken to be that of a square picture.
 
 use aim_config::{above, at_least, below, by_type, choice, settings, whole};
-use aim_core::{Capabilities, Encoder, Error, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site};
+use aim_core::{
+    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, through,
+};
 use candle_core::Tensor;
 
 use crate::{
     Build, Conv, ConvSize, EncoderInfo, EncoderSettings, Freeze, LayerNorm, LowRank, Tensors, Weights,
-    attention::{INIT, Layer, Shape, Style, dropout},
-    config::{check_frozen, check_low_rank, own_capabilities, with_lora, with_weights},
+    attention::{INIT, Layer, Shape, Style, dropout, layers},
+    config::{check_frozen, check_low_rank, given, token_capabilities, with_lora, with_weights},
     frames::fold,
     names::{Layout, rename},
     positions::resized,
@@ -66,6 +68,10 @@ impl EncoderSettings for VitConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         Ok(Box::new(Vit::new(build, &format!("encoders.{name}"), modality, input, self)?))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        given(token_capabilities(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -217,33 +223,46 @@ fn tokens(input: &[usize], patch: usize) -> Option<(usize, usize)> {
 
 impl Encoder for Vit {
     fn capabilities(&self) -> Capabilities {
-        own_capabilities()
+        token_capabilities()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (x, frames) = fold(&x.values)?;
-        let mut h = self.embed(&x, pass)?;
-        let pool = Pool::Token { frames };
-        for (depth, layers) in self.blocks.iter().enumerate() {
-            for layer in layers {
-                h = layer.forward(&h, None, pass)?;
-            }
-            if depth + 1 == self.blocks.len() {
-                h = self.norm.forward(&h, pass)?;
-            }
-            h = pass.visit(Site::Stage { modality: self.modality, depth }, h, pool)?;
-        }
-        match self.config.feature {
-            VitFeature::Class => pool.apply(&h),
-            VitFeature::Mean => {
-                let patches = h.narrow(1, 1, h.dim(1)? - 1)?.transpose(1, 2)?;
-                Pool::Mean { frames }.apply(&patches)
-            }
-        }
+        through(self, x, pass)
+    }
+    fn staged(&self) -> Option<&dyn Staged> {
+        Some(self)
     }
     fn depth(&self) -> usize {
         self.blocks.len()
     }
     fn width(&self) -> usize {
+        self.config.width
+    }
+}
+
+impl Staged for Vit {
+    fn begin(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Flow> {
+        let (x, frames) = fold(&x.values)?;
+        Ok(Flow::new(self.embed(&x, pass)?, Pool::Token { frames }))
+    }
+    fn block(&self, depth: usize, flow: Flow, pass: &mut Pass<'_>) -> Result<Flow> {
+        let mut flow = layers(&self.blocks[depth], flow, pass)?;
+        if depth + 1 == self.blocks.len() {
+            flow.values = self.norm.forward(&flow.values, pass)?;
+        }
+        flow.values = pass.visit(Site::Stage { modality: self.modality, depth }, flow.values, flow.pool)?;
+        Ok(flow)
+    }
+    fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        let Flow { values: h, pool, .. } = &flow;
+        match self.config.feature {
+            VitFeature::Class => pool.apply(h),
+            VitFeature::Mean => {
+                let patches = h.narrow(1, 1, h.dim(1)? - 1)?.transpose(1, 2)?;
+                Pool::Mean { frames: flow.frames() }.apply(&patches)
+            }
+        }
+    }
+    fn channels(&self, _: usize) -> usize {
         self.config.width
     }
 }

@@ -88,6 +88,12 @@ const BY_SITES: &str = "let the encoder visit `Site::Stage` after each block, wi
 pub const VIEWS: Capability = Capability::new("views", "passes that see other weights").by(BY_LAYERS);
 /// Encoders visit a site after each block.
 pub const SITES: Capability = Capability::new("sites", "a site after each block of the encoders").by(BY_SITES);
+/// Encoders run one block at a time ([`Encoder::staged`](crate::Encoder::staged)).
+pub const STAGED: Capability = Capability::new("staged", "encoders whose blocks run one at a time");
+/// Blocks of encoders are layers over tokens, which take further ones ([`Flow::shared`](crate::Flow::shared)).
+pub const TOKENS: Capability = Capability::new("tokens", "encoders whose layers take further tokens");
+/// Encoders see each other between their blocks, so that the feature of a modality depends on the others.
+pub const INNER: Capability = Capability::new("inner", "a fusion between the blocks of the encoders");
 /// Unimodal logits, from the fused head or from additional heads.
 pub const UNIMODAL: Capability = Capability::new("unimodal", "unimodal logits");
 /// Additional heads of their own for each modality.

@@ -42,6 +42,7 @@ mod prepared;
 mod recipe;
 mod report;
 mod rng;
+mod staged;
 mod state;
 mod step;
 #[cfg(test)]
@@ -66,5 +67,6 @@ pub use prepared::{Alone, Preparation, Prepared};
 pub use recipe::{Combine, Fuse, Fused, GradOp, Loss, Objective, PlainFuse, Recipe, Seen, SumLosses};
 pub use report::Report;
 pub use rng::{Draws, Rng, elements};
+pub use staged::{Flow, Inner, Staged, through};
 pub use state::{State, Stateful, Stateless};
 pub use step::{Clock, Step};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::{Batch, Capabilities, Input, Params, Pass, Result};
+use crate::{Batch, Capabilities, Inner, Input, Params, Pass, Result, Staged};
 
 /// What a network is, without its weights.
 #[derive(Clone, Debug)]
@@ -91,6 +91,10 @@ pub trait Encoder {
     /// # Errors
     /// If the input does not fit.
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor>;
+    /// The same encoder block by block, if it can be run so ([`capability::STAGED`](crate::capability::STAGED)).
+    fn staged(&self) -> Option<&dyn Staged> {
+        None
+    }
     /// Shape of a sample of numbers that gradients can change, for one whose input has this shape: the same, or that of
     /// embedded words where the input is ids. [`forward`](Self::forward) takes both.
     fn learnable(&self, input: &[usize]) -> Vec<usize> {
@@ -111,6 +115,10 @@ pub trait Fusion {
     /// # Errors
     /// If the features do not fit.
     fn forward(&self, features: &[Tensor], pass: &mut Pass<'_>) -> Result<Joined>;
+    /// Its part inside the encoders, which gives a network [`capability::INNER`](crate::capability::INNER).
+    fn inner(&self) -> Option<&dyn Inner> {
+        None
+    }
     /// Capabilities that it gives a network.
     fn capabilities(&self) -> Capabilities;
 }
@@ -121,7 +129,7 @@ pub trait Net {
     fn spec(&self) -> &NetSpec;
     /// Its parameters and buffers.
     fn params(&self) -> &Params;
-    /// The feature of one modality.
+    /// The feature of one modality, all others being absent.
     ///
     /// # Errors
     /// If the input does not fit.
@@ -131,7 +139,22 @@ pub trait Net {
     fn learnable(&self, modality: usize) -> Vec<usize> {
         self.spec().inputs[modality].clone()
     }
-    /// From features to logits. Features come as [`encode`](Self::encode) gave them or changed by a method.
+    /// The feature of each modality of a batch, zeros where its encoder rests. Where encoders work without each other,
+    /// that is [`encode`](Self::encode) of each; a network with [`capability::INNER`](crate::capability::INNER) runs all
+    /// at once. One that wraps another hands this on.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        let one = |(m, x): (usize, &Input)| {
+            if !batch.resting.contains(&m) {
+                return self.encode(m, x, pass);
+            }
+            Ok(Tensor::zeros((batch.len(), self.spec().widths[m]), x.values.dtype(), x.values.device())?)
+        };
+        batch.inputs.iter().enumerate().map(one).collect()
+    }
+    /// From features to logits. Features come as [`features`](Self::features) gave them or changed by a method.
     ///
     /// # Errors
     /// If the features do not fit.
@@ -146,20 +169,6 @@ impl dyn Net + '_ {
     pub fn forward(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {
         let features = self.features(batch, pass)?;
         self.fuse(features, batch.present.as_ref(), pass)
-    }
-
-    /// The feature of each modality of a batch: zeros where its encoder rests.
-    ///
-    /// # Errors
-    /// If the batch does not fit the network.
-    pub fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
-        let one = |(m, x): (usize, &Input)| {
-            if !batch.resting.contains(&m) {
-                return self.encode(m, x, pass);
-            }
-            Ok(Tensor::zeros((batch.len(), self.spec().widths[m]), x.values.dtype(), x.values.device())?)
-        };
-        batch.inputs.iter().enumerate().map(one).collect()
     }
 
     /// Number of modalities.

@@ -1,6 +1,6 @@
 //! A network without gradients.
 
-use aim_core::{Input, Net, NetSpec, Output, Params, Pass, Result, View};
+use aim_core::{Batch, Input, Net, NetSpec, Output, Params, Pass, Result, View};
 use candle_core::Tensor;
 
 /// A view of a network whose passes leave no graph, so that what a layer hands on is all that is held of it.
@@ -29,6 +29,9 @@ impl Net for Plain<'_> {
     }
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         pass.seeing(&self.view, |pass| self.net.encode(modality, x, pass))
+    }
+    fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        pass.seeing(&self.view, |pass| self.net.features(batch, pass))
     }
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
         pass.seeing(&self.view, |pass| self.net.fuse(features, present, pass))
