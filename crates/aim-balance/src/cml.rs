@@ -34,7 +34,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "The default of lambda and the order of removal drawn for each epoch are BalanceBenchmark's, because the \
         paper's were not readable.",
     ],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Faithful,
     reports: &[],
     revision: 1,

@@ -39,7 +39,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "The released clipping by one norm over all gradients stands between the losses and the optimizer, and is \
         never reached in small networks.",
     ],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::step("grad_norm", "", "norm of all gradients before clipping"),

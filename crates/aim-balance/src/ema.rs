@@ -135,6 +135,9 @@ impl Net for Averaged<'_> {
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         pass.seeing(self.view, |pass| self.net.encode(modality, x, pass))
     }
+    fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        pass.seeing(self.view, |pass| self.net.features(batch, pass))
+    }
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
         pass.seeing(self.view, |pass| self.net.fuse(features, present, pass))
     }

@@ -31,7 +31,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
     requires: Requirements {
         unimodal: Unimodal::Trained,
         capabilities: &[capability::DISJOINT_HEADS],
-        ..Requirements::NONE
+        ..Requirements::SEPARATE
     },
     provenance: Provenance::Faithful,
     reports: &[],

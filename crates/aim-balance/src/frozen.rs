@@ -19,7 +19,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "forward passes of the encoders without gradient, forward and backward of fusion and head alone; each \
     modality trained alone before",
     departs: &[],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Faithful,
     reports: &[],
     revision: 1,

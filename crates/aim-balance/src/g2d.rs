@@ -39,7 +39,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "With three or more modalities all encoders but the weakest are held back, because the rule was readable for \
         two.",
     ],
-    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
+    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::SEPARATE },
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("confidence", "", "sum over the batch of its teacher's probability of the true class"),

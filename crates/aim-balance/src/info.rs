@@ -101,11 +101,18 @@ pub struct Requirements {
     pub unimodal: Unimodal,
     /// Capabilities of the network beside unimodal logits.
     pub capabilities: &'static [Capability],
+    /// Whether the feature of a modality must not depend on the others, as it does in a network with
+    /// [`capability::INNER`](aim_core::capability::INNER).
+    pub separate: bool,
 }
 
 impl Requirements {
     /// Two modalities or more, and fused logits.
-    pub const NONE: Self = Self { modalities: (2, usize::MAX), unimodal: Unimodal::Unused, capabilities: &[] };
+    pub const NONE: Self =
+        Self { modalities: (2, usize::MAX), unimodal: Unimodal::Unused, capabilities: &[], separate: false };
+
+    /// The same and features that do not depend on other modalities.
+    pub const SEPARATE: Self = Self { separate: true, ..Self::NONE };
 
     /// The same and an additional head for each modality, which the method trains.
     pub const UNI_HEADS: Self =

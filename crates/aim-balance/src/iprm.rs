@@ -47,6 +47,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         modalities: (2, 2),
         unimodal: Unimodal::Trained,
         capabilities: &[capability::UNI_HEADS, capability::COMMON_HEAD],
+        ..Requirements::NONE
     },
     provenance: Provenance::Faithful,
     reports: &[

@@ -18,10 +18,29 @@ pub(crate) fn fits(
         let problem = format!("works on {}, the network has {modalities}", info.requires.number());
         return fail(problem, "change model.modalities".into());
     }
+    if info.requires.separate && capabilities.has(capability::INNER) {
+        return fail(NEEDS_SEPARATE.to_owned(), SEPARATE_BY.into());
+    }
     let Some(missing) = info.requires.all().find(|wanted| !capabilities.has(*wanted)) else { return Ok(()) };
     let heads = missing.is_of_own_heads() && capabilities.has(capability::UNI_HEADS);
     let and = if heads { ", and leave model.uni_heads out" } else { "" };
     fail(format!("needs {}, which the network lacks", missing.meaning()), offers(missing) + and)
+}
+
+/// What is wrong where features depend on each other.
+const NEEDS_SEPARATE: &str = "needs each modality's feature as it is without the others, which see each other here";
+const SEPARATE_BY: &str = "use a fusion behind the encoders, or another method";
+
+/// Checks for one setting of a method that encoders do not see each other; `setting` names it as in a configuration.
+pub(crate) fn separate_with(setting: &str, capabilities: &Capabilities) -> Result<()> {
+    if !capabilities.has(capability::INNER) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        format!("method.{setting}"),
+        NEEDS_SEPARATE,
+        "use a fusion behind the encoders, or another value",
+    ))
 }
 
 /// Checks that additional heads, if the network has them, are trained by one of these methods that stand side by side.

@@ -29,7 +29,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
     cost: "1 forward and 1 backward pass; 1 more forward pass of the encoders without gradient; each modality trained \
     alone before",
     departs: &["Teachers answer in evaluation mode; BalanceBenchmark's normalise by the batch, a fault."],
-    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::NONE },
+    requires: Requirements { capabilities: &[capability::VIEWS], ..Requirements::SEPARATE },
     provenance: Provenance::Faithful,
     reports: &[],
     revision: 1,

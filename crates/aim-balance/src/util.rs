@@ -91,6 +91,9 @@ impl Net for Still<'_> {
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         Self::pass(pass, |pass| self.0.encode(modality, x, pass))
     }
+    fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        Self::pass(pass, |pass| self.0.features(batch, pass))
+    }
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {
         Self::pass(pass, |pass| self.0.fuse(features, present, pass))
     }

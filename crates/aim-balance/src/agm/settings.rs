@@ -18,7 +18,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "One clipping rule, that of the released CREMA-D script, serves all; its MOSEI script tests the gradient's \
         smallest entry too.",
     ],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("score", "nats", "loss of its Shapley-style output"),

@@ -131,11 +131,11 @@ impl Aim {
             degraded = vec![degraded[pick]];
         }
         self.refresh_saliency(cx, &plain, measured.logits.as_ref(), &degraded)?;
-        let features = self.auxiliary_features(cx, &measured.doses, &degraded, report)?;
+        let auxiliary = self.auxiliary(cx, &measured.doses, &degraded, report)?;
         let groups = groups(self.rule.passes, &degraded, self.spec.modalities.len());
         let mut total = (self.settings.reliance == Reliance::Dual).then_some(plain);
         for group in groups {
-            let aux = self.auxiliary_loss(cx, out, &features, &group, report)?;
+            let aux = self.auxiliary_loss(cx, out, &auxiliary, &group, report)?;
             let aux = if self.settings.beta == 1. { aux } else { (aux * self.settings.beta)? };
             total = Some(match total {
                 Some(sum) => (sum + aux)?,

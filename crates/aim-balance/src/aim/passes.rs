@@ -1,6 +1,6 @@
 //! What an auxiliary pass needs: saliency of the units, features through the reduced blocks, and a loss.
 
-use aim_core::{Batch, Grads, Norm, Output, Pass, Report, Result, Rng, Step, View};
+use aim_core::{Batch, Grads, Norm, Output, Pass, Report, Result, Rng, Step, View, capability};
 use candle_core::Tensor;
 
 use super::blocks::{self, Saliency};
@@ -8,6 +8,14 @@ use super::measure::{Dose, Grid};
 use super::method::Aim;
 use super::settings::{Criterion, Passes, Reliance};
 use crate::joint::cross_entropy;
+
+/// What auxiliary passes have of the modalities that are reduced.
+pub(super) enum Auxiliary {
+    /// The feature of each, where encoders work without each other.
+    Features(Vec<Option<Tensor>>),
+    /// The weights of each, where encoders see each other, so that every pass runs all of them.
+    Views(Vec<View>),
+}
 
 impl Aim {
     /// Saliency of the degraded modalities, where it is due.
@@ -32,7 +40,8 @@ impl Aim {
             }
             return Ok(());
         }
-        // One backward pass serves all: their encoders share no parameter.
+        // One backward pass serves all: their encoders share no parameter. Where they see each other, an encoder's saliency
+        // is for all these losses.
         let of = |logits: &Grid<Tensor>| {
             let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
             losses.reduce(|a, b| Ok((a? + b?)?)).transpose()
@@ -45,24 +54,30 @@ impl Aim {
         Ok(())
     }
 
-    /// Features of the degraded modalities through their auxiliary blocks, over the batch's auxiliary part.
-    pub(super) fn auxiliary_features(
+    /// The auxiliary blocks of the degraded modalities, or their features through these over the batch's auxiliary part.
+    pub(super) fn auxiliary(
         &self,
         cx: &Step<'_>,
         doses: &Grid<Dose>,
         degraded: &[usize],
         report: &mut Report,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let mut features = vec![None; self.spec.modalities.len()];
+    ) -> Result<Auxiliary> {
+        let modalities = self.spec.modalities.len();
+        let (mut features, mut views) = (vec![None; modalities], vec![View::new(); modalities]);
+        let together = self.spec.capabilities.has(capability::INNER);
         for &m in degraded {
             let Some((_, saliency)) = &self.saliency[m] else { continue };
             let trace = cx.trace.then_some(&mut *report);
             let view: View = blocks::view(cx.net.params(), m, doses, saliency, trace)?;
+            if together {
+                views[m] = view;
+                continue;
+            }
             let x = cx.batch.inputs[m].head(self.part(cx.batch))?;
             let mut pass = Pass::train(cx.draws()).norm(Norm::Batch).view(&view);
             features[m] = Some(cx.net.encode(m, &x, &mut pass)?);
         }
-        Ok(features)
+        Ok(if together { Auxiliary::Views(views) } else { Auxiliary::Features(features) })
     }
 
     /// Number of samples in auxiliary passes.
@@ -75,21 +90,31 @@ impl Aim {
         &self,
         cx: &Step<'_>,
         out: &Output,
-        auxiliary: &[Option<Tensor>],
+        auxiliary: &Auxiliary,
         group: &[usize],
         report: &mut Report,
     ) -> Result<Tensor> {
         let n = self.part(cx.batch);
-        let mut features: Vec<Tensor> =
-            out.features.iter().map(|x| x.narrow(0, 0, n)).collect::<candle_core::Result<_>>()?;
-        for &m in group {
-            let Some(aux) = &auxiliary[m] else { continue };
-            features[m] = match self.settings.reliance {
-                Reliance::Mix => mix(aux, &features[m], &mut cx.draws().rng(&format!("aim.mix.{m}")))?,
-                Reliance::Dual | Reliance::Switch => aux.clone(),
-            };
-        }
+        let plain: Vec<Tensor> = out.features.iter().map(|x| x.narrow(0, 0, n)).collect::<candle_core::Result<_>>()?;
         let batch = if n == cx.batch.len() { cx.batch.clone() } else { cx.batch.head(n)? };
+        let mut features = match auxiliary {
+            Auxiliary::Features(reduced) => {
+                let own = |(m, x): (usize, &Tensor)| {
+                    let reduced = reduced[m].clone().filter(|_| group.contains(&m));
+                    reduced.unwrap_or_else(|| x.clone())
+                };
+                plain.iter().enumerate().map(own).collect()
+            }
+            Auxiliary::Views(views) => {
+                let view: View = group.iter().flat_map(|m| views[*m].clone()).collect();
+                cx.net.features(&batch, &mut Pass::train(cx.draws()).norm(Norm::Batch).view(&view))?
+            }
+        };
+        if self.settings.reliance == Reliance::Mix {
+            for &m in group {
+                features[m] = mix(&features[m], &plain[m], &mut cx.draws().rng(&format!("aim.mix.{m}")))?;
+            }
+        }
         let mut pass = Pass::train(cx.draws()).norm(Norm::Batch);
         let logits = cx.net.fuse(features, batch.present.as_ref(), &mut pass)?.logits;
         let loss = cross_entropy(&logits, &batch)?;

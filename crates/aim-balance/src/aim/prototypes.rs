@@ -1,6 +1,6 @@
 //! Prototypes of every class, modality and depth: learnt inputs carried through the frozen network, or class means.
 
-use aim_core::{Context, EpochStart, Error, Input, Net, Pass, Result, Rng, Site, Split, View};
+use aim_core::{Batch, Context, EpochStart, Error, Net, Pass, Result, Rng, Site, Split, View};
 use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
@@ -26,20 +26,20 @@ pub(super) fn depth_adaptive(net: &dyn Net, steps: usize, lr: f64, rng: &mut Rng
     for _ in 0..steps {
         let mut pass = Pass::eval().view(&frozen);
         let learnt = || "prototypes (learnt inputs begin as noise; `method.prototypes: class-mean` learns none)".into();
-        let features = encode(net, &inputs, &mut pass).at(learnt)?;
+        let features = encode(net, &inputs, &classes, &mut pass).at(learnt)?;
         let logits = net.fuse(features, None, &mut pass)?.logits;
         adam.backward_step(&aim_ops::cross_entropy(&logits, &classes, 0., aim_ops::Reduction::Mean)?)?;
     }
     let mut pass = Pass::eval().view(&frozen).keep();
-    encode(net, &inputs, &mut pass)?;
+    encode(net, &inputs, &classes, &mut pass)?;
     let kept = pass.into_kept();
     let at = |modality, depth| Ok(kept.pooled(Site::Stage { modality, depth })?.detach());
     let row = |(m, depths): (usize, &usize)| (0..*depths).map(|d| at(m, d)).collect();
     spec.depths.iter().enumerate().map(row).collect()
 }
 
-fn encode(net: &dyn Net, inputs: &[Var], pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
-    inputs.iter().enumerate().map(|(m, x)| net.encode(m, &Input::from(x.as_tensor().clone()), pass)).collect()
+fn encode(net: &dyn Net, inputs: &[Var], classes: &Tensor, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+    net.features(&Batch::new(inputs.iter().map(|x| x.as_tensor().clone()).collect(), classes.clone())?, pass)
 }
 
 /// Class means of the pooled training activations, under the current weights in evaluation mode.

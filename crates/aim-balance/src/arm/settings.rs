@@ -33,6 +33,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         modalities: (2, 2),
         unimodal: Unimodal::Trained,
         capabilities: &[capability::SHARED_HEAD],
+        ..Requirements::NONE
     },
     provenance: Provenance::Analogue,
     reports: &[

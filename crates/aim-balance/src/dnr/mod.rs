@@ -90,9 +90,9 @@ impl EpochWork for Relearning {
         if done == 0 || !done.is_multiple_of(reinit_epochs) || done / reinit_epochs > reinit_count || lambda == 0. {
             return Ok(());
         }
-        for m in 0..cx.net.modalities() {
-            let gap = diagnose(cx, m, Split::Train)? - diagnose(cx, m, Split::Validation)?;
-            let pull = weight(lambda, gap);
+        let (train, validation) = (diagnose(cx, Split::Train)?, diagnose(cx, Split::Validation)?);
+        for (m, (train, validation)) in train.into_iter().zip(validation).enumerate() {
+            let pull = weight(lambda, train - validation);
             for (name, param) in cx.net.params().iter().filter(|(_, p)| p.role.encoder() == Some(m)) {
                 if let Some(start) = self.start.get(name) {
                     param.var.set(&pulled(start, &param.var.as_detached_tensor(), pull)?)?;
@@ -116,17 +116,22 @@ pub fn pulled(start: &Tensor, now: &Tensor, w: f64) -> Result<Tensor> {
     Ok(((start * w)? + (now * (1. - w))?)?)
 }
 
-/// Purity of the clusters of a modality's features on a split.
-fn diagnose(cx: &EpochStart<'_>, m: usize, split: Split) -> Result<f64> {
-    let (mut features, mut labels) = (vec![], vec![]);
+/// Purity of the clusters of each modality's features on a split.
+fn diagnose(cx: &EpochStart<'_>, split: Split) -> Result<Vec<f64>> {
+    let (mut features, mut labels) = (vec![vec![]; cx.net.modalities()], vec![]);
     cx.samples.each(split, &mut |batch| {
-        features.push(cx.net.encode(m, &batch.inputs[m], &mut Pass::eval())?.detach());
+        for (own, x) in features.iter_mut().zip(cx.net.features(batch, &mut Pass::eval())?) {
+            own.push(x.detach());
+        }
         labels.extend(batch.labels.to_vec1::<u32>()?.into_iter().map(|y| y as usize));
         Ok(())
     })?;
-    let points = scaled(&Tensor::cat(&features, 0)?)?.to_vec2::<f64>()?;
-    let mut rng = Rng::keyed(cx.seed, &format!("dnr.{m}.{split:?}@{}", cx.clock.epoch));
-    Ok(purity(&clusters(&points, cx.net.spec().classes, &mut rng), &labels))
+    let one = |(m, own): (usize, &Vec<Tensor>)| {
+        let points = scaled(&Tensor::cat(own, 0)?)?.to_vec2::<f64>()?;
+        let mut rng = Rng::keyed(cx.seed, &format!("dnr.{m}.{split:?}@{}", cx.clock.epoch));
+        Ok(purity(&clusters(&points, cx.net.spec().classes, &mut rng), &labels))
+    };
+    features.iter().enumerate().map(one).collect()
 }
 
 impl Stateful for Relearning {

@@ -41,7 +41,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "In evaluation no sample is aligned with another, so that answers do not depend on the batch.",
         "The answer is that after the last modality; choosing between it and the mean on validation is left out.",
     ],
-    requires: Requirements { capabilities: &[capability::MEMORY, capability::VIEWS], ..Requirements::NONE },
+    requires: Requirements { capabilities: &[capability::MEMORY, capability::VIEWS], ..Requirements::SEPARATE },
     provenance: Provenance::Reconstruction,
     reports: &[
         Quantity::modality("share", "", "share of its Shapley value in the validation accuracy"),

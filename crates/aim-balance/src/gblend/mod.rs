@@ -25,6 +25,7 @@ use crate::{
     Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements,
     card::{known, only_with},
     joint::cross_entropy,
+    requirements::separate_with,
 };
 
 /// Card of [`GBlend`].
@@ -89,6 +90,7 @@ impl MethodSettings for GBlend {
         };
         if self.weights.is_none() && self.estimate == Mode::Offline {
             only_with("estimate", capability::VIEWS, net)?;
+            separate_with("estimate", &net.capabilities)?;
         }
         let estimate = self.weights.is_none().then_some(self.estimate);
         Ok(Built::objective(Blended { estimate, super_epoch: self.super_epoch, weights }))

@@ -28,6 +28,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         modalities: (1, usize::MAX),
         unimodal: Unimodal::Trained,
         capabilities: &[capability::DEEP_HEADS],
+        separate: true,
     },
     provenance: Provenance::Faithful,
     reports: &[Quantity::step("grad_norm", "", "norm of the gradient before perturbation and projection")],

@@ -4,7 +4,7 @@ use aim_config::{between, by_type, choice, settings};
 use aim_core::{NetSpec, Result};
 
 use super::Sharp;
-use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
+use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements, requirements::separate_with};
 
 /// Card of [`Masam`].
 pub static ABOUT: MethodInfo = MethodInfo {
@@ -68,6 +68,10 @@ impl MethodSettings for Masam {
         self.variant == Variant::Code
     }
     fn build(&self, net: &NetSpec) -> Result<Built> {
+        // The other encoders stand still while one is perturbed.
+        if self.variant == Variant::Paper {
+            separate_with("variant", &net.capabilities)?;
+        }
         Ok(Built::grads(Sharp { settings: self.clone(), names: net.modalities.clone(), courses: vec![] }))
     }
 }

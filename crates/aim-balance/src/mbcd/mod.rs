@@ -17,8 +17,8 @@ mod settings;
 use std::sync::Arc;
 
 use aim_core::{
-    Batch, Grads, Idle, Infer, Input, Method, Net, Norm, Output, Part, Pass, Report, Result, Role, State, Stateful,
-    Step, View, capability,
+    Batch, Grads, Idle, Infer, Method, Net, Norm, Output, Part, Pass, Report, Result, Role, State, Stateful, Step,
+    View, capability,
 };
 use candle_core::{D, DType, Tensor};
 
@@ -39,15 +39,14 @@ impl Idle for Collaborative {}
 
 /// Normalised features of every modality.
 fn features(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
-    let one = |(m, x): (usize, &Input)| {
-        let z = net.encode(m, x, pass)?;
+    let one = |z: Tensor| {
         if net.spec().capabilities.has(capability::NORMALISED) {
             return Ok(z);
         }
         let ones = Tensor::ones(z.dim(1)?, z.dtype(), z.device())?;
         Ok(aim_ops::layer_norm(&z, &ones, &ones.zeros_like()?, 1e-5)?)
     };
-    batch.inputs.iter().enumerate().map(one).collect()
+    net.features(batch, pass)?.into_iter().map(one).collect()
 }
 
 fn output(net: &dyn Net, batch: &Batch, pass: &mut Pass<'_>) -> Result<Output> {

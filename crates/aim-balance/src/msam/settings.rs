@@ -23,7 +23,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "`per_sample` and `dominant_encoder` are ours: literally taken, the method mixes SAM and the plain gradient \
         whichever modality is dominant. The dominant one is that of the whole batch in either.",
     ],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Reconstruction,
     reports: &[
         Quantity::step("perturbed_norm", "", "norm of the gradient that is followed to the neighbour"),

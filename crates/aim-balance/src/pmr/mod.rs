@@ -92,20 +92,22 @@ impl Prototypical {
         Ok((beta, gamma))
     }
 
-    fn class_means(&self, cx: &EpochStart<'_>, m: usize) -> Result<(Tensor, Vec<bool>)> {
+    /// The means of each modality's features, and which classes have one.
+    fn class_means(&self, cx: &EpochStart<'_>) -> Result<Vec<(Tensor, Vec<bool>)>> {
         let mut rng = Rng::keyed(cx.seed, &format!("pmr@{}", cx.clock.epoch));
         let spec = cx.net.spec();
-        let mut means = ClassMeans::new(spec.classes, spec.widths[m]);
+        let mut means: Vec<_> = spec.widths.iter().map(|width| ClassMeans::new(spec.classes, *width)).collect();
         cx.samples.each(Split::Train, &mut |batch: &Batch| {
             let chosen: Vec<u32> = (0..batch.len() as u32).filter(|_| rng.uniform() < self.settings.share).collect();
             if chosen.is_empty() {
                 return Ok(());
             }
             let rows = Tensor::new(chosen, batch.labels.device())?;
-            let features = cx.net.encode(m, &batch.inputs[m].rows(&rows)?, &mut Pass::eval())?;
-            means.add(&features.detach(), &batch.labels.index_select(&rows, 0)?)
+            let chosen = batch.rows(&rows)?;
+            let features = cx.net.features(&chosen, &mut Pass::eval())?;
+            means.iter_mut().zip(features).try_for_each(|(means, x)| means.add(&x.detach(), &chosen.labels))
         })?;
-        means.finish()
+        means.into_iter().map(ClassMeans::finish).collect()
     }
 }
 
@@ -114,12 +116,11 @@ impl EpochWork for Prototypical {
         if self.settings.rests(cx.clock.epoch) {
             return Ok(());
         }
-        let means = (0..cx.net.modalities()).map(|m| self.class_means(cx, m)).collect::<Result<Vec<_>>>()?;
         let updated = |(m, (new, seen)): (usize, (Tensor, Vec<bool>))| {
             let Some(old) = self.prototypes.get(m) else { return Ok(new) };
             moved(old, &new.to_device(old.device())?, &seen, self.settings.momentum)
         };
-        self.prototypes = means.into_iter().enumerate().map(updated).collect::<Result<_>>()?;
+        self.prototypes = self.class_means(cx)?.into_iter().enumerate().map(updated).collect::<Result<_>>()?;
         let device = cx.net.params().iter().next().map_or(Device::Cpu, |(_, p)| p.var.device().clone());
         self.prototypes = self.prototypes.iter().map(|p| Ok(p.to_device(&device)?)).collect::<Result<_>>()?;
         Ok(())

@@ -35,7 +35,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
         "p grows linearly, the released default. That the other released forms bend the difference of the means, \
         before its factors, is inferred.",
     ],
-    requires: Requirements::NONE,
+    requires: Requirements::SEPARATE,
     provenance: Provenance::Faithful,
     reports: &[
         Quantity::modality("phi", "", "mean Shapley value over the training samples"),
