@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use aim_backbones::Build;
 use aim_config::{AnySettings, Card, Registry, Settings, Spec, Value};
-use aim_core::{Capabilities, Error, Fusion, Result};
+use aim_core::{Capabilities, Capability, Error, Fusion, Result};
 
 /// Description of a fusion.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct Features<'a> {
     pub widths: &'a [usize],
     /// Number of frames that stand side by side in each feature.
     pub frames: &'a [usize],
+    /// Width of the map behind each block of each encoder; none of one that does not run block by block.
+    pub stages: &'a [Vec<usize>],
     /// Number of classes.
     pub classes: usize,
 }
@@ -44,6 +46,12 @@ pub trait FusionSettings: AnySettings {
 
     /// Capabilities that it gives a network.
     fn capabilities(&self) -> Capabilities;
+
+    /// What every encoder must have, if it acts between their blocks and gives a network
+    /// [`capability::INNER`](aim_core::capability::INNER).
+    fn of_encoders(&self) -> Option<Capability> {
+        None
+    }
 
     /// Whether it takes a frame of zeros for padding.
     fn skips_zero_frames(&self) -> bool {

@@ -114,7 +114,7 @@ mod tests {
     /// Weights and probabilities where the heads' logits are `(ln 9, 0)` and `(0, ln 3)`: .9 and .1, .25 and .75.
     fn joined(by: Certainty, subset: Option<&[bool]>) -> (Vec<f32>, Vec<f32>) {
         let names = ["a", "b"].map(String::from);
-        let on = Features { names: &names, widths: &[1, 1], frames: &[1, 1], classes: 2 };
+        let on = Features { names: &names, widths: &[1, 1], frames: &[1, 1], stages: &[], classes: 2 };
         let mut build = Build::new(0, &Device::Cpu);
         let fusion = Decision::new(&mut build, &on, by).unwrap();
         let params = build.finish();

@@ -12,7 +12,7 @@ use crate::{
 
 const LINEAR: &[Capability] =
     &[capability::VIEWS, capability::UNIMODAL, capability::LINEAR_HEADS, capability::LINEAR_PARTS];
-const LINEAR_EACH: &[Capability] = &[
+pub(crate) const LINEAR_EACH: &[Capability] = &[
     capability::VIEWS,
     capability::UNIMODAL,
     capability::LINEAR_HEADS,

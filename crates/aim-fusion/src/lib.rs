@@ -57,6 +57,7 @@ fusions! {
     deep: DeepConfig, BoostedConfig => Deep, Boosted;
     sum_linear: SumLinearConfig => SumLinear;
     mmtm: MmtmConfig => Mmtm;
+    inner: InnerMmtmConfig, InnerBottleneckConfig => InnerMmtm, InnerBottleneck;
     scheduled: ScheduledConfig => Scheduled, Weights;
     memory: MemoryConfig => Memory;
     mods: ModsConfig => Mods;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aim_backbones::{Build, EncoderSpec, LayerNorm, Linear};
+use aim_backbones::{Build, EncoderCard, EncoderSpec, LayerNorm, Linear};
 use aim_core::{
-    Capabilities, Capability, Context, Encoder, Error, Fusion, Input, Joined, Net, NetSpec, Output, Params, Part, Pass,
-    Pool, Result, Site, capability,
+    Batch, Capabilities, Capability, Context, Encoder, Error, Flow, Fusion, Inner, Input, Joined, Net, NetSpec, Output,
+    Params, Part, Pass, Pool, Result, Site, Staged, capability,
 };
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -38,9 +38,13 @@ impl ModelConfig {
     /// Checks what encoders, fusion and norms cannot say alone.
     ///
     /// # Errors
-    /// If norms would make something of frames of zeros before a fusion that takes these for padding.
+    /// If an encoder lacks what a fusion between its blocks needs, or norms would make something of frames of zeros
+    /// before a fusion that takes these for padding.
     pub fn check(&self) -> Result<()> {
-        let keeps_time = self.used().any(|encoder| encoder.keeps_time());
+        if let Some(needed) = self.fusion.of_encoders() {
+            self.used().try_for_each(|(name, encoder)| self.gives(name, encoder, needed))?;
+        }
+        let keeps_time = self.used().any(|(_, encoder)| encoder.keeps_time());
         if !(self.feature_norm && keeps_time && self.fusion.skips_zero_frames()) {
             return Ok(());
         }
@@ -48,19 +52,34 @@ impl ModelConfig {
         Err(Error::invalid("model.feature_norm", problem, "leave it out, or use encoders that keep no time axis"))
     }
 
+    /// Checks that an encoder has what the fusion needs of each.
+    fn gives(&self, name: &str, encoder: &EncoderSpec, needed: Capability) -> Result<()> {
+        if encoder.capabilities().has(needed) {
+            return Ok(());
+        }
+        let problem = format!("is `{}`, and `{}` needs {}", encoder.name(), self.fusion.name(), needed.meaning());
+        // Presets are the same encoders in other sizes.
+        let whole = |card: &&EncoderCard| card.name() == card.defaults().info().name;
+        let able = aim_backbones::builtin().iter().filter(|card| card.defaults().capabilities().has(needed));
+        Err(Error::unknown(format!("model.encoders.{name}"), problem, able.filter(whole).map(EncoderCard::name)))
+    }
+
     /// The encoders of the modalities that the network reads.
-    fn used(&self) -> impl Iterator<Item = &EncoderSpec> {
+    fn used(&self) -> impl Iterator<Item = (&String, &EncoderSpec)> {
         let used = |name: &String| self.modalities.as_ref().is_none_or(|used| used.contains(name));
-        self.encoders.iter().filter(move |(name, _)| used(name)).map(|(_, encoder)| encoder)
+        self.encoders.iter().filter(move |(name, _)| used(name))
     }
 
     /// Capabilities that the network will have, before it is built.
     pub fn capabilities(&self) -> Capabilities {
-        let encoders = self.used().map(|encoder| encoder.capabilities());
+        let encoders = self.used().map(|(_, encoder)| encoder.capabilities());
         let whole = joined(encoders, &self.fusion.capabilities(), self.uni_heads);
         if self.feature_norm { whole.with(&[capability::NORMALISED]) } else { whole }
     }
 }
+
+/// Capabilities of encoders that a network has where all of them do.
+const OF_ALL: [Capability; 4] = [capability::VIEWS, capability::SITES, capability::STAGED, capability::TOKENS];
 
 /// Capabilities of a network: views and sites where every part has them, adapters where one encoder has some.
 fn joined(encoders: impl Iterator<Item = Capabilities>, fusion: &Capabilities, uni_heads: bool) -> Capabilities {
@@ -70,11 +89,9 @@ fn joined(encoders: impl Iterator<Item = Capabilities>, fusion: &Capabilities, u
     for own in fusion.iter().filter(|c| *c != capability::VIEWS || everywhere(capability::VIEWS)) {
         all = all.with(&[own]);
     }
-    if everywhere(capability::SITES) {
-        all = all.with(&[capability::SITES]);
-    }
     for own in encoders.iter().flat_map(Capabilities::iter) {
-        if own != capability::VIEWS && own != capability::SITES {
+        // Views are the fusion's as well.
+        if own != capability::VIEWS && (!OF_ALL.contains(&own) || everywhere(own)) {
             all = all.with(&[own]);
         }
     }
@@ -156,12 +173,12 @@ impl LateFusion {
         let names: Vec<_> = encoders.iter().map(|b| b.name.clone()).collect();
         let widths: Vec<_> = encoders.iter().map(|b| b.encoder.width()).collect();
         let frames: Vec<_> = encoders.iter().map(|b| b.frames).collect();
-        let features = Features { names: &names, widths: &widths, frames: &frames, classes };
+        let stages: Vec<_> = encoders.iter().map(|b| channels(&*b.encoder)).collect();
+        let features = Features { names: &names, widths: &widths, frames: &frames, stages: &stages, classes };
         let fusion = config.fusion.build(&mut build, &features)?;
         let mut net = Self::from_parts(NetParts { build, encoders, fusion, uni_heads: config.uni_heads, classes })?;
-        // Views and sites are those of the encoders as built: settings promise them before there is an encoder.
-        let built =
-            |c: Capability| ![capability::VIEWS, capability::SITES].contains(&c) || net.spec.capabilities.has(c);
+        // These are those of the encoders as built: settings promise them before there is an encoder.
+        let built = |c: Capability| !OF_ALL.contains(&c) || net.spec.capabilities.has(c);
         let promised: Vec<Capability> = config.capabilities().iter().filter(|c| built(*c)).collect();
         net.spec.capabilities = Capabilities::of(&promised);
         Ok(Self { norms, ..net })
@@ -170,10 +187,14 @@ impl LateFusion {
     /// A network of parts that were made by hand.
     ///
     /// # Errors
-    /// If there is no modality, two have one name, or the name of a head is taken.
+    /// If there is no modality, two have one name, the name of a head is taken, or a fusion acts between blocks of an
+    /// encoder that does not run block by block.
     pub fn from_parts(parts: NetParts) -> Result<Self> {
         let NetParts { mut build, encoders, fusion, uni_heads: own, classes } = parts;
         distinct(&encoders)?;
+        if fusion.inner().is_some() {
+            encoders.iter().try_for_each(|b| staged(&b.name, &*b.encoder).map(drop))?;
+        }
         let capabilities = joined(encoders.iter().map(|b| b.encoder.capabilities()), &fusion.capabilities(), own);
         let spec = NetSpec {
             modalities: encoders.iter().map(|b| b.name.clone()).collect(),
@@ -205,6 +226,20 @@ fn distinct(encoders: &[Branch]) -> Result<()> {
     }
 }
 
+/// An encoder block by block.
+fn staged<'a>(name: &str, encoder: &'a dyn Encoder) -> Result<&'a dyn Staged> {
+    let missing = || {
+        let problem = "does not run block by block, as the fusion needs";
+        Error::invalid(format!("encoder of modality `{name}`"), problem, "use a fusion behind the encoders")
+    };
+    encoder.staged().ok_or_else(missing)
+}
+
+/// Width of the map behind each block.
+fn channels(encoder: &dyn Encoder) -> Vec<usize> {
+    encoder.staged().map_or_else(Vec::new, |staged| (0..encoder.depth()).map(|depth| staged.channels(depth)).collect())
+}
+
 fn no_encoder(name: &str, config: &ModelConfig) -> Error {
     let known: Vec<_> = config.encoders.keys().map(String::as_str).collect();
     let problem = format!("no encoder for modality `{name}`, only for {}", known.join(", "));
@@ -216,6 +251,62 @@ fn uni_heads(build: &mut Build, names: &[String], widths: &[usize], classes: usi
         build.linear(&format!("uni_head.{name}"), Part::UniHead { modality }, *width, classes, true)
     };
     names.iter().zip(widths).enumerate().map(head).collect()
+}
+
+impl LateFusion {
+    /// Checks the shape of an input.
+    fn fits(&self, modality: usize, x: &Input) -> Result<()> {
+        let (shape, given) = (&self.spec.inputs[modality], &x.values.dims()[1..]);
+        if given == shape || given == self.learnable(modality) {
+            return Ok(());
+        }
+        let name = format!("input of modality `{}`", self.spec.modalities[modality]);
+        Err(Error::shape(name, x.values.dims(), format!("[batch, {shape:?}]")))
+    }
+
+    fn encoder(&self, modality: usize) -> String {
+        format!("encoder of modality `{}`", self.spec.modalities[modality])
+    }
+
+    /// What an encoder gives, as the feature that the network hands on.
+    fn feature(&self, modality: usize, x: Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let feature = self.norms.get(modality).map_or(Ok(x.clone()), |norm| norm.forward(&x, pass))?;
+        // Methods take rows of features, which candle does of contiguous ones alone.
+        pass.visit(Site::Feature { modality }, feature.contiguous()?, Pool::None)
+    }
+
+    /// The features of the modalities that have an input, their encoders meeting between blocks.
+    fn together(
+        &self,
+        inner: &dyn Inner,
+        inputs: &[Option<&Input>],
+        present: Option<&Tensor>,
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let encoders = self.spec.modalities.iter().zip(&self.encoders).map(|(name, e)| staged(name, &**e));
+        let encoders = encoders.collect::<Result<Vec<_>>>()?;
+        let mut flows: Vec<Option<Flow>> = vec![None; encoders.len()];
+        for (m, x) in inputs.iter().enumerate() {
+            let Some(x) = x else { continue };
+            self.fits(m, x)?;
+            flows[m] = Some(encoders[m].begin(x, pass).at(|| self.encoder(m))?);
+        }
+        let fusion = || "fusion".to_owned();
+        inner.meet(0, &mut flows, present, pass).at(fusion)?;
+        for depth in 0..self.spec.depths.iter().copied().max().unwrap_or(0) {
+            for (m, flow) in flows.iter_mut().enumerate().filter(|(m, _)| depth < self.spec.depths[*m]) {
+                let Some(before) = flow.take() else { continue };
+                *flow = Some(encoders[m].block(depth, before, pass).at(|| self.encoder(m))?);
+            }
+            inner.meet(depth + 1, &mut flows, present, pass).at(fusion)?;
+        }
+        let mut finish = |(m, flow): (usize, Option<Flow>)| {
+            let Some(flow) = flow else { return Ok(None) };
+            let x = encoders[m].finish(flow, pass).at(|| self.encoder(m))?;
+            self.feature(m, x, pass).map(Some)
+        };
+        flows.into_iter().enumerate().map(&mut finish).collect()
+    }
 }
 
 impl Net for LateFusion {
@@ -232,17 +323,33 @@ impl Net for LateFusion {
     }
 
     fn encode(&self, modality: usize, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let (shape, given) = (&self.spec.inputs[modality], &x.values.dims()[1..]);
-        if given != shape && given != self.learnable(modality) {
-            let name = format!("input of modality `{}`", self.spec.modalities[modality]);
-            return Err(Error::shape(name, x.values.dims(), format!("[batch, {shape:?}]")));
+        if let Some(inner) = self.fusion.inner() {
+            let mut inputs = vec![None; self.encoders.len()];
+            inputs[modality] = Some(x);
+            let mut features = self.together(inner, &inputs, None, pass)?;
+            return features.swap_remove(modality).ok_or_else(|| Error::shape("features", &[0], "one"));
         }
-        let feature = self.encoders[modality]
-            .forward(x, pass)
-            .at(|| format!("encoder of modality `{}`", self.spec.modalities[modality]))?;
-        let feature = self.norms.get(modality).map_or(Ok(feature.clone()), |norm| norm.forward(&feature, pass))?;
-        // Methods take rows of features, which candle does of contiguous ones alone.
-        pass.visit(Site::Feature { modality }, feature.contiguous()?, Pool::None)
+        self.fits(modality, x)?;
+        let feature = self.encoders[modality].forward(x, pass).at(|| self.encoder(modality))?;
+        self.feature(modality, feature, pass)
+    }
+
+    fn features(&self, batch: &Batch, pass: &mut Pass<'_>) -> Result<Vec<Tensor>> {
+        let inner = self.fusion.inner();
+        let takes_part = |m: usize| !batch.resting.contains(&m) && (inner.is_none() || pass.includes(m));
+        let inputs = batch.inputs.iter().enumerate().map(|(m, x)| takes_part(m).then_some(x)).collect::<Vec<_>>();
+        let features = match inner {
+            Some(inner) => self.together(inner, &inputs, batch.present.as_ref(), pass)?,
+            None => {
+                let one = |(m, x): (usize, &Option<&Input>)| x.map(|x| self.encode(m, x, pass)).transpose();
+                inputs.iter().enumerate().map(one).collect::<Result<_>>()?
+            }
+        };
+        let zeros = |(m, x): (usize, &Input)| {
+            Tensor::zeros((batch.len(), self.spec.widths[m]), x.values.dtype(), x.values.device())
+        };
+        let filled = |(own, x): (_, Option<Tensor>)| Ok(x.map_or_else(|| zeros(own), Ok)?);
+        batch.inputs.iter().enumerate().zip(features).map(filled).collect()
     }
 
     fn fuse(&self, features: Vec<Tensor>, present: Option<&Tensor>, pass: &mut Pass<'_>) -> Result<Output> {

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn products_by_hand() {
         let names = ["a", "b", "c"].map(String::from);
-        let on = Features { names: &names, widths: &[1, 1, 1], frames: &[1, 1, 1], classes: 1 };
+        let on = Features { names: &names, widths: &[1, 1, 1], frames: &[1, 1, 1], stages: &[], classes: 1 };
         let mut build = Build::new(0, &Device::Cpu);
         let fusion = TensorFusion::new(&mut build, &on, 1).unwrap();
         let params = build.finish();
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn factors_by_hand() {
         let names = ["a", "b"].map(String::from);
-        let on = Features { names: &names, widths: &[1, 1], frames: &[1, 1], classes: 1 };
+        let on = Features { names: &names, widths: &[1, 1], frames: &[1, 1], stages: &[], classes: 1 };
         let mut build = Build::new(0, &Device::Cpu);
         let fusion = LowRankFusion::new(&mut build, &on, 2, 1).unwrap();
         let params = build.finish();

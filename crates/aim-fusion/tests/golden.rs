@@ -37,7 +37,7 @@ fn check(name: &str, settings: &Value, modalities: usize) {
     let mut section = settings.clone();
     section["name"] = name.into();
     let spec = builtin().read(&section, "model.fusion").unwrap();
-    let on = Features { names: &names, widths: &widths, frames: &frames, classes: 3 };
+    let on = Features { names: &names, widths: &widths, frames: &frames, stages: &[], classes: 3 };
     let fusion = spec.build(&mut build, &on).unwrap();
     let params = build.finish();
     let weights =
