@@ -27,10 +27,10 @@ const ENCODERS: [(&str, &str, bool); 7] = [
     ("mlp", "widths: [6, 6]", false),
     ("cnn", "widths: [4, 6]", false),
     ("resnet18", "base_width: 4", false),
-    ("vit", "patch: 4, width: 8, heads: 2, layers: 2", false),
-    ("transformer", "width: 8, heads: 2, layers: 2", true),
+    ("vit", "patch: 4, width: 8, heads: 2, layers: 2, blocks: 2", false),
+    ("transformer", "layout: time-first, width: 8, heads: 2, layers: 2, blocks: 2", true),
     ("tcn", "widths: [4, 6]", true),
-    ("sequence", "", true),
+    ("sequence", "widths: [4, 4]", true),
 ];
 
 /// Names of what a configuration can choose, factor by factor; the last is the number of modalities.
@@ -88,6 +88,8 @@ impl Factors {
 fn small(fusion: &str) -> String {
     let settings = match fusion {
         "mmtm" => "squeeze: 4",
+        "inner-mmtm" => "from: 0",
+        "inner-bottleneck" => "from: 0, tokens: 2",
         "scheduled" | "memory" | "boosted" => "hidden: 6",
         "growing" => "hidden: 6, most: 3",
         "deep" => "hidden: [6, 6]",

@@ -25,7 +25,7 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 43] = [
+const REFUSED: [(&str, &str); 45] = [
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),
@@ -38,6 +38,15 @@ const REFUSED: [(&str, &str); 43] = [
         "  - {name: a, method: joint, \
          model: {encoders: {heart: {name: sequence, widths: [4]}}, fusion: bottleneck, feature_norm: true}}",
         "test.yaml:12: model.feature_norm: makes tokens of padded frames, which `bottleneck` knows by their zeros",
+    ),
+    (
+        "  - {name: a, method: joint, model: {fusion: inner-bottleneck}}",
+        "test.yaml:12: model.encoders.breath: is `mlp`, and `inner-bottleneck` needs encoders whose layers take further \
+         tokens; use one of vit, transformer, or a fusion behind the encoders",
+    ),
+    (
+        "  - {name: a, method: agm, model: {fusion: inner-mmtm}}",
+        "test.yaml:12: method.name: `agm` needs each modality's feature as it is without the others",
     ),
     ("  - {name: a, method: {name: mods}}", "set model.fusion to mods"),
     (

@@ -38,6 +38,7 @@ fn every_fusion_conforms() {
         "detached",
         "sum-linear",
         "{mmtm: {squeeze: 4}}",
+        "{inner-mmtm: {from: 0}}",
         "{scheduled: {hidden: 8}}",
         "{memory: {hidden: 8}}",
         "{cross-attention: {width: 8, layers: 1, heads: 2}}",
@@ -54,6 +55,18 @@ fn every_fusion_conforms() {
             let (net, batch) = network(&model, [&[5], &[4]]);
             conformance::check(&net, &batch).unwrap_or_else(|e| panic!("{fusion}{extra}: {e}"));
         }
+    }
+}
+
+#[test]
+fn encoders_of_tokens_that_share_some_conform() {
+    let image = "{name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, dropout: 0.1}";
+    let sound = "{name: transformer, layout: time-first, width: 6, layers: 2, heads: 2, blocks: 2}";
+    for extra in ["", ", uni_heads: true, feature_norm: true"] {
+        let fusion = "{inner-bottleneck: {from: 0, tokens: 2}}";
+        let model = format!("{{encoders: {{sound: {sound}, image: {image}}}, fusion: {fusion}{extra}}}");
+        let (net, batch) = network(&model, [&[5, 3], &[1, 8, 8]]);
+        conformance::check(&net, &batch).unwrap_or_else(|e| panic!("{extra}: {e}"));
     }
 }
 

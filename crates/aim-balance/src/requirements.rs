@@ -101,6 +101,37 @@ mod tests {
     }
 
     #[test]
+    fn methods_of_features_that_depend_on_no_other_are_refused_where_encoders_see_each_other() {
+        let refused = |section: &Value, more: &[Capability]| {
+            let requires = MethodSpec::read(builtin(), section).unwrap().all()[0].info().requires;
+            let given: Vec<Capability> =
+                requires.all().chain([capability::VIEWS]).chain(more.iter().copied()).collect();
+            refused(section, &given)
+        };
+        for section in
+            ["ensemble", "frozen", "umt", "g2d", "agm", "cml", "dgl", "msam", "valuation", "equilibrium", "igm"]
+        {
+            let message = refused(&json!(section), &[capability::INNER]).unwrap();
+            assert!(
+                message.contains("as it is without the others") && message.contains("behind the encoders"),
+                "{message}"
+            );
+            assert_eq!(refused(&json!(section), &[]), None, "{section}");
+        }
+        for (section, other, place) in [
+            (json!("masam"), json!({"masam": {"variant": "code"}}), "method.variant: needs"),
+            (json!({"gblend": {"estimate": "offline"}}), json!("gblend"), "method.estimate: needs"),
+        ] {
+            let message = refused(&section, &[capability::INNER]).unwrap();
+            assert!(message.starts_with(place), "{message}");
+            assert_eq!(refused(&other, &[capability::INNER]), None, "{other}");
+        }
+        for section in ["joint", "ogm", "aim", "mbcd", "pmr", "dnr", "finetuned", "sam", "mmpareto"] {
+            assert_eq!(refused(&json!(section), &[capability::INNER]), None, "{section}");
+        }
+    }
+
+    #[test]
     fn settings_that_show_no_other_weights_need_no_views() {
         let heads = [capability::UNIMODAL, capability::UNI_HEADS];
         let given = json!({"gblend": {"estimate": "offline", "weights": {"a": 1, "b": 1, "fused": 1}}});

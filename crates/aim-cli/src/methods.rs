@@ -44,7 +44,9 @@ fn facts(card: &MethodCard, registries: &Registries) -> [(&'static str, Vec<Stri
     let demand = |c: aim_core::Capability| format!("{} ({})", c.meaning(), registries.offers(c));
     // Every network of this workspace has views and sites, and unimodal logits if its fusion or additional heads give
     // them.
+    let separate = "features that do not depend on other modalities (any fusion behind the encoders)";
     let needs = std::iter::once(info.requires.number()).chain(info.requires.all().map(demand));
+    let needs = needs.chain(info.requires.separate.then(|| separate.to_owned()));
     let by = |by: By| match by {
         By::Step => "",
         By::Modality => " of each modality",

@@ -61,7 +61,9 @@ impl ModelConfig {
         // Presets are the same encoders in other sizes.
         let whole = |card: &&EncoderCard| card.name() == card.defaults().info().name;
         let able = aim_backbones::builtin().iter().filter(|card| card.defaults().capabilities().has(needed));
-        Err(Error::unknown(format!("model.encoders.{name}"), problem, able.filter(whole).map(EncoderCard::name)))
+        let able: Vec<&str> = able.filter(whole).map(EncoderCard::name).collect();
+        let remedy = format!("use one of {}, or a fusion behind the encoders", able.join(", "));
+        Err(Error::invalid(format!("model.encoders.{name}"), problem, remedy))
     }
 
     /// The encoders of the modalities that the network reads.

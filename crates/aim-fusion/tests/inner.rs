@@ -245,7 +245,7 @@ fn encoders_that_lack_what_a_fusion_between_their_blocks_needs_are_refused() {
     let refused = |kinds: &[Kind], fusion| network(kinds, &fusion).err().unwrap().to_string();
     let told = refused(&maps()[1..], bottleneck(0));
     let want = "model.encoders.a: is `cnn`, and `inner-bottleneck` needs encoders whose layers take further tokens; use \
-                one of vit, transformer";
+                one of vit, transformer, or a fusion behind the encoders";
     assert_eq!(told, want);
     let statistics: Kind = (json!({"name": "statistics"}), &[4]);
     let told = refused(&[maps()[2].clone(), statistics], mmtm(0));

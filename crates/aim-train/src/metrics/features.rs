@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow::Continue;
 
-use aim_core::{Error, Net, Pass, Result};
+use aim_core::{Error, Net, Pass, Result, capability};
 use aim_data::{Loader, Source};
 use aim_stats::shapley;
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    Contributions, Plain, REMOVAL,
+    Contributions, Plain, REMOVAL, REMOVAL_INSIDE,
     evaluation::{batch, classes, share_right},
     statistics,
 };
@@ -37,8 +37,8 @@ impl Features {
     }
 }
 
-/// The encoders' features in evaluation mode; that of a modality which a sample lacks is 0, as in the network's own
-/// pass.
+/// The encoders' features in evaluation mode, each modality alone: where encoders see each other the others are absent.
+/// That of a modality which a sample lacks is 0, as in the network's own pass.
 ///
 /// # Errors
 /// If the split does not fit the network.
@@ -64,6 +64,16 @@ pub fn features(net: &dyn Net, source: &dyn Source, device: &Device) -> Result<F
     Ok(Features { of, labels: source.labels().iter().map(|y| *y as usize).collect(), present })
 }
 
+/// The classes that a network predicts of a split without the modalities that are `false`.
+fn subset(net: &dyn Net, members: &[bool], source: &dyn Source, device: &Device) -> Result<Vec<usize>> {
+    let mut predicted = vec![];
+    Loader::new(source, batch(source), device).in_order().visit(|batch| {
+        predicted.extend(classes(&net.forward(&batch, &mut Pass::eval().subset(members))?.logits)?);
+        Ok(Continue(()))
+    })?;
+    Ok(predicted)
+}
+
 /// Modalities whose Shapley values are computed: each doubles the coalitions, of which there are 65,536 then.
 const MOST: usize = 16;
 
@@ -80,16 +90,28 @@ pub fn check_modalities(modalities: usize) -> Result<()> {
 }
 
 /// Shapley values of the modalities for the fused accuracy, a modality being removed by setting its feature to zero.
+/// `features` are those of the source. Where encoders see each other, one that is removed is not seen, either, so that
+/// each set of modalities is a pass of the whole network over the source.
 ///
 /// # Errors
-/// If the features do not fit the network.
-pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions> {
-    let (names, net) = (&net.spec().modalities, Plain::new(net));
+/// If features or source do not fit the network.
+pub fn contributions(
+    net: &dyn Net,
+    features: &Features,
+    source: &dyn Source,
+    device: &Device,
+) -> Result<Contributions> {
+    let (names, inner) = (&net.spec().modalities, net.spec().capabilities.has(capability::INNER));
+    let net = Plain::new(net);
     let value = |coalition: usize| {
         let members: Vec<bool> = (0..names.len()).map(|m| coalition >> m & 1 == 1).collect();
-        let (of, present) = (features.of.clone(), features.present.as_ref());
-        let out = net.fuse(of, present, &mut Pass::eval().subset(&members))?;
-        share_right(&features.labels, &classes(&out.logits)?)
+        let predicted = if inner {
+            subset(&net, &members, source, device)?
+        } else {
+            let (of, present) = (features.of.clone(), features.present.as_ref());
+            classes(&net.fuse(of, present, &mut Pass::eval().subset(&members))?.logits)?
+        };
+        share_right(&features.labels, &predicted)
     };
     check_modalities(names.len())?;
     let values = (0..1_usize << names.len()).map(value).collect::<Result<Vec<_>>>()?;
@@ -97,9 +119,59 @@ pub fn contributions(net: &dyn Net, features: &Features) -> Result<Contributions
     let share = shapley::share_or_clamped(&phi).map_err(statistics)?;
     let named = |values: &[f64]| names.iter().cloned().zip(values.iter().copied()).collect();
     Ok(Contributions {
-        removal: REMOVAL.into(),
+        removal: if inner { REMOVAL_INSIDE } else { REMOVAL }.into(),
         shapley: named(&phi),
         share: named(&share),
         edm: shapley::edm(&share).map_err(statistics)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use aim_backbones::{MlpConfig, encoder};
+    use aim_core::{Batch, Rng};
+    use aim_data::Subset;
+    use aim_fusion::{InnerMmtmConfig, LateFusion, ModelConfig, fusion};
+
+    use super::*;
+
+    #[test]
+    fn encoders_see_nothing_of_a_modality_that_is_removed() {
+        let mlp = || encoder(MlpConfig { widths: vec![6, 6], lora: None });
+        let encoders = [("a".to_owned(), mlp()), ("b".to_owned(), mlp())];
+        let inner = InnerMmtmConfig { from: 0, ..InnerMmtmConfig::default() };
+        let shapes = [("a".to_owned(), vec![4]), ("b".to_owned(), vec![4])];
+        let net = LateFusion::new(&ModelConfig::new(encoders, fusion(inner)), &shapes, 3, 1, &Device::Cpu).unwrap();
+        let net: &dyn Net = &net;
+        // The last layer of each gate much larger, so that what is seen decides.
+        let large = |(name, t): (String, Tensor)| {
+            let scale = if name.starts_with("mmtm.") { 20. } else { 1. };
+            (name, (t * scale).unwrap())
+        };
+        net.params().load(&net.params().tensors().into_iter().map(large).collect()).unwrap();
+        let draw = |key: &str| Rng::keyed(0, key).normal_tensor(&[200, 4], 1., &Device::Cpu).unwrap();
+        let (inputs, labels) = (vec![draw("a"), draw("b")], (0..200).map(|i| i % 3).collect::<Vec<u32>>());
+        let ids = (0..200).map(|i| i.to_string()).collect();
+        let source = Subset::new(inputs.clone(), labels.clone(), ids).unwrap();
+        // Accuracies of the network on samples that lack modalities, in the order of the coalitions.
+        let right = |a: f32, b: f32| {
+            let mut batch = Batch::new(inputs.clone(), Tensor::new(labels.as_slice(), &Device::Cpu).unwrap()).unwrap();
+            batch.present = Some(Tensor::new(vec![vec![a, b]; 200], &Device::Cpu).unwrap());
+            let out = net.forward(&batch, &mut Pass::eval()).unwrap();
+            let labels: Vec<usize> = labels.iter().map(|y| *y as usize).collect();
+            share_right(&labels, &classes(&out.logits).unwrap()).unwrap()
+        };
+        let want = shapley::shapley_values(&[right(0., 0.), right(1., 0.), right(0., 1.), right(1., 1.)]).unwrap();
+        let features = features(net, &source, &Device::Cpu).unwrap();
+        let found = contributions(net, &features, &source, &Device::Cpu).unwrap();
+        assert_eq!([found.shapley["a"], found.shapley["b"]], *want);
+        assert_eq!(found.removal, REMOVAL_INSIDE);
+        // With features of encoders that had met, the removed one would still be heard.
+        let met = net.features(&source_batch(&source), &mut Pass::eval()).unwrap();
+        assert_ne!(met[0].to_vec2::<f32>().unwrap(), features.of[0].to_vec2::<f32>().unwrap());
+    }
+
+    fn source_batch(source: &Subset) -> Batch {
+        Loader::new(source, 200, &Device::Cpu).in_order().next().unwrap().unwrap()
+    }
 }

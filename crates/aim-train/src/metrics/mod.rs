@@ -14,7 +14,7 @@ pub use features::{Features, check_modalities, contributions, features};
 pub use metric::{ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric, Metrics, builtin};
 pub use probe::{Probe, probe};
 pub use projection::{ALL, Projection};
-pub use scores::{Contributions, Probes, REMOVAL, Scores};
+pub use scores::{Contributions, Probes, REMOVAL, REMOVAL_INSIDE, Scores};
 
 use aim_core::Error;
 

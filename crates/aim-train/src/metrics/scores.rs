@@ -8,6 +8,8 @@ use super::metric::{ACCURACY, LOSS};
 
 /// How a modality is taken away for the Shapley values.
 pub const REMOVAL: &str = "its feature set to zero";
+/// The same where encoders see each other.
+pub const REMOVAL_INSIDE: &str = "its feature set to zero, and the other encoders seeing nothing of it";
 
 /// Key of the accuracies by modality, beside the metrics.
 pub(super) const MODALITY: &str = "modality";

@@ -172,7 +172,7 @@ pub fn judge(net: &dyn Net, method: &dyn Infer, data: &Dataset, device: &Device,
     let test = evaluation.scores(&net.spec().modalities, data.classes(), metrics)?;
     let (fit, score) = (metrics::features(net, &*data.train, device)?, metrics::features(net, &*data.test, device)?);
     let probes = probes(&fit, &score, net)?;
-    let contributions = metrics::contributions(net, &score)?;
+    let contributions = metrics::contributions(net, &score, &*data.test, device)?;
     let spec = net.spec();
     let projection = Projection::of(&spec.modalities, &score.pooled(&spec.frames)?)?;
     let single_class = evaluation.single_class().map(|class| data.class_names[class].clone());
