@@ -91,15 +91,11 @@ fn first<D: AnySettings + ?Sized>(registry: &Registry<Card<D>>) -> Result<Spec<D
     specs(registry).next().ok_or_else(|| Error::invalid("list matrix", "a registry has no entry", "add one"))
 }
 
-/// Combinations as products, fusion by fusion and backbone by backbone where they are none.
+/// Combinations as products: fusions, or else backbones, apart where the rest differs.
 fn told(cells: &[Cell], names: &[Vec<&str>; 3]) -> Vec<String> {
     let axes = [0, 1, 2].map(|axis| cells.iter().map(|cell| cell[axis]).collect::<BTreeSet<_>>());
-    let split = [1, 0].into_iter().find(|axis| axes[*axis].len() > 1);
-    if axes.iter().map(BTreeSet::len).product::<usize>() != cells.len()
-        && let Some(axis) = split
-    {
-        let of = |at: &usize| cells.iter().filter(|cell| cell[axis] == *at).copied().collect::<Vec<_>>();
-        return axes[axis].iter().flat_map(|at| told(&of(at), names)).collect();
+    if let Some(groups) = [1, 0].into_iter().map(|axis| alike(cells, axis)).find(|groups| groups.len() > 1) {
+        return groups.iter().flat_map(|group| told(group, names)).collect();
     }
     let side = |axis: usize| {
         let (chosen, kind) = (&axes[axis], KINDS[axis]);
@@ -110,6 +106,25 @@ fn told(cells: &[Cell], names: &[Vec<&str>; 3]) -> Vec<String> {
         format!("{kind} {}", chosen.join(", "))
     };
     vec![[side(0), side(1), side(2)].join("; ")]
+}
+
+/// Combinations whose entries on this axis go with the same entries on the others, in the order of the first.
+fn alike(cells: &[Cell], axis: usize) -> Vec<Vec<Cell>> {
+    let mut rest = BTreeMap::<usize, BTreeSet<Cell>>::new();
+    for cell in cells {
+        let mut others = *cell;
+        others[axis] = 0;
+        rest.entry(cell[axis]).or_default().insert(others);
+    }
+    let mut groups = Vec::<(&BTreeSet<Cell>, Vec<usize>)>::new();
+    for (at, others) in &rest {
+        match groups.iter_mut().find(|(known, _)| *known == others) {
+            Some((_, all)) => all.push(*at),
+            None => groups.push((others, vec![*at])),
+        }
+    }
+    let of = |(_, all): &(_, Vec<usize>)| cells.iter().filter(|cell| all.contains(&cell[axis])).copied().collect();
+    groups.iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -153,5 +168,7 @@ mod tests {
         assert_eq!(line(&[[0, 1, 0], [1, 1, 0], [0, 2, 0], [1, 2, 0]]), ["any backbone; fusion d, e; optimizer s"]);
         let lines = ["backbone x; fusion c; optimizer s", "backbone y; fusion d; optimizer s"];
         assert_eq!(line(&[[0, 0, 0], [1, 1, 0]]), lines);
+        let lines = ["any backbone; fusion c, e; optimizer s", "backbone y; fusion d; optimizer s"];
+        assert_eq!(line(&[[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0], [1, 2, 0]]), lines);
     }
 }

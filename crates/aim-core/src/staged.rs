@@ -103,8 +103,8 @@ pub fn through(encoder: &impl Staged, x: &Input, pass: &mut Pass<'_>) -> Result<
 
 /// The part of a fusion that acts between the blocks of all encoders.
 pub trait Inner {
-    /// What happens where every encoder has run `done` blocks, 0 before the first one, or has ended with fewer: it may
-    /// change the maps. One is `None` where the modality does not take part, and 0 in `present` `[B, M]` says that a
+    /// What happens where every encoder has run `done` blocks, 0 before the first one, or has ended with fewer, behind
+    /// what passes do at the sites of blocks: it may change the maps. One is `None` where the modality does not take part, and 0 in `present` `[B, M]` says that a
     /// sample lacks it: neither may have an influence on the others.
     ///
     /// # Errors
