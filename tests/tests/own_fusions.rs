@@ -205,3 +205,16 @@ fn sequences_meet_every_kind_of_fusion() {
     source.set("model.encoders.heart={name: sequence, widths: [4]}").unwrap();
     assert_eq!(run_table(source, folder.path()).unwrap().failures, [""; 0]);
 }
+
+#[test]
+fn aim_where_encoders_see_each_other() {
+    let fusion = "{inner-mmtm: {from: 0}}";
+    let runs = runs(&[
+        ("joint", "{name: joint}", fusion),
+        ("off", "{name: aim, warmup: 0, beta: 0}", fusion),
+        ("on", "{name: aim, warmup: 0, dap_steps: 3}", fusion),
+        ("again", "{name: aim, warmup: 0, dap_steps: 3, reliance: dual}", fusion),
+        ("mix", "{name: aim, warmup: 0, dap_steps: 3, reliance: mix}", fusion),
+    ]);
+    assert!(runs[1] == runs[0] && runs[2] == runs[3] && runs[2] != runs[0] && runs[4] != runs[2]);
+}

@@ -147,10 +147,9 @@ impl Gates {
             flows.iter().map(|flow| flow.as_ref().map(Flow::squeezed).transpose()).collect::<Result<Vec<_>>>()?;
         let Some(some) = means.iter().flatten().next() else { return Ok(()) };
         let batch = some.narrow(1, 0, 1)?.detach();
-        let one = |(m, (mean, width)): (usize, (&Option<Tensor>, &usize))| match mean {
-            None => Ok(batch.zeros_like()?.broadcast_as((batch.dim(0)?, *width))?),
-            Some(mean) if present.is_none() => Ok(mean.clone()),
-            Some(mean) => Ok(mean.broadcast_mul(&there(m, flows[m].as_ref(), present, &batch)?)?),
+        let one = |(m, (mean, width)): (usize, (&Option<Tensor>, &usize))| {
+            let Some(mean) = mean else { return Ok(batch.zeros_like()?.broadcast_as((batch.dim(0)?, *width))?) };
+            Ok::<_, Error>(mean.broadcast_mul(&there(m, flows[m].as_ref(), present, &batch)?)?)
         };
         let means = means.iter().zip(&self.widths).enumerate().map(one).collect::<Result<Vec<_>>>()?;
         let z = aim_ops::relu(&self.squeeze.forward(&Tensor::cat(&means, 1)?, pass)?)?;
