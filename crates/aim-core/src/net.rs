@@ -140,8 +140,8 @@ pub trait Net {
         self.spec().inputs[modality].clone()
     }
     /// The feature of each modality of a batch, zeros where its encoder rests. Where encoders work without each other,
-    /// that is [`encode`](Self::encode) of each; a network with [`capability::INNER`](crate::capability::INNER) runs all
-    /// at once. One that wraps another hands this on.
+    /// that is [`encode`](Self::encode) of each; a network with [`capability::INNER`](crate::capability::INNER) runs
+    /// all at once. One that wraps another hands this on.
     ///
     /// # Errors
     /// If the batch does not fit the network.

@@ -14,8 +14,8 @@ pub struct Flow {
     pub pool: Pool,
     /// 1 where a position counts and 0 where it is padding, `[rows, positions]`, of any type; `None` where all count.
     pub seen: Option<Tensor>,
-    /// Tokens of nobody's own `[rows, n, width]`, which the layers of an encoder of tokens see beside its own and change
-    /// with them ([`capability::TOKENS`](crate::capability::TOKENS)).
+    /// Tokens of nobody's own `[rows, n, width]`, which the layers of an encoder of tokens see beside its own and
+    /// change with them ([`capability::TOKENS`](crate::capability::TOKENS)).
     pub shared: Option<Tensor>,
 }
 
@@ -33,8 +33,8 @@ impl Flow {
         }
     }
 
-    /// The mean of each channel over all positions and frames that count, `[B, width]`; of all tokens alike. Zeros where
-    /// none counts.
+    /// The mean of each channel over all positions and frames that count, `[B, width]`; of all tokens alike. Zeros
+    /// where none counts.
     ///
     /// # Errors
     /// If the shape does not fit.
@@ -104,8 +104,8 @@ pub fn through(encoder: &impl Staged, x: &Input, pass: &mut Pass<'_>) -> Result<
 /// The part of a fusion that acts between the blocks of all encoders.
 pub trait Inner {
     /// What happens where every encoder has run `done` blocks, 0 before the first one, or has ended with fewer, behind
-    /// what passes do at the sites of blocks: it may change the maps. One is `None` where the modality does not take part, and 0 in `present` `[B, M]` says that a
-    /// sample lacks it: neither may have an influence on the others.
+    /// what passes do at the sites of blocks: it may change the maps. One is `None` where the modality does not take
+    /// part, and 0 in `present` `[B, M]` says that a sample lacks it: neither may have an influence on the others.
     ///
     /// # Errors
     /// If the maps do not fit.

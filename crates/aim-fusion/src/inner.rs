@@ -85,7 +85,7 @@ inner!(
     capability::STAGED,
     FusionInfo {
         name: "inner-mmtm",
-        about: "maps between the encoders' blocks gated by all through a joint layer (MMTM), mean of one linear head each",
+        about: "maps between the encoders' blocks gated by all through a joint layer (MMTM), mean of a linear head each",
         unimodal: OWN,
         modalities: (2, usize::MAX),
     }
@@ -97,7 +97,7 @@ inner!(
     capability::TOKENS,
     FusionInfo {
         name: "inner-bottleneck",
-        about: "layers of encoders of tokens that also see a few tokens which all share (MBT), mean of one linear head each",
+        about: "encoders' layers that also see a few tokens which all share (MBT), mean of a linear head each",
         unimodal: OWN,
         modalities: (2, usize::MAX),
     }

@@ -1,4 +1,4 @@
-//! The late-fusion network: an encoder a modality, then one fusion.
+//! The network: an encoder a modality, then one fusion, which may also act between the encoders' blocks.
 
 use std::collections::BTreeMap;
 

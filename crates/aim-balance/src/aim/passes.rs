@@ -40,8 +40,8 @@ impl Aim {
             }
             return Ok(());
         }
-        // One backward pass serves all: their encoders share no parameter. Where they see each other, an encoder's saliency
-        // is for all these losses.
+        // One backward pass serves all: their encoders share no parameter. Where they see each other, an encoder's
+        // saliency is for all these losses.
         let of = |logits: &Grid<Tensor>| {
             let losses = due.iter().flat_map(|m| &logits[*m]).map(|x| cross_entropy(x, cx.batch));
             losses.reduce(|a, b| Ok((a? + b?)?)).transpose()
@@ -54,7 +54,8 @@ impl Aim {
         Ok(())
     }
 
-    /// The auxiliary blocks of the degraded modalities, or their features through these over the batch's auxiliary part.
+    /// The auxiliary blocks of the degraded modalities, or their features through these over the batch's auxiliary
+    /// part.
     pub(super) fn auxiliary(
         &self,
         cx: &Step<'_>,

@@ -32,8 +32,7 @@ pub static ABOUT: MethodInfo = MethodInfo {
     paper: "Wu et al., ICML 2022 (arXiv 2202.05306); gates between features",
     cost: "1 forward and 1 backward pass, and the norms of weights and gradients",
     departs: &[
-        "Gates stand between the features at the fusion; the paper's stand between blocks inside the encoders, which \
-        here run one after the other and see no other modality.",
+        "Gates stand between the features behind the encoders; the paper's stand between blocks inside them.",
         "Held is the gate of the modality with the largest speed, our reading: the sources at hand say that signals \
         are frozen, not whose.",
         "Speeds are those of one step over all parameters of a part together, because the sources at hand leave open \
