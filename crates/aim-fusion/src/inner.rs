@@ -107,9 +107,14 @@ fn offers() -> Capabilities {
     Capabilities::of(LINEAR_EACH).with(&[capability::INNER])
 }
 
-/// Number of blocks that all encoders have.
-fn common(stages: &[Vec<usize>]) -> usize {
-    stages.iter().map(Vec::len).min().unwrap_or(0)
+/// Number of blocks that all encoders have; `from` may be that number, so that they never meet, but no larger one.
+fn common(from: usize, stages: &[Vec<usize>]) -> Result<usize> {
+    let blocks = stages.iter().map(Vec::len).min().unwrap_or(0);
+    if from <= blocks {
+        return Ok(blocks);
+    }
+    let problem = format!("is {from}, but an encoder has {blocks} blocks");
+    Err(Error::invalid("model.fusion.from", problem, format!("name one of them from 0 on, or {blocks} for none")))
 }
 
 /// Whether each sample has a modality, `[B, 1]`: nobody in place of a modality that does not take part.
@@ -178,7 +183,7 @@ impl InnerMmtm {
         let InnerMmtmConfig { from, reduction } = *config;
         let widths = |depth: usize| on.stages.iter().map(|own| own[depth]).collect();
         let gates = |depth| Gates::new(build, on.names, depth, widths(depth), reduction);
-        let gates = (from..common(on.stages)).map(gates).collect::<Result<_>>()?;
+        let gates = (from..common(from, on.stages)?).map(gates).collect::<Result<_>>()?;
         Ok(Self { from, gates, heads: Sum::new(build, on.names, on.widths, on.classes, true)? })
     }
 }
@@ -221,7 +226,7 @@ impl InnerBottleneck {
     /// # Errors
     /// If names are taken.
     pub fn new(build: &mut Build, on: &Features<'_>, config: &InnerBottleneckConfig) -> Result<Self> {
-        let last = common(on.stages);
+        let last = common(config.from, on.stages)?;
         let widths: Vec<usize> = on.stages.iter().filter_map(|own| own.first().copied()).collect();
         let wide = widths.first().copied().unwrap_or(1);
         let role = Role { part: Part::Fusion, kind: Kind::Embedding };

@@ -241,12 +241,16 @@ fn everything_between_the_blocks_learns() {
 }
 
 #[test]
-fn encoders_that_lack_what_a_fusion_between_their_blocks_needs_are_refused() {
+fn encoders_that_cannot_meet_as_a_fusion_says_are_refused() {
     let refused = |kinds: &[Kind], fusion| network(kinds, &fusion).err().unwrap().to_string();
     let told = refused(&maps()[1..], bottleneck(0));
     let want = "model.encoders.a: is `cnn`, and `inner-bottleneck` needs encoders whose layers take further tokens; use \
                 one of vit, transformer, or a fusion behind the encoders";
     assert_eq!(told, want);
+    let told = refused(&maps(), mmtm(3));
+    let want = "model.fusion.from: is 3, but an encoder has 2 blocks; name one of them from 0 on, or 2 for none";
+    assert_eq!(told, want);
+    assert!(refused(&tokens(), bottleneck(4)).starts_with("model.fusion.from: is 4, but an encoder has 3 blocks"));
     let statistics: Kind = (json!({"name": "statistics"}), &[4]);
     let told = refused(&[maps()[2].clone(), statistics], mmtm(0));
     assert!(
