@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, process::Command};
 
-use aim_report::title;
+use aim_report::{diagnosis, title};
 use aim_tests::{bundle_config, run_folder, run_options, run_with, split, write_bundle, write_report, write_split};
 use aim_train::{
     config::{Protocol, Select},
@@ -24,6 +24,19 @@ fn table(folder: &Path) -> Results {
     assert_eq!(results.failures, [""; 0]);
     write_report(&results, &options.out);
     results
+}
+
+#[test]
+fn rows_whose_encoders_see_each_other_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bundle(folder.path());
+    let rows = "  - {name: joint, method: joint}
+  - {name: meet, title: gates between blocks, method: joint, model: {fusion: {name: inner-mmtm, from: 0}}}";
+    let mut results = run_with(bundle_config(rows, &["train.epochs=1"]), &run_options(folder.path())).unwrap();
+    let notes = diagnosis(&results).unwrap().notes().join("\n");
+    assert!(notes.contains("gates between blocks: encoders see each other between their blocks"), "{notes}");
+    results.rows.truncate(1);
+    assert!(!diagnosis(&results).unwrap().notes().join("\n").contains("see each other"));
 }
 
 #[test]

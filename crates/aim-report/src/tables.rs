@@ -12,7 +12,7 @@ use aim_stats::{
 };
 use aim_train::{
     experiment::{Answer, Results, RowResults, RunResults},
-    metrics::{ACCURACY, Metric, Metrics, REMOVAL, statistics},
+    metrics::{ACCURACY, Metric, Metrics, REMOVAL, REMOVAL_INSIDE, statistics},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -155,8 +155,19 @@ pub fn diagnosis(results: &Results) -> Result<Table> {
          of the shares from balance. s/epoch, and training as the sum of a run's epochs: while other runs may share the \
          machine; what a row needs trained before, and searches, come on top."
     ));
+    inner(rows).into_iter().for_each(|note| table.note(note));
     compat::note(&mut table);
     Ok(table)
+}
+
+/// What own accuracy, probe and share are in rows whose encoders see each other between their blocks.
+fn inner(rows: &[RowResults]) -> Option<String> {
+    let met = |row: &&RowResults| row.runs.iter().any(|run| run.outcome.contributions.removal == REMOVAL_INSIDE);
+    let titles: Vec<_> = rows.iter().filter(met).map(compat::title).collect();
+    let told = "encoders see each other between their blocks, so that own is of a feature that has seen the other \
+                modalities. The probe encodes each modality by itself, and for share a modality is absent inside the \
+                encoders, too.";
+    (!titles.is_empty()).then(|| format!("{}: {told}", titles.join(", ")))
 }
 
 pub(crate) fn estimate(values: &[f64]) -> Result<Cell> {
