@@ -377,6 +377,17 @@ impl Scheduler {
         self.schedule.factor(at)
     }
 
+    /// The factor of the last update of a run, if it is the largest of all and below 1: then the rate grows to the end
+    /// and never reaches the base. Epochs have `updates` updates each.
+    pub fn unreached(&self, epochs: usize, updates: usize) -> Option<f64> {
+        let at = |step| {
+            let (epoch, batch) = (step / updates, step % updates);
+            self.factor(Clock { epoch, epochs, step, batch, steps_per_epoch: updates })
+        };
+        let last = at((epochs * updates).checked_sub(1)?);
+        (last < 1. && (0..epochs * updates).all(|step| at(step) <= last)).then_some(last)
+    }
+
     /// Sets the rate for an update.
     pub fn before_update(&self, at: Clock, opt: &mut dyn Optim) {
         opt.set_lr(self.base * self.factor(at));
@@ -424,6 +435,21 @@ mod tests {
     fn assert_near(found: &[f64], wanted: &[f64]) {
         let near = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(found.len() == wanted.len() && near, "{found:?}");
+    }
+
+    #[test]
+    fn a_warm_up_that_never_ends_is_known() {
+        let unreached = |settings: ScheduleSpec, epochs| Scheduler::new(&settings, 1., epochs).unreached(epochs, 3);
+        assert_eq!(unreached(schedule(Cosine { warmup: 5, ..Cosine::default() }), 2), Some(0.4));
+        assert_eq!(unreached(schedule(LinearWarmup { warmup: 4 }), 3), Some(0.75));
+        let updates = || schedule(WarmupCosine { warmup_steps: 10, ..WarmupCosine::default() });
+        assert_eq!(unreached(updates(), 3), Some(0.8));
+        for reached in [schedule(Cosine { warmup: 2, ..Cosine::default() }), schedule(LinearWarmup { warmup: 3 })] {
+            assert_eq!(unreached(reached, 3), None);
+        }
+        assert_eq!(unreached(updates(), 6), None);
+        assert_eq!(unreached(schedule(Constant {}), 4), None);
+        assert_eq!(unreached(schedule(OneCycle::default()), 4), None);
     }
 
     #[test]

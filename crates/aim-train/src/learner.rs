@@ -122,6 +122,12 @@ impl Learner {
         self.method.as_ref()
     }
 
+    /// The share of its base that the learning rate ends at, if the schedule's warm-up is longer than the run. An epoch
+    /// has `batches` batches.
+    pub fn unreached(&self, batches: usize) -> Option<f64> {
+        self.schedule.unreached(self.epochs, batches.div_ceil(self.accumulate))
+    }
+
     /// Learning rate of the last step.
     pub fn lr(&self) -> f64 {
         self.opt.lr()

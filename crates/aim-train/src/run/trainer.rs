@@ -140,6 +140,15 @@ impl Run<'_> {
     }
 }
 
+/// What is said where the warm-up is longer than the run.
+fn says_unreached(share: f64) -> String {
+    format!(
+        "WARM-UP TO THE END: the learning rate grows to {:.2} % of `optimizer.lr` and no further, for the schedule's warm-up \
+         is longer than the run; shorten it, or train longer",
+        100. * share
+    )
+}
+
 /// Trains a run to its end, or goes on where its folder stops, and scores it. A run that is done is only read, and what
 /// is damaged in its folder is made anew.
 ///
@@ -228,6 +237,8 @@ impl<'a> Trainer<'a> {
         let Some(last) = self.folder.restore(&|line| watch.say(line))? else {
             let lines = self.run.weights.adopt(self.run.config, self.learner.net())?;
             lines.iter().for_each(|line| watch.say(line));
+            let batches = splits(self.run.config, self.run.data, self.run.device)?.training().batches();
+            self.learner.unreached(batches).iter().for_each(|share| watch.say(&says_unreached(*share)));
             return Ok(());
         };
         let mut state = last.state.clone();
