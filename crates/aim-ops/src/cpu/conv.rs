@@ -6,7 +6,7 @@
 //! instead.
 
 use super::{
-    gemm::{Block, Size, product},
+    gemm::{Block, Product, Size, product},
     matrix::Matrix,
     par,
     planes::{Frame, Pixels, Planes, Windows},
@@ -276,7 +276,7 @@ pub(super) fn weight_gradient(s: &Shape, x: &[f32], padded: Option<&Planes<'stat
             let pixels = Pixels { values: dy, first: g * outputs, channels: s.channels[1], plane };
             let size = Size { m: k, n: outputs, k: s.batch * plane };
             let to = (out, g * outputs, k);
-            product(size, &s.windows(planes, g), &pixels, |block| store_columns(&block, to));
+            Product::new(size, &s.windows(planes, g), &pixels).run(|block| store_columns(&block, to));
         }
     };
     // SAFETY: the blocks of the groups' products are the whole gradient.

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::amx;
 use super::{
     kernel::{self, Isa, KC, Tile},
     par, scratch,
@@ -105,46 +107,92 @@ pub(crate) fn cut(n: usize, parts: usize, unit: usize) -> impl Iterator<Item = R
     (0..n).step_by(step).map(move |from| from..(from + step).min(n))
 }
 
+/// A way to multiply: most rows and columns of a task, and what either is a multiple of.
+pub(crate) struct Way {
+    most: [usize; 2],
+    unit: [usize; 2],
+    pub(crate) amx: bool,
+}
+
+impl Way {
+    /// For sums of `k` elements; `side` is as in [`Product`].
+    pub(crate) fn new(isa: &Isa, k: usize, side: usize) -> Self {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if isa.amx && amx::pays(k, side) {
+            return Self { most: [amx::MOST; 2], unit: [amx::PAIR; 2], amx: true };
+        }
+        Self { most: [MAX_ROWS, MAX_COLS], unit: [isa.rows, 2 * isa.lanes], amx: false }
+    }
+}
+
 /// The tasks of a product: few enough to reuse what is packed, enough of them to keep every thread busy.
-fn tasks(size: Size, isa: &Isa, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
-    let (mut by_m, mut by_n) = (size.m.div_ceil(MAX_ROWS), size.n.div_ceil(MAX_COLS));
+fn tasks(size: Size, way: &Way, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    let (mut by_m, mut by_n) = (size.m.div_ceil(way.most[0]), size.n.div_ceil(way.most[1]));
     let enough = if threads == 1 { 1 } else { (size.work() / SMALL).clamp(1, 2 * threads) };
     while by_m * by_n < enough {
         // The longer side of a task is the one to cut.
         let (rows, cols) = (size.m.div_ceil(by_m), size.n.div_ceil(by_n));
-        if rows >= cols && rows > isa.rows {
+        if rows >= cols && rows > way.unit[0] {
             by_m += 1;
-        } else if cols > 2 * isa.lanes {
+        } else if cols > way.unit[1] {
             by_n += 1;
         } else {
             break;
         }
     }
-    let rows = cut(size.m, by_m, isa.rows);
-    cut(size.n, by_n, 2 * isa.lanes).flat_map(|c| rows.clone().map(move |r| (r, c.clone()))).collect()
+    let rows = cut(size.m, by_m, way.unit[0]);
+    cut(size.n, by_n, way.unit[1]).flat_map(|c| rows.clone().map(move |r| (r, c.clone()))).collect()
 }
 
-/// `A [m, k] * B [k, n]`, handed to `store` in blocks that together are the whole product.
-pub(crate) fn product(size: Size, a: &impl Source, b: &impl Source, store: impl Fn(Block<'_>) + Sync) {
-    product_with(kernel::isa(), size, a, b, store);
+/// A product, `A [m, k] * B [k, n]`.
+pub(crate) struct Product<'a, A, B> {
+    pub(crate) isa: &'a Isa,
+    pub(crate) size: Size,
+    pub(crate) a: &'a A,
+    pub(crate) b: &'a B,
+    /// Whether it stands for the transposed product, whose bits it shall have.
+    pub(crate) flipped: bool,
+    /// Length of the side that does not run over samples: how to multiply is decided by it, so that what a sample gives
+    /// does not depend on how many others there are.
+    pub(crate) side: usize,
 }
 
-/// As [`product`], on this thread.
-#[inline(always)]
-pub(crate) fn sequential(size: Size, a: &impl Source, b: &impl Source, store: impl Fn(Block<'_>) + Sync) {
-    let isa = kernel::isa();
-    for (rows, cols) in tasks(size, isa, 1) {
-        block(isa, size.k, rows, cols, a, b, &store);
+impl<'a, A: Source, B: Source> Product<'a, A, B> {
+    /// One whose left side runs over samples, if any does.
+    pub(crate) fn new(size: Size, a: &'a A, b: &'a B) -> Self {
+        Self { isa: kernel::isa(), size, a, b, flipped: false, side: size.n }
+    }
+
+    /// Hands the product to `store` in blocks that together are the whole of it.
+    pub(crate) fn run(&self, store: impl Fn(Block<'_>) + Sync) {
+        let way = Way::new(self.isa, self.size.k, self.side);
+        let tasks = tasks(self.size, &way, par::threads());
+        par::each(tasks.len(), |i| self.task(&way, tasks[i].clone(), &store));
+    }
+
+    /// As [`run`](Self::run), on this thread.
+    #[inline(always)]
+    pub(crate) fn sequential(&self, store: impl Fn(Block<'_>) + Sync) {
+        let way = Way::new(self.isa, self.size.k, self.side);
+        tasks(self.size, &way, 1).into_iter().for_each(|task| self.task(&way, task, &store));
+    }
+
+    #[inline(always)]
+    fn task(&self, way: &Way, task: (Range<usize>, Range<usize>), store: &(impl Fn(Block<'_>) + Sync)) {
+        let Self { isa, size, a, b, .. } = *self;
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if way.amx {
+            // SAFETY: `isa` is available.
+            return unsafe { amx::block(size.k, task, (a, b), self.flipped, store) };
+        }
+        let (rows, cols) = task;
+        block(isa, size.k, rows, cols, a, b, store);
     }
 }
 
-/// As [`product`], by the kernels of one instruction set.
-pub(crate) fn product_with(isa: &Isa, size: Size, a: &impl Source, b: &impl Source, store: impl Fn(Block<'_>) + Sync) {
-    let tasks = tasks(size, isa, par::threads());
-    par::each(tasks.len(), |i| {
-        let (rows, cols) = tasks[i].clone();
-        block(isa, size.k, rows, cols, a, b, &store);
-    });
+/// `A [m, k] * B [k, n]` for weights `A`, handed to `store` in blocks that together are the whole product.
+pub(crate) fn product(size: Size, a: &impl Source, b: &impl Source, store: impl Fn(Block<'_>) + Sync) {
+    Product { side: size.m, ..Product::new(size, a, b) }.run(store);
 }
 
 /// Ranges of at most `step` that cover `range`; an empty one if that is empty.

@@ -37,6 +37,10 @@ pub(crate) struct Tile {
 
 /// Kernels for one instruction set.
 pub(crate) struct Isa {
+    /// What [`crate::instruction_set`] calls it.
+    pub(crate) name: &'static str,
+    /// Whether products may be done by AMX.
+    pub(crate) amx: bool,
     /// f32 values in a vector.
     pub(crate) lanes: usize,
     /// Most rows of a tile.
@@ -58,7 +62,7 @@ impl Isa {
 
 /// Generates the tile for one vector type, and the choice among its sizes.
 macro_rules! kernels {
-    ($vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr, $add:expr,
+    ($name:literal, $vector:ty, $zero:expr, $load:expr, $store:expr, $splat:expr, $fma:expr, $add:expr,
      $rows:literal [$($mr:literal)*] $(, $feature:literal)?) => {
         /// Takes `UNROLL` elements of every sum. A function, as a closure is not inlined into large tiles, whose sums
         /// would then be kept in memory.
@@ -126,7 +130,8 @@ macro_rules! kernels {
             }
         }
 
-        pub(super) static ISA: Isa = Isa { lanes: size_of::<$vector>() / 4, rows: $rows, run: pick };
+        pub(super) const ISA: Isa =
+            Isa { name: $name, amx: false, lanes: size_of::<$vector>() / 4, rows: $rows, run: pick };
     };
 }
 
@@ -136,8 +141,11 @@ mod avx512 {
 
     use super::{Isa, MAX_ROWS, Tile};
 
-    kernels!(__m512, _mm512_setzero_ps(), _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
+    kernels!("avx512", __m512, _mm512_setzero_ps(), _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
         _mm512_add_ps, 8 [1 2 3 4 5 6 7 8], "avx512f");
+
+    /// The same with products by AMX, where they pay.
+    pub(super) const AMX: Isa = Isa { name: "amx", amx: true, ..ISA };
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -146,7 +154,7 @@ mod avx2 {
 
     use super::{Isa, MAX_ROWS, Tile};
 
-    kernels!(__m256, _mm256_setzero_ps(), _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
+    kernels!("avx2", __m256, _mm256_setzero_ps(), _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
         _mm256_add_ps, 6 [1 2 3 4 5 6], "avx2,fma");
 }
 
@@ -173,7 +181,7 @@ mod portable {
         unsafe { p.cast::<V>().write_unaligned(v) }
     }
 
-    kernels!(V, [0.; 4], load, store, |a| [a; 4], fma, add, 4 [1 2 3 4]);
+    kernels!("portable", V, [0.; 4], load, store, |a| [a; 4], fma, add, 4 [1 2 3 4]);
 }
 
 /// Every instruction set that this processor has, the best first.
@@ -181,7 +189,12 @@ pub(crate) fn available() -> Vec<&'static Isa> {
     let mut all = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
+        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        #[cfg(target_os = "linux")]
+        if wide && super::amx::available() {
+            all.push(&avx512::AMX);
+        }
+        if wide {
             all.push(&avx512::ISA);
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

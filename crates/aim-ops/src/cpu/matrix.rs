@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    gemm::{Block, Size, Source, product, sequential},
+    gemm::{Block, Product, Size, Source},
     kernel::KC,
     shared::{Shared, filled},
     simd::kernel,
@@ -83,9 +83,10 @@ pub(crate) fn matmul(size: Size, a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f3
         // transposed product may be cheaper, if its own right side is smaller.
         if b.cs != 1 && a.cs == 1 && size.m >= 16 && size.m < size.n {
             let flipped = Size { m: size.n, n: size.m, k: size.k };
-            product(flipped, &b.t(), &a.t(), |block| store_flipped(&block, bias, size.n, out));
+            Product { flipped: true, side: size.n, ..Product::new(flipped, &b.t(), &a.t()) }
+                .run(|block| store_flipped(&block, bias, size.n, out));
         } else {
-            product(size, &a, &b, |block| store(&block, bias, size.n, out));
+            Product::new(size, &a, &b).run(|block| store(&block, bias, size.n, out));
         }
     };
     // SAFETY: the blocks are the whole product.
@@ -126,7 +127,7 @@ kernel! {
 /// `A * B` times `scale`, put into `out` row by row or added to it, on this thread.
 pub(crate) fn matmul_into(size: Size, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, out: &mut [f32]) {
     let out = Shared::new(out);
-    sequential(size, &a, &b, |block| put(&block, scale, add, out, size.n));
+    Product::new(size, &a, &b).sequential(|block| put(&block, scale, add, out, size.n));
 }
 
 kernel! {

@@ -2,6 +2,8 @@
 //!
 //! Results are the same bits for every number of threads: work is cut so that no sum depends on the cut.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod attention;
 mod batch_norm;
 mod conv;
@@ -9,7 +11,7 @@ mod conv_node;
 mod elementwise;
 mod embedding;
 mod gemm;
-mod kernel;
+pub(crate) mod kernel;
 mod lanes;
 mod layer_norm;
 mod linear;

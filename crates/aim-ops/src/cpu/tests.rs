@@ -1,8 +1,8 @@
 //! The matrix product for every instruction set, and functions against their definitions.
 
 use super::{
-    gemm::{Size, product_with},
-    kernel::available,
+    gemm::{Product, Size},
+    kernel::{Isa, available},
     math::{exp, ln, normal, turn},
     matrix::{Matrix, matmul},
     shared::Shared,
@@ -44,6 +44,20 @@ fn operands<'a>(size: Size, a: &'a [f32], b: &'a [f32]) -> Vec<(Matrix<'a>, Matr
     left.iter().flat_map(|l| right.iter().map(move |r| (*l, *r))).collect()
 }
 
+/// The product, row by row.
+fn multiplied(product: Product<'_, Matrix<'_>, Matrix<'_>>) -> Vec<f32> {
+    let Size { m, n, .. } = product.size;
+    let mut c = vec![f32::NAN; m * n];
+    let out = Shared::new(&mut c);
+    product.run(|block| {
+        for (r, row) in block.rows() {
+            // SAFETY: blocks do not overlap.
+            unsafe { out.part(r * n + block.cols.start, row.len()) }.copy_from_slice(row);
+        }
+    });
+    c
+}
+
 #[test]
 fn every_instruction_set_multiplies_matrices() {
     for &(m, n, k) in SIZES {
@@ -52,15 +66,8 @@ fn every_instruction_set_multiplies_matrices() {
         for (a, b) in operands(size, &a, &b) {
             let want = definition(size, a, b);
             for isa in available() {
-                let mut c = vec![f32::NAN; m * n];
-                let out = Shared::new(&mut c);
-                product_with(isa, size, &a, &b, |block| {
-                    for (r, row) in block.rows() {
-                        // SAFETY: blocks do not overlap.
-                        unsafe { out.part(r * n + block.cols.start, row.len()) }.copy_from_slice(row);
-                    }
-                });
-                assert_near(&c, &want, k, &format!("{size:?}, {} lanes", isa.lanes));
+                let c = multiplied(Product { isa, side: 64, ..Product::new(size, &a, &b) });
+                assert_near(&c, &want, k, &format!("{size:?}, {}", isa.name));
             }
             assert_near(&matmul(size, a, b, None), &want, k, &format!("{size:?}"));
         }
@@ -77,6 +84,72 @@ fn products_are_the_same_bits_for_every_number_of_threads() {
     };
     let one = with(1);
     assert!([2, 3, 7].iter().all(|&n| with(n) == one));
+}
+
+/// The kernels with AMX, or a line that says that the processor has none.
+fn amx() -> Option<&'static Isa> {
+    let isa = available().into_iter().find(|isa| isa.amx);
+    if isa.is_none() {
+        println!("skipped: this processor has no AMX");
+    }
+    isa
+}
+
+/// Numbers of all sizes from 2^-20 to 2^20.
+fn of_all_sizes(n: usize, seed: u64) -> Vec<f32> {
+    let powers = values(&random(&[n], seed + 1));
+    values(&random(&[n], seed)).iter().zip(powers).map(|(v, p)| v * (p * 20.).round().exp2()).collect()
+}
+
+#[test]
+fn products_by_amx_are_about_as_exact_as_those_of_f32() {
+    let Some(amx) = amx() else { return };
+    let size = Size { m: 70, n: 90, k: 700 };
+    let even = |n, seed| values(&random(&[n], seed));
+    for (a, b) in [(even(70 * 700, 3), even(700 * 90, 4)), (of_all_sizes(70 * 700, 5), of_all_sizes(700 * 90, 7))] {
+        let (a, b) = (Matrix::rows(&a, 700), Matrix::rows(&b, 90));
+        let absolute = [a.values, b.values].map(|v| v.iter().map(|v| v.abs()).collect::<Vec<_>>());
+        let scales = definition(size, Matrix::rows(&absolute[0], 700), Matrix::rows(&absolute[1], 90));
+        let want = definition(size, a, b);
+        let error = |isa| {
+            let c = multiplied(Product { isa, ..Product::new(size, &a, &b) });
+            let errors = c.iter().zip(&want).zip(&scales).map(|((c, w), s)| (f64::from(*c) - w).abs() / s);
+            errors.sum::<f64>() / want.len() as f64
+        };
+        let plain = available().into_iter().find(|isa| !isa.amx).unwrap();
+        assert!(error(amx) <= 1.5 * error(plain), "{} instead of {}", error(amx), error(plain));
+    }
+}
+
+#[test]
+fn products_by_amx_do_not_depend_on_what_else_there_is() {
+    let Some(isa) = amx() else { return };
+    let size = Size { m: 600, n: 530, k: 200 };
+    let [a, b] = [of_all_sizes(600 * 200, 1), of_all_sizes(200 * 530, 3)];
+    let (left, right) = (Matrix::rows(&a, 200), Matrix::rows(&b, 530));
+    let whole = multiplied(Product { isa, ..Product::new(size, &left, &right) });
+    let few = multiplied(Product { isa, ..Product::new(Size { m: 5, ..size }, &left, &right) });
+    assert_eq!(few, whole[..few.len()]);
+    let turned = Size { m: 530, n: 600, k: 200 };
+    let flipped = multiplied(Product { isa, flipped: true, ..Product::new(turned, &right.t(), &left.t()) });
+    assert!((0..whole.len()).all(|i| whole[i] == flipped[i % 530 * 600 + i / 530]));
+}
+
+#[test]
+fn what_is_not_finite_stays_so_by_amx() {
+    let Some(isa) = amx() else { return };
+    let nans = [0x7FC0_0000, 0xFFC0_0000, 0x7FFF_FFFF, 0x7F80_0001, 0x7FFF_8000].map(f32::from_bits);
+    for wrong in nans.into_iter().chain([f32::INFINITY, f32::NEG_INFINITY]) {
+        let (mut a, b) = (vec![1f32; 40 * 64], vec![1f32; 64 * 40]);
+        a[3 * 64 + 37] = wrong;
+        let size = Size { m: 40, n: 40, k: 64 };
+        let c = multiplied(Product { isa, ..Product::new(size, &Matrix::rows(&a, 64), &Matrix::rows(&b, 40)) });
+        let d = multiplied(Product { isa, ..Product::new(size, &Matrix::rows(&b, 40).t(), &Matrix::rows(&a, 64).t()) });
+        for i in 0..1600 {
+            assert_eq!(c[i].is_finite(), i / 40 != 3, "{wrong}, {i}: {}", c[i]);
+            assert_eq!(d[i].is_finite(), i % 40 != 3, "{wrong}, {i}: {}", d[i]);
+        }
+    }
 }
 
 /// The output of a convolution, and with its gradient `dy` those of input and weights, by definition.

@@ -8,7 +8,7 @@
 use std::{array::from_fn, ops::Range};
 
 use super::{
-    gemm::{self, Size, Source, cut},
+    gemm::{self, Size, Source, Way, cut},
     kernel::{self, Isa, KC},
     matrix::{Matrix, matmul_into},
     par,
@@ -60,15 +60,16 @@ struct Place {
 
 impl Winograd {
     /// Whether this takes less time than multiplying directly, counted in multiplications: the transforms of a tile of
-    /// a channel take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included.
+    /// a channel take as long as `TILE` of a vector's, those of a kernel as long as `KERNEL`, memory included. AMX, by
+    /// which the products here are not done, halves the direct way's.
     pub(crate) fn pays(&self) -> bool {
         const TILE: usize = 200;
         const KERNEL: usize = 100;
-        let ([inputs, outputs], [height, width]) = (self.channels, self.output());
+        let (isa, [inputs, outputs], [height, width]) = (kernel::isa(), self.channels, self.output());
         let direct = 9 * self.batch * height * width * inputs * outputs;
         let products = POINTS * self.tiles() * inputs * outputs;
         let transforms = KERNEL * inputs * outputs + TILE * self.tiles() * (inputs + outputs);
-        products + kernel::isa().lanes * transforms < direct
+        products + isa.lanes * transforms < if Way::new(isa, 9 * inputs, outputs).amx { direct / 2 } else { direct }
     }
 
     fn output(&self) -> [usize; 2] {
