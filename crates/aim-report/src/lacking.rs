@@ -36,23 +36,42 @@ pub fn lacking(results: &Results) -> Result<Option<Table>> {
         }
         table.push(cells).map_err(statistics)?;
     }
-    let mut told: Vec<String> = sections().map(note).collect();
-    told.dedup();
-    told.into_iter().for_each(|line| table.note(line));
+    for (meaning, trained) in meanings(results) {
+        table.note(format!("{meaning} Training and validation: {}.", trained.join("; ")));
+    }
     table.note("Mean ± standard deviation (n-1) over the runs of the comparison; nothing is tested here.");
     Ok(Some(table))
 }
 
-/// What a rate means, and what was missing in training.
-fn note(missing: &Missing) -> String {
+/// What a rate means, once each, and which rows have what missing in training.
+fn meanings(results: &Results) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<(f64, Vec<&str>)>)> = Vec::new();
+    for row in &results.rows {
+        let Some(missing) = row.runs.first().and_then(|run| run.config.train.missing.as_ref()) else { continue };
+        let rates = of(&mut all, meaning(missing));
+        of(rates, missing.train).push(&row.name);
+    }
+    let told = |(rate, rows): (f64, Vec<&str>)| format!("rate {rate} in {}", rows.join(", "));
+    all.into_iter().map(|(meaning, rates)| (meaning, rates.into_iter().map(told).collect())).collect()
+}
+
+/// What belongs to a key, which is put at the end if it is not there.
+fn of<K: PartialEq, V: Default>(all: &mut Vec<(K, V)>, key: K) -> &mut V {
+    let place = all.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        all.push((key, V::default()));
+        all.len() - 1
+    });
+    &mut all[place].1
+}
+
+fn meaning(missing: &Missing) -> String {
     let counts = match missing.counts {
         Counts::Modalities => "each modality of each sample is missing with that probability, and one stays",
         Counts::Samples => "that share of the samples lacks one modality, evenly drawn",
     };
     let which = missing.modalities.as_ref().map_or("any".to_owned(), |names| names.join(", "));
     format!(
-        "Rate: {counts} (of {which}). Training and validation: rate {}. What a sample lacks is drawn once, by its name: the same \
-         in every run, and what is missing at one rate is missing at every higher one.",
-        missing.train
+        "Rate: {counts} (of {which}). What a sample lacks is drawn once, by its name: the same in every run, and what is \
+         missing at one rate is missing at every higher one."
     )
 }

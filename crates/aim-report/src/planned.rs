@@ -148,8 +148,13 @@ fn notes(table: &mut Table, results: &Results, planned: &Planned) {
     tell(
         table,
         format!(
-            "These {tests} comparisons are all that is tested here; Holm's correction is over them alone. Every other row is \
-         exploratory and has intervals only. {}",
+            "{}Every other row is exploratory and has intervals only. {}",
+            match tests {
+                1 => "This comparison is all that is tested here. ".to_owned(),
+                _ => format!(
+                    "These {tests} comparisons are all that is tested here; Holm's correction is over them alone. "
+                ),
+            },
             results.declared.as_ref().map_or_else(String::new, when)
         ),
     );

@@ -125,21 +125,26 @@ impl Launcher for Local {
         false
     }
 
-    /// Makes runs side by side; those that were not begun because someone asked to stop have no outcome.
+    /// Makes runs side by side; those that were not begun because someone asked to stop have no outcome. What is done is
+    /// read first, so that the time that is said to be left is of what is not.
     fn launch(&self, runs: &[Wanted<'_>], _: &Path, shared: Shared<'_>) -> Result<Vec<Outcome>> {
-        let mut left = Vec::new();
-        for run in runs {
-            if !run.work.is_done(run.task.config, run.task.seed)? {
-                left.push(run.task.config);
+        let (mut order, mut left) = (Vec::new(), Vec::new());
+        for (place, run) in runs.iter().enumerate() {
+            if run.work.is_done(run.task.config, run.task.seed)? {
+                order.push((place, run));
+            } else {
+                left.push((place, run));
                 run.work.job(run.task)?.announce(shared)?;
             }
         }
-        if let Some(run) = runs.first().filter(|_| !left.is_empty()) {
-            run.work.take(&left, self.0.min(left.len()))?.iter().for_each(|line| shared.console.say(line));
+        let configs: Vec<_> = left.iter().map(|(_, run)| run.task.config).collect();
+        if let Some((_, run)) = left.first() {
+            run.work.take(&configs, self.0.min(left.len()))?.iter().for_each(|line| shared.console.say(line));
         }
+        order.extend(left);
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let worker = || {
-            while let Some((place, run)) = runs.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(&(place, run)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if shared.stop.asked() {
                     return;
                 }
