@@ -43,9 +43,12 @@ pub fn lacking(results: &Results) -> Result<Option<Table>> {
     Ok(Some(table))
 }
 
+/// Names of the rows that were trained at each rate.
+type Rates<'a> = Vec<(f64, Vec<&'a str>)>;
+
 /// What a rate means, once each, and which rows have what missing in training.
 fn meanings(results: &Results) -> Vec<(String, Vec<String>)> {
-    let mut all: Vec<(String, Vec<(f64, Vec<&str>)>)> = Vec::new();
+    let mut all: Vec<(String, Rates<'_>)> = Vec::new();
     for row in &results.rows {
         let Some(missing) = row.runs.first().and_then(|run| run.config.train.missing.as_ref()) else { continue };
         let rates = of(&mut all, meaning(missing));

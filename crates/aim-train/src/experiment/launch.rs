@@ -125,8 +125,8 @@ impl Launcher for Local {
         false
     }
 
-    /// Makes runs side by side; those that were not begun because someone asked to stop have no outcome. What is done is
-    /// read first, so that the time that is said to be left is of what is not.
+    /// Makes runs side by side; those that were not begun because someone asked to stop have no outcome. What is done
+    /// is read first, so that the time that is said to be left is of what is not.
     fn launch(&self, runs: &[Wanted<'_>], _: &Path, shared: Shared<'_>) -> Result<Vec<Outcome>> {
         let (mut order, mut left) = (Vec::new(), Vec::new());
         for (place, run) in runs.iter().enumerate() {
