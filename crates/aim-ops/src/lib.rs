@@ -10,7 +10,8 @@
 //! gives the same.
 //!
 //! On the CPU every operation has kernels of its own (AMX, AVX-512, AVX2 or portable, chosen at run time),
-//! [`unit_rows`] excepted. For one instruction set, results are the same bits for every run and every number of threads.
+//! [`unit_rows`] excepted. For one instruction set, results are the same bits for every run and every number of
+//! threads.
 //!
 //! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products
 //! by cuBLAS: nothing but [`spread`] waits for the device, so labels (of 32 bits) and ids out of range give NaN there
