@@ -120,15 +120,9 @@ impl Attention {
 
     /// `mask` is 0 for tokens that nobody may attend to.
     fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
-        let (batch, tokens, width) = x.dims3()?;
-        let head = width / self.heads;
-        let split = |layer: &Linear| -> Result<Tensor> {
-            let x = layer.forward(x, pass)?;
-            Ok(x.reshape((batch, tokens, self.heads, head))?.transpose(1, 2)?)
-        };
-        let (q, k, v) = (split(&self.query)?, split(&self.key)?, split(&self.value)?);
-        let joined = aim_ops::attention(&q, &k, &v, mask, 1. / (head as f64).sqrt())?;
-        self.output.forward(&joined.transpose(1, 2)?.reshape((batch, tokens, width))?, pass)
+        let (q, k, v) = (self.query.forward(x, pass)?, self.key.forward(x, pass)?, self.value.forward(x, pass)?);
+        let scale = 1. / ((q.dim(2)? / self.heads) as f64).sqrt();
+        self.output.forward(&aim_ops::multi_head_attention(&q, &k, &v, self.heads, mask, scale)?, pass)
     }
 }
 

@@ -85,15 +85,9 @@ impl Attention {
 
     /// What the tokens `x` see of the tokens `of`, `[B, T, width]` each; `mask` is 0 for those that nobody may see.
     pub(crate) fn forward(&self, x: &Tensor, of: &Tensor, mask: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
-        let (batch, tokens, width) = x.dims3()?;
-        let depth = width / self.heads;
-        let split = |linear: &Linear, x: &Tensor| -> Result<Tensor> {
-            let x = linear.forward(x, pass)?.reshape((batch, x.dim(1)?, self.heads, depth))?;
-            Ok(x.transpose(1, 2)?.contiguous()?)
-        };
-        let (q, k, v) = (split(&self.query, x)?, split(&self.key, of)?, split(&self.value, of)?);
-        let seen = aim_ops::attention(&q, &k, &v, mask, 1. / (depth as f64).sqrt())?;
-        let seen = seen.transpose(1, 2)?.contiguous()?.reshape((batch, tokens, width))?;
+        let (q, k, v) = (self.query.forward(x, pass)?, self.key.forward(of, pass)?, self.value.forward(of, pass)?);
+        let scale = 1. / ((q.dim(2)? / self.heads) as f64).sqrt();
+        let seen = aim_ops::multi_head_attention(&q, &k, &v, self.heads, mask, scale)?;
         self.dropout.forward(self.out.forward(&seen, pass)?, pass)
     }
 }

@@ -66,7 +66,7 @@ pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
 pub use precision::{Precision, precision, set_precision};
 pub use relay::backward;
 pub use rows::keep_rows;
-pub use transformer::{attention, embedding, log_softmax, softmax};
+pub use transformer::{attention, embedding, log_softmax, multi_head_attention, softmax};
 
 #[cfg(test)]
 mod tests;

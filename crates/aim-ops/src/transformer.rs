@@ -39,16 +39,58 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scal
     check::shape("attention", "k", k, &[b, h, s, d])?;
     check::shape("attention", "v", v, &[b, h, s, v.dim(3)?])?;
     check::one_device("attention", q, &[Some(k), Some(v), mask])?;
-    if let Some(mask) = mask {
-        if mask.dtype() != DType::U8 {
-            check::f32("attention", "mask", mask)?;
-        }
-        if mask.broadcast_as((b, h, t, s)).is_err() {
-            bail!("attention: mask {:?} does not broadcast to {:?}", mask.shape(), [b, h, t, s]);
-        }
-    }
-    let mask = mask.map(Tensor::detach);
+    let mask = checked_mask("attention", mask, [b, h, t, s])?;
     on_device!(q, attention(q, k, v, mask.as_ref(), scale))
+}
+
+/// The mask without its graph, if it fits the scores.
+fn checked_mask(op: &str, mask: Option<&Tensor>, scores: [usize; 4]) -> Result<Option<Tensor>> {
+    let Some(mask) = mask else { return Ok(None) };
+    if mask.dtype() != DType::U8 {
+        check::f32(op, "mask", mask)?;
+    }
+    if mask.broadcast_as(&scores).is_err() {
+        bail!("{op}: mask {:?} does not broadcast to {scores:?}", mask.shape());
+    }
+    Ok(Some(mask.detach()))
+}
+
+/// [`attention`] of `heads` heads that lie side by side in each token, as linear layers give them: `q [B, T, H * D]`,
+/// `k [B, S, H * D]` and `v [B, S, H * E]` give `[B, T, H * E]`. On the CPU nothing is moved to split and join them.
+///
+/// # Errors
+/// As [`attention`]; if the widths are no multiples of `heads`.
+pub fn multi_head_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: usize,
+    mask: Option<&Tensor>,
+    scale: f64,
+) -> Result<Tensor> {
+    const OP: &str = "multi_head_attention";
+    for (name, t) in [("q", q), ("k", k), ("v", v)] {
+        check::rank(OP, name, t, 3)?;
+        check::not_empty(OP, name, t)?;
+    }
+    let ((b, t, width), (_, s, out)) = (q.dims3()?, v.dims3()?);
+    check::shape(OP, "k", k, &[b, s, width])?;
+    check::shape(OP, "v", v, &[b, s, out])?;
+    check::one_device(OP, q, &[Some(k), Some(v), mask])?;
+    if heads == 0 || width % heads != 0 || out % heads != 0 {
+        bail!("{OP}: {heads} heads do not divide widths of {width} and {out}");
+    }
+    let mask = checked_mask(OP, mask, [b, heads, t, s])?;
+    if q.device().is_cpu() {
+        return cpu::multi_head_attention([q, k, v], heads, mask.as_ref(), scale);
+    }
+    let split = |x: &Tensor| {
+        let (_, rows, width) = x.dims3()?;
+        x.reshape((b, rows, heads, width / heads))?.transpose(1, 2)
+    };
+    let (q, k, v) = (&split(q)?, &split(k)?, &split(v)?);
+    let seen: Tensor = on_device!(q, attention(q, k, v, mask.as_ref(), scale))?;
+    seen.transpose(1, 2)?.contiguous()?.reshape((b, t, out))
 }
 
 /// Rows of `table [V, D]` for `ids` (u32, any shape): the ids' shape followed by `D`. The gradient flows to the table.

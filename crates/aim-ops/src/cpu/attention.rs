@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
 use super::{
     gemm::{Size, cut},
     math::exp,
-    matrix::{Matrix, matmul_into},
+    matrix::{Matrix, Target, matmul_into},
     par,
     reduce::{max, sum, sum_pairs},
     scratch,
-    shared::{Shared, filled},
+    shared::{Shared, filled, filled_each},
     simd::kernel,
 };
 use crate::{compose, custom::op3, host};
@@ -50,85 +50,128 @@ impl Mask {
     }
 }
 
+/// Where an operand has the rows of its heads.
+#[derive(Clone, Copy)]
+struct Heads {
+    /// Heads of a sample, rows of a head, elements of a row.
+    count: usize,
+    rows: usize,
+    width: usize,
+    /// Whether the heads of a row lie side by side, as in `[B, T, H * D]`, or one behind the other, as in `[B, H, T, D]`.
+    joined: bool,
+}
+
+impl Heads {
+    /// Where head `head` of the batch begins.
+    fn start(&self, head: usize) -> usize {
+        let Self { count, rows, width, joined } = *self;
+        if joined { head / count * count * rows * width + head % count * width } else { head * rows * width }
+    }
+
+    /// Distance between two rows of a head.
+    fn stride(&self) -> usize {
+        if self.joined { self.count * self.width } else { self.width }
+    }
+
+    /// The rows of a head from `from` on.
+    fn of<'a>(&self, values: &'a [f32], head: usize, from: usize) -> Matrix<'a> {
+        Matrix::rows(&values[self.start(head) + from * self.stride()..], self.stride())
+    }
+
+    /// The same to write to.
+    ///
+    /// # Safety
+    /// While it lives nobody else may write to these rows, or read what is not written yet.
+    unsafe fn to<'a>(&self, memory: Shared<'a>, head: usize, from: usize) -> Target<'a> {
+        // SAFETY: the caller's promise.
+        unsafe { Target::new(memory, self.start(head) + from * self.stride(), self.stride()) }
+    }
+
+    /// Elements of all heads of a batch of so many heads.
+    fn len(&self, heads: usize) -> usize {
+        heads * self.rows * self.width
+    }
+}
+
 /// The shapes, the scale and the mask.
 struct Attention {
-    /// Batch times heads, and heads.
+    /// Batch times heads.
     heads: usize,
-    h: usize,
-    /// Queries, keys, width of a query, width of a value.
-    t: usize,
-    s: usize,
-    d: usize,
-    e: usize,
+    q: Heads,
+    k: Heads,
+    v: Heads,
+    y: Heads,
     scale: f32,
     mask: Option<Mask>,
 }
 
 impl Attention {
+    fn new(heads: usize, [q, k, v, y]: [Heads; 4], scale: f64, mask: Option<Mask>) -> Self {
+        Self { heads, q, k, v, y, scale: scale as f32, mask }
+    }
+
     /// Most queries in a block.
     fn queries(&self) -> usize {
-        (SCORES / self.s).max(QUERIES).min(self.t)
+        (SCORES / self.k.rows).max(QUERIES).min(self.q.rows)
     }
 
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
-        cut(self.t, self.t.div_ceil(self.queries()), 1)
+        cut(self.q.rows, self.q.rows.div_ceil(self.queries()), 1)
     }
 
     /// The scores of some queries of one head, scaled and masked.
-    fn scores(&self, head: usize, queries: Range<usize>, q: &[f32], k: &[f32], out: &mut [f32]) {
-        let q = Matrix::rows(&q[queries.start * self.d..], self.d);
-        let size = Size { m: queries.len(), n: self.s, k: self.d };
-        matmul_into(size, q, Matrix::rows(k, self.d).t(), self.scale, false, out);
+    fn scores(&self, head: usize, queries: Range<usize>, [q, k]: [&[f32]; 2], out: &mut [f32]) {
+        let s = self.k.rows;
+        let (q, k) = (self.q.of(q, head, queries.start), self.k.of(k, head, 0));
+        let size = Size { m: queries.len(), n: s, k: self.q.width };
+        matmul_into(size, q, k.t(), self.scale, false, &Target::rows(out, s));
         if let Some(mask) = &self.mask {
-            let rows = out.chunks_exact_mut(self.s);
-            queries.zip(rows).for_each(|(t, row)| mask.add(head, self.h, t, row));
+            queries.zip(out.chunks_exact_mut(s)).for_each(|(t, row)| mask.add(head, self.q.count, t, row));
         }
     }
 
-    /// The output `[heads, t, e]`, and the logarithm of each query's sum of exponentials.
-    fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let mut logs = vec![0f32; self.heads * self.t];
+    /// The output, and the logarithm of each query's sum of exponentials.
+    fn forward(&self, inputs: [&[f32]; 3]) -> (Vec<f32>, Vec<f32>) {
+        let queries = self.q.rows;
+        let mut logs = vec![0f32; self.heads * queries];
         let kept = Shared::new(&mut logs);
-        let fill = |out: Shared<'_>| {
+        let fill = |y: Shared<'_>| {
             par::each(self.heads, |head| {
-                let (q, k, v) =
-                    (part(q, head, self.t * self.d), part(k, head, self.s * self.d), part(v, head, self.s * self.e));
                 // SAFETY: heads do not overlap.
-                let (y, logs) =
-                    unsafe { (out.part(head * self.t * self.e, self.t * self.e), kept.part(head * self.t, self.t)) };
-                self.head_forward(head, [q, k, v], y, logs);
+                let logs = unsafe { kept.part(head * queries, queries) };
+                self.head_forward(head, inputs, y, logs);
             });
         };
         // SAFETY: every head writes all of its queries.
-        let y = unsafe { filled(self.heads * self.t * self.e, fill) };
+        let y = unsafe { filled(self.y.len(self.heads), fill) };
         (y, logs)
     }
 
-    fn head_forward(&self, head: usize, [q, k, v]: [&[f32]; 3], y: &mut [f32], logs: &mut [f32]) {
-        scratch::with([self.queries() * self.s], |[scores]| {
+    fn head_forward(&self, head: usize, [q, k, v]: [&[f32]; 3], y: Shared<'_>, logs: &mut [f32]) {
+        let s = self.k.rows;
+        scratch::with([self.queries() * s], |[scores]| {
             for queries in self.blocks() {
-                self.scores(head, queries.clone(), q, k, scores);
-                normalise(scores, self.s, &mut logs[queries.clone()]);
-                let size = Size { m: queries.len(), n: self.e, k: self.s };
-                let y = &mut y[queries.start * self.e..];
-                matmul_into(size, Matrix::rows(scores, self.s), Matrix::rows(v, self.e), 1., false, y);
+                self.scores(head, queries.clone(), [q, k], scores);
+                normalise(scores, s, &mut logs[queries.clone()]);
+                let size = Size { m: queries.len(), n: self.v.width, k: s };
+                // SAFETY: no other thread has this head.
+                let y = unsafe { self.y.to(y, head, queries.start) };
+                matmul_into(size, Matrix::rows(scores, s), self.v.of(v, head, 0), 1., false, &y);
             }
         });
     }
 
     /// The gradients of `q`, `k` and `v`.
-    fn backward(&self, [q, k, v]: [&[f32]; 3], y: &[f32], logs: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
-        let (of_q, of_k, of_v) = (self.t * self.d, self.s * self.d, self.s * self.e);
-        let mut gradients = [of_q, of_k, of_v].map(|n| vec![0f32; self.heads * n]);
-        let [dq, dk, dv] = gradients.each_mut().map(|g| Shared::new(g));
-        par::each(self.heads, |head| {
-            let inputs = [part(q, head, of_q), part(k, head, of_k), part(v, head, of_v)];
-            let (y, dy) = (part(y, head, self.t * self.e), part(dy, head, self.t * self.e));
-            // SAFETY: heads do not overlap.
-            let out = unsafe { [dq.part(head * of_q, of_q), dk.part(head * of_k, of_k), dv.part(head * of_v, of_v)] };
-            self.head_backward(head, inputs, [y, part(logs, head, self.t), dy], out);
-        });
-        gradients
+    fn backward(&self, inputs: [&[f32]; 3], [y, logs, dy]: [&[f32]; 3]) -> [Vec<f32>; 3] {
+        let queries = self.q.rows;
+        let fill = |gradients: [Shared<'_>; 3]| {
+            par::each(self.heads, |head| {
+                let logs = &logs[head * queries..(head + 1) * queries];
+                self.head_backward(head, inputs, [y, logs, dy], gradients);
+            });
+        };
+        // SAFETY: every head writes the gradients of all of its queries, keys and values.
+        unsafe { filled_each([self.q, self.k, self.v].map(|h| h.len(self.heads)), fill) }
     }
 
     fn head_backward(
@@ -136,30 +179,29 @@ impl Attention {
         head: usize,
         [q, k, v]: [&[f32]; 3],
         [y, logs, dy]: [&[f32]; 3],
-        [dq, dk, dv]: [&mut [f32]; 3],
+        [dq, dk, dv]: [Shared<'_>; 3],
     ) {
-        let Self { s, d, e, .. } = *self;
+        let (s, d, e) = (self.k.rows, self.q.width, self.v.width);
         scratch::with([self.queries() * s, self.queries() * s], |[p, ds]| {
             for queries in self.blocks() {
-                let n = queries.len();
-                let (y, dy) = (&y[queries.start * e..queries.end * e], &dy[queries.start * e..queries.end * e]);
-                self.scores(head, queries.clone(), q, k, p);
-                let size = Size { m: n, n: s, k: e };
-                matmul_into(size, Matrix::rows(dy, e), Matrix::rows(v, e).t(), 1., false, ds);
-                score_gradients([p, ds], s, [y, dy], e, &logs[queries.clone()], self.scale);
+                let (from, n) = (queries.start, queries.len());
+                let (y, dy) = (self.y.of(y, head, from), self.y.of(dy, head, from));
+                let (asking, keys, values) = (self.q.of(q, head, from), self.k.of(k, head, 0), self.v.of(v, head, 0));
+                // SAFETY: no other thread has this head.
+                let [dq, dk, dv] =
+                    unsafe { [self.q.to(dq, head, from), self.k.to(dk, head, 0), self.v.to(dv, head, 0)] };
+                self.scores(head, queries.clone(), [q, k], p);
+                matmul_into(Size { m: n, n: s, k: e }, dy, values.t(), 1., false, &Target::rows(ds, s));
+                score_gradients([p, ds], s, [y, dy], e, &logs[queries], self.scale);
                 let (p, ds) = (Matrix::rows(&p[..n * s], s), Matrix::rows(&ds[..n * s], s));
-                let q = Matrix::rows(&q[queries.start * d..queries.end * d], d);
-                matmul_into(Size { m: s, n: e, k: n }, p.t(), Matrix::rows(dy, e), 1., true, dv);
-                matmul_into(Size { m: n, n: d, k: s }, ds, Matrix::rows(k, d), 1., true, &mut dq[queries.start * d..]);
-                matmul_into(Size { m: s, n: d, k: n }, ds.t(), q, 1., true, dk);
+                // Keys and values are those of every block of queries.
+                let more = from > 0;
+                matmul_into(Size { m: s, n: e, k: n }, p.t(), dy, 1., more, &dv);
+                matmul_into(Size { m: n, n: d, k: s }, ds, keys, 1., false, &dq);
+                matmul_into(Size { m: s, n: d, k: n }, ds.t(), asking, 1., more, &dk);
             }
         });
     }
-}
-
-/// Part `i` of consecutive parts of `n` elements.
-fn part(values: &[f32], i: usize, n: usize) -> &[f32] {
-    &values[i * n..(i + 1) * n]
 }
 
 kernel! {
@@ -181,16 +223,15 @@ kernel! {
     fn score_gradients(
         scores: [&mut [f32]; 2],
         s: usize,
-        outputs: [&[f32]; 2],
+        outputs: [Matrix<'_>; 2],
         e: usize,
         logs: &[f32],
         scale: f32
     ) {
         let ([p, ds], [y, dy]) = (scores, outputs);
         let rows = p.chunks_exact_mut(s).zip(ds.chunks_exact_mut(s));
-        let outputs = y.chunks_exact(e).zip(dy.chunks_exact(e));
-        for (((p, ds), (y, dy)), log) in rows.zip(outputs).zip(logs) {
-            let mean = sum_pairs(y, dy, |y, dy| y * dy);
+        for (i, ((p, ds), log)) in rows.zip(logs).enumerate() {
+            let mean = sum_pairs(y.row(i, e), dy.row(i, e), |y, dy| y * dy);
             p.iter_mut().zip(ds).for_each(|(p, ds)| {
                 *p = exp(*p - log);
                 *ds = *p * (*ds - mean) * scale;
@@ -200,15 +241,34 @@ kernel! {
 }
 
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {
-    const OP: &str = "attention";
-    let (q, k, v) = (&q.contiguous()?, &k.contiguous()?, &v.contiguous()?);
     let (b, h, t, d) = q.dims4()?;
     let (s, e) = (k.dim(2)?, v.dim(3)?);
+    let of = |rows, width| Heads { count: h, rows, width, joined: false };
     let mask = mask.map(Mask::new).transpose()?;
-    let a = Attention { heads: b * h, h, t, s, d, e, scale: scale as f32, mask };
-    let (y, logs) = host::read(OP, [q, k, v], |[q, k, v]| Ok(a.forward(q, k, v)))?;
-    op3(OP, [q, k, v], y, (b, h, t, e), move |[q, k, v], y, dy| {
-        let gradients = host::read(OP, [q, k, v, y, dy], |[q, k, v, y, dy]| Ok(a.backward([q, k, v], y, &logs, dy)))?;
+    let heads = [of(t, d), of(s, d), of(s, e), of(t, e)];
+    run("attention", [q, k, v], (b, h, t, e), Attention::new(b * h, heads, scale, mask))
+}
+
+pub(crate) fn multi_head_attention(
+    [q, k, v]: [&Tensor; 3],
+    heads: usize,
+    mask: Option<&Tensor>,
+    scale: f64,
+) -> Result<Tensor> {
+    let (b, t, width) = q.dims3()?;
+    let (s, out) = (k.dim(1)?, v.dim(2)?);
+    let of = |rows, width| Heads { count: heads, rows, width: width / heads, joined: true };
+    let mask = mask.map(Mask::new).transpose()?;
+    let all = [of(t, width), of(s, width), of(s, out), of(t, out)];
+    run("multi_head_attention", [q, k, v], (b, t, out), Attention::new(b * heads, all, scale, mask))
+}
+
+fn run(op: &'static str, inputs: [&Tensor; 3], shape: impl Into<Shape>, a: Attention) -> Result<Tensor> {
+    let [q, k, v] = inputs;
+    let (q, k, v) = (&q.contiguous()?, &k.contiguous()?, &v.contiguous()?);
+    let (y, logs) = host::read(op, [q, k, v], |inputs| Ok(a.forward(inputs)))?;
+    op3(op, [q, k, v], y, shape, move |[q, k, v], y, dy| {
+        let gradients = host::read(op, [q, k, v, y, dy], |[q, k, v, y, dy]| Ok(a.backward([q, k, v], [y, &logs, dy])))?;
         let [dq, dk, dv] = gradients;
         let like = |values, t: &Tensor| Tensor::from_vec(values, t.shape(), t.device()).map(Some);
         Ok([like(dq, q)?, like(dk, k)?, like(dv, v)?])

@@ -28,6 +28,33 @@ impl<'a> Matrix<'a> {
     pub(crate) fn t(self) -> Self {
         Self { rs: self.cs, cs: self.rs, ..self }
     }
+
+    /// The first `n` elements of row `r`, if rows are stored whole.
+    pub(crate) fn row(&self, r: usize, n: usize) -> &'a [f32] {
+        &self.values[r * self.rs..][..n]
+    }
+}
+
+/// Rows to write to, `stride` apart.
+pub(crate) struct Target<'a> {
+    memory: Shared<'a>,
+    from: usize,
+    stride: usize,
+}
+
+impl<'a> Target<'a> {
+    /// All of `out`, in rows of `cols`.
+    pub(crate) fn rows(out: &'a mut [f32], cols: usize) -> Self {
+        Self { memory: Shared::new(out), from: 0, stride: cols }
+    }
+
+    /// Rows of which the first begins at `from`.
+    ///
+    /// # Safety
+    /// While it lives nobody else may access what is written, and what is added to must have been written before.
+    pub(crate) unsafe fn new(memory: Shared<'a>, from: usize, stride: usize) -> Self {
+        Self { memory, from, stride }
+    }
 }
 
 impl Source for Matrix<'_> {
@@ -124,18 +151,17 @@ kernel! {
     }
 }
 
-/// `A * B` times `scale`, put into `out` row by row or added to it, on this thread.
-pub(crate) fn matmul_into(size: Size, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, out: &mut [f32]) {
-    let out = Shared::new(out);
-    Product::new(size, &a, &b).sequential(|block| put(&block, scale, add, out, size.n));
+/// `A * B` times `scale`, put into `to` or added to it, on this thread.
+pub(crate) fn matmul_into(size: Size, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, to: &Target<'_>) {
+    Product::new(size, &a, &b).sequential(|block| put(&block, scale, add, to));
 }
 
 kernel! {
-    /// Puts a block times `scale` into a matrix with rows of `n`, which this thread alone writes, or adds it.
-    fn put(block: &Block<'_>, scale: f32, add: bool, out: Shared<'_>, n: usize) {
+    /// Puts a block times `scale` into rows that this thread alone writes, or adds it to them.
+    fn put(block: &Block<'_>, scale: f32, add: bool, to: &Target<'_>) {
         for (r, row) in block.rows() {
-            // SAFETY: blocks do not overlap.
-            let to = unsafe { out.part(r * n + block.cols.start, row.len()) };
+            // SAFETY: by the promise of `Target::new`.
+            let to = unsafe { to.memory.part(to.from + r * to.stride + block.cols.start, row.len()) };
             if add {
                 to.iter_mut().zip(row).for_each(|(to, v)| *to += scale * v);
             } else {

@@ -34,7 +34,7 @@ pub(crate) mod update;
 mod vectors;
 mod winograd;
 
-pub(crate) use attention::attention;
+pub(crate) use attention::{attention, multi_head_attention};
 pub(crate) use batch_norm::{batch_norm_eval, batch_norm_train};
 pub(crate) use conv::{Axis, Shape as ConvShape};
 pub(crate) use conv_node::conv;

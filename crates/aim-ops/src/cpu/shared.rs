@@ -38,9 +38,24 @@ impl<'a, T> Shared<'a, T> {
 /// # Safety
 /// `fill` must write every element.
 pub(crate) unsafe fn filled(n: usize, fill: impl FnOnce(Shared<'_>)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(n);
-    fill(Shared { first: values.as_mut_ptr(), len: n, memory: PhantomData });
-    // SAFETY: allocated above, written by the caller's promise.
-    unsafe { values.set_len(n) };
+    // SAFETY: the caller's promise.
+    let [values] = unsafe { filled_each([n], |[out]| fill(out)) };
     values
+}
+
+/// As [`filled`], of several vectors.
+///
+/// # Safety
+/// `fill` must write every element of each.
+pub(crate) unsafe fn filled_each<const N: usize>(
+    lengths: [usize; N],
+    fill: impl FnOnce([Shared<'_>; N]),
+) -> [Vec<f32>; N] {
+    let mut all = lengths.map(Vec::with_capacity);
+    fill(std::array::from_fn(|i| Shared { first: all[i].as_mut_ptr(), len: lengths[i], memory: PhantomData }));
+    for (values, n) in all.iter_mut().zip(lengths) {
+        // SAFETY: allocated above, written by the caller's promise.
+        unsafe { values.set_len(n) };
+    }
+    all
 }

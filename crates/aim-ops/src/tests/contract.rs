@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use super::{gradients, random, scattered, values};
 use crate::{
     Act, Conv2d, Pool2d, attention, avg_pool2d, batch_norm_train, conv2d, gelu, global_avg_pool, layer_norm, linear,
-    log_softmax, max_pool2d, relu, softmax,
+    log_softmax, max_pool2d, multi_head_attention, relu, softmax,
 };
 
 type Op = fn(&[Tensor]) -> Result<Tensor>;
@@ -23,6 +23,9 @@ const OPS: &[(&str, &[&[usize]], Op)] = &[
     }),
     ("layer norm", &[&[500, 130], &[130], &[130]], |t| layer_norm(&t[0], &t[1], &t[2], 1e-5)),
     ("attention", &[&[2, 3, 90, 20], &[2, 3, 70, 20], &[2, 3, 70, 33]], |t| attention(&t[0], &t[1], &t[2], None, 0.3)),
+    ("multi-head attention", &[&[2, 90, 60], &[2, 70, 60], &[2, 70, 99]], |t| {
+        multi_head_attention(&t[0], &t[1], &t[2], 3, None, 0.3)
+    }),
     ("max pool", &[&[4, 9, 41, 40]], |t| max_pool2d(&t[0], POOL)),
     ("average pool", &[&[4, 9, 41, 40]], |t| avg_pool2d(&t[0], POOL)),
     ("global pool", &[&[4, 9, 41, 40]], |t| global_avg_pool(&t[0])),

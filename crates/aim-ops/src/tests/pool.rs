@@ -2,10 +2,10 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{assert_agree, assert_close, check_gradients, random, scattered, values};
+use super::{assert_agree, assert_close, check_gradients, gradients, random, scattered, values};
 use crate::{
     Pool2d, Reduction, attention, avg_pool2d, compose, cross_entropy, embedding, global_avg_pool, log_softmax,
-    max_pool2d, soft_cross_entropy, softmax, weighted_cross_entropy,
+    max_pool2d, multi_head_attention, soft_cross_entropy, softmax, weighted_cross_entropy,
 };
 
 const POOLS: &[(usize, usize, usize)] = &[(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 1), (1, 1, 0), (5, 2, 2)];
@@ -132,6 +132,31 @@ fn attention_has_right_gradients() {
         check_gradients(&inputs, 1e-2, 1e-2, |t| attention(&t[0], &t[1], &t[2], mask, 0.5));
         let fast = |t: &[Tensor]| attention(&t[0], &t[1], &t[2], mask, 0.5);
         assert_agree(&inputs, 1e-5, fast, |t| compose::attention(&t[0], &t[1], &t[2], mask, 0.5));
+    }
+}
+
+#[test]
+fn heads_side_by_side_give_what_heads_apart_do() {
+    // Two blocks of queries.
+    let apart = [random(&[2, 3, 150, 4], 1), random(&[2, 3, 600, 4], 2), random(&[2, 3, 600, 7], 3)];
+    let join = |x: &Tensor| x.transpose(1, 2).unwrap().flatten_from(2).unwrap().contiguous().unwrap();
+    let mask = random(&[2, 1, 1, 600], 4);
+    let (y, gradients_apart) = gradients(&apart, |t| attention(&t[0], &t[1], &t[2], Some(&mask), 0.5));
+    let split = |x: Tensor| x.reshape((2, 150, 3, 7))?.transpose(1, 2)?.contiguous();
+    let side_by_side = |t: &[Tensor]| split(multi_head_attention(&t[0], &t[1], &t[2], 3, Some(&mask), 0.5)?);
+    let (joined, gradients_joined) = gradients(&[0, 1, 2].map(|i| join(&apart[i])), side_by_side);
+    assert_eq!(values(&y), values(&joined));
+    for (apart, joined) in gradients_apart.iter().zip(&gradients_joined) {
+        assert_eq!(values(&join(apart.as_ref().unwrap())), values(joined.as_ref().unwrap()));
+    }
+}
+
+#[test]
+fn heads_that_do_not_divide_the_width_are_refused() {
+    let x = random(&[2, 5, 12], 1);
+    for heads in [0, 5] {
+        let refused = multi_head_attention(&x, &x, &x, heads, None, 1.).unwrap_err().to_string();
+        assert!(refused.contains("heads do not divide"), "{refused}");
     }
 }
 
