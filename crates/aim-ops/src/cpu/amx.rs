@@ -278,23 +278,24 @@ fn pack_left(from: &[f32], lda: usize, rows: usize, k: usize, out: &mut [u16]) {
     }
 }
 
-/// Packs rows `ks` (from an even one on) of a panel of a right operand, at most two tiles wide: `from` has them `width`
+/// Packs rows `ks` (from an even one on) of a panel of a right operand, at most two tiles wide: `from` has them `ldb`
 /// apart. What follows the last row of all, `k`, is zero up to a whole step.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn pack_right(from: &[f32], width: usize, ks: Range<usize>, k: usize, out: &mut [u16]) {
+fn pack_right((from, ldb): (&[f32], usize), width: usize, ks: Range<usize>, k: usize, out: &mut [u16]) {
     let step = width / TILE * 3 * PART;
     let end = if ks.end == k { k.next_multiple_of(DEPTH) } else { ks.end };
-    assert!(from.len() >= ks.len() * width && out.len() >= end.div_ceil(DEPTH) * step, "operands out of bounds");
+    let read = ks.len().checked_sub(1).map_or(0, |rows| rows * ldb + width);
+    assert!(from.len() >= read && out.len() >= end.div_ceil(DEPTH) * step, "operands out of bounds");
     let (upper, zero) = (_mm512_set1_epi32(0xFFFF_0000_u32 as i32), _mm512_setzero_ps());
     // SAFETY: the assertion.
     unsafe {
         for even in (ks.start..end).step_by(2) {
-            let from = from.as_ptr().wrapping_add((even - ks.start) * width);
+            let from = from.as_ptr().wrapping_add((even - ks.start) * ldb);
             let out = out.as_mut_ptr().add(even / DEPTH * step + even % DEPTH / 2 * DEPTH);
             for tile in 0..width / TILE {
                 let from = from.wrapping_add(tile * TILE);
                 let first = if even < ks.end { _mm512_loadu_ps(from) } else { zero };
-                let second = if even + 1 < ks.end { _mm512_loadu_ps(from.add(width)) } else { zero };
+                let second = if even + 1 < ks.end { _mm512_loadu_ps(from.add(ldb)) } else { zero };
                 let ([a, b, c], [d, e, f]) = (split(first), split(second));
                 let both = [
                     _mm512_or_si512(_mm512_srli_epi32(a, 16), d),
@@ -313,9 +314,15 @@ fn pack(b: &impl Source, ks: &Range<usize>, cols: &Range<usize>, values: &mut [f
     for band in steps(ks.clone(), b.band()) {
         for panel in cut(cols.len(), usize::MAX, PAIR) {
             let width = panel.len().next_multiple_of(TILE);
-            b.fill(band.clone(), cols.start + panel.start..cols.start + panel.end, values, width);
+            let of_b = cols.start + panel.start..cols.start + panel.end;
+            // Whole tiles can be read where they are.
+            let stored = if panel.len() == width { b.in_place(band.clone(), of_b.clone()) } else { None };
+            let from = stored.unwrap_or_else(|| {
+                b.fill(band.clone(), of_b, values, width);
+                (values, width)
+            });
             let out = &mut out[packed(panel.start)..];
-            pack_right(values, width, band.start - ks.start..band.end - ks.start, ks.len(), out);
+            pack_right(from, width, band.start - ks.start..band.end - ks.start, ks.len(), out);
         }
     }
 }
