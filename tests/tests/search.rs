@@ -7,7 +7,7 @@ use aim_tests::{bundle_config, run_options, run_with, split, write_bundle, write
 use aim_train::{
     config::{Scale, TableConfig, load_tables},
     experiment::{Choice, Options, Results, run},
-    run::Stop,
+    run::{Failure, Stop},
     standard,
 };
 
@@ -86,6 +86,11 @@ fn a_trial_that_diverges_is_an_answer_and_no_failure() {
     let choice: &Choice = &results.choices[0];
     assert!(choice.chosen == 1 && choice.trials[0].mean.is_none(), "{choice:?}");
     assert!(choice.words().contains("1 diverged"), "{}", choice.words());
+    let noted = |choice: &Choice, trial: usize| {
+        let run = folder.path().join(format!("runs/test/joint.{}/seed1000", choice.trials[trial].key));
+        Failure::read(&run).map(|failure| failure.is_divergence())
+    };
+    assert_eq!([noted(choice, 0), noted(choice, 1)], [Some(true), None], "folders say how their runs ended");
     let hopeless = rates(folder.path(), "[1e30, 1e31]");
     assert!(hopeless.failures[0].contains("every trial diverged"), "{:?}", hopeless.failures);
     assert!(hopeless.rows[0].runs.is_empty() && hopeless.rows[1].runs.len() == 1);

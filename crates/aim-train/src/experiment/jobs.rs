@@ -381,7 +381,9 @@ impl Work<'_> {
             return Ok(done);
         }
         Failure::forget(folder.path())?;
-        pool(self.options.threads)?.install(|| job.run(&folder, self.shared))?;
+        let made = pool(self.options.threads)?.install(|| job.run(&folder, self.shared));
+        Failure::keep(&made, folder.path())?;
+        made?;
         RunResults::read(&folder, task.config)?.ok_or_else(|| {
             Error::invalid(
                 folder.path().display().to_string(),

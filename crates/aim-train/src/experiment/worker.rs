@@ -38,11 +38,8 @@ impl<'a> Worker<'a> {
     /// more memory than there is, and those of the run.
     pub fn make(&mut self, folder: &Path, preparation: Option<&Path>) -> Result<()> {
         let made = self.one(folder, preparation);
-        match &made {
-            Err(error) if preparation.is_none() && !error.is_stop() && !error.is_elsewhere() && folder.is_dir() => {
-                Failure::of(error).note(folder)?;
-            }
-            _ => {}
+        if preparation.is_none() {
+            Failure::keep(&made, folder)?;
         }
         made
     }

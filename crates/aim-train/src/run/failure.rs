@@ -71,6 +71,17 @@ impl Failure {
         write_atomically(&folder.join(FILE), text.as_bytes())
     }
 
+    /// Notes how an attempt at a run failed, unless it was stopped or another process has the run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep<T>(made: &Result<T>, folder: &Path) -> Result<()> {
+        match made {
+            Err(error) if !error.is_stop() && !error.is_elsewhere() && folder.is_dir() => Self::of(error).note(folder),
+            _ => Ok(()),
+        }
+    }
+
     /// What is noted in a folder, if anything; a note that cannot be read says nothing.
     pub fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
