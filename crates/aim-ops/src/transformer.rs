@@ -58,6 +58,8 @@ fn checked_mask(op: &str, mask: Option<&Tensor>, scores: [usize; 4]) -> Result<O
 /// [`attention`] of `heads` heads that lie side by side in each token, as linear layers give them: `q [B, T, H * D]`,
 /// `k [B, S, H * D]` and `v [B, S, H * E]` give `[B, T, H * E]`. On the CPU nothing is moved to split and join them.
 ///
+/// `mask` broadcasts to `[B, H, T, S]` here, too: one for each sample is `[B, 1, T, S]`.
+///
 /// # Errors
 /// As [`attention`]; if the widths are no multiples of `heads`.
 pub fn multi_head_attention(
@@ -73,7 +75,8 @@ pub fn multi_head_attention(
         check::rank(OP, name, t, 3)?;
         check::not_empty(OP, name, t)?;
     }
-    let ((b, t, width), (_, s, out)) = (q.dims3()?, v.dims3()?);
+    let (b, t, width) = q.dims3()?;
+    let (s, out) = (k.dim(1)?, v.dim(2)?);
     check::shape(OP, "k", k, &[b, s, width])?;
     check::shape(OP, "v", v, &[b, s, out])?;
     check::one_device(OP, q, &[Some(k), Some(v), mask])?;

@@ -8,8 +8,8 @@
 use aim_ops::{
     Act, Conv1d, Conv2d, Pool2d, Precision, Reduction, add, attention, avg_pool2d, backward, batch_norm_eval,
     batch_norm_train, conv1d, conv2d, cross_entropy, dropout, embedding, gelu, global_avg_pool, keep_rows, layer_norm,
-    linear, linear_relu, log_softmax, max_pool2d, noisy, relu, set_precision, soft_cross_entropy, softmax, spread,
-    unit_rows,
+    linear, linear_relu, log_softmax, max_pool2d, multi_head_attention, noisy, relu, set_precision, soft_cross_entropy,
+    softmax, spread, unit_rows,
     update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd, adagrad, adam, rmsprop, sgd},
     weighted_cross_entropy,
 };
@@ -93,6 +93,10 @@ const OPS: &[(&str, &[&[usize]], Op)] = &[
     ("layer norm", &[&[500, 130], &[130], &[130]], |t| layer_norm(&t[0], &t[1], &t[2], 1e-5)),
     ("attention", &[&[2, 3, 90, 20], &[2, 3, 70, 20], &[2, 3, 70, 33]], |t| {
         attention(&t[0], &t[1], &t[2], Some(&random(&[2, 1, 90, 70], 7, t[0].device())), 0.3)
+    }),
+    ("multi-head attention", &[&[2, 90, 60], &[2, 70, 60], &[2, 70, 99]], |t| {
+        let mask = random(&[2, 1, 1, 70], 7, t[0].device());
+        multi_head_attention(&t[0], &t[1], &t[2], 3, Some(&mask), 0.3)
     }),
     ("max pool", &[&[4, 9, 41, 40]], |t| max_pool2d(&t[0], POOL)),
     ("average pool", &[&[4, 9, 41, 40]], |t| avg_pool2d(&t[0], POOL)),

@@ -7,7 +7,7 @@ use candle_core::{Result, Shape, Tensor};
 use super::{
     gemm::{Size, cut},
     math::exp,
-    matrix::{Matrix, Target, matmul_into},
+    matrix::{Destination, Matrix, matmul_into},
     par,
     reduce::{max, sum, sum_pairs},
     scratch,
@@ -57,7 +57,7 @@ struct Heads {
     count: usize,
     rows: usize,
     width: usize,
-    /// Whether the heads of a row lie side by side, as in `[B, T, H * D]`, or one behind the other, as in `[B, H, T, D]`.
+    /// Whether the heads of a row lie side by side, as in `[B, T, H * D]`, or apart, as in `[B, H, T, D]`.
     joined: bool,
 }
 
@@ -81,10 +81,10 @@ impl Heads {
     /// The same to write to.
     ///
     /// # Safety
-    /// While it lives nobody else may write to these rows, or read what is not written yet.
-    unsafe fn to<'a>(&self, memory: Shared<'a>, head: usize, from: usize) -> Target<'a> {
+    /// As [`Destination::new`].
+    unsafe fn to<'a>(&self, memory: Shared<'a>, head: usize, from: usize) -> Destination<'a> {
         // SAFETY: the caller's promise.
-        unsafe { Target::new(memory, self.start(head) + from * self.stride(), self.stride()) }
+        unsafe { Destination::new(memory, self.start(head) + from * self.stride(), self.stride()) }
     }
 
     /// Elements of all heads of a batch of so many heads.
@@ -106,8 +106,8 @@ struct Attention {
 }
 
 impl Attention {
-    fn new(heads: usize, [q, k, v, y]: [Heads; 4], scale: f64, mask: Option<Mask>) -> Self {
-        Self { heads, q, k, v, y, scale: scale as f32, mask }
+    fn new(heads: usize, [q, k, v, y]: [Heads; 4], scale: f64, mask: Option<&Tensor>) -> Result<Self> {
+        Ok(Self { heads, q, k, v, y, scale: scale as f32, mask: mask.map(Mask::new).transpose()? })
     }
 
     /// Most queries in a block.
@@ -124,7 +124,7 @@ impl Attention {
         let s = self.k.rows;
         let (q, k) = (self.q.of(q, head, queries.start), self.k.of(k, head, 0));
         let size = Size { m: queries.len(), n: s, k: self.q.width };
-        matmul_into(size, q, k.t(), self.scale, false, &Target::rows(out, s));
+        matmul_into(size, q, k.t(), self.scale, false, &mut Destination::rows(out, s));
         if let Some(mask) = &self.mask {
             queries.zip(out.chunks_exact_mut(s)).for_each(|(t, row)| mask.add(head, self.q.count, t, row));
         }
@@ -155,8 +155,8 @@ impl Attention {
                 normalise(scores, s, &mut logs[queries.clone()]);
                 let size = Size { m: queries.len(), n: self.v.width, k: s };
                 // SAFETY: no other thread has this head.
-                let y = unsafe { self.y.to(y, head, queries.start) };
-                matmul_into(size, Matrix::rows(scores, s), self.v.of(v, head, 0), 1., false, &y);
+                let mut y = unsafe { self.y.to(y, head, queries.start) };
+                matmul_into(size, Matrix::rows(scores, s), self.v.of(v, head, 0), 1., false, &mut y);
             }
         });
     }
@@ -187,18 +187,19 @@ impl Attention {
                 let (from, n) = (queries.start, queries.len());
                 let (y, dy) = (self.y.of(y, head, from), self.y.of(dy, head, from));
                 let (asking, keys, values) = (self.q.of(q, head, from), self.k.of(k, head, 0), self.v.of(v, head, 0));
-                // SAFETY: no other thread has this head.
-                let [dq, dk, dv] =
+                // SAFETY: no other thread has this head, and the first block of queries overwrites the gradients of all
+                // keys and values.
+                let [mut dq, mut dk, mut dv] =
                     unsafe { [self.q.to(dq, head, from), self.k.to(dk, head, 0), self.v.to(dv, head, 0)] };
                 self.scores(head, queries.clone(), [q, k], p);
-                matmul_into(Size { m: n, n: s, k: e }, dy, values.t(), 1., false, &Target::rows(ds, s));
+                matmul_into(Size { m: n, n: s, k: e }, dy, values.t(), 1., false, &mut Destination::rows(ds, s));
                 score_gradients([p, ds], s, [y, dy], e, &logs[queries], self.scale);
                 let (p, ds) = (Matrix::rows(&p[..n * s], s), Matrix::rows(&ds[..n * s], s));
                 // Keys and values are those of every block of queries.
                 let more = from > 0;
-                matmul_into(Size { m: s, n: e, k: n }, p.t(), dy, 1., more, &dv);
-                matmul_into(Size { m: n, n: d, k: s }, ds, keys, 1., false, &dq);
-                matmul_into(Size { m: s, n: d, k: n }, ds.t(), asking, 1., more, &dk);
+                matmul_into(Size { m: s, n: e, k: n }, p.t(), dy, 1., more, &mut dv);
+                matmul_into(Size { m: n, n: d, k: s }, ds, keys, 1., false, &mut dq);
+                matmul_into(Size { m: s, n: d, k: n }, ds.t(), asking, 1., more, &mut dk);
             }
         });
     }
@@ -243,10 +244,9 @@ kernel! {
 pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {
     let (b, h, t, d) = q.dims4()?;
     let (s, e) = (k.dim(2)?, v.dim(3)?);
-    let of = |rows, width| Heads { count: h, rows, width, joined: false };
-    let mask = mask.map(Mask::new).transpose()?;
-    let heads = [of(t, d), of(s, d), of(s, e), of(t, e)];
-    run("attention", [q, k, v], (b, h, t, e), Attention::new(b * h, heads, scale, mask))
+    let layout = |rows, width| Heads { count: h, rows, width, joined: false };
+    let layouts = [layout(t, d), layout(s, d), layout(s, e), layout(t, e)];
+    run("attention", [q, k, v], (b, h, t, e), Attention::new(b * h, layouts, scale, mask)?)
 }
 
 pub(crate) fn multi_head_attention(
@@ -257,10 +257,10 @@ pub(crate) fn multi_head_attention(
 ) -> Result<Tensor> {
     let (b, t, width) = q.dims3()?;
     let (s, out) = (k.dim(1)?, v.dim(2)?);
-    let of = |rows, width| Heads { count: heads, rows, width: width / heads, joined: true };
-    let mask = mask.map(Mask::new).transpose()?;
-    let all = [of(t, width), of(s, width), of(s, out), of(t, out)];
-    run("multi_head_attention", [q, k, v], (b, t, out), Attention::new(b * heads, all, scale, mask))
+    let (d, e) = (width / heads, out / heads);
+    let layout = |rows, width| Heads { count: heads, rows, width, joined: true };
+    let layouts = [layout(t, d), layout(s, d), layout(s, e), layout(t, e)];
+    run("multi_head_attention", [q, k, v], (b, t, out), Attention::new(b * heads, layouts, scale, mask)?)
 }
 
 fn run(op: &'static str, inputs: [&Tensor; 3], shape: impl Into<Shape>, a: Attention) -> Result<Tensor> {

@@ -35,14 +35,14 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Rows to write to, `stride` apart.
-pub(crate) struct Target<'a> {
+/// Rows to write to, `stride` apart, which nobody else accesses while it lives.
+pub(crate) struct Destination<'a> {
     memory: Shared<'a>,
     from: usize,
     stride: usize,
 }
 
-impl<'a> Target<'a> {
+impl<'a> Destination<'a> {
     /// All of `out`, in rows of `cols`.
     pub(crate) fn rows(out: &'a mut [f32], cols: usize) -> Self {
         Self { memory: Shared::new(out), from: 0, stride: cols }
@@ -152,15 +152,16 @@ kernel! {
 }
 
 /// `A * B` times `scale`, put into `to` or added to it, on this thread.
-pub(crate) fn matmul_into(size: Size, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, to: &Target<'_>) {
+pub(crate) fn matmul_into(size: Size, a: Matrix<'_>, b: Matrix<'_>, scale: f32, add: bool, to: &mut Destination<'_>) {
+    let to = &*to;
     Product::new(size, &a, &b).sequential(|block| put(&block, scale, add, to));
 }
 
 kernel! {
     /// Puts a block times `scale` into rows that this thread alone writes, or adds it to them.
-    fn put(block: &Block<'_>, scale: f32, add: bool, to: &Target<'_>) {
+    fn put(block: &Block<'_>, scale: f32, add: bool, to: &Destination<'_>) {
         for (r, row) in block.rows() {
-            // SAFETY: by the promise of `Target::new`.
+            // SAFETY: the borrow of `Destination::rows` or the promise of `Destination::new`; rows and blocks do not overlap.
             let to = unsafe { to.memory.part(to.from + r * to.stride + block.cols.start, row.len()) };
             if add {
                 to.iter_mut().zip(row).for_each(|(to, v)| *to += scale * v);

@@ -10,7 +10,7 @@ use std::{array::from_fn, ops::Range};
 use super::{
     gemm::{self, Size, Source, Way, cut},
     kernel::{self, Isa, KC},
-    matrix::{Matrix, Target, matmul_into},
+    matrix::{Destination, Matrix, matmul_into},
     par,
     planes::{Frame, Planes, Windows},
     scratch,
@@ -182,7 +182,7 @@ impl Winograd {
                     let b = Matrix::rows(&b[p * apart(inputs * stride)..], stride).t();
                     // SAFETY: points do not overlap.
                     let sums = unsafe { sums.part(p * apart(outputs * inputs), outputs * inputs) };
-                    matmul_into(size, a, b, 1., !first, &Target::rows(sums, inputs));
+                    matmul_into(size, a, b, 1., !first, &mut Destination::rows(sums, inputs));
                 });
             }
             kernels_from_points(sums, self.channels)

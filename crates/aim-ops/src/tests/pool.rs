@@ -138,24 +138,29 @@ fn attention_has_right_gradients() {
 #[test]
 fn heads_side_by_side_give_what_heads_apart_do() {
     // Two blocks of queries.
-    let apart = [random(&[2, 3, 150, 4], 1), random(&[2, 3, 600, 4], 2), random(&[2, 3, 600, 7], 3)];
+    let (b, h, t, s, d, e) = (2, 3, 150, 600, 64, 48);
+    let apart = [random(&[b, h, t, d], 1), random(&[b, h, s, d], 2), random(&[b, h, s, e], 3)];
     let join = |x: &Tensor| x.transpose(1, 2).unwrap().flatten_from(2).unwrap().contiguous().unwrap();
-    let mask = random(&[2, 1, 1, 600], 4);
-    let (y, gradients_apart) = gradients(&apart, |t| attention(&t[0], &t[1], &t[2], Some(&mask), 0.5));
-    let split = |x: Tensor| x.reshape((2, 150, 3, 7))?.transpose(1, 2)?.contiguous();
-    let side_by_side = |t: &[Tensor]| split(multi_head_attention(&t[0], &t[1], &t[2], 3, Some(&mask), 0.5)?);
-    let (joined, gradients_joined) = gradients(&[0, 1, 2].map(|i| join(&apart[i])), side_by_side);
-    assert_eq!(values(&y), values(&joined));
-    for (apart, joined) in gradients_apart.iter().zip(&gradients_joined) {
-        assert_eq!(values(&join(apart.as_ref().unwrap())), values(joined.as_ref().unwrap()));
+    let joined = [0, 1, 2].map(|i| join(&apart[i]));
+    let masks: [&[usize]; 5] = [&[b, 1, 1, s], &[1, h, 1, s], &[h, t, s], &[b, h, t, s], &[t, 1]];
+    for mask in masks.map(|shape| random(shape, 4)) {
+        let split = |x: Tensor| x.reshape((b, t, h, e))?.transpose(1, 2)?.contiguous();
+        let of_apart = |x: &[Tensor]| attention(&x[0], &x[1], &x[2], Some(&mask), 0.1);
+        let of_joined = |x: &[Tensor]| split(multi_head_attention(&x[0], &x[1], &x[2], h, Some(&mask), 0.1)?);
+        assert_agree(&apart, 1e-4, of_apart, |x| compose::attention(&x[0], &x[1], &x[2], Some(&mask), 0.1));
+        let ((y, of_apart), (also, of_joined)) = (gradients(&apart, of_apart), gradients(&joined, of_joined));
+        assert_eq!(values(&y), values(&also), "{mask:?}");
+        for (apart, joined) in of_apart.iter().zip(&of_joined) {
+            assert_eq!(values(&join(apart.as_ref().unwrap())), values(joined.as_ref().unwrap()), "{mask:?}");
+        }
     }
 }
 
 #[test]
-fn heads_that_do_not_divide_the_width_are_refused() {
-    let x = random(&[2, 5, 12], 1);
-    for heads in [0, 5] {
-        let refused = multi_head_attention(&x, &x, &x, heads, None, 1.).unwrap_err().to_string();
+fn heads_that_do_not_divide_a_width_are_refused() {
+    let [x, y] = [12, 9].map(|width| random(&[2, 5, width], 1));
+    for (v, heads) in [(&x, 0), (&x, 5), (&y, 4)] {
+        let refused = multi_head_attention(&x, &x, v, heads, None, 1.).unwrap_err().to_string();
         assert!(refused.contains("heads do not divide"), "{refused}");
     }
 }
