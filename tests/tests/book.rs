@@ -64,8 +64,9 @@ fn prose(page: &str) -> String {
 /// Targets of the links to files and headings.
 fn links(page: &str) -> Vec<String> {
     let prose = prose(page);
-    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+    let inline = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let defined = prose.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")?.1.split(' ').next());
+    inline.chain(defined).filter(|target| !target.contains("://")).map(str::to_owned).collect()
 }
 
 /// What links call the headings of a page.

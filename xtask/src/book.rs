@@ -1,44 +1,14 @@
-//! Every command line in the documentation is one that the program understands.
+//! Every command line in the documentation is one that the program understands. What they do is tried by
+//! `tests/book.rs`.
 
-use aim_cli::{Application, clap, command_line};
-use aim_tests::book::blocks;
-
-/// Words of a shell's line, up to a comment or where its output goes. Quotes hold words together.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (vec![], None::<String>, None);
-    for c in line.chars() {
-        match (quote, c) {
-            (None, '#' | '>') if word.is_none() => break,
-            (None, ' ') => words.extend(word.take()),
-            (None, '"' | '\'') => (quote, word) = (Some(c), word.or_else(|| Some(String::new()))),
-            (Some(q), c) if q == c => quote = None,
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-/// The program that a line starts, with its arguments, if it is one of ours.
-fn ours(line: &str) -> Option<(clap::Command, Vec<String>)> {
-    let words = words(line);
-    let starts = |with: &[&str]| words.iter().zip(with).filter(|(word, with)| word == with).count() == with.len();
-    let skip = |n: usize| words[n..].to_vec();
-    let program = |application: &Application| command_line(application).unwrap();
-    if starts(&["cargo", "xtask"]) {
-        return Some((program(&crate::application()), skip(2)));
-    }
-    if starts(&["aim-learn"]) {
-        return Some((program(&Application::named("aim-learn")), skip(1)));
-    }
-    let dashes = words.iter().position(|word| word == "--")?;
-    let xtask = words[..dashes].windows(2).any(|pair| pair == ["-p", "xtask"]);
-    (xtask && starts(&["cargo", "run"])).then(|| (program(&crate::application()), skip(dashes + 1)))
-}
+use aim_cli::{Application, command_line};
+use aim_tests::book::{commands, ours, words};
 
 /// What the program has to say against a line of its own.
 fn refused(line: &str) -> Option<String> {
-    let (program, arguments) = ours(line)?;
+    let (name, arguments) = ours(line)?;
+    let application = if name == "xtask" { crate::application() } else { Application::named(name) };
+    let program = command_line(&application).unwrap();
     let name = program.get_name().to_owned();
     program.try_get_matches_from([name].into_iter().chain(arguments)).err().map(|error| error.to_string())
 }
@@ -46,13 +16,11 @@ fn refused(line: &str) -> Option<String> {
 #[test]
 fn every_command_line_in_the_documentation_is_understood() {
     let mut tried = 0;
-    for block in blocks("sh") {
-        for line in block.text.lines() {
-            tried += usize::from(ours(line).is_some());
-            assert_eq!(refused(line), None, "{}: {line}", block.place);
-        }
+    for command in commands() {
+        tried += usize::from(ours(&command.text).is_some());
+        assert_eq!(refused(&command.text), None, "{}: {}", command.place, command.text);
     }
-    assert!(tried > 50, "{tried}");
+    assert!(tried > 80, "{tried}");
 }
 
 #[test]

@@ -7,7 +7,10 @@ use std::{
 };
 
 use aim_core::{Error, Result};
-use aim_train::run::{Failure, holder};
+use aim_train::{
+    experiment::{Item, agenda, time_left},
+    run::{Failure, holder},
+};
 
 use crate::{
     array::{self, Attempt, attempts, last_lines},
@@ -33,6 +36,18 @@ enum State {
 pub struct Status {
     table: PathBuf,
     runs: BTreeMap<PathBuf, State>,
+    planned: Option<Planned>,
+}
+
+/// How far what the last command set out to make is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Planned {
+    all: usize,
+    done: usize,
+    /// Of these, runs of rows whose settings are still to be chosen, so that they have no folder yet.
+    later: usize,
+    /// How long the others take, in words, where epochs were timed and any are left.
+    left: Option<String>,
 }
 
 /// Where the runs of a table's folder stand. Slurm is asked if anything of the table was submitted.
@@ -45,17 +60,21 @@ pub fn status(table: &Path) -> Result<Status> {
     let arrays = array::all(&place, &queue)?;
     queue.remember(&arrays.iter().filter_map(|array| array.job).collect::<Vec<_>>());
     let attempts = attempts(&arrays);
-    let folders = folders(&place)?;
-    if folders.is_empty() && arrays.is_empty() {
+    let (folders, agenda) = (folders(&place)?, agenda(&place)?);
+    if folders.is_empty() && arrays.is_empty() && agenda.is_none() {
         let remedy = "name the folder of a table, for instance runs/synth-av";
         return Err(Error::invalid(table.display().to_string(), "holds no runs", remedy));
     }
-    let all = folders.iter().map(PathBuf::as_path).chain(attempts.keys().copied());
+    let runs = |item: &Item| item.seeds.iter().filter_map(|seed| folder_of_run(item, *seed)).collect::<Vec<_>>();
+    let wanted: Vec<PathBuf> = agenda.iter().flatten().flat_map(runs).map(|run| place.join(run)).collect();
+    let all = folders.iter().chain(&wanted).map(PathBuf::as_path).chain(attempts.keys().copied());
     let one = |folder: &Path| {
         let short = folder.strip_prefix(&place).unwrap_or(folder).to_owned();
         (short, state(folder, attempts.get(folder).copied(), &queue))
     };
-    Ok(Status { table: table.into(), runs: all.map(one).collect() })
+    let runs: BTreeMap<PathBuf, State> = all.map(one).collect();
+    let planned = agenda.map(|agenda| Planned::of(&place, &agenda, &runs));
+    Ok(Status { table: table.into(), runs, planned })
 }
 
 /// Ends what waits or runs of a table in Slurm, and nothing else; how many jobs that was.
@@ -129,8 +148,50 @@ fn state(folder: &Path, attempt: Option<Attempt<'_>>, queue: &Queue) -> State {
 }
 
 fn running(folder: &Path, by: &str) -> String {
-    let epochs = fs::read_to_string(folder.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
-    format!("{by}, {epochs} epochs done")
+    format!("{by}, {} epochs done", epochs_done(folder))
+}
+
+fn epochs_done(folder: &Path) -> usize {
+    fs::read_to_string(folder.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// The folder of a run below the table's, if it is known.
+fn folder_of_run(item: &Item, seed: u64) -> Option<PathBuf> {
+    item.folder.as_ref().map(|folder| Path::new(folder).join(format!("seed{seed}")))
+}
+
+impl Planned {
+    fn of(table: &Path, agenda: &[Item], runs: &BTreeMap<PathBuf, State>) -> Self {
+        let (mut all, mut done, mut later, mut running) = (0, 0, 0, 0);
+        let mut epochs = BTreeMap::<&str, f64>::new();
+        for (item, seed) in agenda.iter().flat_map(|item| item.seeds.iter().map(move |seed| (item, *seed))) {
+            let folder = folder_of_run(item, seed);
+            later += usize::from(folder.is_none());
+            all += 1;
+            let left = match folder.as_ref().and_then(|folder| runs.get(folder)) {
+                Some(State::Done) => {
+                    done += 1;
+                    continue;
+                }
+                Some(State::Failed(..)) => continue,
+                Some(State::Running(_)) => {
+                    running += 1;
+                    let begun = folder.map_or(0, |folder| epochs_done(&table.join(folder)));
+                    item.epochs.saturating_sub(begun)
+                }
+                Some(State::Queued | State::Open) | None => item.epochs,
+            };
+            *epochs.entry(&item.row).or_default() += left as f64;
+        }
+        Self { all, done, later, left: time_left(table, &epochs, running.max(1)) }
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.left.as_ref().map_or(String::new(), |left| format!("; {left}, by the epochs that were timed"));
+        writeln!(f, "planned: {} runs, {} of them done{left}", self.all, self.done)
+    }
 }
 
 impl Status {
@@ -141,15 +202,17 @@ impl Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let later = self.planned.as_ref().map_or(0, |planned| planned.later);
         let counts = [
             ("done", self.count(|state| *state == State::Done)),
             ("running", self.count(|state| matches!(state, State::Running(_)))),
             ("queued", self.count(|state| *state == State::Queued)),
             ("failed", self.count(|state| matches!(state, State::Failed(..)))),
-            ("open", self.count(|state| *state == State::Open)),
+            ("open", self.count(|state| *state == State::Open) + later),
         ];
         let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-        writeln!(f, "{}: {} runs: {}", self.table.display(), self.runs.len(), counts.join(", "))?;
+        writeln!(f, "{}: {} runs: {}", self.table.display(), self.runs.len() + later, counts.join(", "))?;
+        self.planned.iter().try_for_each(|planned| write!(f, "{planned}"))?;
         for (folder, state) in &self.runs {
             match state {
                 State::Running(by) => writeln!(f, "running: {}: {by}", folder.display())?,
@@ -187,6 +250,16 @@ mod tests {
         let wanted = "/t: 3 runs: 1 done, 0 running, 0 queued, 1 failed, 1 open\n\
                       failed: joint.01234567/seed1: a.csv: is empty; fill it\n    two\n    three\n    four\n    five\n    six\n";
         assert_eq!(said, wanted);
+        // What is planned and not begun is open, too; 2 epochs of 3 s each of two runs are left, of one row untimed.
+        let agenda = r#"[{"row": "joint", "folder": "joint.01234567", "epochs": 2, "seeds": [0, 1, 2]},
+                         {"row": "tuned", "folder": null, "epochs": 2, "seeds": [0]}]"#;
+        fs::write(table.join("agenda.json"), agenda).unwrap();
+        fs::write(run("joint.01234567", 0).join("timing.jsonl"), "3.0\n").unwrap();
+        let said = status(&table).unwrap().to_string();
+        assert!(said.contains(": 5 runs: 1 done, 0 running, 0 queued, 1 failed, 3 open\n"), "{said}");
+        let planned =
+            "planned: 4 runs, 1 of them done; about 12 s left with 1 at a time, by the epochs that were timed\n";
+        assert!(said.contains(planned), "{said}");
         assert!(status(&table.join("plots")).unwrap_err().to_string().contains("holds no runs"));
         assert!(status(&table.join("none")).is_err());
         let file = failed.join("log.txt");

@@ -1,4 +1,4 @@
-//! The figures of the front page: each is the one of the page that its row links to.
+//! The figures of the front page: each is the one of the page that its row, or itself, links to.
 
 use std::{fs, path::Path};
 
@@ -14,10 +14,10 @@ const COLUMNS: [(&str, &str); 5] = [
     ("AIM (reconstruction)", "AIM, each modality (reconstruction)"),
 ];
 
-/// The table of the front page has the figures of the pages.
+/// The front page has the figures of the pages.
 pub fn check() -> Outcome {
     let text = files::text(Path::new(README));
-    if filled(&text, page)? == text {
+    if linked(&filled(&text, page)?, page)? == text {
         return Ok(());
     }
     Err(format!("{README}: figures are not those of docs/results; write them anew with `cargo xtask check --fix`"))
@@ -25,7 +25,7 @@ pub fn check() -> Outcome {
 
 /// Writes them anew.
 pub fn fix() -> Outcome {
-    let text = filled(&files::text(Path::new(README)), page)?;
+    let text = linked(&filled(&files::text(Path::new(README)), page)?, page)?;
     fs::write(files::root().join(README), text).map_err(|e| format!("{README}: {e}"))
 }
 
@@ -57,16 +57,64 @@ fn filled(text: &str, page: impl Fn(&str) -> String) -> Result<String, String> {
 fn figure(page: &str, path: &str, column: &str) -> Result<String, String> {
     let known = COLUMNS.iter().find(|(ours, _)| *ours == column);
     let (_, label) = known.ok_or_else(|| format!("{README}: no page has a row for `{column}`"))?;
-    let mut lines = page.lines().skip_while(|line| !(line.starts_with("| method") && line.contains("accuracy")));
-    let place = lines.next().and_then(|head| cells(head).position(|cell| cell.starts_with("accuracy")));
-    let row = lines.find(|line| cells(line).next() == Some(label));
-    let cell = place.zip(row).and_then(|(place, row)| cells(row).nth(place));
-    let shown = cell.and_then(|cell| {
+    let shown = cell(page, label, "accuracy, 95 % interval (t)").and_then(|cell| {
         let (mean, rest) = cell.split_once(" ± ")?;
         let (_, interval) = rest.split_once(' ')?;
         Some(format!("{mean} {interval}").replace('\\', "").replace("0.", "."))
     });
     shown.ok_or_else(|| format!("{path}: has no accuracy with an interval for `{label}`"))
+}
+
+/// A text whose figures in prose, `[.953][name]`, are those that the definitions of their links name by page, row and
+/// column: `[name]: page "row: column"`.
+fn linked(text: &str, page: impl Fn(&str) -> String) -> Result<String, String> {
+    let mut made = text.to_owned();
+    for (name, path, title) in text.lines().filter_map(definition) {
+        let (row, column) = title.rsplit_once(": ").unwrap_or((title, ""));
+        let text = page(path);
+        let figure = cell(&text, row, column).and_then(|cell| cell.split_whitespace().next()).map(short);
+        let figure = figure.ok_or_else(|| format!("{path}: has no `{column}` of `{row}`"))?;
+        let mark = format!("][{name}]");
+        let mut parts: Vec<String> = made.split(&mark).map(ToOwned::to_owned).collect();
+        let behind = parts.pop().unwrap_or_default();
+        if parts.is_empty() {
+            return Err(format!("{README}: no figure is linked to [{name}]"));
+        }
+        for part in &mut parts {
+            part.truncate(part.rfind('[').map_or(0, |at| at + 1));
+            *part += &format!("{figure}{mark}");
+        }
+        made = parts.concat() + &behind;
+    }
+    Ok(made)
+}
+
+/// Name, page and title of a link's definition that has a title.
+fn definition(line: &str) -> Option<(&str, &str, &str)> {
+    let (name, target) = line.strip_prefix('[')?.split_once("]: ")?;
+    let (path, title) = target.split_once(" \"")?;
+    Some((name, path, title.strip_suffix('"')?))
+}
+
+/// A number as the front page writes it: without the zero before the point.
+fn short(number: &str) -> String {
+    let number = number.replace('\\', "");
+    let digits = number.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+    let (sign, digits) = number.split_at(digits);
+    format!("{sign}{}", digits.strip_prefix('0').filter(|rest| rest.starts_with('.')).unwrap_or(digits))
+}
+
+/// The cell of a row in the first table of a page that has both the row and the column.
+fn cell<'p>(page: &'p str, row: &str, column: &str) -> Option<&'p str> {
+    let (mut place, mut lines) = (None, page.lines().peekable());
+    while let Some(line) = lines.next() {
+        if lines.peek().is_some_and(|next| next.starts_with("| -") || next.starts_with("|-")) {
+            place = cells(line).position(|cell| cell == column);
+        } else if cells(line).next() == Some(row) && place.is_some() {
+            return cells(line).nth(place?);
+        }
+    }
+    None
 }
 
 /// Cells of a line of a table.
@@ -79,7 +127,7 @@ mod tests {
     use super::*;
 
     const PAGE: &str = "| method | seeds | accuracy, 95 % interval (t) | macro-F1 |\n| --- | --- | --- | --- |\n\
-                        | joint | 5 | 0.819 ± 0.008 \\[0.809, 0.829] | 0.7 |\n\n| method | own |\n| joint | 0.1 |\n";
+                        | joint | 5 | 0.819 ± 0.008 \\[0.809, 0.829] | 0.7 |\n\n| method | own |\n|---|---|\n| joint | 0.1 |\n";
 
     #[test]
     fn figures_of_the_front_page_are_those_of_the_pages() {
@@ -89,6 +137,19 @@ mod tests {
         let wrong = filled(&text(".5"), |_| String::new()).unwrap_err();
         assert_eq!(wrong, "x.md: has no accuracy with an interval for `joint`");
         assert!(filled("no table", |_| String::new()).is_err());
+    }
+
+    #[test]
+    fn figures_in_prose_are_those_that_their_links_name() {
+        let links = "[a]: x.md \"joint: accuracy, 95 % interval (t)\"\n[own]: x.md \"joint: own\"\n";
+        let text = |a: &str, own: &str| format!("of [x](x.md) [{a}][a] to [{own}][own], again [{a}][a]\n\n{links}");
+        let made = linked(&text(".934", "-.2"), |_| PAGE.into()).unwrap();
+        assert_eq!(made, text(".819", ".1"), "a wrong figure is another text");
+        let error = |text: &str| linked(text, |_| PAGE.into()).unwrap_err();
+        assert_eq!(error("[1][b]\n[b]: x.md \"aim: own\"\n"), "x.md: has no `own` of `aim`");
+        assert_eq!(error("[1][b]\n[b]: x.md \"joint: probe\"\n"), "x.md: has no `probe` of `joint`");
+        assert_eq!(error("[b]: x.md \"joint: own\"\n"), "README.md: no figure is linked to [b]");
+        assert_eq!(["0.023", "-0.5", "\\<0.001", "10.5"].map(short), [".023", "-.5", "<.001", "10.5"]);
     }
 
     #[test]

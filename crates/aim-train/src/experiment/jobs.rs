@@ -12,7 +12,7 @@ use aim_data::{Dataset, DatasetSpec, Demand, Reading};
 use candle_core::Device;
 
 use super::{
-    Console, Declared, Job, Launcher, Ledger, Local, Results, Shared,
+    Console, Declared, Job, Launcher, Ledger, Local, Results, Shared, agenda,
     job::restrict,
     launch::{self, Wanted},
     needs::{Needs, memory},
@@ -134,10 +134,12 @@ pub fn run_by(
     let outdated = Mutex::default();
     let work = Work { folder: &folder, options, shared, launcher, ledger: ledger.as_ref(), data, outdated };
     console.say(&plan(&work, table, (&plans, &folds), &search::chosen(&work, table, &plans)?)?);
+    agenda::note(&work, table, (&plans, &folds))?;
     let times = table.seeds as usize * folds.len().max(1);
     let epochs = table.rows.iter().map(|r| r.config.train.epochs).sum::<usize>() * times;
     console.expect(table.rows.len() * times, epochs);
     let Settled { configs, choices, mut failures } = search::settle(&work, table, &plans)?;
+    agenda::note(&work, table, (&plans, &folds))?;
 
     // All rows of one seed before the next seed, so that a table that is stopped early is a table of fewer seeds.
     let of_row = |i: usize| Some((i, configs[i].as_ref()?));
@@ -327,6 +329,15 @@ impl Work<'_> {
         let folder = place(self.folder, &config.name, &identity, self.shared.registries)?.folder;
         let there = folder.join(format!("seed{seed}")).join("result.json").exists();
         Ok(there || self.ledger.is_some_and(|ledger| ledger.find(&identity).is_some()))
+    }
+
+    /// Whether the ledger stands for a run.
+    pub fn is_kept(&self, config: &RunConfig, seed: u64) -> Result<bool> {
+        let Some(ledger) = self.ledger else { return Ok(false) };
+        let identity = Identity::new(config, seed, self.loaded(config)?.crc32);
+        let folder = place(self.folder, &config.name, &identity, self.shared.registries)?.folder;
+        let here = folder.join(format!("seed{seed}")).join("result.json").exists();
+        Ok(!here && ledger.find(&identity).is_some())
     }
 
     /// A task with its data.

@@ -1,5 +1,6 @@
 //! Tables: every row with every seed, side by side, and what the runs left.
 
+mod agenda;
 mod console;
 mod declared;
 mod job;
@@ -13,6 +14,7 @@ mod results;
 mod search;
 mod worker;
 
+pub use agenda::{Item, agenda, time_left};
 pub use console::Console;
 pub use declared::{Declared, declared};
 pub use job::{Job, Shared, restrict, store};

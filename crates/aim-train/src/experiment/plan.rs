@@ -56,7 +56,7 @@ pub(super) fn plan(
 }
 
 /// What a row is run with: on every fold, or once; nothing if that is still to be chosen among trials.
-fn settled<'a>(
+pub(super) fn settled<'a>(
     row: &'a RunConfig,
     trials: &'a [Trial],
     chosen: Option<usize>,

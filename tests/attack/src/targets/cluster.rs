@@ -1,6 +1,6 @@
 //! What is said to a cluster: profiles, and what its tasks make.
 
-use aim_slurm::{Profile, task};
+use aim_slurm::{Profile, status, task};
 
 use super::{Target, told};
 use crate::place::{put, within};
@@ -58,5 +58,28 @@ pub(super) const TASKS: Target = Target {
         vec!["task\tfolder\tpreparation\trun\n0\t/runs/a\t\tjoint, seed 0\n0\t/runs/b\t/prepared/x\taim\n1\t/runs/c\t\togm\n".into()]
     },
     words: &["\t", "\n", "0", "1", "task", "18446744073709551616"],
+    cost: 1,
+};
+
+/// What is planned in a table's folder, and how far that is.
+pub(super) const AGENDA: Target = Target {
+    name: "agenda",
+    about: "the note of what a command set out to make, by which `status` tells how far it is",
+    run: |bytes| {
+        within(
+            "agenda",
+            |_| {},
+            |folder| {
+                put(&folder.join("agenda.json"), bytes);
+                told(status(folder)).map(|status| status.to_string()).is_some()
+            },
+        )
+    },
+    samples: || {
+        let text = r#"[{"row": "joint", "folder": "joint.01234567", "epochs": 15, "seeds": [0, 1]},
+                       {"row": "tuned", "folder": null, "epochs": 15, "seeds": [0]}]"#;
+        vec![text.into(), "[]".into()]
+    },
+    words: &["row", "folder", "epochs", "seeds", "null", "[]", "18446744073709551615", "/"],
     cost: 1,
 };

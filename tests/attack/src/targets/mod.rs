@@ -49,7 +49,7 @@ pub fn find(name: &str) -> Option<&'static Target> {
     ALL.iter().find(|target| target.name == name)
 }
 
-static ALL: [Target; 27] = [
+static ALL: [Target; 28] = [
     config::TABLE,
     config::IDENTITY,
     config::RECIPE,
@@ -77,6 +77,7 @@ static ALL: [Target; 27] = [
     weights::WEIGHTS,
     cluster::PROFILE,
     cluster::TASKS,
+    cluster::AGENDA,
 ];
 
 /// The value of what was read; an error must say where something is wrong and what to do.
