@@ -50,7 +50,7 @@ fusion_settings!(
 );
 
 /// One gated cell that reads a modality after the other, and one head. A modality's logits are those after it was read
-/// alone.
+/// alone; in a pass that moves the start of the memory, they begin at the new one.
 pub struct Memory {
     gates: Linear,
     head: Linear,
