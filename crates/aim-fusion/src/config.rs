@@ -53,6 +53,11 @@ pub trait FusionSettings: AnySettings {
         None
     }
 
+    /// Whether it joins features of equal widths alone, which its description says, too.
+    fn equal_widths(&self) -> bool {
+        false
+    }
+
     /// Whether it takes a frame of zeros for padding.
     fn skips_zero_frames(&self) -> bool {
         false
@@ -126,9 +131,27 @@ pub fn check_modalities(fusion: &FusionSpec, modalities: usize, known: &Fusions,
     Err(Error::unknown(place, problem, others))
 }
 
-/// Implements [`FusionSettings`] for settings: description, capabilities, and a function that builds it.
+/// Checks that a fusion can join features of these widths.
+///
+/// # Errors
+/// If they must be equal and are not; the message names the width of each modality.
+pub fn check_widths(fusion: &FusionSpec, on: &Features<'_>, place: &str) -> Result<()> {
+    if !fusion.equal_widths() || on.widths.windows(2).all(|pair| pair[0] == pair[1]) {
+        return Ok(());
+    }
+    let width = |((name, width), frames): ((&String, &usize), &usize)| match frames {
+        1 => format!("`{name}` has {width}"),
+        _ => format!("`{name}` has {width} ({frames} frames of {})", width / frames),
+    };
+    let widths: Vec<String> = on.names.iter().zip(on.widths).zip(on.frames).map(width).collect();
+    let problem = format!("`{}` joins features of equal widths, and {}", fusion.name(), widths.join(", "));
+    Err(Error::invalid(place, problem, "give the encoders the same last width, or use concat"))
+}
+
+/// Implements [`FusionSettings`] for settings: description, capabilities, and a function that builds it. Behind the
+/// settings stands `equal_widths` where features must have the same width.
 macro_rules! fusion_settings {
-    ($settings:ident, $info:expr, $offers:expr, |$self:ident, $build:ident, $features:ident| $made:expr) => {
+    ($settings:ident $(: $equal:ident)?, $info:expr, $offers:expr, |$self:ident, $build:ident, $features:ident| $made:expr) => {
         impl crate::FusionSettings for $settings {
             fn info(&self) -> &'static crate::FusionInfo {
                 static INFO: crate::FusionInfo = $info;
@@ -138,6 +161,10 @@ macro_rules! fusion_settings {
             fn capabilities(&self) -> aim_core::Capabilities {
                 aim_core::Capabilities::of($offers)
             }
+
+            $(fn $equal(&self) -> bool {
+                true
+            })?
 
             fn build(
                 &self,
@@ -156,6 +183,9 @@ static FUSIONS: LazyLock<Fusions> = LazyLock::new(crate::all);
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+    use serde_json::json;
+
     use super::*;
     use crate::{BottleneckConfig, FilmConfig};
 
@@ -168,5 +198,45 @@ mod tests {
         assert!(one.contains("`bottleneck` joins 2 or more modalities, the network has 1; use one of concat"), "{one}");
         let three = told(fusion(FilmConfig::default()), 3);
         assert!(three.contains("`film` joins exactly 2 modalities, the network has 3"), "{three}");
+    }
+
+    /// Every fusion, with some value for what it requires.
+    fn every() -> Vec<FusionSpec> {
+        let required = |card: &FusionCard| {
+            let mut section = json!({"name": card.name()});
+            for setting in card.settings().iter().filter(|setting| setting.rule.required) {
+                section[setting.name] = if card.name() == "deep" { json!([2, 2]) } else { json!(2) };
+            }
+            builtin().read(&section, "model.fusion").unwrap()
+        };
+        builtin().iter().map(required).collect()
+    }
+
+    #[test]
+    fn a_fusion_says_whether_widths_must_be_equal() {
+        let names = ["a", "b"].map(str::to_owned);
+        for fusion in every() {
+            let built = |widths: &[usize]| {
+                let stages = [vec![4; 3], vec![4; 3]];
+                let on = Features { names: &names, widths, frames: &[1, 1], stages: &stages, classes: 3 };
+                let checked = check_widths(&fusion, &on, "model.fusion").map_err(|e| e.to_string());
+                (fusion.build(&mut Build::new(0, &Device::Cpu), &on).is_ok(), checked)
+            };
+            let (name, equal) = (fusion.name(), fusion.equal_widths());
+            assert_eq!(built(&[4, 4]), (true, Ok(())), "{name}");
+            let (builds, checked) = built(&[4, 6]);
+            assert_eq!((builds, checked.is_ok()), (!equal, !equal), "{name}");
+            assert_eq!(fusion.info().about.ends_with(" (equal widths)"), equal, "{name}");
+        }
+    }
+
+    #[test]
+    fn widths_that_differ_are_told_by_modality() {
+        let names = ["sound", "image"].map(str::to_owned);
+        let on = Features { names: &names, widths: &[12, 6], frames: &[3, 1], stages: &[], classes: 3 };
+        let told = check_widths(&fusion(crate::SharedConfig {}), &on, "model.fusion").unwrap_err().to_string();
+        let want = "model.fusion: `shared` joins features of equal widths, and `sound` has 12 (3 frames of 4), `image` \
+                    has 6; give the encoders the same last width, or use concat";
+        assert_eq!(told, want);
     }
 }

@@ -46,10 +46,10 @@ settings! {
 }
 
 fusion_settings!(
-    BoostedConfig,
+    BoostedConfig: equal_widths,
     FusionInfo {
         name: "boosted",
-        about: "one head of two layers for any modality, sum of its logits times a learnt rate",
+        about: "one head of two layers for any modality, sum of its logits times a learnt rate (equal widths)",
         unimodal: "the head on its feature",
         modalities: ANY,
     },

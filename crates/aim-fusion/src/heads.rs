@@ -69,10 +69,10 @@ settings! {
 }
 
 fusion_settings!(
-    SharedConfig,
+    SharedConfig: equal_widths,
     FusionInfo {
         name: "shared",
-        about: "one head for any modality, mean of its logits",
+        about: "one head for any modality, mean of its logits (equal widths)",
         unimodal: "the head on its feature",
         modalities: ANY,
     },

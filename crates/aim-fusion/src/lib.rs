@@ -26,7 +26,8 @@ mod config;
 mod network;
 
 pub use config::{
-    Features, FusionCard, FusionInfo, FusionSettings, FusionSpec, Fusions, builtin, card, check_modalities, fusion,
+    Features, FusionCard, FusionInfo, FusionSettings, FusionSpec, Fusions, builtin, card, check_modalities,
+    check_widths, fusion,
 };
 pub use network::{Branch, LateFusion, ModelConfig, NetParts};
 

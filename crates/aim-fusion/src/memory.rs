@@ -38,10 +38,10 @@ settings! {
 }
 
 fusion_settings!(
-    MemoryConfig,
+    MemoryConfig: equal_widths,
     FusionInfo {
         name: "memory",
-        about: "gates read one modality after the other into a memory, one head on what it gives at the end",
+        about: "gates read one modality after the other into a memory, one head on what it gives at the end (equal widths)",
         unimodal: "the head after the memory has read the modality alone",
         modalities: ANY,
     },
@@ -50,7 +50,7 @@ fusion_settings!(
 );
 
 /// One gated cell that reads a modality after the other, and one head. A modality's logits are those after it was read
-/// alone.
+/// alone; in a pass that moves the start of the memory, they begin at the new one.
 pub struct Memory {
     gates: Linear,
     head: Linear,

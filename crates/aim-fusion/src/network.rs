@@ -10,7 +10,7 @@ use aim_core::{
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 
-use crate::{Features, FusionSpec};
+use crate::{Features, FusionSpec, check_widths};
 
 /// The model section of a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -148,7 +148,8 @@ impl LateFusion {
     /// Builds the network for samples of the given shapes. `modalities` gives names and order.
     ///
     /// # Errors
-    /// If a modality has no encoder in the config, shapes do not fit, or norms would hide padding from the fusion.
+    /// If a modality has no encoder in the config, shapes or widths do not fit, or norms would hide padding from the
+    /// fusion.
     pub fn new(
         config: &ModelConfig,
         modalities: &[(String, Vec<usize>)],
@@ -177,6 +178,7 @@ impl LateFusion {
         let frames: Vec<_> = encoders.iter().map(|b| b.frames).collect();
         let stages: Vec<_> = encoders.iter().map(|b| channels(&*b.encoder)).collect();
         let features = Features { names: &names, widths: &widths, frames: &frames, stages: &stages, classes };
+        check_widths(&config.fusion, &features, "model.fusion")?;
         let fusion = config.fusion.build(&mut build, &features)?;
         let mut net = Self::from_parts(NetParts { build, encoders, fusion, uni_heads: config.uni_heads, classes })?;
         // These are those of the encoders as built: settings promise them before there is an encoder.
@@ -379,7 +381,7 @@ mod tests {
     use aim_backbones::{MlpConfig, SequenceConfig, encoder};
 
     use super::*;
-    use crate::{BottleneckConfig, ConcatConfig, CrossAttentionConfig, fusion};
+    use crate::{BottleneckConfig, ConcatConfig, CrossAttentionConfig, DetachedConfig, fusion};
 
     fn built(sound: EncoderSpec, fusion: FusionSpec, feature_norm: bool) -> Result<(), String> {
         let image = encoder(MlpConfig { widths: vec![4], ..MlpConfig::default() });
@@ -407,5 +409,15 @@ mod tests {
             built(whole(), attended, true).unwrap();
         }
         built(frames(), fusion(ConcatConfig::default()), true).unwrap();
+    }
+
+    #[test]
+    fn widths_that_a_fusion_cannot_join_are_told_with_their_modalities() {
+        let of = |width: usize| encoder(MlpConfig { widths: vec![8, width], ..MlpConfig::default() });
+        let told = built(of(6), fusion(DetachedConfig {}), false).unwrap_err();
+        let want = "model.fusion: `detached` joins features of equal widths, and `sound` has 6, `image` has 4; give the \
+                    encoders the same last width, or use concat";
+        assert_eq!(told, want);
+        built(of(4), fusion(DetachedConfig {}), false).unwrap();
     }
 }

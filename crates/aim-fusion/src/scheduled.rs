@@ -49,11 +49,11 @@ choice! {
 }
 
 fusion_settings!(
-    ScheduledConfig,
+    ScheduledConfig: equal_widths,
     FusionInfo {
         name: "scheduled",
         about: "features weighted for each sample by a small network that sees entropies and agreement (or by `entropy` alone, \
-            by learnt `static` weights, `equal`), one head on their sum",
+            by learnt `static` weights, `equal`), one head on their sum (equal widths)",
         unimodal: "a head of its own",
         modalities: ANY,
     },

@@ -45,7 +45,7 @@ settings! {
 }
 
 fusion_settings!(
-    SymmetricGatedConfig,
+    SymmetricGatedConfig: equal_widths,
     FusionInfo {
         name: "symmetric-gated",
         about: "each modality gates the other, one linear head on both (equal widths)",
