@@ -33,7 +33,8 @@ impl EncoderSettings for CnnConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Cnn::new(build, &prefix, modality, input, &self.widths)?))
+        let made = build.with_additions(&prefix, |build| Cnn::new(build, &prefix, modality, input, &self.widths))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {

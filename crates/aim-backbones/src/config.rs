@@ -24,7 +24,8 @@ pub trait EncoderSettings: AnySettings {
     fn info(&self) -> &'static EncoderInfo;
 
     /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<name>.…`, and `modality` is
-    /// the index in their roles. Low-rank additions have been asked for already.
+    /// the index in their roles. Low-rank additions have been asked for already, and [`Build::with_additions`] refuses
+    /// those that reach no layer.
     ///
     /// # Errors
     /// If the input does not fit the encoder.

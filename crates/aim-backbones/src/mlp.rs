@@ -32,7 +32,10 @@ impl EncoderSettings for MlpConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)?))
+        let made = build.with_additions(&prefix, |build| {
+            Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)
+        })?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {

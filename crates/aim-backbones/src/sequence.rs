@@ -33,7 +33,9 @@ impl EncoderSettings for SequenceConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Sequence::new(build, &prefix, modality, input, &self.widths)?))
+        let made =
+            build.with_additions(&prefix, |build| Sequence::new(build, &prefix, modality, input, &self.widths))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
