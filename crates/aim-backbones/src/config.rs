@@ -192,6 +192,16 @@ macro_rules! with_lora {
 }
 pub(crate) use with_lora;
 
+/// The method that all encoders with a setting `freeze` share.
+macro_rules! with_freeze {
+    () => {
+        fn freeze(&self) -> Option<&crate::Freeze> {
+            self.freeze.as_ref()
+        }
+    };
+}
+pub(crate) use with_freeze;
+
 /// The methods that all encoders with the settings `weights` and `freeze` share.
 macro_rules! with_weights {
     () => {
@@ -199,9 +209,7 @@ macro_rules! with_weights {
             self.weights.as_ref()
         }
 
-        fn freeze(&self) -> Option<&crate::Freeze> {
-            self.freeze.as_ref()
-        }
+        crate::config::with_freeze!();
     };
 }
 pub(crate) use with_weights;
