@@ -72,9 +72,11 @@ fn encoders_of_tokens_that_share_some_conform() {
 
 #[test]
 fn every_encoder_conforms() {
-    let encoders: [(&str, &[usize]); 9] = [
+    let encoders: [(&str, &[usize]); 13] = [
         ("name: mlp, widths: [8, 6]", &[5]),
         ("name: cnn, widths: [4, 6]", &[1, 8, 8]),
+        ("name: cnn, widths: [4, 6]", &[2, 9]),
+        ("name: cnn, widths: [4, 6]", &[9]),
         ("name: sequence, widths: [4, 3]", &[2, 6]),
         ("name: resnet18, base_width: 4", &[1, 16, 16]),
         ("name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, dropout: 0.1", &[1, 8, 8]),
@@ -82,6 +84,8 @@ fn every_encoder_conforms() {
         ("name: vit, patch: 4, width: 8, layers: 2, heads: 2, blocks: 2, feature: mean", &[1, 8, 8]),
         ("name: transformer, layout: time-first, width: 8, layers: 2, heads: 2, blocks: 2, feature: mean", &[5, 3]),
         ("name: transformer, layout: time-first, width: 8, layers: 2, heads: 2, blocks: 2", &[5, 3]),
+        ("name: tcn, widths: [4, 6]", &[2, 6]),
+        ("name: tcn, widths: [4, 6], layout: time-first, feature: mean", &[6, 2]),
     ];
     for (encoder, shape) in encoders {
         for lora in ["", ", lora: {rank: 2}"] {

@@ -1,7 +1,7 @@
 //! Where parameters come from: names, roles and initial values, each keyed by (seed, name).
 
 use aim_config::{at_least, by_type, choice, free, settings};
-use aim_core::{Context, Handle, Kind, Params, Part, Result, Rng, Role, elements};
+use aim_core::{Context, Error, Handle, Kind, Params, Part, Result, Rng, Role, elements};
 use candle_core::{DType, Device, Tensor};
 
 use crate::layers::{Adapter, BatchNorm, Conv, Conv1d, LayerNorm, Linear};
@@ -34,6 +34,8 @@ pub struct Build {
     device: Device,
     params: Params,
     low_rank: Option<LowRank>,
+    /// Number of layers that have a low-rank addition.
+    additions: usize,
     frozen: Vec<usize>,
     /// Whether the next layer maps to queries or values.
     projection: bool,
@@ -93,12 +95,26 @@ impl Build {
     /// An empty network whose initial values depend on `seed` and each parameter's name alone.
     pub fn new(seed: u64, device: &Device) -> Self {
         let params = Params::differentiated_by(aim_ops::backward);
-        Self { seed, device: device.clone(), params, low_rank: None, frozen: vec![], projection: false }
+        Self { seed, device: device.clone(), params, low_rank: None, additions: 0, frozen: vec![], projection: false }
     }
 
     /// Gives the encoder layers made from now on low-rank additions, or none.
     pub fn set_low_rank(&mut self, low_rank: Option<&LowRank>) {
         self.low_rank = low_rank.cloned();
+    }
+
+    /// The encoder that `make` gives; `place` names it in messages.
+    ///
+    /// # Errors
+    /// Those of `make`, and low-rank additions that were [asked for](Self::set_low_rank) and reach no layer of it.
+    pub fn with_additions<T>(&mut self, place: &str, make: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = self.additions;
+        let made = make(self)?;
+        if self.low_rank.is_some() && self.additions == before {
+            let remedy = "leave `lora` out, or choose `targets` and a `first_block` that it has layers of";
+            return Err(Error::invalid(place, "has no layer that a low-rank addition reaches", remedy));
+        }
+        Ok(made)
     }
 
     /// Makes the weights of these blocks of encoders frozen ones from now on, or none.
@@ -121,6 +137,7 @@ impl Build {
         let (rank, input, output) = (rank * kernel, io.0 * kernel, io.1 * kernel);
         let a = self.param(&format!("{name}.lora_a"), role, &[rank, input], Init::Uniform, (input, rank))?;
         let b = self.param(&format!("{name}.lora_b"), role, &[output, rank], Init::Constant(0.), (rank, output))?;
+        self.additions += 1;
         Ok(Some(Adapter { a, b, scale }))
     }
 
@@ -260,7 +277,7 @@ impl Build {
         Ok(Conv { bias, ..self.conv2d(name, part, io, size, init)? })
     }
 
-    /// A 1-D convolution `[out, in, k]` without bias.
+    /// A 1-D convolution `[out, in, k]` without bias; its low-rank addition is `A [rank, in k]` and `B [out, rank]`.
     ///
     /// # Errors
     /// If the name is taken.
@@ -269,7 +286,10 @@ impl Build {
         let role = Role { part, kind: Kind::Conv };
         let fan = (io.0 * size.kernel, io.1 * size.kernel);
         let weight = self.param(&format!("{name}.weight"), role, &shape, Init::Uniform, fan)?;
-        Ok(Conv1d { weight, stride: size.stride, padding: size.padding })
+        // It is a linear layer over windows of `in k` values. Sides of k in both A and B, as in two dimensions, would
+        // make k times as many.
+        let adapter = self.adapter(name, part, (fan.0, io.1), 1)?;
+        Ok(Conv1d { weight, adapter, stride: size.stride, padding: size.padding })
     }
 
     /// Batch normalisation over `width` channels with running statistics.

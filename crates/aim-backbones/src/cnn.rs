@@ -6,8 +6,8 @@ use aim_ops::Act;
 use candle_core::Tensor;
 
 use crate::{
-    BatchNorm, Build, Conv, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Init, LowRank,
-    config::{check_low_rank, given, own_capabilities, with_lora},
+    BatchNorm, Build, Conv, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Freeze, Init, LowRank,
+    config::{check_frozen, check_low_rank, given, own_capabilities, with_freeze, with_lora},
 };
 
 settings! {
@@ -17,6 +17,8 @@ settings! {
         pub widths: Vec<usize> = Vec::new() => at_least(1).required(), "ours";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -33,7 +35,8 @@ impl EncoderSettings for CnnConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Cnn::new(build, &prefix, modality, input, &self.widths)?))
+        let made = build.with_additions(&prefix, |build| Cnn::new(build, &prefix, modality, input, &self.widths))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -41,10 +44,12 @@ impl EncoderSettings for CnnConfig {
     }
 
     fn check(&self, place: &str) -> Result<()> {
+        check_frozen(self.freeze.as_ref(), self.widths.len(), place)?;
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
     with_lora!(CnnConfig);
+    with_freeze!();
 }
 
 enum AnyConv {

@@ -24,7 +24,8 @@ pub trait EncoderSettings: AnySettings {
     fn info(&self) -> &'static EncoderInfo;
 
     /// Makes the encoder for samples of shape `input`; its parameters are named `encoders.<name>.…`, and `modality` is
-    /// the index in their roles. Low-rank additions have been asked for already.
+    /// the index in their roles. Low-rank additions have been asked for already, and [`Build::with_additions`] refuses
+    /// those that reach no layer.
     ///
     /// # Errors
     /// If the input does not fit the encoder.
@@ -191,6 +192,16 @@ macro_rules! with_lora {
 }
 pub(crate) use with_lora;
 
+/// The method that all encoders with a setting `freeze` share.
+macro_rules! with_freeze {
+    () => {
+        fn freeze(&self) -> Option<&crate::Freeze> {
+            self.freeze.as_ref()
+        }
+    };
+}
+pub(crate) use with_freeze;
+
 /// The methods that all encoders with the settings `weights` and `freeze` share.
 macro_rules! with_weights {
     () => {
@@ -198,9 +209,7 @@ macro_rules! with_weights {
             self.weights.as_ref()
         }
 
-        fn freeze(&self) -> Option<&crate::Freeze> {
-            self.freeze.as_ref()
-        }
+        crate::config::with_freeze!();
     };
 }
 pub(crate) use with_weights;

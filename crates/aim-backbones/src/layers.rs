@@ -101,6 +101,7 @@ impl Conv {
 #[derive(Clone, Debug)]
 pub struct Conv1d {
     pub(crate) weight: Handle,
+    pub(crate) adapter: Option<Adapter>,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
 }
@@ -112,7 +113,12 @@ impl Conv1d {
     /// If the shape does not fit.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let p = aim_ops::Conv1d { stride: self.stride, padding: self.padding, ..Default::default() };
-        Ok(aim_ops::conv1d(x, &pass.weight(&self.weight), None, p)?)
+        Ok(aim_ops::conv1d(x, &self.weight(pass)?, None, p)?)
+    }
+
+    /// The weight `[out, in, k]` in this pass, its low-rank addition included.
+    pub(crate) fn weight(&self, pass: &Pass<'_>) -> Result<Tensor> {
+        adapted(&self.weight, self.adapter.as_ref(), pass)
     }
 }
 

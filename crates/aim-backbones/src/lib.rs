@@ -9,7 +9,7 @@
 //! use aim_core::{Input, Pass};
 //! use candle_core::{DType, Device, Tensor};
 //!
-//! let spec = encoder(CnnConfig { widths: vec![16, 32], lora: None });
+//! let spec = encoder(CnnConfig { widths: vec![16, 32], ..CnnConfig::default() });
 //! let mut build = Build::new(0, &Device::Cpu);
 //! let cnn = spec.build(&mut build, "image", 0, &[1, 28, 28])?;
 //! let images = Tensor::zeros((4, 1, 28, 28), DType::F32, &Device::Cpu)?;

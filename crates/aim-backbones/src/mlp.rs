@@ -5,8 +5,8 @@ use aim_core::{Capabilities, Encoder, Flow, Input, Part, Pass, Pool, Result, Sit
 use candle_core::Tensor;
 
 use crate::{
-    Build, EncoderInfo, EncoderSettings, Linear, LowRank,
-    config::{check_low_rank, given, own_capabilities, with_lora},
+    Build, EncoderInfo, EncoderSettings, Freeze, Linear, LowRank,
+    config::{check_frozen, check_low_rank, given, own_capabilities, with_freeze, with_lora},
 };
 
 settings! {
@@ -16,6 +16,8 @@ settings! {
         pub widths: Vec<usize> = Vec::new() => at_least(1).required(), "ours";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -32,7 +34,10 @@ impl EncoderSettings for MlpConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)?))
+        let made = build.with_additions(&prefix, |build| {
+            Mlp::new(build, &prefix, modality, input.iter().product(), &self.widths)
+        })?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -40,10 +45,12 @@ impl EncoderSettings for MlpConfig {
     }
 
     fn check(&self, place: &str) -> Result<()> {
+        check_frozen(self.freeze.as_ref(), self.widths.len(), place)?;
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
     with_lora!(MlpConfig);
+    with_freeze!();
 }
 
 /// An MLP over the flattened input. Parameters: `<prefix>.blocks.<d>.weight` and `.bias`.

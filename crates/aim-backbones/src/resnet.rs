@@ -46,7 +46,9 @@ impl EncoderSettings for ResNetConfig {
     }
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
-        Ok(Box::new(ResNet::new(build, &format!("encoders.{name}"), modality, input, self)?))
+        let prefix = format!("encoders.{name}");
+        let made = build.with_additions(&prefix, |build| ResNet::new(build, &prefix, modality, input, self))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -6,8 +6,8 @@ use aim_core::{Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Resu
 use candle_core::Tensor;
 
 use crate::{
-    Build, EncoderInfo, EncoderSettings, Linear, LowRank,
-    config::{check_low_rank, given, own_capabilities, with_lora},
+    Build, EncoderInfo, EncoderSettings, Freeze, Linear, LowRank,
+    config::{check_frozen, check_low_rank, given, own_capabilities, with_freeze, with_lora},
 };
 
 settings! {
@@ -17,6 +17,8 @@ settings! {
         pub widths: Vec<usize> = Vec::new() => at_least(1).required(), "ours";
         /// Low-rank additions to its layers.
         pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
+        /// Blocks that are not trained.
+        pub freeze: Option<Freeze> = None => by_type().shown("none"), "ours";
     }
 }
 
@@ -33,7 +35,9 @@ impl EncoderSettings for SequenceConfig {
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
         let prefix = format!("encoders.{name}");
-        Ok(Box::new(Sequence::new(build, &prefix, modality, input, &self.widths)?))
+        let made =
+            build.with_additions(&prefix, |build| Sequence::new(build, &prefix, modality, input, &self.widths))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -41,6 +45,7 @@ impl EncoderSettings for SequenceConfig {
     }
 
     fn check(&self, place: &str) -> Result<()> {
+        check_frozen(self.freeze.as_ref(), self.widths.len(), place)?;
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
@@ -56,6 +61,7 @@ impl EncoderSettings for SequenceConfig {
     }
 
     with_lora!(SequenceConfig);
+    with_freeze!();
 }
 
 /// Frames of a sequence `[C, L]`, each through an MLP of its own. The feature holds them side by side,

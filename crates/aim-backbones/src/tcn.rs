@@ -7,9 +7,9 @@ use aim_ops::Conv1d as Windows;
 use candle_core::Tensor;
 
 use crate::{
-    Build, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Freeze, Layout, Weights,
+    Build, Conv1d, ConvSize, EncoderInfo, EncoderSettings, Freeze, Layout, LowRank, Weights,
     attention::dropout,
-    config::{check_frozen, own_capabilities, with_weights},
+    config::{check_frozen, check_low_rank, given, own_capabilities, with_lora, with_weights},
 };
 
 /// Most blocks: the reach of a convolution doubles with each.
@@ -38,6 +38,8 @@ settings! {
         pub layout: Layout = Layout::ChannelsFirst => by_type(), "ours";
         /// Feature: the last position that is valid | the mean of those that are.
         pub feature: TcnFeature = TcnFeature::Last => by_type(), "paper";
+        /// Low-rank additions to its layers.
+        pub lora: Option<LowRank> = None => by_type().shown("none"), "ours";
         /// Public weights that it starts from.
         pub weights: Option<Weights> = None => by_type().shown("none"), "ours";
         /// Blocks that are not trained.
@@ -57,11 +59,13 @@ impl EncoderSettings for TcnConfig {
     }
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
-        Ok(Box::new(Tcn::new(build, &format!("encoders.{name}"), modality, input, self)?))
+        let prefix = format!("encoders.{name}");
+        let made = build.with_additions(&prefix, |build| Tcn::new(build, &prefix, modality, input, self))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
-        own_capabilities()
+        given(own_capabilities(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -69,9 +73,11 @@ impl EncoderSettings for TcnConfig {
             let problem = format!("has {} blocks", self.widths.len());
             return Err(Error::invalid(format!("{place}.widths"), problem, format!("use at most {BLOCKS}")));
         }
-        check_frozen(self.freeze.as_ref(), self.widths.len(), place)
+        check_frozen(self.freeze.as_ref(), self.widths.len(), place)?;
+        check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
+    with_lora!(TcnConfig);
     with_weights!();
 }
 
@@ -93,7 +99,7 @@ impl Causal {
     /// Applies it to `[B, C, T]`: as many positions come out.
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let windows = Windows { padding: self.conv.padding, dilation: self.dilation, ..Windows::default() };
-        let (weight, bias) = (pass.weight(&self.conv.weight), pass.weight(&self.bias));
+        let (weight, bias) = (self.conv.weight(pass)?, pass.weight(&self.bias));
         let y = aim_ops::conv1d(x, &weight, Some(&bias), windows)?;
         Ok(if self.conv.padding == 0 { y } else { y.narrow(2, 0, x.dim(2)?)?.contiguous()? })
     }

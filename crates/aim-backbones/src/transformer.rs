@@ -111,7 +111,9 @@ impl EncoderSettings for TransformerConfig {
     }
 
     fn build(&self, build: &mut Build, name: &str, modality: usize, input: &[usize]) -> Result<Box<dyn Encoder>> {
-        Ok(Box::new(Transformer::new(build, &format!("encoders.{name}"), modality, input, self)?))
+        let prefix = format!("encoders.{name}");
+        let made = build.with_additions(&prefix, |build| Transformer::new(build, &prefix, modality, input, self))?;
+        Ok(Box::new(made))
     }
 
     fn capabilities(&self) -> Capabilities {
