@@ -2,7 +2,9 @@
 //! block is one layer.
 
 use aim_config::{at_least, by_type, settings};
-use aim_core::{Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Result, Site, Staged, through};
+use aim_core::{
+    Capabilities, Encoder, Error, Flow, Input, Part, Pass, Pool, Result, Site, Staged, capability, through,
+};
 use candle_core::Tensor;
 
 use crate::{
@@ -41,7 +43,7 @@ impl EncoderSettings for SequenceConfig {
     }
 
     fn capabilities(&self) -> Capabilities {
-        given(own_capabilities(), self.low_rank())
+        given(offers(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -62,6 +64,10 @@ impl EncoderSettings for SequenceConfig {
 
     with_lora!(SequenceConfig);
     with_freeze!();
+}
+
+fn offers() -> Capabilities {
+    own_capabilities().with(&[capability::UNPOOLED])
 }
 
 /// Frames of a sequence `[C, L]`, each through an MLP of its own. The feature holds them side by side,
@@ -95,7 +101,10 @@ impl Sequence {
 
 impl Encoder for Sequence {
     fn capabilities(&self) -> Capabilities {
-        own_capabilities()
+        offers()
+    }
+    fn unpool(&mut self) -> Option<usize> {
+        Some(self.frames)
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         through(self, x, pass)

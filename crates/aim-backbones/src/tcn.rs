@@ -2,7 +2,9 @@
 //! block is a block of depth. Weight normalisation is left out.
 
 use aim_config::{at_least, below, by_type, choice, settings, whole};
-use aim_core::{Capabilities, Encoder, Error, Flow, Handle, Input, Part, Pass, Pool, Result, Site, Staged, through};
+use aim_core::{
+    Capabilities, Encoder, Error, Flow, Handle, Input, Part, Pass, Pool, Result, Site, Staged, capability, through,
+};
 use aim_ops::Conv1d as Windows;
 use candle_core::Tensor;
 
@@ -65,7 +67,7 @@ impl EncoderSettings for TcnConfig {
     }
 
     fn capabilities(&self) -> Capabilities {
-        given(own_capabilities(), self.low_rank())
+        given(offers(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -79,6 +81,10 @@ impl EncoderSettings for TcnConfig {
 
     with_lora!(TcnConfig);
     with_weights!();
+}
+
+fn offers() -> Capabilities {
+    own_capabilities().with(&[capability::UNPOOLED])
 }
 
 /// A convolution whose output at a position sees that one and those before.
@@ -123,11 +129,14 @@ impl Block {
     }
 }
 
-/// The encoder. Positions that are not valid are zeros before and behind every block. Parameters:
-/// `<prefix>.network.<d>.conv1`, `.conv2` and, where channels change, `.downsample`, each with `.weight` and `.bias`.
+/// The encoder. Positions that are not valid are zeros before and behind every block. Unpooled, the feature is every
+/// position behind the last block. Parameters: `<prefix>.network.<d>.conv1`, `.conv2` and, where channels change,
+/// `.downsample`, each with `.weight` and `.bias`.
 pub struct Tcn {
     modality: usize,
+    length: usize,
     width: usize,
+    unpooled: bool,
     blocks: Vec<Block>,
     config: TcnConfig,
 }
@@ -138,8 +147,10 @@ impl Tcn {
     /// # Errors
     /// If the input is no sequence.
     pub fn new(build: &mut Build, prefix: &str, modality: usize, input: &[usize], config: &TcnConfig) -> Result<Self> {
-        let mut channels = match (input, config.layout) {
-            ([channels, _], Layout::ChannelsFirst) | ([_, channels], Layout::TimeFirst) => *channels,
+        let (mut channels, length) = match (input, config.layout) {
+            ([channels, length], Layout::ChannelsFirst) | ([length, channels], Layout::TimeFirst) => {
+                (*channels, *length)
+            }
             _ => return Err(Error::shape(prefix, input, "[C, T], or [T, C] with `layout: time-first`")),
         };
         let mut blocks = Vec::with_capacity(config.widths.len());
@@ -155,7 +166,7 @@ impl Tcn {
             blocks.push(Block { name, convs, downsample });
             channels = *width;
         }
-        Ok(Self { modality, width: channels, blocks, config: config.clone() })
+        Ok(Self { modality, length, width: channels, unpooled: false, blocks, config: config.clone() })
     }
 
     /// What each position counts for in the feature, `[B, T]` where masks are told.
@@ -179,7 +190,7 @@ fn masked(h: Tensor, valid: Option<&Tensor>) -> Result<Tensor> {
 
 impl Encoder for Tcn {
     fn capabilities(&self) -> Capabilities {
-        own_capabilities()
+        offers()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         through(self, x, pass)
@@ -191,7 +202,11 @@ impl Encoder for Tcn {
         self.blocks.len()
     }
     fn width(&self) -> usize {
-        self.width
+        if self.unpooled { self.length * self.width } else { self.width }
+    }
+    fn unpool(&mut self) -> Option<usize> {
+        self.unpooled = true;
+        Some(self.length)
     }
 }
 
@@ -213,6 +228,10 @@ impl Staged for Tcn {
     }
     fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
         let h = flow.values;
+        if self.unpooled {
+            // Blocks leave zeros where positions are not valid.
+            return Ok(h.transpose(1, 2)?.contiguous()?.reshape(((), self.width()))?);
+        }
         match (&flow.seen, self.config.feature) {
             (Some(seen), _) => Ok(h.broadcast_mul(&self.shares(seen)?.unsqueeze(1)?)?.sum(2)?),
             (None, TcnFeature::Mean) => Ok(h.mean(2)?),

@@ -3,7 +3,8 @@
 
 use aim_config::{above, at_least, below, by_type, choice, settings, whole};
 use aim_core::{
-    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, through,
+    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, capability,
+    through,
 };
 use candle_core::{DType, Tensor};
 
@@ -117,7 +118,7 @@ impl EncoderSettings for TransformerConfig {
     }
 
     fn capabilities(&self) -> Capabilities {
-        given(token_capabilities(), self.low_rank())
+        given(offers(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -155,6 +156,10 @@ const DISTILBERT: Names = Names {
     outer: &[],
 };
 
+fn offers() -> Capabilities {
+    token_capabilities().with(&[capability::UNPOOLED])
+}
+
 impl TransformerConfig {
     fn shape(&self) -> Shape {
         let Self { width, layers, heads, blocks, dropout, eps, .. } = *self;
@@ -172,9 +177,13 @@ enum Tokens {
 }
 
 /// The encoder: the feature is the first token behind the last layer, or the mean of those that are no padding. Nobody
-/// attends to padding.
+/// attends to padding. Unpooled, the feature is all words or vectors without the class token, zeros for padding; the
+/// first word stands for the text and always counts.
 pub struct Transformer {
     modality: usize,
+    /// Words or vectors of a sample.
+    length: usize,
+    unpooled: bool,
     tokens: Tokens,
     position: Handle,
     norm: LayerNorm,
@@ -221,13 +230,13 @@ impl Transformer {
         let embed = |build: &mut Build, name: &str, shape: &[usize]| {
             build.param(&format!("{prefix}.embeddings.{name}"), role, shape, INIT, (width, width))
         };
-        let (tokens, positions) = match (config.vocabulary, input) {
-            (Some(words), [1..=POSITIONS]) => {
+        let (tokens, length, positions) = match (config.vocabulary, input) {
+            (Some(words), [length @ 1..=POSITIONS]) => {
                 let table = embed(build, "word_embeddings.weight", &[words, width])?;
                 let (offset, types) = config.family.sizes();
                 let mut types_of = |types| embed(build, "token_type_embeddings.weight", &[types, width]);
                 let types = (types > 0).then(|| types_of(types)).transpose()?;
-                (Tokens::Words { table, types }, offset + POSITIONS)
+                (Tokens::Words { table, types }, *length, offset + POSITIONS)
             }
             (None, [a, b]) if a * b > 0 => {
                 let (length, channels, layout) = match config.layout {
@@ -241,7 +250,7 @@ impl Transformer {
                 };
                 let class = embed(build, "cls_token", &[1, 1, width])?;
                 let projection = dense(build, &format!("{prefix}.embeddings.projection"), part, (*channels, width))?;
-                (Tokens::Vectors { class, projection, layout }, length + 1)
+                (Tokens::Vectors { class, projection, layout }, *length, length + 1)
             }
             (Some(_), _) => return Err(Error::shape(prefix, input, format!("[T] of ids, at most {POSITIONS}"))),
             (None, _) => return Err(Error::shape(prefix, input, "[T, C], or [T] of ids and a vocabulary")),
@@ -249,7 +258,7 @@ impl Transformer {
         let position = embed(build, "position_embeddings.weight", &[positions, width])?;
         let norm = build.layer_norm(&format!("{prefix}.embeddings.LayerNorm"), part, width)?.eps(config.eps);
         let blocks = config.shape().build(build, prefix, modality, Style::Bert)?;
-        Ok(Self { modality, tokens, position, norm, blocks, config: config.clone() })
+        Ok(Self { modality, length, unpooled: false, tokens, position, norm, blocks, config: config.clone() })
     }
 
     /// Tokens `[B, tokens, width]` with their positions, and which of them may be attended to `[B, tokens]`.
@@ -293,6 +302,16 @@ impl Transformer {
         let first = Tensor::from_iter((0..count).map(|i| u8::from(i == 0)), x.device())?;
         Ok((tokens, seen.broadcast_maximum(&first)?))
     }
+
+    /// Words or vectors, zeros for padding, `[B, length * width]`.
+    fn side_by_side(&self, flow: &Flow) -> Result<Tensor> {
+        let mut h = flow.values.clone();
+        if let Some(seen) = &flow.seen {
+            h = h.broadcast_mul(&seen.to_dtype(h.dtype())?.unsqueeze(2)?)?;
+        }
+        // The class token, where there is one, is none of them.
+        Ok(h.narrow(1, h.dim(1)? - self.length, self.length)?.contiguous()?.reshape(((), self.width()))?)
+    }
 }
 
 /// The mean of the tokens `[B, tokens, width]` that may be attended to, `[B, tokens]`.
@@ -303,7 +322,7 @@ fn mean(tokens: &Tensor, seen: &Tensor) -> Result<Tensor> {
 
 impl Encoder for Transformer {
     fn capabilities(&self) -> Capabilities {
-        token_capabilities()
+        offers()
     }
     fn learnable(&self, input: &[usize]) -> Vec<usize> {
         match &self.tokens {
@@ -321,7 +340,11 @@ impl Encoder for Transformer {
         self.blocks.len()
     }
     fn width(&self) -> usize {
-        self.config.width
+        if self.unpooled { self.length * self.config.width } else { self.config.width }
+    }
+    fn unpool(&mut self) -> Option<usize> {
+        self.unpooled = true;
+        Some(self.length)
     }
 }
 
@@ -336,6 +359,9 @@ impl Staged for Transformer {
         Ok(flow)
     }
     fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
+        if self.unpooled {
+            return self.side_by_side(&flow);
+        }
         match (self.config.feature, &flow.seen) {
             (SequenceFeature::Mean, Some(seen)) => mean(&flow.values, seen),
             _ => flow.pool.apply(&flow.values),

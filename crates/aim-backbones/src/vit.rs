@@ -4,7 +4,8 @@
 
 use aim_config::{above, at_least, below, by_type, choice, settings, whole};
 use aim_core::{
-    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, through,
+    Capabilities, Encoder, Error, Flow, Handle, Input, Kind, Part, Pass, Pool, Result, Role, Site, Staged, capability,
+    through,
 };
 use candle_core::Tensor;
 
@@ -73,7 +74,7 @@ impl EncoderSettings for VitConfig {
     }
 
     fn capabilities(&self) -> Capabilities {
-        given(token_capabilities(), self.low_rank())
+        given(offers(), self.low_rank())
     }
 
     fn check(&self, place: &str) -> Result<()> {
@@ -161,6 +162,10 @@ static LAYOUTS: [Layout; 2] = [
     },
 ];
 
+fn offers() -> Capabilities {
+    token_capabilities().with(&[capability::UNPOOLED])
+}
+
 impl VitConfig {
     fn shape(&self) -> Shape {
         let Self { width, layers, heads, blocks, dropout, eps, .. } = *self;
@@ -169,9 +174,13 @@ impl VitConfig {
 }
 
 /// The encoder: the feature is the class token behind the last norm, or the mean of the patches there. Video
-/// `[B, C, T, H, W]` is folded into frames and averaged over time.
+/// `[B, C, T, H, W]` is folded into frames and averaged over time. Unpooled, the feature is the patches, of a video
+/// those of all frames in turn.
 pub struct Vit {
     modality: usize,
+    /// Patches of a sample, all frames together.
+    tokens: usize,
+    unpooled: bool,
     class: Handle,
     position: Handle,
     patches: Conv,
@@ -203,7 +212,10 @@ impl Vit {
         let layers = config.shape().build(build, prefix, modality, Style::Vit)?;
         let norm =
             build.layer_norm(&format!("{prefix}.layernorm"), part(blocks.saturating_sub(1)), width)?.eps(config.eps);
-        Ok(Self { modality, class, position, patches, blocks: layers, norm, config: config.clone() })
+        let frames = if let [_, frames, _, _] = input { *frames } else { 1 };
+        let tokens = frames * tokens;
+        let (config, unpooled) = (config.clone(), false);
+        Ok(Self { modality, tokens, unpooled, class, position, patches, blocks: layers, norm, config })
     }
 
     /// Tokens of patches behind the class token, each with its position: `[B, 1 + patches, width]`.
@@ -225,7 +237,7 @@ fn tokens(input: &[usize], patch: usize) -> Option<(usize, usize)> {
 
 impl Encoder for Vit {
     fn capabilities(&self) -> Capabilities {
-        token_capabilities()
+        offers()
     }
     fn forward(&self, x: &Input, pass: &mut Pass<'_>) -> Result<Tensor> {
         through(self, x, pass)
@@ -237,7 +249,11 @@ impl Encoder for Vit {
         self.blocks.len()
     }
     fn width(&self) -> usize {
-        self.config.width
+        if self.unpooled { self.tokens * self.config.width } else { self.config.width }
+    }
+    fn unpool(&mut self) -> Option<usize> {
+        self.unpooled = true;
+        Some(self.tokens)
     }
 }
 
@@ -256,12 +272,13 @@ impl Staged for Vit {
     }
     fn finish(&self, flow: Flow, _: &mut Pass<'_>) -> Result<Tensor> {
         let Flow { values: h, pool, .. } = &flow;
+        let patches = || h.narrow(1, 1, h.dim(1)? - 1);
+        if self.unpooled {
+            return Ok(patches()?.contiguous()?.reshape(((), self.width()))?);
+        }
         match self.config.feature {
             VitFeature::Class => pool.apply(h),
-            VitFeature::Mean => {
-                let patches = h.narrow(1, 1, h.dim(1)? - 1)?.transpose(1, 2)?;
-                Pool::Mean { frames: flow.frames() }.apply(&patches)
-            }
+            VitFeature::Mean => Pool::Mean { frames: flow.frames() }.apply(&patches()?.transpose(1, 2)?),
         }
     }
     fn channels(&self, _: usize) -> usize {

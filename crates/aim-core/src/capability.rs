@@ -92,6 +92,9 @@ pub const SITES: Capability = Capability::new("sites", "a site after each block 
 pub const STAGED: Capability = Capability::new("staged", "encoders whose blocks run one at a time");
 /// Blocks of encoders are layers over tokens, which take further ones ([`Flow::shared`](crate::Flow::shared)).
 pub const TOKENS: Capability = Capability::new("tokens", "encoders whose layers take further tokens");
+/// Encoders that can hand on the tokens, words or frames that their feature is made of
+/// ([`Encoder::unpool`](crate::Encoder::unpool)).
+pub const UNPOOLED: Capability = Capability::new("unpooled", "encoders that hand on what their feature is made of");
 /// Encoders see each other between their blocks, so that the feature of a modality depends on the others.
 pub const INNER: Capability = Capability::new("inner", "a fusion between the blocks of the encoders");
 /// Unimodal logits, from the fused head or from additional heads.

@@ -17,7 +17,8 @@ pub struct NetSpec {
     pub depths: Vec<usize>,
     /// Width of each encoder's feature.
     pub widths: Vec<usize>,
-    /// Number of frames that stand side by side in each feature: 1 unless the encoder keeps the time axis.
+    /// Number of frames or tokens that stand side by side in each feature: 1 unless the encoder keeps the time axis or
+    /// was unpooled ([`Encoder::unpool`]).
     pub frames: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
@@ -99,6 +100,12 @@ pub trait Encoder {
     /// embedded words where the input is ids. [`forward`](Self::forward) takes both.
     fn learnable(&self, input: &[usize]) -> Vec<usize> {
         input.to_vec()
+    }
+    /// Makes of an encoder whose feature is made of tokens one whose feature is these side by side,
+    /// `[B, tokens * width]`, zeros where one is padding, and gives their number
+    /// ([`capability::UNPOOLED`](crate::capability::UNPOOLED)). `None` of one that has none, which stays as it is.
+    fn unpool(&mut self) -> Option<usize> {
+        None
     }
     /// Number of blocks.
     fn depth(&self) -> usize;

@@ -1,13 +1,24 @@
 //! Fusions that attend over tokens: each modality over the others' (after MulT, Tsai et al. 2019), and all through a
 //! few tokens between them (after MBT, Nagrani et al. 2021).
 //!
-//! Tokens are the frames of encoders that keep the time axis (`sequence`), and otherwise the feature, which is one. A
-//! frame of zeros, padding or a modality that is masked, is no token: nobody sees it, and no mean counts it.
+//! By default a modality's tokens are the frames of an encoder that keeps the time axis (`sequence`), and of any other
+//! encoder the feature, which is one token. With `reads: tokens` encoders hand on what their features are made of:
+//!
+//! | encoder | tokens |
+//! |---|---|
+//! | `vit` | patches, of a video those of all frames, without the class token |
+//! | `transformer` | words, of which the first always counts; or vectors, without the class token |
+//! | `tcn` | positions behind the last block |
+//! | `sequence` | frames |
+//! | any other | the feature |
+//!
+//! A token of zeros, padding or a modality that is masked, is none: nobody sees it, and no mean counts it.
 
 use aim_backbones::{Build, Init, LayerNorm, Linear};
-use aim_config::{at_least, below, settings, whole};
+use aim_config::{Field, Rule, Setting, Settings, at_least, below, by_type, choice, whole};
 use aim_core::{Capabilities, Capability, Fusion, Handle, Joined, Kind, Part, Pass, Result, Role, capability};
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Features, FusionInfo, FusionSettings,
@@ -19,39 +30,68 @@ const OFFERS: &[Capability] = &[capability::VIEWS];
 /// What is said of logits of single modalities, which these fusions have not.
 const NONE: &str = "none; model.uni_heads gives some to methods that train them";
 
-settings! {
-    /// Settings of the fusion `cross-attention`.
-    pub struct CrossAttentionConfig {
-        /// Width of tokens.
-        pub width: usize = 64 => at_least(1), "ours";
-        /// Layers.
-        pub layers: usize = 2 => whole(1, 1000), "ours";
-        /// Heads of an attention.
-        pub heads: usize = 4 => whole(1, 1000), "ours";
-        /// Dropout behind attention and linear maps.
-        pub dropout: f64 = 0.1 => below(0., 1.), "released";
+choice! {
+    /// What is read of encoders whose features are made of tokens.
+    pub enum Reads {
+        /// The feature, as one token; that of `sequence` is its frames.
+        Feature = "feature",
+        /// The tokens.
+        Tokens = "tokens",
     }
 }
 
-settings! {
-    /// Settings of the fusion `bottleneck`.
-    pub struct BottleneckConfig {
-        /// Width of tokens.
-        pub width: usize = 64 => at_least(1), "ours";
-        /// Tokens through which modalities see each other.
-        pub tokens: usize = 4 => whole(1, 1000), "paper";
-        /// Layers.
-        pub layers: usize = 2 => whole(1, 1000), "ours";
-        /// Heads of an attention.
-        pub heads: usize = 4 => whole(1, 1000), "ours";
-        /// Dropout behind attention and linear maps.
-        pub dropout: f64 = 0.1 => below(0., 1.), "ours";
+impl Reads {
+    fn is_neutral(&self) -> bool {
+        *self == Self::Feature
     }
 }
 
-/// The settings' traits, which differ in names alone.
+/// The declaration of a setting.
+const fn setting<T: Field>(name: &'static str, meaning: &'static str, rule: Rule, source: &'static str) -> Setting {
+    Setting { name, meaning, kind: T::KIND, words: T::WORDS, optional: T::OPTIONAL, rule, source }
+}
+
+/// Declares settings as `settings!` does, and their traits. `reads` is not written where it is neutral, so that runs of
+/// programs which did not know it are the same runs.
 macro_rules! attended {
-    ($settings:ident, $fusion:ident, $info:expr) => {
+    (
+        $(#[doc = $about:literal])+
+        $settings:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $(#[neutral = $neutral:literal])?
+                $field:ident: $type:ty = $default:expr => $rule:expr, $source:expr;
+            )+
+        }
+        $fusion:ident, $info:expr
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $settings {
+            $(
+                $(#[doc = $doc])+
+                $(#[serde(skip_serializing_if = $neutral)])?
+                pub $field: $type,
+            )+
+        }
+
+        impl Default for $settings {
+            fn default() -> Self {
+                Self { $($field: $default),+ }
+            }
+        }
+
+        impl Settings for $settings {
+            const SETTINGS: &'static [Setting] =
+                &[$(setting::<$type>(stringify!($field), concat!($($doc),+).trim_ascii(), $rule, $source)),+];
+
+            fn check(&self, place: &str) -> Result<()> {
+                $(Field::check(&self.$field, &$rule, &format!("{place}.{}", stringify!($field)))?;)+
+                Ok(())
+            }
+        }
+
         impl $settings {
             fn sizes(&self) -> Sizes {
                 Sizes { width: self.width, heads: self.heads, dropout: self.dropout }
@@ -72,6 +112,10 @@ macro_rules! attended {
                 true
             }
 
+            fn reads_tokens(&self) -> bool {
+                self.reads == Reads::Tokens
+            }
+
             fn build(&self, build: &mut Build, on: &Features<'_>) -> Result<Box<dyn Fusion>> {
                 Ok(Box::new($fusion::new(build, on, self)?))
             }
@@ -83,27 +127,61 @@ macro_rules! attended {
     };
 }
 
-attended!(
-    CrossAttentionConfig,
+attended! {
+    /// Settings of the fusion `cross-attention`.
+    CrossAttentionConfig {
+        /// Width of tokens.
+        width: usize = 64 => at_least(1), "ours";
+        /// Layers.
+        layers: usize = 2 => whole(1, 1000), "ours";
+        /// Heads of an attention.
+        heads: usize = 4 => whole(1, 1000), "ours";
+        /// Dropout behind attention and linear maps.
+        dropout: f64 = 0.1 => below(0., 1.), "released";
+        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
+        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
+        /// `sequence`; those of any other encoder are its feature.
+        #[neutral = "Reads::is_neutral"]
+        reads: Reads = Reads::Feature => by_type().shown("feature"), "ours";
+    }
     CrossAttention,
     FusionInfo {
         name: "cross-attention",
-        about: "tokens of each modality attend to all others', one linear head over the means (MulT-like)",
+        about: "tokens of each modality attend to all others', one linear head over the means (MulT-like); a feature \
+            is one token, unless it is of `sequence` or `reads` says otherwise",
         unimodal: NONE,
         modalities: (2, usize::MAX),
     }
-);
+}
 
-attended!(
-    BottleneckConfig,
+attended! {
+    /// Settings of the fusion `bottleneck`.
+    BottleneckConfig {
+        /// Width of tokens.
+        width: usize = 64 => at_least(1), "ours";
+        /// Tokens through which modalities see each other.
+        tokens: usize = 4 => whole(1, 1000), "paper";
+        /// Layers.
+        layers: usize = 2 => whole(1, 1000), "ours";
+        /// Heads of an attention.
+        heads: usize = 4 => whole(1, 1000), "ours";
+        /// Dropout behind attention and linear maps.
+        dropout: f64 = 0.1 => below(0., 1.), "ours";
+        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
+        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
+        /// `sequence`; those of any other encoder are its feature.
+        #[neutral = "Reads::is_neutral"]
+        reads: Reads = Reads::Feature => by_type().shown("feature"), "ours";
+    }
     Bottleneck,
     FusionInfo {
         name: "bottleneck",
-        about: "modalities attend to themselves and to a few tokens between them, mean of one linear head each (MBT)",
+        about: "modalities attend to themselves and to a few tokens between them, mean of one linear head each (MBT); \
+            a feature is one token, unless it is of `sequence` or `reads` says otherwise",
         unimodal: NONE,
         modalities: (2, usize::MAX),
     }
-);
+}
 
 /// The tokens of one modality.
 #[derive(Clone)]

@@ -31,7 +31,7 @@ pub struct Features<'a> {
     pub names: &'a [String],
     /// Width of each feature.
     pub widths: &'a [usize],
-    /// Number of frames that stand side by side in each feature.
+    /// Number of frames or tokens that stand side by side in each feature.
     pub frames: &'a [usize],
     /// Width of the map behind each block of each encoder; none of one that does not run block by block.
     pub stages: &'a [Vec<usize>],
@@ -60,6 +60,12 @@ pub trait FusionSettings: AnySettings {
 
     /// Whether it takes a frame of zeros for padding.
     fn skips_zero_frames(&self) -> bool {
+        false
+    }
+
+    /// Whether encoders that can are to hand on the tokens that their features are made of
+    /// ([`capability::UNPOOLED`](aim_core::capability::UNPOOLED)).
+    fn reads_tokens(&self) -> bool {
         false
     }
 
@@ -151,7 +157,10 @@ pub fn check_widths(fusion: &FusionSpec, on: &Features<'_>, place: &str) -> Resu
 /// Implements [`FusionSettings`] for settings: description, capabilities, and a function that builds it. Behind the
 /// settings stands `equal_widths` where features must have the same width.
 macro_rules! fusion_settings {
-    ($settings:ident $(: $equal:ident)?, $info:expr, $offers:expr, |$self:ident, $build:ident, $features:ident| $made:expr) => {
+    (
+        $settings:ident $(: $equal:ident)?,
+        $info:expr, $offers:expr, |$self:ident, $build:ident, $features:ident| $made:expr
+    ) => {
         impl crate::FusionSettings for $settings {
             fn info(&self) -> &'static crate::FusionInfo {
                 static INFO: crate::FusionInfo = $info;

@@ -22,7 +22,8 @@ fusion_settings!(
     DetachedConfig: equal_widths,
     FusionInfo {
         name: "detached",
-        about: "one linear head over concatenated features, and one that reads any modality alone beside it (equal widths)",
+        about: "one linear head over concatenated features, and one that reads any modality alone beside it (equal \
+            widths)",
         unimodal: "the head that reads any modality on its feature",
         modalities: ANY,
     },

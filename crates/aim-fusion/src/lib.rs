@@ -62,7 +62,7 @@ fusions! {
     scheduled: ScheduledConfig => Scheduled, Weights;
     memory: MemoryConfig => Memory;
     mods: ModsConfig => Mods;
-    attended: CrossAttentionConfig, BottleneckConfig => CrossAttention, Bottleneck;
+    attended: CrossAttentionConfig, BottleneckConfig => CrossAttention, Bottleneck, Reads;
     tensor: TensorConfig, LowRankConfig => TensorFusion, LowRankFusion;
     decision: DecisionConfig => Certainty, Decision;
 }

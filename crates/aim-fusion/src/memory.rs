@@ -41,7 +41,8 @@ fusion_settings!(
     MemoryConfig: equal_widths,
     FusionInfo {
         name: "memory",
-        about: "gates read one modality after the other into a memory, one head on what it gives at the end (equal widths)",
+        about: "gates read one modality after the other into a memory, one head on what it gives at the end (equal \
+            widths)",
         unimodal: "the head after the memory has read the modality alone",
         modalities: ANY,
     },

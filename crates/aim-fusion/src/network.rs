@@ -38,18 +38,32 @@ impl ModelConfig {
     /// Checks what encoders, fusion and norms cannot say alone.
     ///
     /// # Errors
-    /// If an encoder lacks what a fusion between its blocks needs, or norms would make something of frames of zeros
-    /// before a fusion that takes these for padding.
+    /// If an encoder lacks what a fusion between its blocks needs, none has the tokens that a fusion is to read, or
+    /// norms would make something of frames of zeros before a fusion that takes these for padding.
     pub fn check(&self) -> Result<()> {
         if let Some(needed) = self.fusion.of_encoders() {
             self.used().try_for_each(|(name, encoder)| self.gives(name, encoder, needed))?;
         }
-        let keeps_time = self.used().any(|(_, encoder)| encoder.keeps_time());
-        if !(self.feature_norm && keeps_time && self.fusion.skips_zero_frames()) {
+        self.check_tokens()?;
+        let read = self.fusion.reads_tokens();
+        let unpooled = |encoder: &EncoderSpec| read && encoder.capabilities().has(capability::UNPOOLED);
+        let frames = self.used().any(|(_, encoder)| encoder.keeps_time() || unpooled(encoder));
+        if !(self.feature_norm && frames && self.fusion.skips_zero_frames()) {
             return Ok(());
         }
         let problem = format!("makes tokens of padded frames, which `{}` knows by their zeros", self.fusion.name());
-        Err(Error::invalid("model.feature_norm", problem, "leave it out, or use encoders that keep no time axis"))
+        let other = if read { "leave `reads` of the fusion out" } else { "use encoders that keep no time axis" };
+        Err(Error::invalid("model.feature_norm", problem, format!("leave it out, or {other}")))
+    }
+
+    /// Checks that a fusion that reads tokens has an encoder that hands some on.
+    fn check_tokens(&self) -> Result<()> {
+        let any = self.used().any(|(_, encoder)| encoder.capabilities().has(capability::UNPOOLED));
+        if any || !self.fusion.reads_tokens() {
+            return Ok(());
+        }
+        let remedy = format!("use {}, or leave it out", able(capability::UNPOOLED));
+        Err(Error::invalid("model.fusion.reads", "is tokens, but no encoder has any", remedy))
     }
 
     /// Checks that an encoder has what the fusion needs of each.
@@ -58,11 +72,7 @@ impl ModelConfig {
             return Ok(());
         }
         let problem = format!("is `{}`, and `{}` needs {}", encoder.name(), self.fusion.name(), needed.meaning());
-        // Presets are the same encoders in other sizes.
-        let whole = |card: &&EncoderCard| card.name() == card.defaults().info().name;
-        let able = aim_backbones::builtin().iter().filter(|card| card.defaults().capabilities().has(needed));
-        let able: Vec<&str> = able.filter(whole).map(EncoderCard::name).collect();
-        let remedy = format!("use one of {}, or a fusion behind the encoders", able.join(", "));
+        let remedy = format!("use {}, or a fusion behind the encoders", able(needed));
         Err(Error::invalid(format!("model.encoders.{name}"), problem, remedy))
     }
 
@@ -78,6 +88,14 @@ impl ModelConfig {
         let whole = joined(encoders, &self.fusion.capabilities(), self.uni_heads);
         if self.feature_norm { whole.with(&[capability::NORMALISED]) } else { whole }
     }
+}
+
+/// The encoders that have a capability, in words.
+fn able(needed: Capability) -> String {
+    // Presets are the same encoders in other sizes.
+    let whole = |card: &&EncoderCard| card.name() == card.defaults().info().name;
+    let able = aim_backbones::builtin().iter().filter(|card| card.defaults().capabilities().has(needed));
+    format!("one of {}", able.filter(whole).map(EncoderCard::name).collect::<Vec<_>>().join(", "))
 }
 
 /// Capabilities of encoders that a network has where all of them do.
@@ -120,7 +138,7 @@ pub struct Branch {
     pub name: String,
     /// Shape of one sample.
     pub input: Vec<usize>,
-    /// Number of frames side by side in the feature: 1 unless the encoder keeps the time axis.
+    /// Number of frames side by side in the feature: 1 unless the encoder keeps the time axis or was unpooled.
     pub frames: usize,
     /// The encoder, made for this place among the modalities.
     pub encoder: Box<dyn Encoder>,
@@ -164,13 +182,14 @@ impl LateFusion {
             let settings = config.encoders.get(name).ok_or_else(|| no_encoder(name, config))?;
             build.set_low_rank(settings.low_rank());
             build.set_frozen(settings.freeze());
-            let encoder = settings.build(&mut build, name, m, input)?;
+            let mut encoder = settings.build(&mut build, name, m, input)?;
             build.set_frozen(None);
+            let tokens = if config.fusion.reads_tokens() { encoder.unpool() } else { None };
+            let frames = tokens.unwrap_or_else(|| settings.frames(input));
             if config.feature_norm {
                 let part = Part::Encoder { modality: m, depth: encoder.depth().saturating_sub(1) };
                 norms.push(build.layer_norm(&format!("norm.{name}"), part, encoder.width())?.eps(1e-5));
             }
-            let frames = settings.frames(input);
             encoders.push(Branch { name: name.clone(), input: input.clone(), frames, encoder });
         }
         let names: Vec<_> = encoders.iter().map(|b| b.name.clone()).collect();
@@ -415,8 +434,8 @@ mod tests {
     fn widths_that_a_fusion_cannot_join_are_told_with_their_modalities() {
         let of = |width: usize| encoder(MlpConfig { widths: vec![8, width], ..MlpConfig::default() });
         let told = built(of(6), fusion(DetachedConfig {}), false).unwrap_err();
-        let want = "model.fusion: `detached` joins features of equal widths, and `sound` has 6, `image` has 4; give the \
-                    encoders the same last width, or use concat";
+        let want = "model.fusion: `detached` joins features of equal widths, and `sound` has 6, `image` has 4; give \
+                    the encoders the same last width, or use concat";
         assert_eq!(told, want);
         built(of(4), fusion(DetachedConfig {}), false).unwrap();
     }

@@ -228,7 +228,12 @@ def case(name, fusion, kinds, train):
     save_file({key: value.detach().float().contiguous() for key, value in out.items()}, path)
 
 
-for count in [2, 3]:
-    for train in [False, True]:
-        case("mmtm", mmtm, [Series, Picture, Mlp][:count], train)
-    case("bottleneck", bottleneck, [Vit, Text, Video][:count], False)
+def every():
+    for count in [2, 3]:
+        for train in [False, True]:
+            case("mmtm", mmtm, [Series, Picture, Mlp][:count], train)
+        case("bottleneck", bottleneck, [Vit, Text, Video][:count], False)
+
+
+if __name__ == "__main__":
+    every()

@@ -2,8 +2,8 @@
 
 Each `*.safetensors` holds the parameters (`w.`, by the names that they have in the network), the features (`x.0`, ...),
 a `probe`, the `logits`, and the gradients of sum(logits * probe) by parameters (`g.`) and features (`gx.0`, ...); where
-there are some, also the logits of each modality alone (`u.0`, ...), extras (`e.`) and buffers, before the pass (`w.`) and
-behind it (`b.`).
+there are some, also the logits of each modality alone (`u.0`, ...), extras (`e.`) and buffers, before the pass (`w.`)
+and behind it (`b.`).
 """
 
 from pathlib import Path
