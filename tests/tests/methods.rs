@@ -138,6 +138,32 @@ fn the_state_survives_a_stop_in_mid_epoch() {
     });
 }
 
+#[test]
+fn an_average_of_the_weights_answers_for_every_method() {
+    let world = World::two(40, CNN, "{epochs: 1, batch: 15}");
+    let (mut refused, mut same) = (vec![], vec![]);
+    for card in builtin() {
+        let (name, needs) = (card.name(), requires(card));
+        let inner = config(&world, needs, &active(name)).unwrap();
+        let averaged = config(&world, needs, &section("ema", &format!("decay: 0.9, inner: {}", active(name))));
+        let averaged = match averaged {
+            Ok(averaged) => averaged,
+            Err(reason) => {
+                refused.push((name, reason));
+                continue;
+            }
+        };
+        let (own, of_average) = (trained(&inner, &world, 0).unwrap(), trained(&averaged, &world, 0).unwrap());
+        assert!(own.0 == of_average.0, "{name} trains otherwise under an average");
+        assert!(f64::from_bits(of_average.1).is_finite(), "{name}");
+        same.extend((own.1 == of_average.1).then_some(name));
+    }
+    let reason = "method.name: `unimodal` works on 1 modality, the network has 2; change model.modalities";
+    assert_eq!(refused, [("unimodal", reason.to_owned())]);
+    // It answers with an average of its own, whatever weights it is shown.
+    assert_eq!(same, ["ema"]);
+}
+
 /// Settings of a card that are a choice of words, each with its words.
 fn choices(card: &MethodCard) -> Vec<(&'static str, Vec<&'static str>)> {
     let choices = card.settings().iter().map(|setting| (setting.name, setting.choices().to_vec()));

@@ -3,9 +3,10 @@
 use std::{ops::ControlFlow::Continue, path::Path, time::Duration};
 
 use aim_balance::{Requirements, builtin};
+use aim_core::{Kind, Role};
 use aim_tests::{
-    World, bundle_config, cases::active, fusion, requires, run_folder, run_table, split, train_run, write_bundle,
-    write_report, write_split,
+    Course, World, bundle_config, cases::active, fusion, requires, run_folder, run_table, split, train_run,
+    write_bundle, write_report, write_split,
 };
 use aim_train::{
     config::{Identity, RunConfig, Select},
@@ -160,6 +161,40 @@ fn groups_follow_their_own_schedules() {
     let text = serde_yaml::to_value(&config).unwrap();
     assert_eq!(text["train"]["groups"][0]["schedule"]["every"], 2);
     assert_eq!(RunConfig::read(text, standard()).unwrap(), config);
+}
+
+#[test]
+fn norms_and_biases_do_not_decay_if_the_configuration_says_so() {
+    let world = |decay: f64, groups: &str| {
+        let encoder = "name: vit, patch: 4, width: 8, heads: 2, layers: 2, blocks: 2";
+        World::two(20, encoder, &format!("{{epochs: 1, batch: 10{groups}}}"))
+            .optimizer(&format!("{{name: sgd, lr: 0.1, weight_decay: {decay}}}"))
+    };
+    let config = |world: &World| world.config("joint", Requirements::NONE, "concat").unwrap();
+    // Biases begin at 0, which nothing decays: what is compared is the second step.
+    let first = world(0., "");
+    let begun = config(&first);
+    let mut course = Course::new(&begun, &first.data, 0).unwrap();
+    course.train(1).unwrap();
+    let saved = course.save().unwrap();
+    let after = |decay: f64, groups: &str| -> Vec<(Role, Vec<f32>)> {
+        let world = world(decay, groups);
+        let config = config(&world);
+        let mut course = Course::resumed(&config, &world.data, 0, &saved).unwrap();
+        course.finish().unwrap();
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        course.net().params().iter().map(|(_, p)| (p.role, values(&p.var))).collect()
+    };
+    let (decayed, whole, named) = (after(0.5, ""), after(0., ""), after(0.5, ", groups: no-decay"));
+    for ((named, decayed), whole) in named.iter().zip(&decayed).zip(&whole) {
+        let spared = matches!(named.0.kind, Kind::Norm | Kind::Bias);
+        assert_eq!(named, if spared { whole } else { decayed });
+    }
+    let all = decayed.iter().zip(&whole);
+    let differ: Vec<_> = all.filter(|(a, b)| a.0.encoder().is_some() && a.1 != b.1).map(|(a, _)| a.0.kind).collect();
+    for kind in [Kind::Conv, Kind::Linear, Kind::Norm, Kind::Bias, Kind::Embedding] {
+        assert!(differ.contains(&kind), "{kind:?} does not decay in any case");
+    }
 }
 
 #[test]

@@ -145,6 +145,31 @@ fn a_new_network_has_the_values_of_the_file() {
 }
 
 #[test]
+fn pictures_that_are_not_what_the_weights_read_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_data(folder);
+    write_weights(folder, 8);
+    let (bundle, _) = RunConfig::single(&source(WEIGHTS, &[]), Some("joint"), standard()).unwrap();
+    let data = aim_data::load(&bundle.data, Some(folder)).unwrap();
+    let lines = |normalise: &str| {
+        let modalities = format!("{{eye: {{image: {{normalise: {normalise}}}}}, hand: {{series: {{}}}}}}");
+        let set = format!("data={{name: manifest, file: rows.csv, modalities: {modalities}}}");
+        let (config, _) = RunConfig::single(&source(WEIGHTS, &[&set]), Some("joint"), standard()).unwrap();
+        let mut weights = PublicWeights::default();
+        let pinned = weights.pin(&config, Some(folder), standard()).unwrap();
+        weights.adopt(&pinned, &network(&config, &data, 0, &CPU).unwrap()).unwrap()
+    };
+    assert_eq!(lines("imagenet").len(), 1, "as torchvision's are");
+    let told = lines("signed");
+    assert!(told[0].starts_with("eye starts from") && told[1].starts_with("eye: published weights"), "{told:?}");
+    let about = "{\"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}";
+    fs::write(folder.join("preprocessor_config.json"), about).unwrap();
+    assert_eq!(lines("signed").len(), 1);
+    assert!(lines("imagenet")[1].contains("(preprocessor_config.json)"));
+}
+
+#[test]
 fn preparations_start_from_the_file_too() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());

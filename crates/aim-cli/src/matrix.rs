@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aim_balance::{MethodCard, MethodSpec};
+use aim_backbones::EncoderSpec;
+use aim_balance::{MethodCard, MethodSpec, Requirements};
 use aim_config::{AnySettings, Card, Registry, Spec};
 use aim_core::{Error, Result, capability};
 use aim_fusion::ModelConfig;
@@ -17,6 +18,9 @@ const MODALITIES: [&str; 2] = ["a", "b"];
 
 /// Names of what a method is joined with.
 const KINDS: [&str; 3] = ["backbone", "fusion", "optimizer"];
+
+/// Rank of the low-rank additions that a method's encoders are given where it requires some.
+const RANK: u64 = 4;
 
 /// Numbers of a backbone, a fusion and an optimizer in their registries.
 type Cell = [usize; 3];
@@ -39,12 +43,33 @@ fn text(card: &MethodCard, registries: &Registries) -> Result<String> {
     let refused = refused(card, registries)?;
     let (found, all) = (refused.values().map(Vec::len).sum::<usize>(), names.iter().map(Vec::len).product::<usize>());
     let mut text = format!("{}: {found} of {all} combinations are refused\n", card.name());
+    text += &given(card.defaults().info().requires);
     for (reason, cells) in refused {
         let lines: String =
             told(&cells, &names).iter().filter(|_| !cells.is_empty()).map(|line| format!("        {line}\n")).collect();
         text += &format!("    {reason}\n{lines}");
     }
     Ok(text + "\n")
+}
+
+/// What the networks of a method have because it requires it, in a line.
+fn given(requires: Requirements) -> String {
+    let heads = requires.wants(capability::UNI_HEADS).then(|| "`uni_heads: true`".to_owned());
+    let lora = || format!("`lora: {{rank: {RANK}}}` in each backbone that can have it");
+    let given: Vec<_> = heads.into_iter().chain(requires.wants(capability::ADAPTERS).then(lora)).collect();
+    if given.is_empty() { String::new() } else { format!("    given what it requires: {}\n", given.join(", ")) }
+}
+
+/// Every backbone with its defaults, and with low-rank additions where a method requires some and it can have them.
+fn backbones(requires: Requirements, registries: &Registries) -> impl Iterator<Item = EncoderSpec> {
+    let adapters = requires.wants(capability::ADAPTERS);
+    registries.encoders.iter().map(move |card| {
+        let mut section = json!({ "lora": { "rank": RANK } });
+        // What must be said and has no default are widths of layers.
+        card.settings().iter().filter(|s| s.rule.required).for_each(|s| section[s.name] = json!([8]));
+        let with = || card.spec(&section, "list matrix").ok();
+        adapters.then(with).flatten().unwrap_or_else(|| card.default_spec())
+    })
 }
 
 /// The combinations that are refused for a method, by reason.
@@ -55,9 +80,10 @@ fn refused(card: &MethodCard, registries: &Registries) -> Result<BTreeMap<String
     let Ok(method) = MethodSpec::read(&registries.methods, &section) else {
         return Ok([("needs settings that this list cannot give".to_owned(), vec![])].into());
     };
-    let heads = card.defaults().info().requires.wants(capability::UNI_HEADS);
+    let requires = card.defaults().info().requires;
+    let heads = requires.wants(capability::UNI_HEADS);
     let mut refused = BTreeMap::<String, Vec<Cell>>::new();
-    for (backbone, encoder) in specs(&registries.encoders).enumerate() {
+    for (backbone, encoder) in backbones(requires, registries).enumerate() {
         for (fusion, spec) in specs(&registries.fusions).enumerate() {
             let encoders = MODALITIES.map(|name| (name.to_owned(), encoder.clone()));
             let model = ModelConfig { uni_heads: heads, ..ModelConfig::new(encoders, spec) };
@@ -152,12 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn every_method_has_a_combination_unless_its_encoders_need_more() {
+    fn every_method_has_a_combination() {
         let all = standard().encoders.iter().count() * standard().fusions.iter().count();
         let all = all * standard().optimizers.iter().count();
         let none = |card: &&MethodCard| refused(card, standard()).unwrap().values().map(Vec::len).sum::<usize>() == all;
         let without: Vec<&str> = standard().methods.iter().filter(none).map(Card::name).collect();
-        assert_eq!(without, ["lora"]);
+        assert_eq!(without, [""; 0]);
+    }
+
+    #[test]
+    fn what_a_method_requires_it_is_given() {
+        let of = |name| terminal(Some(name), standard()).unwrap();
+        let lora = of("lora");
+        let given = "\n    given what it requires: `lora: {rank: 4}` in each backbone that can have it\n";
+        assert!(lora.contains(given), "{lora}");
+        let needs = "low-rank additions, which the network lacks; give an encoder `lora: {rank: 4}`";
+        assert!(lora.contains(needs) && lora.contains("        backbone tcn, statistics; "), "{lora}");
+        assert!(of("joint-unimodal").contains("\n    given what it requires: `uni_heads: true`\n"));
+        assert!(!of("joint").contains("given"));
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Auxiliary blocks: which units are under-optimized, and the weights that a degraded pass sees.
+//! Auxiliary blocks: which units are under-optimized, and the weights that a degraded pass sees. A unit is a row of the
+//! weight of a convolution or linear layer of an encoder, with its bias; norms, embeddings and low-rank additions have
+//! none.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -93,7 +93,8 @@ choice! {
 choice! {
     /// Parts that are kept or taken away.
     pub enum Granularity {
-        /// Output units.
+        /// Output units: rows of the weights of convolutions (channels) and of linear layers (features), each with its
+        /// bias.
         Unit = "unit",
         /// Single weights.
         Element = "element",
@@ -193,7 +194,8 @@ settings! {
         /// Units that count as under-optimized: of low effect on the prototype loss | of high gradient | of high
         /// gradient against their weights | of low squared gradient | whose loss would rise least | random ones.
         pub criterion: Criterion = Criterion::TaylorLow => by_type(), "ours";
-        /// Parts that are kept or taken away: whole output units | single weights.
+        /// Parts that are kept or taken away: whole output units (channels of convolutions, features of linear layers;
+        /// rows of each map of attention, not heads) | single weights.
         pub granularity: Granularity = Granularity::Unit => by_type(), "ours";
         /// What the strength follows: a modality's lead | imbalance at the depth | nothing, 1 wherever one is degraded.
         pub strength: Strength = Strength::Adaptive => by_type(), "ours";

@@ -5,7 +5,7 @@ use aim_core::{Error, Factors, Kind, NetSpec, Params, Part, Result, Role};
 use aim_optim::{ScheduleSpec, Schedules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value as Yaml;
+use serde_yaml::{Mapping, Value as Yaml};
 
 /// Parameters whose updates have a learning rate, a decay and a schedule of their own. What is not said reaches all; of
 /// several groups that a parameter is in, the first counts.
@@ -133,6 +133,35 @@ impl Group {
     }
 }
 
+/// Name of the group of all norms and biases, without decay.
+pub(super) const NO_DECAY: &str = "no-decay";
+
+fn no_decay() -> Yaml {
+    let kinds = ["norm", "bias"].map(Yaml::from).to_vec();
+    Yaml::Mapping(Mapping::from_iter([("kind".into(), kinds.into()), ("decay".into(), 0.into())]))
+}
+
+/// Puts groups in the place of their names in a section `train`; a name alone is a list of one.
+///
+/// # Errors
+/// If there is no group of a name.
+pub(super) fn expand(train: &mut Yaml) -> Result<()> {
+    let Some(groups) = train.get_mut("groups") else { return Ok(()) };
+    let named = |name: &str, place: String| match name {
+        NO_DECAY => Ok(no_decay()),
+        _ => Err(Error::invalid(place, format!("is `{name}`"), format!("use {NO_DECAY}, or a section"))),
+    };
+    if let Some(name) = groups.as_str() {
+        *groups = vec![named(name, "train.groups".into())?].into();
+    }
+    for (number, group) in groups.as_sequence_mut().into_iter().flatten().enumerate() {
+        if let Some(name) = group.as_str() {
+            *group = named(name, format!("train.groups[{number}]"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes the schedules of groups, which registries name, out of a section `train`; one a group.
 ///
 /// # Errors
@@ -212,6 +241,20 @@ mod tests {
         assert_eq!(of(Part::UniHead { modality: 0 }, Kind::Linear), Some((10., 1.)));
         assert_eq!(of(Part::Adapter { modality: 0, depth: 1 }, Kind::Linear), None);
         assert_eq!(of(Part::Fusion, Kind::Linear), None);
+    }
+
+    #[test]
+    fn a_name_stands_for_its_group() {
+        let read = |groups: &str| {
+            let mut train: Yaml = serde_yaml::from_str(&format!("{{groups: {groups}}}")).unwrap();
+            expand(&mut train).map(|()| train).map_err(|e| e.to_string())
+        };
+        let meant = "{kind: [norm, bias], decay: 0}";
+        assert_eq!(read("no-decay"), read(&format!("[{meant}]")));
+        assert_eq!(read("[{part: head, lr: 2}, no-decay]"), read(&format!("[{{part: head, lr: 2}}, {meant}]")));
+        let error = "train.groups: is `none`; use no-decay, or a section";
+        assert_eq!(read("none").unwrap_err(), error);
+        assert!(read("[no-decay, none]").unwrap_err().starts_with("train.groups[1]: is `none`"));
     }
 
     #[test]

@@ -16,7 +16,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_yaml::Value as Yaml;
 
-use super::{Protocol, Sampler, TrainConfig, groups::read_schedules, table::LONGEST};
+use super::{
+    Protocol, Sampler, TrainConfig,
+    groups::{expand, read_schedules},
+    table::LONGEST,
+};
 use crate::{Registries, metrics};
 
 /// Everything that decides a run but its seed.
@@ -126,6 +130,7 @@ impl RunConfig {
     pub fn read(value: Yaml, registries: &Registries) -> Result<Self> {
         let Sections { name, protocol, recipe, data, model, optimizer, schedule, mut train, method } =
             typed(value, "")?;
+        expand(&mut train)?;
         let schedules = read_schedules(&mut train, &registries.schedules)?;
         let mut train: TrainConfig = typed(train, "train")?;
         train.groups.iter_mut().zip(schedules).for_each(|(group, schedule)| group.schedule = schedule);

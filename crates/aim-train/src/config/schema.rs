@@ -9,6 +9,7 @@ use super::{
     TrainConfig,
     family::Family,
     file::{File, RowHead},
+    groups::NO_DECAY,
     run::Model,
 };
 use crate::Registries;
@@ -24,7 +25,7 @@ pub fn schema(registries: &Registries) -> Value {
         ("model", with_parts(model)),
         ("optimizer", entries(&registries.optimizers, |card| card.defaults().info().about)),
         ("schedule", entries(&registries.schedules, |card| card.defaults().info().about)),
-        ("train", with_schedules(of::<TrainConfig>())),
+        ("train", with_groups(of::<TrainConfig>())),
         ("method", stack(entries(&registries.methods, |card| card.defaults().info().idea), &method)),
     ];
     let mut defs: Map<String, Value> = Map::new();
@@ -88,11 +89,15 @@ fn with_parts(mut model: Value) -> Value {
     model
 }
 
-/// The train section, whose groups may have schedules.
-fn with_schedules(mut train: Value) -> Value {
+/// The train section, whose groups may be named and may have schedules.
+fn with_groups(mut train: Value) -> Value {
     let about = "Schedule of the learning rate, in place of the run's.";
-    let group = &mut train["properties"]["groups"]["items"]["properties"];
-    group["schedule"] = json!({"description": about, "$ref": "#/$defs/schedule"});
+    let groups = &mut train["properties"]["groups"];
+    let mut group = groups["items"].take();
+    group["properties"]["schedule"] = json!({"description": about, "$ref": "#/$defs/schedule"});
+    let named = json!({"description": "Norms and biases do not decay.", "const": NO_DECAY});
+    let each = json!({"type": "array", "items": {"oneOf": [named, group]}});
+    *groups = json!({"description": groups["description"], "oneOf": [named, each]});
     train
 }
 

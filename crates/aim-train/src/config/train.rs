@@ -47,7 +47,8 @@ pub struct TrainConfig {
     /// Bound on each value of the gradients of an update, in place of one on the norm; above 0, up to 1e6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// Parameters with a learning rate, a decay and a schedule of their own.
+    /// Parameters with a learning rate, a decay and a schedule of their own; `no-decay` names a group of all norms and
+    /// biases, which then do not decay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
 }

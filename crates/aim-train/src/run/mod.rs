@@ -11,6 +11,7 @@ mod folder;
 mod history;
 mod lease;
 mod merged;
+mod normalised;
 mod outcome;
 mod predict;
 mod preprocessing;

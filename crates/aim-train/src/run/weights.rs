@@ -6,6 +6,7 @@ use aim_backbones::{Starting, Weights};
 use aim_core::{Context, Error, Net, Result};
 use aim_data::Checkpoint;
 
+use super::normalised::{Statistics, note};
 use crate::{
     Registries,
     config::{RunConfig, weights_file},
@@ -13,7 +14,15 @@ use crate::{
 
 /// Files of public weights, each read once, however many runs start from it.
 #[derive(Clone, Debug, Default)]
-pub struct PublicWeights(Vec<(Weights, Arc<Checkpoint>)>);
+pub struct PublicWeights(Vec<Known>);
+
+/// A file that was read, and what stands beside it.
+#[derive(Clone, Debug)]
+struct Known {
+    weights: Weights,
+    checkpoint: Arc<Checkpoint>,
+    statistics: Option<Statistics>,
+}
 
 /// Whether two settings name one file.
 fn same(a: &Weights, b: &Weights) -> bool {
@@ -46,7 +55,7 @@ impl PublicWeights {
     }
 
     /// Sets the encoders of a new network to the weights that its configuration names; a line for each says what became
-    /// of the file's tensors.
+    /// of the file's tensors, and another one where the data set's pictures are not what the weights read.
     ///
     /// # Errors
     /// If a file does not fit its encoder, or was not read by [`pin`](Self::pin).
@@ -55,24 +64,27 @@ impl PublicWeights {
         for (m, name) in spec.modalities.iter().enumerate() {
             let Some(encoder) = config.model.encoders.get(name) else { continue };
             let Some(weights) = encoder.weights() else { continue };
-            let known = self.0.iter().find(|(known, _)| same(known, weights));
-            let (_, checkpoint) = known.ok_or_else(|| {
+            let known = self.0.iter().find(|known| same(&known.weights, weights));
+            let Known { checkpoint, statistics, .. } = known.ok_or_else(|| {
                 let place = format!("model.encoders.{name}.weights");
                 Error::invalid(place, "has not been read", "read it by `PublicWeights::pin` before the run")
             })?;
             let starting = Starting { encoder, modality: (name, m), input: &spec.inputs[m] };
             let adopted = starting.adopt(&checkpoint.tensors, net.params())?;
             lines.push(format!("{name} starts from {}: {adopted}", weights.file.display()));
+            lines.extend(note(&config.data, name, encoder, statistics.as_ref()));
         }
         Ok(lines)
     }
 
     fn read(&mut self, weights: &Weights, root: Option<&Path>) -> Result<Arc<Checkpoint>> {
-        if let Some((_, known)) = self.0.iter().find(|(known, _)| same(known, weights)) {
-            return Ok(known.clone());
+        if let Some(known) = self.0.iter().find(|known| same(&known.weights, weights)) {
+            return Ok(known.checkpoint.clone());
         }
-        let read = Arc::new(Checkpoint::read(&weights_file(weights).locate(root)?)?);
-        self.0.push((weights.clone(), read.clone()));
-        Ok(read)
+        let file = weights_file(weights).locate(root)?;
+        let checkpoint = Arc::new(Checkpoint::read(&file)?);
+        let statistics = Statistics::beside(&file);
+        self.0.push(Known { weights: weights.clone(), checkpoint: checkpoint.clone(), statistics });
+        Ok(checkpoint)
     }
 }
