@@ -280,6 +280,8 @@ fn a_page_of_sixty_rows_and_twenty_seeds_is_small_and_soon_there() {
     let html = fs::read_to_string(&page).unwrap();
     println!("{} bytes", html.len());
     assert!(html.len() < 3_000_000, "{}", html.len());
+    // What is drawn coarsely says its numbers in tables: four quantities of three modalities, and the confusions.
+    assert_eq!(html.matches("<table class=\"figures\">").count(), 60 * 13);
     let Some(browser) = browser() else { return };
     let timed = "<script>addEventListener('load', () => setTimeout(() => { document.title = `TOOK ${Math.round(performance.now())} END` }))</script>";
     fs::write(&page, html.replace("</head>", &format!("{timed}</head>"))).unwrap();
@@ -339,15 +341,42 @@ fn browser() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find(works)
 }
 
-/// Counts what a browser made of the page, and what it has to complain about.
+/// Counts what a browser made of the page, and looks for what is cut: anything beyond the page, of which paper holds
+/// twice as much because browsers shrink it so far, and columns that matter beyond the edge of their table, which only
+/// phones may have to scroll to.
 const SCRIPT: &str = "<script>
 addEventListener('load', () => {
-  const count = what => document.querySelectorAll(what).length;
-  const wide = document.documentElement.scrollWidth > innerWidth;
-  const cut = [...document.querySelectorAll('.strip, .wide, figure, .verdict')].some(box => box.getBoundingClientRect().right > innerWidth + 1);
-  document.title = ['SEEN', count('table'), count('tbody tr'), count('svg'), wide || cut, getComputedStyle(document.body).backgroundColor].join(' ');
+  const all = what => [...document.querySelectorAll(what)];
+  const right = box => box.getBoundingClientRect().right;
+  const paper = all('.wide').some(box => getComputedStyle(box).overflowX === 'visible');
+  const wide = document.documentElement.scrollWidth > innerWidth * (paper ? 2 : 1);
+  const cut = all('.strip, .wide, figure, .verdict').some(box => right(box) > innerWidth + 1);
+  const lost = innerWidth > 700 && all('.wide .m0').some(cell => right(cell) > right(cell.closest('.wide')) + 1);
+  const shape = ['table', 'tbody tr', 'svg'].map(what => all(what).length).join(' ');
+  document.title = ['SEEN', innerWidth, shape, wide, cut, lost, getComputedStyle(document.body).backgroundColor].join(' ');
 });
 </script>";
+
+/// What a browser sees of a page of this width; it must have nothing to complain about. A window may not be as narrow
+/// as a phone, a frame may.
+fn seen(browser: &str, folder: &Path, html: &str, width: usize, dark: bool) -> String {
+    let html = html.replace("</head>", &format!("{SCRIPT}</head>")).replace('&', "&amp;").replace('"', "&quot;");
+    let framed = format!(
+        "<!doctype html><style>:root {{ color-scheme: light dark }} body {{ margin: 0 }}</style>\
+         <iframe style=\"border: 0; width: {width}px; height: 900px\" srcdoc=\"{html}\"></iframe>\
+         <script>addEventListener('load', () => {{ document.title = frames[0].document.title }})</script>"
+    );
+    fs::write(folder.join("page.html"), framed).unwrap();
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1500,1000"]);
+    command.arg(format!("--user-data-dir={}", folder.join("profile").display()));
+    command.args(dark.then_some("--blink-settings=preferredColorScheme=0"));
+    let dump = command.arg("--dump-dom").arg(folder.join("page.html")).output().unwrap();
+    let (seen, said) = (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
+    assert!(!said.contains("CONSOLE"), "{said}");
+    let title = seen.split_once("<title>SEEN ").and_then(|(_, rest)| rest.split_once("</title>"));
+    title.unwrap_or_else(|| panic!("{said}")).0.to_owned()
+}
 
 #[test]
 fn a_browser_shows_the_pages_without_complaint() {
@@ -356,27 +385,23 @@ fn a_browser_shows_the_pages_without_complaint() {
         return writeln!(std::io::stderr(), "skipped: no Chromium to show the pages with").unwrap();
     };
     let folder = tempfile::tempdir().unwrap();
-    table(folder.path());
-    let html = fs::read_to_string(folder.path().join("runs/test/report.html")).unwrap();
-    let page = folder.path().join("page.html");
-    fs::write(&page, html.replace("</head>", &format!("{SCRIPT}</head>"))).unwrap();
-    let picture =
-        std::env::var("AIM_SCREENSHOT").unwrap_or_else(|_| folder.path().join("page.png").display().to_string());
-    let (light, dark) = ((false, "rgb(255, 255, 255)"), (true, "rgb(22, 24, 27)"));
-    for (width, (dark, background)) in [(390, light), (390, dark), (1400, light), (1400, dark)] {
-        let mut command = Command::new(browser);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]);
-        command.arg(format!("--window-size={width},900"));
-        command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
-        command.args(dark.then_some("--blink-settings=preferredColorScheme=0"));
-        let dump = command.arg("--dump-dom").arg(&page).output().unwrap();
-        let (seen, said) = (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
-        assert!(!said.contains("CONSOLE"), "{said}");
-        let want = format!("<title>SEEN 3 10 {} false {background}</title>", html.matches("<svg").count());
-        assert!(seen.contains(&want), "{want}\n{}", &seen[..seen.len().min(300)]);
+    let folder = folder.path();
+    table(folder);
+    let page = folder.join("runs/test/report.html");
+    let (light, dark, paper) = ((false, "rgb(255, 255, 255)"), (true, "rgb(22, 24, 27)"), (true, "rgb(255, 255, 255)"));
+    // A run's page has a table of its classes; paper is 190 mm wide.
+    for (page, tables) in [(&page, "3 10"), (&run_folder(folder, "aim").join("report.html"), "1 3")] {
+        let html = fs::read_to_string(page).unwrap();
+        let printed = html.replace("@media print", "@media all");
+        let screens = [(390, light), (390, dark), (1400, light), (1400, dark)].map(|screen| (&html, screen));
+        for (html, (width, (dark, background))) in screens.into_iter().chain([(&printed, (718, paper))]) {
+            let want = format!("{width} {tables} {} false false false {background}", html.matches("<svg").count());
+            assert_eq!(seen(browser, folder, html, width, dark), want, "{}", page.display());
+        }
     }
+    let picture = std::env::var("AIM_SCREENSHOT").unwrap_or_else(|_| folder.join("page.png").display().to_string());
     let mut command = Command::new(browser);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1400"]);
-    command.arg(format!("--screenshot={picture}")).arg(folder.path().join("runs/test/report.html"));
+    command.arg(format!("--screenshot={picture}")).arg(&page);
     assert!(command.output().unwrap().status.success() && Path::new(&picture).exists());
 }

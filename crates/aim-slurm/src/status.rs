@@ -8,7 +8,7 @@ use std::{
 
 use aim_core::{Error, Result};
 use aim_train::{
-    experiment::{Item, agenda, time_left},
+    experiment::{Intended, agenda, time_left},
     run::{Failure, holder},
 };
 
@@ -65,7 +65,7 @@ pub fn status(table: &Path) -> Result<Status> {
         let remedy = "name the folder of a table, for instance runs/synth-av";
         return Err(Error::invalid(table.display().to_string(), "holds no runs", remedy));
     }
-    let runs = |item: &Item| item.seeds.iter().filter_map(|seed| folder_of_run(item, *seed)).collect::<Vec<_>>();
+    let runs = |item: &Intended| item.seeds.iter().filter_map(|seed| folder_of_run(item, *seed)).collect::<Vec<_>>();
     let wanted: Vec<PathBuf> = agenda.iter().flatten().flat_map(runs).map(|run| place.join(run)).collect();
     let all = folders.iter().chain(&wanted).map(PathBuf::as_path).chain(attempts.keys().copied());
     let one = |folder: &Path| {
@@ -156,12 +156,12 @@ fn epochs_done(folder: &Path) -> usize {
 }
 
 /// The folder of a run below the table's, if it is known.
-fn folder_of_run(item: &Item, seed: u64) -> Option<PathBuf> {
+fn folder_of_run(item: &Intended, seed: u64) -> Option<PathBuf> {
     item.folder.as_ref().map(|folder| Path::new(folder).join(format!("seed{seed}")))
 }
 
 impl Planned {
-    fn of(table: &Path, agenda: &[Item], runs: &BTreeMap<PathBuf, State>) -> Self {
+    fn of(table: &Path, agenda: &[Intended], runs: &BTreeMap<PathBuf, State>) -> Self {
         let (mut all, mut done, mut later, mut running) = (0, 0, 0, 0);
         let mut epochs = BTreeMap::<&str, f64>::new();
         for (item, seed) in agenda.iter().flat_map(|item| item.seeds.iter().map(move |seed| (item, *seed))) {

@@ -8,7 +8,8 @@ use super::{
 };
 
 /// Distinguishable colours (Okabe & Ito 2008), used in turn.
-const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a", "#b8a800"];
+pub(super) const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a", "#b8a800"];
 
 /// How lines are broken when all colours have been used.
 const DASHES: [&str; 4] = ["none", "6 2", "2 2", "8 2 2 2"];
@@ -33,7 +34,7 @@ pub(super) fn lines(title: &str, all: &[Line]) -> String {
     };
     let x = |epoch: usize| 44. + 366. * epoch as f64 / (epochs - 1) as f64;
     let y = |v: f64| 216. - 206. * axis.place(v);
-    let (mut svg, mut legend) = (String::new(), String::new());
+    let (mut svg, mut legend, mut last) = (String::new(), String::new(), Vec::new());
     for (v, text) in axis.ticks() {
         let _ = write!(svg, "<line class=\"grid\" x1=\"44\" x2=\"410\" y1=\"{0:.1}\" y2=\"{0:.1}\"/>", y(v));
         let _ = write!(svg, "<text x=\"38\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", y(v) + 4.);
@@ -44,12 +45,13 @@ pub(super) fn lines(title: &str, all: &[Line]) -> String {
         let points: Vec<String> =
             line.points.iter().enumerate().map(|(e, v)| format!("{:.1},{:.1}", x(e), y(*v))).collect();
         let label = escape(&line.label);
+        last.extend(line.points.last().map(|v| format!("{} {}", line.label, brief(*v))));
         let _ = write!(svg, "<polyline {colour} points=\"{}\"><title>{label}</title></polyline>", points.join(" "));
         let _ = write!(legend, "<li>{}{label}</li>", sample(&colour));
     }
     let _ = write!(svg, "<text x=\"44\" y=\"234\">epoch 0</text>");
     let _ = write!(svg, "<text x=\"410\" y=\"234\" text-anchor=\"end\">{}</text>", epochs - 1);
-    figure(title, (420., 240.), &svg, &legend)
+    figure(title, &format!("at the last of its epochs: {}", last.join(", ")), (420., 240.), &svg, &legend)
 }
 
 /// A point of [`costs`].
@@ -97,7 +99,8 @@ pub(super) fn costs(title: &str, points: &[Cost]) -> String {
         }
     }
     svg += "<text x=\"410\" y=\"266\" text-anchor=\"end\">seconds of training a run</text>";
-    figure(title, (420., 270.), &svg, "")
+    let words = |point: &Cost| format!("{} {:.3} in {:.1} s", point.label, point.accuracy, point.seconds);
+    figure(title, &points.iter().map(words).collect::<Vec<_>>().join(", "), (420., 270.), &svg, "")
 }
 
 /// A number with three digits that count.
@@ -163,7 +166,21 @@ pub(super) fn heat(title: &str, epochs: usize, detail: Detail, at: &dyn Fn(usize
     let _ = write!(svg, "<text x=\"60\" y=\"{}\">epoch 0</text>", 36. + 20. * depths as f64);
     let right =
         format!("<text x=\"300\" y=\"{}\" text-anchor=\"end\">{}</text>", 36. + 20. * depths as f64, epochs - 1);
-    frame(title, (310., 44. + 20. * depths as f64), &(svg + &right))
+    let text = |d: usize, column: usize| of(d, column).map_or(String::new(), |(_, v)| brief(v));
+    let ends = |d: usize| {
+        let mut told = (0..columns).map(|column| text(d, column)).filter(|text| !text.is_empty());
+        let first = told.next()?;
+        Some(format!("depth {d} from {first} to {}", told.next_back().unwrap_or_else(|| first.clone())))
+    };
+    let ends: Vec<String> = (0..depths).filter_map(ends).collect();
+    let drawn = frame(
+        &format!("{title} from the first epoch to the last: {}", ends.join(", ")),
+        (310., 44. + 20. * depths as f64),
+        &(svg + &right),
+    );
+    let heads: Vec<String> = (0..depths).map(|d| format!("depth {d}")).collect();
+    let row = |c: usize| (0..depths).fold((c * epochs / columns).to_string(), |row, d| row + "<td>" + &text(d, c));
+    told(drawn, detail, &format!("epoch<th>{}", heads.join("<th>")), (0..columns).map(row))
 }
 
 /// A confusion matrix: a row a class, a column a prediction, strength the share of the row; of the pairs that occur.
@@ -198,7 +215,43 @@ pub(super) fn confusion(
     }
     let _ = write!(svg, "<rect x=\"{left}\" y=\"{top}\" width=\"260\" height=\"260\" class=\"box\"/>");
     svg += &if named { axes(names, (left, top), size) } else { ends(classes) };
-    frame(title, (left + 280., top + 266.), &svg)
+    let drawn = frame(&in_words(title, names, counts), (left + 280., top + 266.), &svg);
+    let row = |(class, total): (&&usize, &usize)| {
+        let of = counts.range((**class, 0)..=(**class, usize::MAX));
+        let right = counts.get(&(**class, **class)).unwrap_or(&0);
+        let wrong = of.filter(|((_, predicted), _)| predicted != *class).map(|((_, p), n)| format!("{} {n}", name(*p)));
+        format!("{}<td>{right} of {total}<td>{}", name(**class), wrong.collect::<Vec<_>>().join(", "))
+    };
+    told(drawn, detail, "class<th>right<th>taken for", totals.iter().map(row))
+}
+
+/// How many answers of a confusion matrix are right, and which mistake is the most frequent.
+fn in_words(title: &str, names: &[String], counts: &BTreeMap<(usize, usize), usize>) -> String {
+    let (right, wrong): (Vec<_>, Vec<_>) = counts.iter().partition(|((class, predicted), _)| class == predicted);
+    let right: usize = right.iter().map(|(_, n)| **n).sum();
+    let name = |class: usize| names.get(class).map_or("", String::as_str);
+    let most = wrong.into_iter().max_by_key(|(_, n)| **n).map_or(String::new(), |((class, predicted), n)| {
+        format!("; the most frequent mistake: {} taken for {} ({n})", name(*class), name(*predicted))
+    });
+    format!("{title}: {right} of {} right{most}", counts.values().sum::<usize>())
+}
+
+/// A coarse map with its figures below it, unfolded if they are asked for; cells of others say theirs. What HTML lets
+/// one leave out is left out, because pages have many of these tables.
+fn told(drawn: String, detail: Detail, heads: &str, rows: impl Iterator<Item = String>) -> String {
+    if detail == Detail::Full {
+        return drawn;
+    }
+    let rows: String = rows.map(|row| format!("<tr><td>{row}\n")).collect();
+    format!(
+        "<div>{drawn}<details><summary>figures</summary><div class=\"wide\" tabindex=\"0\"><table class=\"figures\">\
+         <tr><th>{heads}\n{rows}</table></div></details></div>\n"
+    )
+}
+
+/// A number as texts have it.
+fn brief(v: f64) -> String {
+    if v == 0. || (1e-3..1e5).contains(&v.abs()) { format!("{v:.3}") } else { format!("{v:.2e}") }
 }
 
 /// Every class at its row and its column.
@@ -220,25 +273,6 @@ fn ends(classes: usize) -> String {
         "<text x=\"30\" y=\"29\">predicted 0 to {last}</text>\
          <text x=\"-34\" y=\"24\" transform=\"rotate(-90)\" text-anchor=\"end\">class 0, 1, …</text>"
     )
-}
-
-/// Points in the plane, coloured by class.
-pub(super) fn scatter(title: &str, points: &[([f32; 2], usize)]) -> String {
-    let classes = points.iter().map(|(_, class)| class + 1).max().unwrap_or(0);
-    let mut svg = format!("<text x=\"10\" y=\"14\" class=\"title\">{}</text>", escape(title));
-    let mut paths: BTreeMap<usize, String> = BTreeMap::new();
-    for ([x, y], class) in points {
-        let _ = write!(paths.entry(*class).or_default(), "M{:.1} {:.1}h0", 155. + 140. * x, 165. - 140. * y);
-    }
-    for (class, path) in paths {
-        let colour = match COLOURS.get(class) {
-            Some(colour) if classes <= COLOURS.len() => (*colour).to_owned(),
-            _ => format!("hsl({} 65% 50%)", class * 360 / classes),
-        };
-        let _ =
-            write!(svg, "<path class=\"points\" stroke=\"{colour}\" d=\"{path}\"><title>class {class}</title></path>");
-    }
-    frame(title, (310., 310.), &svg)
 }
 
 /// A cell of a map.
@@ -278,21 +312,22 @@ fn sample(stroke: &str) -> String {
     format!("<svg aria-hidden=\"true\" viewBox=\"0 0 22 8\"><polyline {stroke} points=\"0,4 22,4\"/></svg>")
 }
 
-/// A picture under its title, with a legend of list items if it has one.
-fn figure(title: &str, (width, height): (f64, f64), content: &str, legend: &str) -> String {
-    let title = escape(title);
+/// A picture under its title, with what it says in words for whoever cannot see it, and a legend of list items if it
+/// has one.
+fn figure(title: &str, about: &str, (width, height): (f64, f64), content: &str, legend: &str) -> String {
+    let (title, about) = (escape(title), escape(about));
     let legend = if legend.is_empty() { String::new() } else { format!("<ul class=\"legend\">{legend}</ul>") };
     format!(
-        "<figure><figcaption>{title}</figcaption><svg role=\"img\" aria-label=\"{title}\" viewBox=\"0 0 {width} {height}\">\
-         {content}</svg>{legend}</figure>\n"
+        "<figure><figcaption>{title}</figcaption><svg role=\"img\" aria-label=\"{title}: {about}\" \
+         viewBox=\"0 0 {width} {height}\">{content}</svg>{legend}</figure>\n"
     )
 }
 
-/// A small picture, which has its title in it.
-fn frame(label: &str, (width, height): (f64, f64), content: &str) -> String {
-    let label = escape(label);
+/// A small picture, which has its title in it, with what it says in words.
+pub(super) fn frame(about: &str, (width, height): (f64, f64), content: &str) -> String {
+    let about = escape(about);
     format!(
-        "<svg class=\"small\" role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 {width} {height}\">{content}</svg>\n"
+        "<svg class=\"small\" role=\"img\" aria-label=\"{about}\" viewBox=\"0 0 {width} {height}\">{content}</svg>\n"
     )
 }
 
@@ -310,10 +345,18 @@ mod tests {
         assert_eq!(named, [true, true, false, true], "{svg}");
         // log10 of 1 to 100 with .04 room: 10 lies in the middle of 340 units from 44.
         assert!(svg.contains("<circle cx=\"214.0\"") && svg.contains("<title>c: 0.800, 20.0 s<"), "{svg}");
+        assert!(svg.contains("aria-label=\"t: a 0.500 in 1.0 s, b 0.900 in 10.0 s, c 0.800 in 20.0 s, d"), "{svg}");
         assert_eq!(steps(0.8, 30.), [1., 2., 5., 10., 20.]);
         assert_eq!(steps(0.5, 20_000.), [1., 10., 100., 1000., 10_000.]);
         assert_eq!(steps(12., 18.), [12., 18.]);
         assert_eq!(steps(21., 45.), [25., 30., 40.]);
+    }
+
+    #[test]
+    fn curves_say_where_they_end() {
+        let line = |label: &str, points: &[f64]| Line { label: label.into(), points: points.into() };
+        let svg = lines("t", &[line("a<", &[0.5, 0.25]), line("b", &[2e-5]), line("c", &[])]);
+        assert!(svg.contains("aria-label=\"t: at the last of its epochs: a&lt; 0.250, b 2.00e-5\""), "{svg}");
     }
 
     #[test]
@@ -327,6 +370,9 @@ mod tests {
         let svg = heat("t", 80, Detail::Coarse, &at);
         assert!(svg.contains("t: 0.50 to 79.00") && !svg.contains("<rect"), "{svg}");
         assert_eq!(svg.matches('M').count(), 40 + 20);
+        // What the shades stand for is there in words, the first and the last in the picture's name.
+        assert!(svg.contains("depth 0 from 0.500 to 78.500, depth 1 from 79.000 to 79.000\""), "{svg}");
+        assert!(svg.contains("<tr><td>2<td>2.500<td>79.000\n") && svg.contains("<tr><td>78<td>78.500<td>\n"), "{svg}");
         assert!(svg.matches("<path").count() <= 17, "{svg}");
         // The first column of depth 0 is the weakest, that of depth 1 among the strongest, as is the last of depth 0.
         let of = |opacity: &str| svg.split("<path").find(|path| path.contains(&format!("\"{opacity}\""))).unwrap();
@@ -347,6 +393,11 @@ mod tests {
             assert!(svg.contains(&format!("fill-opacity=\"{strength:.2}\"><title>{about}<")), "{about} {svg}");
         }
         assert!(!svg.contains("class &lt;walk&gt;, predicted rest"));
+        let about = "aria-label=\"t: 5 of 6 right; the most frequent mistake: rest taken for &lt;walk&gt; (1)\"";
+        assert!(svg.contains(about) && !svg.contains("<table"), "{svg}");
+        let coarse = confusion("t", &["rest".into(), "<walk>".into()], &counts, Detail::Coarse);
+        assert!(coarse.contains(about) && coarse.contains("<tr><td>rest<td>3 of 4<td>&lt;walk&gt; 1\n"), "{coarse}");
+        assert!(coarse.contains("<tr><td>&lt;walk&gt;<td>2 of 2<td>\n"), "{coarse}");
         // Both names stand at a row and at a column: 6 letters leave 56 on the left and 84 above.
         assert!(
             svg.contains("<rect x=\"56\" y=\"84\" width=\"260\"") && svg.matches(">rest</text>").count() == 2,
@@ -355,11 +406,5 @@ mod tests {
         let svg = confusion("t", &["rest".into(), "a name too long".into()], &counts, Detail::Full);
         assert!(svg.contains("predicted 0 to 1") && !svg.contains(">rest</text>"), "{svg}");
         assert!(svg.contains("<title>class rest, predicted a name too long: 1<"), "{svg}");
-    }
-
-    #[test]
-    fn every_point_is_drawn_once_in_its_class() {
-        let svg = scatter("t", &[([0., 0.], 0), ([1., 1.], 2), ([-1., 0.5], 2)]);
-        assert!(svg.contains("d=\"M155.0 165.0h0\"") && svg.contains("d=\"M295.0 25.0h0M15.0 95.0h0\""), "{svg}");
     }
 }

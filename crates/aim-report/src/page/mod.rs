@@ -3,6 +3,7 @@
 mod axis;
 mod charts;
 mod html;
+mod points;
 mod sections;
 mod strips;
 

@@ -8,8 +8,9 @@ use aim_train::{experiment::RunResults, metrics::ALL};
 
 use super::{
     Section, Sections, View,
-    charts::{Cost, Detail, Line, confusion, costs, heat, lines, scatter},
+    charts::{Cost, Detail, Line, confusion, costs, heat, lines},
     html::{escape, table},
+    points::{legend, scatter},
     strips::{Mark, Strip, strips},
 };
 use crate::{
@@ -94,7 +95,7 @@ const SECTIONS: &[Section] = &[
         name: "features",
         title: "Test samples' features",
         over_seeds: false,
-        about: "On their first two principal components, coloured by class; of the first run.",
+        about: "On their first two principal components, with a colour and a shape a class; of the first run.",
         content: |views| each(views, projections),
     },
     Section {
@@ -351,13 +352,16 @@ fn projections(view: &View<'_>, rows: usize) -> String {
     let Some((run, projection)) = view.runs.iter().find_map(|run| Some((run, run.projection.as_ref()?))) else {
         return String::new();
     };
+    let classes = run.answers.iter().map(|answer| answer.label + 1).max().unwrap_or(0);
+    let names: Vec<String> = (0..classes).map(|class| view.class(class)).collect();
     let show = |(name, points): (&String, &Vec<[f32; 2]>)| {
         let title = if name == ALL { "all modalities" } else { name };
         let every = points.len().div_ceil(POINTS.min(POINTS_OF_ALL / rows.max(1)).max(1)).max(1);
         let classes = run.answers.iter().map(|a| a.label);
-        scatter(title, &points.iter().copied().zip(classes).step_by(every).collect::<Vec<_>>())
+        scatter(title, &names, &points.iter().copied().zip(classes).step_by(every).collect::<Vec<_>>())
     };
-    format!("<div class=\"maps\">{}</div>", projection.0.iter().map(show).collect::<String>())
+    let maps: String = projection.0.iter().map(show).collect();
+    format!("<div class=\"maps\">{maps}</div>{}", legend(&names))
 }
 
 fn settings(view: &View<'_>, _: usize) -> String {

@@ -17,7 +17,7 @@ const NOTE: &str = "agenda.json";
 
 /// Runs of one configuration that are to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
+pub struct Intended {
     /// Name of their row.
     pub row: String,
     /// Name of their folder in the table's; none as long as the row's settings are not chosen.
@@ -41,19 +41,20 @@ pub(super) fn note(
     if work.launcher.only_shows() {
         return Ok(());
     }
-    let item = |config: &RunConfig, seeds: Range<u64>| -> Result<Item> {
+    let item = |config: &RunConfig, seeds: Range<u64>| -> Result<Intended> {
         let (row, folder) = (config.name.clone(), Some(format!("{}.{}", config.name, work.key(config)?)));
         let wanted = |seed: &u64| work.is_kept(config, *seed).map(|kept| (!kept).then_some(*seed)).transpose();
         let seeds = seeds.filter_map(|seed| wanted(&seed)).collect::<Result<_>>()?;
-        Ok(Item { row, folder, epochs: config.train.epochs, seeds })
+        Ok(Intended { row, folder, epochs: config.train.epochs, seeds })
     };
     let mut items = Vec::new();
     let chosen = search::chosen(work, table, trials)?;
     for (i, ((row, trials), chosen)) in table.rows.iter().zip(trials).zip(chosen).enumerate() {
         for trial in trials {
-            let item = item(&trial.config, row.tune.as_ref().map_or(0..0, Search::trial_seeds))?;
-            let there = item.folder.as_ref().is_some_and(|folder| work.folder.join(folder).exists());
-            items.extend((chosen.is_none() || there).then_some(item));
+            let mut item = item(&trial.config, row.tune.as_ref().map_or(0..0, Search::trial_seeds))?;
+            let folder = item.folder.as_ref().map(|folder| work.folder.join(folder)).unwrap_or_default();
+            item.seeds.retain(|seed| chosen.is_none() || folder.join(format!("seed{seed}")).exists());
+            items.push(item);
         }
         let settled = plan::settled(&row.config, trials, chosen, folds.iter().filter_map(|fold| fold.get(i)).collect());
         for config in &settled {
@@ -61,7 +62,7 @@ pub(super) fn note(
         }
         if settled.is_empty() {
             let (row, epochs) = (row.config.name.clone(), row.config.train.epochs);
-            items.push(Item { row, folder: None, epochs, seeds: table.run_seeds().collect() });
+            items.push(Intended { row, folder: None, epochs, seeds: table.run_seeds().collect() });
         }
     }
     let text = serde_json::to_string(&items)
@@ -73,7 +74,7 @@ pub(super) fn note(
 ///
 /// # Errors
 /// If the note is damaged.
-pub fn agenda(table: &Path) -> Result<Option<Vec<Item>>> {
+pub fn agenda(table: &Path) -> Result<Option<Vec<Intended>>> {
     let path = table.join(NOTE);
     let bytes = match fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -14,7 +14,7 @@ mod results;
 mod search;
 mod worker;
 
-pub use agenda::{Item, agenda, time_left};
+pub use agenda::{Intended, agenda, time_left};
 pub use console::Console;
 pub use declared::{Declared, declared};
 pub use job::{Job, Shared, restrict, store};
