@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let data = load(&dataset(Synth { train: 1000, ..Synth::default() }), None)?;
 
     // Network: an encoder a modality, then a fusion.
-    let cnn = || encoder(CnnConfig { widths: vec![16, 32, 64], lora: None });
+    let cnn = || encoder(CnnConfig { widths: vec![16, 32, 64], ..CnnConfig::default() });
     let encoders = data.modalities.iter().map(|name| (name.clone(), cnn()));
     let model = ModelConfig::new(encoders, fusion(ConcatConfig {}));
     let net = LateFusion::new(&model, &data.named_shapes(), data.classes(), SEED, &Device::Cpu)?;

@@ -57,7 +57,7 @@ impl Objective for HelpTheLast {
 
 fn main() -> Result<()> {
     let data = load(&dataset(Synth { train: 400, ..Synth::default() }), None)?;
-    let mlp = |name: &String| (name.clone(), encoder(MlpConfig { widths: vec![32, 32], lora: None }));
+    let mlp = |name: &String| (name.clone(), encoder(MlpConfig { widths: vec![32, 32], ..MlpConfig::default() }));
     let model = ModelConfig::new(data.modalities.iter().map(mlp), fusion(ConcatConfig {}));
     let net = LateFusion::new(&model, &data.named_shapes(), data.classes(), 0, &Device::Cpu)?;
     let method = method(HelpTheLast::default(), net.spec())?;

@@ -81,7 +81,7 @@ fn main() -> Result<()> {
 
 /// Trains a network and tells each epoch.
 fn train(data: &Dataset, method_settings: AimSettings, epochs: usize) -> Result<Vec<Epoch>> {
-    let cnn = || encoder(CnnConfig { widths: vec![16, 32, 64], lora: None });
+    let cnn = || encoder(CnnConfig { widths: vec![16, 32, 64], ..CnnConfig::default() });
     let encoders = data.modalities.iter().map(|name| (name.clone(), cnn()));
     let model = ModelConfig::new(encoders, fusion(ConcatConfig {}));
     let net = LateFusion::new(&model, &data.named_shapes(), data.classes(), 0, &Device::Cpu)?;

@@ -10,7 +10,7 @@
 //! use aim_fusion::{GatedConfig, LateFusion, ModelConfig, fusion};
 //! use candle_core::Device;
 //!
-//! let mlp = || encoder(MlpConfig { widths: vec![16, 8], lora: None });
+//! let mlp = || encoder(MlpConfig { widths: vec![16, 8], ..MlpConfig::default() });
 //! let encoders = [("heart".to_owned(), mlp()), ("breath".to_owned(), mlp())];
 //! let model = ModelConfig::new(encoders, fusion(GatedConfig {}));
 //! let modalities = [("heart".to_owned(), vec![12]), ("breath".to_owned(), vec![20])];

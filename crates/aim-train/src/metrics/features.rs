@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn encoders_see_nothing_of_a_modality_that_is_removed() {
-        let mlp = || encoder(MlpConfig { widths: vec![6, 6], lora: None });
+        let mlp = || encoder(MlpConfig { widths: vec![6, 6], ..MlpConfig::default() });
         let encoders = [("a".to_owned(), mlp()), ("b".to_owned(), mlp())];
         let inner = InnerMmtmConfig { from: 0, ..InnerMmtmConfig::default() };
         let shapes = [("a".to_owned(), vec![4]), ("b".to_owned(), vec![4])];
