@@ -25,7 +25,15 @@ fn refusal(rows: &str, rest: &[&str], folder: &Path) -> String {
 }
 
 /// Rows that must be refused, and what the message says.
-const REFUSED: [(&str, &str); 45] = [
+const REFUSED: [(&str, &str); 47] = [
+    (
+        "  - {name: a, method: {name: joint}, model: {encoders: {heart: {name: resnet81}}}}",
+        "model.encoders.heart.name: unknown encoder `resnet81`",
+    ),
+    (
+        "  - {name: a, method: {name: frozen}, model: {encoders: {heart: {name: sequence, widths: [8]}}, fusion: {name: cross-attention, reads: tokens}}}",
+        "model.fusion.reads: is tokens, and encoders trained alone for `frozen` hand on features; leave it out",
+    ),
     ("  - {name: a, method: {name: aim, alpa: 1}}", "test.yaml:12: method.alpa: unknown field `alpa`"),
     ("  - {name: a, method: {name: aim, alpha: -1}}", "test.yaml:12: method.alpha: is -1; use a number from 0 to 100"),
     ("  - {name: a, method: {name: ain}}", "test.yaml:12: method.name: unknown method `ain`"),

@@ -193,7 +193,7 @@ mod tests {
         let given = "\n    given what it requires: `lora: {rank: 4}` in each backbone that can have it\n";
         assert!(lora.contains(given), "{lora}");
         let needs = "low-rank additions, which the network lacks; give an encoder `lora: {rank: 4}`";
-        assert!(lora.contains(needs) && lora.contains("        backbone tcn, statistics; "), "{lora}");
+        assert!(lora.contains(needs) && lora.contains("        backbone statistics; "), "{lora}");
         assert!(of("joint-unimodal").contains("\n    given what it requires: `uni_heads: true`\n"));
         assert!(!of("joint").contains("given"));
     }

@@ -15,10 +15,9 @@
 //! A token of zeros, padding or a modality that is masked, is none: nobody sees it, and no mean counts it.
 
 use aim_backbones::{Build, Init, LayerNorm, Linear};
-use aim_config::{Field, Rule, Setting, Settings, at_least, below, by_type, choice, whole};
+use aim_config::{at_least, below, by_type, choice, settings, whole};
 use aim_core::{Capabilities, Capability, Fusion, Handle, Joined, Kind, Part, Pass, Result, Role, capability};
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Features, FusionInfo, FusionSettings,
@@ -40,58 +39,47 @@ choice! {
     }
 }
 
-impl Reads {
-    fn is_neutral(&self) -> bool {
-        *self == Self::Feature
+settings! {
+    /// Settings of the fusion `cross-attention`.
+    pub struct CrossAttentionConfig {
+        /// Width of tokens.
+        pub width: usize = 64 => at_least(1), "ours";
+        /// Layers.
+        pub layers: usize = 2 => whole(1, 1000), "ours";
+        /// Heads of an attention.
+        pub heads: usize = 4 => whole(1, 1000), "ours";
+        /// Dropout behind attention and linear maps.
+        pub dropout: f64 = 0.1 => below(0., 1.), "released";
+        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
+        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
+        /// `sequence`; those of any other encoder are its feature.
+        pub reads: Reads = Reads::Feature => by_type(), "ours";
     }
 }
 
-/// The declaration of a setting.
-const fn setting<T: Field>(name: &'static str, meaning: &'static str, rule: Rule, source: &'static str) -> Setting {
-    Setting { name, meaning, kind: T::KIND, words: T::WORDS, optional: T::OPTIONAL, rule, source }
+settings! {
+    /// Settings of the fusion `bottleneck`.
+    pub struct BottleneckConfig {
+        /// Width of tokens.
+        pub width: usize = 64 => at_least(1), "ours";
+        /// Tokens through which modalities see each other.
+        pub tokens: usize = 4 => whole(1, 1000), "paper";
+        /// Layers.
+        pub layers: usize = 2 => whole(1, 1000), "ours";
+        /// Heads of an attention.
+        pub heads: usize = 4 => whole(1, 1000), "ours";
+        /// Dropout behind attention and linear maps.
+        pub dropout: f64 = 0.1 => below(0., 1.), "ours";
+        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
+        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
+        /// `sequence`; those of any other encoder are its feature.
+        pub reads: Reads = Reads::Feature => by_type(), "ours";
+    }
 }
 
-/// Declares settings as `settings!` does, and their traits. `reads` is not written where it is neutral, so that runs of
-/// programs which did not know it are the same runs.
+/// The settings' traits, which differ in names alone.
 macro_rules! attended {
-    (
-        $(#[doc = $about:literal])+
-        $settings:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $(#[neutral = $neutral:literal])?
-                $field:ident: $type:ty = $default:expr => $rule:expr, $source:expr;
-            )+
-        }
-        $fusion:ident, $info:expr
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $settings {
-            $(
-                $(#[doc = $doc])+
-                $(#[serde(skip_serializing_if = $neutral)])?
-                pub $field: $type,
-            )+
-        }
-
-        impl Default for $settings {
-            fn default() -> Self {
-                Self { $($field: $default),+ }
-            }
-        }
-
-        impl Settings for $settings {
-            const SETTINGS: &'static [Setting] =
-                &[$(setting::<$type>(stringify!($field), concat!($($doc),+).trim_ascii(), $rule, $source)),+];
-
-            fn check(&self, place: &str) -> Result<()> {
-                $(Field::check(&self.$field, &$rule, &format!("{place}.{}", stringify!($field)))?;)+
-                Ok(())
-            }
-        }
-
+    ($settings:ident, $fusion:ident, $info:expr) => {
         impl $settings {
             fn sizes(&self) -> Sizes {
                 Sizes { width: self.width, heads: self.heads, dropout: self.dropout }
@@ -127,23 +115,8 @@ macro_rules! attended {
     };
 }
 
-attended! {
-    /// Settings of the fusion `cross-attention`.
-    CrossAttentionConfig {
-        /// Width of tokens.
-        width: usize = 64 => at_least(1), "ours";
-        /// Layers.
-        layers: usize = 2 => whole(1, 1000), "ours";
-        /// Heads of an attention.
-        heads: usize = 4 => whole(1, 1000), "ours";
-        /// Dropout behind attention and linear maps.
-        dropout: f64 = 0.1 => below(0., 1.), "released";
-        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
-        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
-        /// `sequence`; those of any other encoder are its feature.
-        #[neutral = "Reads::is_neutral"]
-        reads: Reads = Reads::Feature => by_type().shown("feature"), "ours";
-    }
+attended!(
+    CrossAttentionConfig,
     CrossAttention,
     FusionInfo {
         name: "cross-attention",
@@ -152,27 +125,10 @@ attended! {
         unimodal: NONE,
         modalities: (2, usize::MAX),
     }
-}
+);
 
-attended! {
-    /// Settings of the fusion `bottleneck`.
-    BottleneckConfig {
-        /// Width of tokens.
-        width: usize = 64 => at_least(1), "ours";
-        /// Tokens through which modalities see each other.
-        tokens: usize = 4 => whole(1, 1000), "paper";
-        /// Layers.
-        layers: usize = 2 => whole(1, 1000), "ours";
-        /// Heads of an attention.
-        heads: usize = 4 => whole(1, 1000), "ours";
-        /// Dropout behind attention and linear maps.
-        dropout: f64 = 0.1 => below(0., 1.), "ours";
-        /// What it reads of a modality: the feature, which is one token (of `sequence`, its frames) | the tokens that
-        /// the feature is made of: patches of `vit`, words or vectors of `transformer`, positions of `tcn`, frames of
-        /// `sequence`; those of any other encoder are its feature.
-        #[neutral = "Reads::is_neutral"]
-        reads: Reads = Reads::Feature => by_type().shown("feature"), "ours";
-    }
+attended!(
+    BottleneckConfig,
     Bottleneck,
     FusionInfo {
         name: "bottleneck",
@@ -181,7 +137,7 @@ attended! {
         unimodal: NONE,
         modalities: (2, usize::MAX),
     }
-}
+);
 
 /// The tokens of one modality.
 #[derive(Clone)]

@@ -237,6 +237,12 @@ impl RunConfig {
             return Err(Error::invalid("train.accumulate", problem, "leave it out, or use a smaller train.batch"));
         }
         let methods = self.method.all();
+        let alone = |which: &Preparation| matches!(which, Preparation::Alone { .. });
+        if self.model.fusion.reads_tokens() && self.method.preparations(&self.modalities()).iter().any(alone) {
+            let problem =
+                format!("is tokens, and encoders trained alone for `{}` hand on features", self.method.name());
+            return Err(Error::invalid("model.fusion.reads", problem, "leave it out, or use another method"));
+        }
         if let Some(turns) = methods.iter().find(|method| self.train.accumulate > 1 && method.takes_turns()) {
             let name = turns.info().name;
             let problem =
