@@ -14,7 +14,8 @@ const SAMPLES: usize = 12;
 /// Words of a vocabulary.
 const WORDS: usize = 7;
 
-/// An encoder in its smallest form, the shape of a sample, and the channels behind each block; a text's samples are ids.
+/// An encoder in its smallest form, the shape of a sample, and the channels behind each block; a text's samples are
+/// ids.
 struct Case {
     encoder: &'static str,
     input: &'static [usize],

@@ -11,6 +11,8 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 const SCALE: f64 = 0.5;
+/// The setting of low-rank additions.
+const LORA: &str = "lora";
 
 /// Every encoder with a setting `lora`, and the shape of a sample; `cnn` over each rank that it reads.
 fn cases() -> Vec<(Value, Vec<usize>)> {
@@ -104,7 +106,7 @@ fn every_block_of_every_encoder_that_has_the_setting_has_additions() {
         let depths: BTreeSet<usize> = params.iter().filter_map(|(_, p)| depth(p.role)).collect();
         assert!(depths.into_iter().eq(0..encoder.depth()), "{section} over {input:?}");
     }
-    for card in builtin().iter().filter(|card| card.settings().iter().any(|setting| setting.name == "lora")) {
+    for card in builtin().iter().filter(|card| card.settings().iter().any(|setting| setting.name == LORA)) {
         let name = card.defaults().info().name;
         assert!(cases().iter().any(|(section, _)| section["name"] == name), "there is no case of {name}");
     }

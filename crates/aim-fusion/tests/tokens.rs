@@ -1,5 +1,5 @@
-//! Fusions that read the tokens of encoders: against PyTorch's figures in `tests/golden`, made by `tokens.py` there, and
-//! the laws of padding and absence.
+//! Fusions that read the tokens of encoders: against PyTorch's figures in `tests/golden`, made by `tokens.py` there,
+//! and the laws of padding and absence.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;

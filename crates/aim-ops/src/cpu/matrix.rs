@@ -161,7 +161,7 @@ kernel! {
     /// Puts a block times `scale` into rows that this thread alone writes, or adds it to them.
     fn put(block: &Block<'_>, scale: f32, add: bool, to: &Destination<'_>) {
         for (r, row) in block.rows() {
-            // SAFETY: the borrow of `Destination::rows` or the promise of `Destination::new`; rows and blocks do not overlap.
+            // SAFETY: the borrow of `Destination::rows` or the promise of `Destination::new`; rows do not overlap.
             let to = unsafe { to.memory.part(to.from + r * to.stride + block.cols.start, row.len()) };
             if add {
                 to.iter_mut().zip(row).for_each(|(to, v)| *to += scale * v);
