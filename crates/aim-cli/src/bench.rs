@@ -157,7 +157,7 @@ impl FromDisk {
 
 impl Step {
     fn run(&self) -> Result<()> {
-        if !matches!(self.device, DeviceName::Cuda) && !matches!(self.precision, PrecisionName::F32) {
+        if !self.device.is_cuda() && !matches!(self.precision, PrecisionName::F32) {
             return Err(Error::invalid("--precision", "is one of CUDA devices", "add --device cuda, or leave it out"));
         }
         aim_ops::set_precision(self.precision.into());

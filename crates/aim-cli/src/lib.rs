@@ -177,11 +177,18 @@ impl ReadingOptions {
 #[derive(Clone, Copy, ValueEnum)]
 enum DeviceName {
     Cpu,
+    /// The first NVIDIA device.
     Cuda,
+    /// The same with newer kernels, meant to be faster, which no device has run yet.
+    CudaUntried,
     Metal,
 }
 
 impl DeviceName {
+    fn is_cuda(self) -> bool {
+        matches!(self, Self::Cuda | Self::CudaUntried)
+    }
+
     fn open(self) -> Result<Device> {
         let missing = |name: &str, e: candle_core::Error| {
             Error::invalid(
@@ -193,6 +200,10 @@ impl DeviceName {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda => Device::new_cuda(0).map_err(|e| missing("cuda", e)),
+            Self::CudaUntried => {
+                aim_ops::set_kernels(aim_ops::Kernels::Untried);
+                Self::Cuda.open()
+            }
             Self::Metal => Device::new_metal(0).map_err(|e| missing("metal", e)),
         }
     }

@@ -15,8 +15,8 @@
 //!
 //! With the feature `cuda`, NVIDIA devices have kernels of their own as well, convolutions by cuDNN and matrix products
 //! by cuBLAS: nothing but [`spread`] waits for the device, so labels (of 32 bits) and ids out of range give NaN there
-//! instead of an error, and empty tensors are errors for all operations. On other devices the operations are
-//! compositions of candle's own.
+//! instead of an error, and empty tensors are errors for all operations. [`Kernels`] says which of two implementations
+//! they use where there is a newer one. On other devices the operations are compositions of candle's own.
 //!
 //! ```
 //! use aim_ops::{Conv2d, conv2d, relu};
@@ -42,6 +42,7 @@ mod custom;
 mod dispatch;
 mod host;
 mod instructions;
+mod kernels;
 mod linear;
 mod loss;
 pub mod memory;
@@ -58,9 +59,10 @@ pub mod update;
 pub use activation::{add, dropout, gelu, relu};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
 pub use instructions::instruction_set;
+pub use kernels::{Kernels, kernels, set_kernels};
 pub use linear::{linear, linear_relu};
 pub use loss::{Reduction, cross_entropy, soft_cross_entropy, weighted_cross_entropy};
-pub use noise::{noisy, spread};
+pub use noise::{noisy, noisy_by_spread, spread};
 pub use norm::{Act, BatchStats, batch_norm_eval, batch_norm_train, layer_norm, unit_rows};
 pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
 pub use precision::{Precision, precision, set_precision};

@@ -40,3 +40,20 @@ pub fn noisy(x: &Tensor, scale: f64, std: f64, seed: u64) -> Result<Tensor> {
     let zeros = Tensor::zeros(x.shape(), x.dtype(), &candle_core::Device::Cpu)?;
     (x.clone() * scale)? + cpu::noisy(&zeros, 0., std as f32, key)?.to_device(x.device())?
 }
+
+/// [`noisy`] with the tensor's own [`spread`] as `std`, plus `floor`: a single element has no spread, and gets the floor
+/// alone. Untried kernels of a CUDA device do not wait for it ([`Kernels`](crate::Kernels)).
+///
+/// # Errors
+/// As [`spread`], and as [`noisy`] for the floor.
+pub fn noisy_by_spread(x: &Tensor, scale: f64, floor: f64, seed: u64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() && crate::kernels() == crate::Kernels::Untried {
+        check::f32("noisy", "x", x)?;
+        if let Some(y) = crate::cuda::noisy_by_spread(&x.detach(), scale as f32, floor as f32, key(seed))? {
+            return Ok(y);
+        }
+    }
+    let spread = spread(x)?;
+    noisy(x, scale, if spread.is_finite() { spread } else { 0. } + floor, seed)
+}

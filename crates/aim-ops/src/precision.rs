@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// To what CUDA devices round the operands of convolutions and matrix products; sums are f32, and so is everything
 /// else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Not at all: 24 bits of mantissa.
     #[default]

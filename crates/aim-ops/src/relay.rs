@@ -39,9 +39,13 @@ fn tokens() -> MutexGuard<'static, Option<HashMap<TensorId, Tensor>>> {
     TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A tensor without elements.
-pub(crate) fn empty() -> Result<Tensor> {
-    Tensor::zeros(0, DType::F32, &Device::Cpu)
+/// The gradient of a token as candle sees it: a tensor without elements or, on a device, which has none such, of one.
+pub(crate) fn nothing(token: &Tensor) -> Result<Tensor> {
+    match token.device() {
+        Device::Cpu => Tensor::zeros(0, DType::F32, &Device::Cpu),
+        // Nobody reads the element.
+        _ => Ok(token.detach()),
+    }
 }
 
 /// The token of an operation's result; `None` for all other tensors.
@@ -75,7 +79,8 @@ pub(crate) fn forget(result: TensorId) {
 /// The sum of two gradients, the first of which may be missing.
 fn sum(others: Option<Tensor>, gradient: Tensor) -> Result<Tensor> {
     match others {
-        Some(others) => cpu::add(&others, &gradient),
+        Some(others) if others.device().is_cpu() => cpu::add(&others, &gradient),
+        Some(others) => others + gradient,
         None => Ok(gradient),
     }
 }

@@ -88,6 +88,20 @@ pub struct Averages<'a> {
     pub momentum: Option<&'a Var>,
 }
 
+/// Runs `f`. On a CUDA device the updates in it, of a parameter each, may wait for its end and share launches
+/// ([`Kernels::Untried`](crate::Kernels)); if `f` fails, none of those is made.
+///
+/// # Errors
+/// Those of `f`, and those of the updates that waited.
+pub fn together<E: From<candle_core::Error>>(
+    f: impl FnOnce() -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    #[cfg(feature = "cuda")]
+    return crate::cuda::update::together(f);
+    #[cfg(not(feature = "cuda"))]
+    f()
+}
+
 /// Checks that all operands look like the parameter and that no two variables share memory.
 fn check_update(op: &str, param: &Var, grad: &Tensor, state: &[&Var]) -> Result<()> {
     check::f32(op, "param", param)?;

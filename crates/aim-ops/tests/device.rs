@@ -5,21 +5,36 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::{Mutex, PoisonError};
+
 use aim_ops::{
-    Act, Conv1d, Conv2d, Pool2d, Precision, Reduction, add, attention, avg_pool2d, backward, batch_norm_eval,
+    Act, Conv1d, Conv2d, Kernels, Pool2d, Precision, Reduction, add, attention, avg_pool2d, backward, batch_norm_eval,
     batch_norm_train, conv1d, conv2d, cross_entropy, dropout, embedding, gelu, global_avg_pool, keep_rows, layer_norm,
-    linear, linear_relu, log_softmax, max_pool2d, multi_head_attention, noisy, relu, set_precision, soft_cross_entropy,
-    softmax, spread, unit_rows,
-    update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd, adagrad, adam, rmsprop, sgd},
+    linear, linear_relu, log_softmax, max_pool2d, multi_head_attention, noisy, noisy_by_spread, relu, set_kernels,
+    set_precision, soft_cross_entropy, softmax, spread, unit_rows,
+    update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd, adagrad, adam, rmsprop, sgd, together},
     weighted_cross_entropy,
 };
 use candle_core::{Device, Result, Tensor, Var};
 
-fn device() -> Device {
-    Device::new_cuda(0).unwrap_or_else(|e| {
-        eprintln!("skipped: no CUDA device: {}", e.to_string().lines().next().unwrap_or_default());
-        Device::Cpu
-    })
+/// Runs `check` on the device with each kind of its kernels, or once on the CPU.
+fn on_device(check: impl Fn(&Device)) {
+    // Kernels and precision are those of the process.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = match Device::new_cuda(0) {
+        Ok(device) => device,
+        Err(e) => {
+            eprintln!("skipped: no CUDA device: {}", e.to_string().lines().next().unwrap_or_default());
+            return check(&Device::Cpu);
+        }
+    };
+    for kernels in [Kernels::Proven, Kernels::Untried] {
+        eprintln!("{kernels:?} kernels");
+        set_kernels(kernels);
+        check(&device);
+    }
+    set_kernels(Kernels::Proven);
 }
 
 /// Reproducible values in `[-1, 1)`.
@@ -79,7 +94,10 @@ const OPS: &[(&str, &[&[usize]], Op)] = &[
     }),
     ("linear", &[&[3, 43, 70], &[260, 70], &[260]], |t| linear(&t[0], &t[1], Some(&t[2]))),
     ("linear without bias", &[&[130, 70], &[26, 70]], |t| linear(&t[0], &t[1], None)),
-    ("linear and relu", &[&[130, 70], &[260, 70], &[260]], |t| linear_relu(&t[0], &t[1], Some(&t[2]))),
+    // Rounding must put no unit on the other side of the rectifier, so sums are small beside the biases.
+    ("linear and relu", &[&[130, 70], &[260, 70], &[260]], |t| {
+        linear_relu(&(&t[0] * 0.05)?, &t[1], Some(&(&t[2] + t[2].detach().sign()?)?))
+    }),
     ("batch norm", &[&[6, 17, 10, 21], &[17], &[17]], |t| {
         Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::None, None)?.0)
     }),
@@ -128,57 +146,66 @@ const OPS: &[(&str, &[&[usize]], Op)] = &[
 
 #[test]
 fn operations_agree_with_the_cpu_and_repeat_their_bits() {
-    let device = device();
-    for (name, shapes, op) in OPS {
-        let (got, again, want) = (run(shapes, *op, &device), run(shapes, *op, &device), run(shapes, *op, &Device::Cpu));
-        for (i, ((got, again), want)) in got.iter().zip(&again).zip(&want).enumerate() {
-            let what = if i == 0 { format!("{name}: result") } else { format!("{name}: gradient {}", i - 1) };
-            assert_close(got, want, 1e-4, &what);
-            assert_eq!(values(got), values(again), "{what}: not the same bits twice");
-        }
-    }
-    // In the same test, as the precision is that of the process.
-    for precision in [Precision::Tf32, Precision::Bf16] {
-        set_precision(precision);
-        for (name, shapes, op) in OPS.iter().filter(|(name, ..)| name.contains("conv") || name.contains("linear")) {
-            for (got, want) in run(shapes, *op, &device).iter().zip(&run(shapes, *op, &Device::Cpu)) {
-                assert_close(got, want, 2e-2, &format!("{name} in {precision:?}"));
+    on_device(|device| {
+        for (name, shapes, op) in OPS {
+            let [got, again, want] = [device, device, &Device::Cpu].map(|device| run(shapes, *op, device));
+            for (i, ((got, again), want)) in got.iter().zip(&again).zip(&want).enumerate() {
+                let what = if i == 0 { format!("{name}: result") } else { format!("{name}: gradient {}", i - 1) };
+                assert_close(got, want, 1e-4, &what);
+                assert_eq!(values(got), values(again), "{what}: not the same bits twice");
             }
         }
-    }
-    set_precision(Precision::F32);
+        for precision in [Precision::Tf32, Precision::Bf16] {
+            set_precision(precision);
+            for (name, shapes, op) in OPS.iter().filter(|(name, ..)| name.contains("conv") || name.contains("linear")) {
+                for (got, want) in run(shapes, *op, device).iter().zip(&run(shapes, *op, &Device::Cpu)) {
+                    assert_close(got, want, 2e-2, &format!("{name} in {precision:?}"));
+                }
+            }
+        }
+        set_precision(Precision::F32);
+    });
 }
 
 #[test]
 fn statistics_and_noise_agree_with_the_cpu() {
-    let device = device();
-    let [on_device, on_cpu] = [&device, &Device::Cpu].map(|d| {
-        let (x, vector) = (random(&[6, 17, 10], 1, d), random(&[17], 2, d));
-        let (_, stats) = batch_norm_train(&x, &vector, &vector, 1e-5, Act::None, None).unwrap();
-        let spread = Tensor::new(&[spread(&x).unwrap() as f32], &Device::Cpu).unwrap();
-        [stats.mean, stats.var, noisy(&x, 0.5, 2., 11).unwrap(), spread]
+    on_device(|device| {
+        let [on_device, on_cpu] = [device, &Device::Cpu].map(|d| {
+            let (x, vector) = (random(&[6, 17, 10], 1, d), random(&[17], 2, d));
+            let (_, stats) = batch_norm_train(&x, &vector, &vector, 1e-5, Act::None, None).unwrap();
+            let spread = Tensor::new(&[spread(&x).unwrap() as f32], &Device::Cpu).unwrap();
+            let noise = [noisy(&x, 0.5, 2., 11).unwrap(), noisy_by_spread(&x, 0.5, 1e-3, 11).unwrap()];
+            [stats.mean, stats.var, spread].into_iter().chain(noise).collect::<Vec<_>>()
+        });
+        let names = ["mean", "variance", "spread", "noise", "noise by spread"];
+        for ((got, want), what) in on_device.iter().zip(&on_cpu).zip(names) {
+            assert_close(got, want, 1e-4, what);
+        }
     });
-    for ((got, want), what) in on_device.iter().zip(&on_cpu).zip(["mean", "variance", "noise", "spread"]) {
-        assert_close(got, want, 1e-4, what);
-    }
+}
+
+/// A step of every rule, of variables of their own.
+fn steps(device: &Device) -> Result<Vec<Var>> {
+    let var = |seed| Var::from_tensor(&random(&[13, 70], seed, device).sqr()?);
+    let (v, grad) = ((0..12).map(var).collect::<Result<Vec<_>>>()?, random(&[13, 70], 99, device));
+    together(|| {
+        let h = Sgd { lr: 0.1, momentum: 0.9, dampening: 0., weight_decay: 0.01, nesterov: true };
+        sgd(&v[0], &grad, Some(&v[1]), false, h)?;
+        let h = Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, decoupled: true };
+        adam(&v[2], &grad, Moments { m: &v[3], v: &v[4], v_max: Some(&v[5]) }, 3, h)?;
+        adagrad(&v[6], &grad, &v[7], 2, AdaGrad { lr: 0.1, lr_decay: 0.1, eps: 1e-6, weight_decay: 0.01 })?;
+        let h = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-2, weight_decay: 0.01, momentum: 0.9 };
+        rmsprop(&v[8], &grad, Averages { square: &v[9], mean: None, momentum: Some(&v[10]) }, h)
+    })?;
+    Ok(v)
 }
 
 #[test]
 fn updates_agree_with_the_cpu() {
-    let device = device();
-    let [on_device, on_cpu] = [&device, &Device::Cpu].map(|d| {
-        let var = |seed| Var::from_tensor(&random(&[13, 70], seed, d).sqr().unwrap()).unwrap();
-        let (v, grad): (Vec<Var>, _) = ((0..12).map(var).collect(), random(&[13, 70], 99, d));
-        let h = Sgd { lr: 0.1, momentum: 0.9, dampening: 0., weight_decay: 0.01, nesterov: true };
-        sgd(&v[0], &grad, Some(&v[1]), false, h).unwrap();
-        let h = Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, decoupled: true };
-        adam(&v[2], &grad, Moments { m: &v[3], v: &v[4], v_max: Some(&v[5]) }, 3, h).unwrap();
-        adagrad(&v[6], &grad, &v[7], 2, AdaGrad { lr: 0.1, lr_decay: 0.1, eps: 1e-6, weight_decay: 0.01 }).unwrap();
-        let h = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-2, weight_decay: 0.01, momentum: 0.9 };
-        rmsprop(&v[8], &grad, Averages { square: &v[9], mean: None, momentum: Some(&v[10]) }, h).unwrap();
-        v
+    on_device(|device| {
+        let (on_device, on_cpu) = (steps(device).unwrap(), steps(&Device::Cpu).unwrap());
+        for (i, (got, want)) in on_device.iter().zip(&on_cpu).enumerate() {
+            assert_close(got, want, 1e-5, &format!("variable {i}"));
+        }
     });
-    for (i, (got, want)) in on_device.iter().zip(&on_cpu).enumerate() {
-        assert_close(got, want, 1e-5, &format!("variable {i}"));
-    }
 }

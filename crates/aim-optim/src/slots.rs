@@ -100,7 +100,7 @@ impl<R: Rule> Optim for Optimizer<R> {
             let outcomes: Vec<Result<()>> = due.par_iter_mut().with_max_len(1).map(update).collect();
             return outcomes.into_iter().collect();
         }
-        due.iter_mut().try_for_each(update)
+        aim_ops::update::together(|| due.iter_mut().try_for_each(update))
     }
     fn lr(&self) -> f64 {
         self.lr

@@ -70,11 +70,8 @@ impl Ogm {
         if !self.noise {
             return Ok(if k == 1. { None } else { Some((grad * k)?) });
         }
-        let std = aim_ops::spread(grad)?;
-        // A single value has no spread (0 / 0); it gets the floor alone.
-        let std = if std.is_finite() { std } else { 0. } + 1e-8;
         let seed = seen.draws.rng(&format!("ogm.{name}")).seed();
-        Ok(Some(aim_ops::noisy(grad, k, std, seed)?))
+        Ok(Some(aim_ops::noisy_by_spread(grad, k, 1e-8, seed)?))
     }
 }
 

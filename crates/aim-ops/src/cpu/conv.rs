@@ -17,7 +17,7 @@ use super::{
 };
 
 /// One spatial dimension of a convolution.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Axis {
     pub(crate) input: usize,
     pub(crate) kernel: usize,
@@ -73,7 +73,7 @@ impl Axis {
 }
 
 /// The shapes of a convolution.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) batch: usize,
     /// Channels of the input and of the output.

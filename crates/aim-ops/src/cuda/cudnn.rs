@@ -17,8 +17,12 @@ use candle_core::{
 };
 use half::bf16;
 
-use super::launch::Buffer;
-use crate::{Precision, cpu::ConvShape, precision};
+use super::{
+    driver::address,
+    graph::{self, Product},
+    launch::Buffer,
+};
+use crate::{Kernels, Precision, cpu::ConvShape, kernels, precision};
 
 // Handles are neither Send nor Sync.
 thread_local! {
@@ -133,7 +137,38 @@ fn choose<A: Copy>(
     Ok((own, bytes(own).map_err(Error::wrap)?))
 }
 
+/// A product of two operands by cuDNN's graph interface; `None` where that has no plan or is not wanted.
+fn planned<T: Element>(
+    product: Product,
+    s: &ConvShape,
+    operands: [&Tensor; 2],
+    dims: &[usize],
+) -> Result<Option<Buffer>> {
+    let (Kernels::Untried, Device::Cuda(device)) = (kernels(), operands[0].device()) else { return Ok(None) };
+    let mut result = Buffer::new(operands[0], dims, T::DTYPE)?;
+    let Storage::Cuda(storage) = result.storage_mut() else { return Ok(None) };
+    let written = address(storage, 0)?;
+    let place = |t: &Tensor| {
+        let (storage, layout) = t.storage_and_layout();
+        match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cuda(storage), Some((from, _))) => address(storage, from),
+            _ => bail!("convolution: operands must be contiguous on a CUDA device"),
+        }
+    };
+    let (first, second) = (place(operands[0])?, place(operands[1])?);
+    let addresses = match product {
+        Product::Forward => [first, second, written],
+        Product::OfInput => [written, first, second],
+        Product::OfWeights => [first, written, second],
+    };
+    let done = graph::run(device, product, s, precision(), addresses)?;
+    Ok(done.then_some(result))
+}
+
 fn forward_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dims: &[usize]) -> Result<Buffer> {
+    if let Some(y) = planned::<T>(Product::Forward, s, [x, w], dims)? {
+        return Ok(y);
+    }
     let plan = Plan::<T>::new(x.device(), s)?;
     let op = ConvForward { conv: &plan.conv, x: &plan.x, w: &plan.w, y: &plan.y };
     let wanted = sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
@@ -148,6 +183,9 @@ fn forward_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dims: &[usize])
 }
 
 fn of_input_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    if let Some(dx) = planned::<T>(Product::OfInput, s, [w, dy], x.dims())? {
+        return dx.tensor();
+    }
     let plan = Plan::<T>::new(dy.device(), s)?;
     let op = ConvBackwardData { conv: &plan.conv, dx: &plan.x, w: &plan.w, dy: &plan.y };
     let wanted = sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
@@ -163,6 +201,9 @@ fn of_input_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -
 }
 
 fn of_weights_in<T: Element>(s: &ConvShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    if let Some(dw) = planned::<T>(Product::OfWeights, s, [x, dy], w.dims())? {
+        return dw.tensor();
+    }
     let plan = Plan::<T>::new(x.device(), s)?;
     let op = ConvBackwardFilter { conv: &plan.conv, x: &plan.x, dw: &plan.w, dy: &plan.y };
     let wanted = sys::cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;

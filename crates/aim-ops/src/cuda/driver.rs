@@ -9,7 +9,7 @@ use candle_core::{
     cuda::{
         CudaStorageSlice,
         cudarc::{
-            driver::{DevicePtr, LaunchConfig, PushKernelArg},
+            driver::{DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg},
             nvrtc::{CompileOptions, compile_ptx_with_opts},
         },
     },
@@ -18,10 +18,14 @@ use candle_core::{
 use super::{
     SOURCE,
     launch::{Grid, Word},
+    many::Many,
 };
 
+// SAFETY: the structure of the same name in `update.cu` has the same fields in the same layout.
+unsafe impl DeviceRepr for Many {}
+
 /// Threads of a block.
-const THREADS: usize = 256;
+pub(super) const THREADS: usize = 256;
 
 /// The kernels' intermediate code.
 fn code() -> Result<&'static str> {
@@ -38,7 +42,7 @@ fn code() -> Result<&'static str> {
 }
 
 /// Memory for `n` elements, uninitialised.
-pub(super) fn memory(device: &CudaDevice, n: usize, dtype: DType) -> Result<CudaStorage> {
+pub(crate) fn memory(device: &CudaDevice, n: usize, dtype: DType) -> Result<CudaStorage> {
     // SAFETY: kernels write every element before anybody reads one.
     let slice = unsafe {
         match dtype {
@@ -52,18 +56,26 @@ pub(super) fn memory(device: &CudaDevice, n: usize, dtype: DType) -> Result<Cuda
 }
 
 /// The address of element `from`.
-pub(super) fn pointer(storage: &CudaStorage, from: usize) -> Result<Word> {
+pub(super) fn address(storage: &CudaStorage, from: usize) -> Result<u64> {
     let stream = storage.device.cuda_stream();
     let start = match &storage.slice {
         CudaStorageSlice::F32(slice) => slice.device_ptr(&stream).0,
         CudaStorageSlice::U32(slice) => slice.device_ptr(&stream).0,
+        CudaStorageSlice::BF16(slice) => slice.device_ptr(&stream).0,
         _ => bail!("no kernels for {:?}", storage.dtype()),
     };
-    // Both have four bytes an element.
-    Ok(Word::Long(start + 4 * from as u64))
+    Ok(start + (storage.dtype().size_in_bytes() * from) as u64)
 }
 
-pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: Grid, words: &[Word]) -> Result<()> {
+/// The same as a kernel's argument; no kernel takes elements of two bytes.
+pub(super) fn pointer(storage: &CudaStorage, from: usize) -> Result<Word<'static>> {
+    if storage.dtype().size_in_bytes() != 4 {
+        bail!("no kernels for {:?}", storage.dtype());
+    }
+    address(storage, from).map(Word::Long)
+}
+
+pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: Grid, words: &[Word<'_>]) -> Result<()> {
     let Ok(blocks) = u32::try_from(grid.blocks(THREADS)) else { bail!("{kernel}: too many elements for one launch") };
     let function = device.get_or_load_custom_func(kernel, "aim-ops", code()?)?;
     let mut call = function.builder();
@@ -71,6 +83,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: Grid, words: &[Wor
         match word {
             Word::Long(bits) => call.arg(bits),
             Word::Float(v) => call.arg(v),
+            Word::Many(many) => call.arg(*many),
         };
     }
     let shape = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 };

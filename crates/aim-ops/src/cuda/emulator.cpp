@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <type_traits>
 #include <utility>
 
 #define THREADS 64
@@ -53,23 +54,23 @@ static void __syncthreads() {
 }
 
 struct Word {
-    long long is_float;
+    long long kind;
     union { long long bits; float number; };
 };
 
 template <class T> struct Parameter {
-    static constexpr bool is_float = false;
-    static T of(const Word& w) { return (T)w.bits; }
-};
-template <> struct Parameter<float> {
-    static constexpr bool is_float = true;
-    static float of(const Word& w) { return w.number; }
+    static constexpr long long kind = std::is_class_v<T> ? 2 : std::is_same_v<T, float> ? 1 : 0;
+    static T of(const Word& w) {
+        if constexpr (kind == 2) return *(const T*)w.bits;
+        else if constexpr (kind == 1) return w.number;
+        else return (T)w.bits;
+    }
 };
 
 template <class... A, size_t... I>
 static int run(void (*kernel)(A...), long long blocks, const Word* words, long long count, bool descending,
                std::index_sequence<I...>) {
-    if (count != sizeof...(A) || !((words[I].is_float == Parameter<A>::is_float) && ...)) return 2;
+    if (count != sizeof...(A) || !((words[I].kind == Parameter<A>::kind) && ...)) return 2;
     fibers::body = [=] { kernel(Parameter<A>::of(words[I])...); };
     for (long long b = 0; b < blocks; b++) {
         blockIdx.x = (unsigned)b;

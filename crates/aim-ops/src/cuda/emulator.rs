@@ -18,14 +18,15 @@ use super::{
 };
 
 /// Threads of a block, as in `emulator.cpp`.
-const THREADS: usize = 64;
+pub(super) const THREADS: usize = 64;
 
 /// Whether the threads of a block run in descending order.
 pub(super) static DESCENDING: AtomicBool = AtomicBool::new(false);
 
 #[repr(C)]
 struct TaggedWord {
-    is_float: i64,
+    /// 0 for what is passed in 64 bits, 1 for a float, 2 for the address of a structure.
+    kind: i64,
     bits: u64,
 }
 
@@ -80,7 +81,7 @@ pub(super) fn memory(n: usize, dtype: DType) -> Result<CpuStorage> {
 }
 
 /// The address of element `from`.
-pub(super) fn pointer(storage: &CpuStorage, from: usize) -> Result<Word> {
+pub(super) fn pointer(storage: &CpuStorage, from: usize) -> Result<Word<'static>> {
     match storage {
         CpuStorage::F32(data) => Ok(Word::Long(data[from..].as_ptr().expose_provenance() as u64)),
         CpuStorage::U32(data) => Ok(Word::Long(data[from..].as_ptr().expose_provenance() as u64)),
@@ -88,7 +89,7 @@ pub(super) fn pointer(storage: &CpuStorage, from: usize) -> Result<Word> {
     }
 }
 
-pub(super) fn launch(kernel: &str, grid: Grid, words: &[Word]) -> Result<()> {
+pub(super) fn launch(kernel: &str, grid: Grid, words: &[Word<'_>]) -> Result<()> {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(library) = library() else { bail!("no C++ compiler to run the CUDA kernels with") };
     let number = kernels().iter().position(|k| *k == kernel);
@@ -96,8 +97,9 @@ pub(super) fn launch(kernel: &str, grid: Grid, words: &[Word]) -> Result<()> {
     let words: Vec<TaggedWord> = words
         .iter()
         .map(|word| match *word {
-            Word::Long(bits) => TaggedWord { is_float: 0, bits },
-            Word::Float(v) => TaggedWord { is_float: 1, bits: v.to_bits().into() },
+            Word::Long(bits) => TaggedWord { kind: 0, bits },
+            Word::Float(v) => TaggedWord { kind: 1, bits: v.to_bits().into() },
+            Word::Many(many) => TaggedWord { kind: 2, bits: std::ptr::from_ref(many).expose_provenance() as u64 },
         })
         .collect();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

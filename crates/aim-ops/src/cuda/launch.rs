@@ -1,10 +1,11 @@
 //! Memory for results, and calls of kernels.
 
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
+
+use super::many::Many;
+use crate::custom::Given;
 
 /// An argument of a kernel.
 pub(super) enum Arg<'a> {
@@ -26,14 +27,18 @@ pub(super) enum Arg<'a> {
     Float(f64),
     /// Bits of a generator.
     Bits(u64),
+    /// Variables that are read and written.
+    Many(&'a Many),
 }
 
 /// What a kernel is given, in the representation of its parameter.
 #[derive(Clone, Copy)]
-pub(super) enum Word {
+pub(super) enum Word<'a> {
     /// A pointer, `long long` or `unsigned long long`.
     Long(u64),
     Float(f32),
+    /// The structure itself.
+    Many(&'a Many),
 }
 
 /// How many threads a launch has.
@@ -108,17 +113,17 @@ impl Buffer {
     }
 
     /// The memory with its shape.
-    pub(super) fn take(self) -> (Storage, Shape) {
-        (self.storage, self.shape)
+    pub(super) fn given(self) -> Given {
+        Given::new(self.storage, self.shape)
     }
 
     /// A constant with this memory.
     pub(super) fn tensor(self) -> Result<Tensor> {
-        let Self { storage, shape, near } = self;
-        near.apply_op1_no_bwd(&Given(Mutex::new(Some((storage, shape)))))
+        let near = self.near.clone();
+        near.apply_op1_no_bwd(&Constant(self.given()))
     }
 
-    fn word(&mut self) -> Result<Word> {
+    fn word(&mut self) -> Result<Word<'static>> {
         match &mut self.storage {
             #[cfg(feature = "cuda")]
             Storage::Cuda(storage) => super::driver::pointer(storage, 0),
@@ -130,46 +135,23 @@ impl Buffer {
 }
 
 /// The operation that makes a tensor of memory.
-struct Given(Mutex<Option<(Storage, Shape)>>);
+struct Constant(Given);
 
-impl Given {
-    fn take(&self) -> Result<(Storage, Shape)> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(given) => Ok(given),
-            None => bail!("a kernel's result was taken already"),
-        }
-    }
-}
-
-impl CustomOp1 for Given {
+impl CustomOp1 for Constant {
     fn name(&self) -> &'static str {
         "kernel"
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        cpu_storage(self.take()?)
+        self.0.on_cpu()
     }
     fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        cuda_storage(self.take()?)
-    }
-}
-
-pub(super) fn cpu_storage((storage, shape): (Storage, Shape)) -> Result<(CpuStorage, Shape)> {
-    match storage {
-        Storage::Cpu(storage) => Ok((storage, shape)),
-        _ => bail!("a kernel's result is not on the CPU"),
-    }
-}
-
-pub(super) fn cuda_storage((storage, shape): (Storage, Shape)) -> Result<(CudaStorage, Shape)> {
-    match storage {
-        Storage::Cuda(storage) => Ok((storage, shape)),
-        _ => bail!("a kernel's result is not on the device"),
+        self.0.on_cuda()
     }
 }
 
 /// Where the elements of a contiguous tensor are. The memory outlives a launch that follows: it is freed in the
 /// stream's order.
-fn word_of(t: &Tensor) -> Result<Word> {
+fn word_of(t: &Tensor) -> Result<Word<'static>> {
     let (storage, layout) = t.storage_and_layout();
     let Some((from, _)) = layout.contiguous_offsets() else { bail!("a kernel's operand is not contiguous") };
     match &*storage {
@@ -181,10 +163,29 @@ fn word_of(t: &Tensor) -> Result<Word> {
     }
 }
 
-const NULL: Word = Word::Long(0);
+const NULL: Word<'_> = Word::Long(0);
 
-impl Arg<'_> {
-    fn word(self) -> Result<Word> {
+/// The same as a number.
+pub(super) fn address(t: &Tensor) -> Result<u64> {
+    match word_of(t)? {
+        Word::Long(address) => Ok(address),
+        _ => bail!("a tensor's place is an address"),
+    }
+}
+
+/// Threads of a block on a device.
+pub(super) fn threads(device: &Device) -> usize {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => super::driver::THREADS,
+        #[cfg(test)]
+        Device::Cpu => super::emulator::THREADS,
+        _ => 1,
+    }
+}
+
+impl<'a> Arg<'a> {
+    fn word(self) -> Result<Word<'a>> {
         match self {
             Self::In(t) | Self::Maybe(Some(t)) => word_of(t),
             Self::Change(var) | Self::MaybeChange(Some(var)) => word_of(var),
@@ -193,6 +194,7 @@ impl Arg<'_> {
             Self::Int(n) => Ok(Word::Long(n as u64)),
             Self::Bits(bits) => Ok(Word::Long(bits)),
             Self::Float(v) => Ok(Word::Float(v as f32)),
+            Self::Many(many) => Ok(Word::Many(many)),
         }
     }
 }

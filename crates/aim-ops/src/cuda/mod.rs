@@ -6,9 +6,11 @@
 //!
 //! Tests run the same kernels and the same code around them on the CPU: see [`emulator`].
 
+mod batch_norm;
 mod elementwise;
 mod launch;
 mod linear;
+mod many;
 mod node;
 mod norm;
 mod pool;
@@ -23,12 +25,16 @@ mod cudnn;
 mod driver;
 #[cfg(test)]
 mod emulator;
+#[cfg(feature = "cuda")]
+mod graph;
 #[cfg(test)]
 mod tests;
 
 #[cfg(feature = "cuda")]
 pub(crate) use {
+    batch_norm::noisy_by_spread,
     conv::conv,
+    driver::memory,
     elementwise::{dropout, embedding, gelu, noisy, relu},
     linear::linear,
     norm::{batch_norm_eval, batch_norm_train, layer_norm},
@@ -41,6 +47,7 @@ const SOURCE: &str = concat!(
     include_str!("kernels/prelude.cu"),
     include_str!("kernels/elementwise.cu"),
     include_str!("kernels/norm.cu"),
+    include_str!("kernels/batch_norm.cu"),
     include_str!("kernels/pool.cu"),
     include_str!("kernels/softmax.cu"),
     include_str!("kernels/update.cu"),

@@ -1,29 +1,22 @@
-//! An operation with a value that is computed already as a node of candle's graph.
+//! An operation with a value that is computed already as a node of candle's graph: its gradients go through candle or,
+//! untried so far, past it as on the CPU.
 
-use std::sync::{Mutex, PoisonError};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
+use super::launch::Buffer;
+use crate::{
+    Kernels,
+    custom::{self, Backward, Given, any_tracked},
+    kernels,
 };
-
-use super::launch::{Buffer, cpu_storage, cuda_storage};
-use crate::custom::Backward;
 
 struct Node<F> {
     name: &'static str,
-    value: Mutex<Option<(Storage, Shape)>>,
+    value: Given,
     backward: F,
 }
 
 impl<F> Node<F> {
-    /// The value, which candle asks for once.
-    fn value(&self) -> Result<(Storage, Shape)> {
-        match self.value.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(value) => Ok(value),
-            None => bail!("{}: the node's value was taken already", self.name),
-        }
-    }
-
     fn gradients<const N: usize>(&self, operands: [&Tensor; N], y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; N]>
     where
         F: Backward<N>,
@@ -37,10 +30,10 @@ impl<F: Backward<1>> CustomOp1 for Node<F> {
         self.name
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        cpu_storage(self.value()?)
+        self.value.on_cpu()
     }
     fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        cuda_storage(self.value()?)
+        self.value.on_cuda()
     }
     fn bwd(&self, a: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let [grad] = self.gradients([a], y, dy)?;
@@ -53,10 +46,10 @@ impl<F: Backward<2>> CustomOp2 for Node<F> {
         self.name
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        cpu_storage(self.value()?)
+        self.value.on_cpu()
     }
     fn cuda_fwd(&self, _: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        cuda_storage(self.value()?)
+        self.value.on_cuda()
     }
     fn bwd(&self, a: &Tensor, b: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok(self.gradients([a, b], y, dy)?.into())
@@ -76,7 +69,7 @@ impl<F: Backward<3>> CustomOp3 for Node<F> {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        cpu_storage(self.value()?)
+        self.value.on_cpu()
     }
     fn cuda_fwd(
         &self,
@@ -87,7 +80,7 @@ impl<F: Backward<3>> CustomOp3 for Node<F> {
         _: &CudaStorage,
         _: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        cuda_storage(self.value()?)
+        self.value.on_cuda()
     }
     fn bwd(
         &self,
@@ -102,11 +95,24 @@ impl<F: Backward<3>> CustomOp3 for Node<F> {
 }
 
 fn node<F>(name: &'static str, value: Buffer, backward: F) -> Node<F> {
-    Node { name, value: Mutex::new(Some(value.take())), backward }
+    Node { name, value: value.given(), backward }
+}
+
+/// Whether the gradients of these operands, if there are any, go past candle.
+fn past_candle(operands: &[&Tensor]) -> bool {
+    kernels() == Kernels::Untried && any_tracked(operands)
+}
+
+/// `backward` for gradients of any layout.
+fn of_contiguous<const N: usize>(backward: impl Backward<N>) -> impl Backward<N> {
+    move |operands: [&Tensor; N], y: &Tensor, dy: &Tensor| backward(operands, y, &dy.contiguous()?)
 }
 
 /// `value`, computed from `a`, as a node of the graph.
 pub(super) fn op1(name: &'static str, a: &Tensor, value: Buffer, backward: impl Backward<1>) -> Result<Tensor> {
+    if past_candle(&[a]) {
+        return custom::given1(name, a, value.given(), of_contiguous(backward));
+    }
     a.apply_op1(node(name, value, backward))
 }
 
@@ -117,6 +123,9 @@ pub(super) fn op2(
     value: Buffer,
     backward: impl Backward<2>,
 ) -> Result<Tensor> {
+    if past_candle(&[a, b]) {
+        return custom::given2(name, [a, b], value.given(), of_contiguous(backward));
+    }
     a.apply_op2(b, node(name, value, backward))
 }
 
@@ -127,5 +136,8 @@ pub(super) fn op3(
     value: Buffer,
     backward: impl Backward<3>,
 ) -> Result<Tensor> {
+    if past_candle(&[a, b, c]) {
+        return custom::given3(name, [a, b, c], value.given(), of_contiguous(backward));
+    }
     a.apply_op3(b, c, node(name, value, backward))
 }

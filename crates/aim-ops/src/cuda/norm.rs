@@ -3,13 +3,14 @@
 use candle_core::{D, Result, Tensor};
 
 use super::{
+    batch_norm::Split,
     launch::{
         Arg::{Float, In, Int, Maybe, MaybeOut, Out},
         Buffer, Grid, launch,
     },
     node::op3,
 };
-use crate::{Act, BatchStats};
+use crate::{Act, BatchStats, Kernels, kernels};
 
 /// What a batch normalisation does, besides its operands.
 #[derive(Clone)]
@@ -18,27 +19,57 @@ struct Plan {
     var: Tensor,
     /// Whether these are the batch's own.
     own: bool,
+    how: How,
+}
+
+/// The same before its moments are known.
+#[derive(Clone, Copy)]
+struct How {
     eps: f64,
     rectify: usize,
     /// Batch, channels, elements of a channel's plane.
     sizes: [usize; 3],
+    /// How channels are split over blocks; each has one block otherwise.
+    split: Option<Split>,
 }
 
-fn sizes(x: &Tensor) -> [usize; 3] {
-    let (batch, channels) = (x.dims()[0], x.dims()[1]);
-    [batch, channels, x.elem_count() / (batch * channels)]
+/// Contiguous operands: x, gamma and beta, and the residual.
+struct Operands {
+    main: [Tensor; 3],
+    residual: Option<Tensor>,
 }
 
-impl Plan {
-    fn value(&self, x: &Tensor, gamma: &Tensor, beta: &Tensor, residual: Option<&Tensor>) -> Result<Buffer> {
+impl Operands {
+    fn new(main: [&Tensor; 3], residual: Option<&Tensor>) -> Result<Self> {
+        let [x, gamma, beta] = main;
+        let main = [x.contiguous()?, gamma.contiguous()?, beta.contiguous()?];
+        Ok(Self { main, residual: residual.map(Tensor::contiguous).transpose()? })
+    }
+}
+
+impl How {
+    fn new(x: &Tensor, eps: f64, act: Act) -> Self {
+        let (batch, channels) = (x.dims()[0], x.dims()[1]);
+        let sizes = [batch, channels, x.elem_count() / (batch * channels)];
+        let rectify = usize::from(act == Act::Relu);
+        let split = if kernels() == Kernels::Untried { Split::new(sizes, eps, rectify) } else { None };
+        Self { eps, rectify, sizes, split }
+    }
+
+    /// The result by moments that are known.
+    fn value(self, operands: &Operands, mean: &Tensor, var: &Tensor) -> Result<Buffer> {
+        let Operands { main: [x, gamma, beta], residual } = operands;
+        if let Some(split) = self.split {
+            return split.value([x, gamma, beta], None, [In(mean), In(var)], residual.as_ref());
+        }
         let (mut y, n, [_, channels, plane]) = (Buffer::like(x)?, x.elem_count(), self.sizes);
         let args = [
             In(x),
-            In(&self.mean),
-            In(&self.var),
+            In(mean),
+            In(var),
             In(gamma),
             In(beta),
-            Maybe(residual),
+            Maybe(residual.as_ref()),
             Out(&mut y),
             Float(self.eps),
             Int(self.rectify),
@@ -50,9 +81,30 @@ impl Plan {
         Ok(y)
     }
 
+    /// The result by the batch's own moments, mean and variance, and these.
+    fn value_and_moments(self, operands: &Operands) -> Result<(Buffer, [Tensor; 2])> {
+        let (Operands { main: [x, gamma, beta], residual }, [batch, channels, plane]) = (operands, self.sizes);
+        let (mut mean, mut var) = (Buffer::new(x, channels, x.dtype())?, Buffer::new(x, channels, x.dtype())?);
+        if let Some(split) = self.split {
+            let (moments, results) = (split.moments(x)?, [Out(&mut mean), Out(&mut var)]);
+            let y = split.value([x, gamma, beta], Some(&moments), results, residual.as_ref())?;
+            return Ok((y, [mean.tensor()?, var.tensor()?]));
+        }
+        let args = [In(x), Out(&mut mean), Out(&mut var), Int(batch), Int(channels), Int(plane)];
+        launch(x.device(), "batch_moments", Grid::Blocks(channels), args)?;
+        let (mean, var) = (mean.tensor()?, var.tensor()?);
+        Ok((self.value(operands, &mean, &var)?, [mean, var]))
+    }
+}
+
+impl Plan {
     /// Gradients of `x`, gamma, beta and, if asked for, the residual.
     fn gradients(&self, [x, gamma, y, dy]: [&Tensor; 4], with_residual: bool) -> Result<([Tensor; 3], Option<Tensor>)> {
-        let (device, n, [batch, channels, plane]) = (x.device(), x.elem_count(), self.sizes);
+        let How { eps, rectify, sizes: [batch, channels, plane], split } = self.how;
+        if let Some(split) = split {
+            return split.gradients([x, gamma, y, dy], [&self.mean, &self.var], self.own, with_residual);
+        }
+        let (device, n) = (x.device(), x.elem_count());
         let (mut of_gamma, mut of_beta) = (Buffer::like(gamma)?, Buffer::like(gamma)?);
         let args = [
             In(x),
@@ -62,8 +114,8 @@ impl Plan {
             In(&self.var),
             Out(&mut of_gamma),
             Out(&mut of_beta),
-            Float(self.eps),
-            Int(self.rectify),
+            Float(eps),
+            Int(rectify),
             Int(batch),
             Int(channels),
             Int(plane),
@@ -82,8 +134,8 @@ impl Plan {
             In(&of_beta),
             Out(&mut of_x),
             MaybeOut(of_residual.as_mut()),
-            Float(self.eps),
-            Int(self.rectify),
+            Float(eps),
+            Int(rectify),
             Int(self.own.into()),
             Int(channels),
             Int(plane),
@@ -93,25 +145,16 @@ impl Plan {
         Ok(([of_x.tensor()?, of_gamma, of_beta], of_residual.map(Buffer::tensor).transpose()?))
     }
 
-    /// The operation as a node of the graph.
-    fn node(
-        self,
-        op: &'static str,
-        x: &Tensor,
-        gamma: &Tensor,
-        beta: &Tensor,
-        residual: Option<&Tensor>,
-    ) -> Result<Tensor> {
-        let (gamma, beta) = (&gamma.contiguous()?, &beta.contiguous()?);
+    /// The operation with result `y` as a node of the graph.
+    fn node(self, op: &'static str, operands: &Operands, y: Buffer) -> Result<Tensor> {
+        let Operands { main: [x, gamma, beta], residual } = operands;
         let Some(residual) = residual else {
-            let y = self.value(x, gamma, beta, None)?;
             return op3(op, [x, gamma, beta], y, move |[x, gamma, _], y, dy| {
                 Ok(self.gradients([x, gamma, y, dy], false)?.0.map(Some))
             });
         };
         // A custom operation has at most three operands: gamma and beta are joined.
-        let (pair, residual, channels) = (&Tensor::cat(&[gamma, beta], 0)?, &residual.contiguous()?, self.sizes[1]);
-        let y = self.value(x, gamma, beta, Some(residual))?;
+        let (pair, channels) = (&Tensor::cat(&[gamma, beta], 0)?, self.how.sizes[1]);
         op3(op, [x, pair, residual], y, move |[x, pair, _], y, dy| {
             let gamma = pair.detach().narrow(0, 0, channels)?;
             let ([of_x, of_gamma, of_beta], of_residual) = self.gradients([x, &gamma, y, dy], true)?;
@@ -128,15 +171,11 @@ pub(crate) fn batch_norm_train(
     act: Act,
     residual: Option<&Tensor>,
 ) -> Result<(Tensor, BatchStats)> {
-    let (x, sizes) = (&x.contiguous()?, sizes(x));
-    let [batch, channels, plane] = sizes;
-    let (mut mean, mut var) = (Buffer::new(x, channels, x.dtype())?, Buffer::new(x, channels, x.dtype())?);
-    let args = [In(x), Out(&mut mean), Out(&mut var), Int(batch), Int(channels), Int(plane)];
-    launch(x.device(), "batch_moments", Grid::Blocks(channels), args)?;
-    let (mean, var) = (mean.tensor()?, var.tensor()?);
+    let (how, operands) = (How::new(x, eps, act), Operands::new([x, gamma, beta], residual)?);
+    let (y, [mean, var]) = how.value_and_moments(&operands)?;
+    let [batch, _, plane] = how.sizes;
     let stats = BatchStats { mean: mean.clone(), var: var.clone(), count: batch * plane };
-    let plan = Plan { mean, var, own: true, eps, rectify: usize::from(act == Act::Relu), sizes };
-    Ok((plan.node("batch_norm_train", x, gamma, beta, residual)?, stats))
+    Ok((Plan { mean, var, own: true, how }.node("batch_norm_train", &operands, y)?, stats))
 }
 
 #[allow(clippy::too_many_arguments)] // the operation has this many operands
@@ -150,9 +189,10 @@ pub(crate) fn batch_norm_eval(
     act: Act,
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let (x, mean, var) = (&x.contiguous()?, mean.contiguous()?, var.contiguous()?);
-    let plan = Plan { mean, var, own: false, eps, rectify: usize::from(act == Act::Relu), sizes: sizes(x) };
-    plan.node("batch_norm_eval", x, gamma, beta, residual)
+    let (how, operands) = (How::new(x, eps, act), Operands::new([x, gamma, beta], residual)?);
+    let (mean, var) = (mean.contiguous()?, var.contiguous()?);
+    let y = how.value(&operands, &mean, &var)?;
+    Plan { mean, var, own: false, how }.node("batch_norm_eval", &operands, y)
 }
 
 pub(crate) fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {

@@ -5,43 +5,59 @@ use std::sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed};
 use candle_core::{Device, Result, Tensor, Var};
 
 use super::{
+    batch_norm::noisy_by_spread,
     elementwise::{channel_sum, dropout, embedding, gelu, noisy, relu},
     emulator::{DESCENDING, available, kernels},
     linear::{add_bias, linear, linear_with},
     norm::{batch_norm_eval, batch_norm_train, layer_norm},
     pool::{avg_pool2d, global_avg_pool, max_pool2d},
     softmax::{attention, attention_by, cross_entropy, log_softmax, soft_cross_entropy, softmax},
-    update::{adagrad, adam, rmsprop, sgd},
+    update::{adagrad, adam, rmsprop, sgd, together},
 };
 use crate::{
-    Act, Pool2d, Precision, compose,
+    Act, Kernels, Pool2d, Precision, compose, set_kernels,
     tests::{assert_agree, assert_close, check_gradients, random, scattered, values},
     update::{AdaGrad, Adam, Averages, Moments, RmsProp, Sgd},
 };
 
-/// Runs `check` with the threads of a block in both orders.
-fn in_both_orders(check: impl Fn()) {
+/// Runs `check` with the threads of a block in the given orders, descending or not, and with these kernels.
+fn in_ways(ways: &[(bool, Kernels)], check: impl Fn()) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     if !available() {
         return;
     }
     let _alone: MutexGuard<'_, ()> = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for descending in [false, true] {
-        DESCENDING.store(descending, Relaxed);
+    for (descending, kernels) in ways {
+        DESCENDING.store(*descending, Relaxed);
+        set_kernels(*kernels);
         check();
     }
+    set_kernels(Kernels::Proven);
+}
+
+/// For operations with the same kernels of both kinds.
+fn in_both_orders(check: impl Fn()) {
+    in_ways(&[(false, Kernels::Proven), (true, Kernels::Untried)], check);
+}
+
+/// For operations whose kernels differ.
+fn in_all_ways(check: impl Fn()) {
+    in_ways(&[(true, Kernels::Proven), (false, Kernels::Untried)], &check);
+    in_both_orders(check);
 }
 
 type Op = fn(&[Tensor]) -> Result<Tensor>;
 
 /// Output and gradients of `fast` agree with those of `reference`, whatever the layout.
 fn agree(shapes: &[&[usize]], fast: Op, reference: Op) {
-    in_both_orders(|| {
-        let inputs: Vec<Tensor> = shapes.iter().enumerate().map(|(i, s)| random(s, i as u64 + 1)).collect();
-        assert_agree(&inputs, 2e-5, fast, reference);
-        let moved: Vec<Tensor> = inputs.iter().map(scattered).collect();
-        assert_eq!(values(&fast(&moved).unwrap()), values(&fast(&inputs).unwrap()), "layout");
-    });
+    in_both_orders(|| agree_now(shapes, fast, reference));
+}
+
+fn agree_now(shapes: &[&[usize]], fast: Op, reference: Op) {
+    let inputs: Vec<Tensor> = shapes.iter().enumerate().map(|(i, s)| random(s, i as u64 + 1)).collect();
+    assert_agree(&inputs, 2e-5, fast, reference);
+    let moved: Vec<Tensor> = inputs.iter().map(scattered).collect();
+    assert_eq!(values(&fast(&moved).unwrap()), values(&fast(&inputs).unwrap()), "layout");
 }
 
 #[test]
@@ -62,6 +78,12 @@ fn dropout_and_noise_draw_as_on_the_cpu() {
         let (x, key) = (random(&[3, 50], 1), crate::random::key(9));
         let want = crate::noisy(&x, 0.5, 2., 9).unwrap();
         assert_close(&noisy(&x, 0.5, 2., key).unwrap(), &want, 1e-6, "noise");
+        for shape in [&[1][..], &[5, 61], &[700]] {
+            let x = random(shape, 2);
+            let want = crate::noisy_by_spread(&x, 0.5, 1e-2, 9).unwrap();
+            let got = noisy_by_spread(&x, 0.5, 1e-2, key).unwrap().unwrap();
+            assert_close(&got, &want, 1e-5, "noise by spread");
+        }
     });
 }
 
@@ -118,28 +140,28 @@ fn batch_norm() {
     for shape in SHAPES {
         let c = &[shape[1]][..];
         let shapes = &[shape, c, c, shape];
-        agree(
-            &shapes[..3],
-            |t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::None, None)?.0),
-            |t| Ok(compose::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::None, None)?.0),
-        );
-        agree(
-            shapes,
-            |t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::Relu, Some(&t[3]))?.0),
-            |t| Ok(compose::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::Relu, Some(&t[3]))?.0),
-        );
-        agree(
-            shapes,
-            |t| {
-                let (mean, var) = (random(t[1].dims(), 8), random(t[1].dims(), 9).sqr()?);
-                batch_norm_eval(&t[0], &mean, &var, &t[1], &t[2], 1e-2, Act::Relu, Some(&t[3]))
-            },
-            |t| {
-                let (mean, var) = (random(t[1].dims(), 8), random(t[1].dims(), 9).sqr()?);
-                compose::batch_norm_eval(&t[0], &mean, &var, &t[1], &t[2], 1e-2, Act::Relu, Some(&t[3]))
-            },
-        );
-        in_both_orders(|| {
+        in_all_ways(|| {
+            agree_now(
+                &shapes[..3],
+                |t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::None, None)?.0),
+                |t| Ok(compose::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::None, None)?.0),
+            );
+            agree_now(
+                shapes,
+                |t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::Relu, Some(&t[3]))?.0),
+                |t| Ok(compose::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Act::Relu, Some(&t[3]))?.0),
+            );
+            agree_now(
+                shapes,
+                |t| {
+                    let (mean, var) = (random(t[1].dims(), 8), random(t[1].dims(), 9).sqr()?);
+                    batch_norm_eval(&t[0], &mean, &var, &t[1], &t[2], 1e-2, Act::Relu, Some(&t[3]))
+                },
+                |t| {
+                    let (mean, var) = (random(t[1].dims(), 8), random(t[1].dims(), 9).sqr()?);
+                    compose::batch_norm_eval(&t[0], &mean, &var, &t[1], &t[2], 1e-2, Act::Relu, Some(&t[3]))
+                },
+            );
             let (x, vector) = (random(shape, 1), random(c, 2));
             let (_, got) = batch_norm_train(&x, &vector, &vector, 1e-3, Act::None, None).unwrap();
             let (_, want) = compose::batch_norm_train(&x, &vector, &vector, 1e-3, Act::None, None).unwrap();
@@ -309,7 +331,7 @@ fn updates() {
     let positive = |seed: u64| Var::from_tensor(&random(&[13, 7], seed).sqr().unwrap()).unwrap();
     // Both variants change variables of their own, which start alike.
     let check = |what: &str, step: &dyn Fn(bool, &[Var])| {
-        in_both_orders(|| {
+        in_all_ways(|| {
             let start = || vec![var(1), var(2), positive(3), positive(4)];
             let (fast, want) = (start(), start());
             step(true, &fast);
@@ -362,6 +384,59 @@ fn updates() {
 }
 
 #[test]
+fn many_parameters_change_as_each_alone() {
+    let h = Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, decoupled: true };
+    let sized = |k: usize| 1 + 37 * k % 700;
+    in_all_ways(|| {
+        // More than a launch holds, of all sizes; every fifth with another rule.
+        let vars = || -> Vec<[Var; 3]> {
+            let var =
+                |k: usize, i: u64| Var::from_tensor(&random(&[sized(k)], 3 * k as u64 + i).sqr().unwrap()).unwrap();
+            (0..110).map(|k| [var(k, 0), var(k, 1), var(k, 2)]).collect()
+        };
+        let step = |k: usize, [p, m, v]: &[Var; 3]| -> Result<()> {
+            let grad = random(&[sized(k)], 1000 + k as u64);
+            let h = Adam { lr: if k % 5 == 0 { 0.1 } else { h.lr }, ..h };
+            adam(p, &grad, Moments { m, v, v_max: None }, 3, h)
+        };
+        let (alone, shared) = (vars(), vars());
+        alone.iter().enumerate().try_for_each(|(k, v)| step(k, v)).unwrap();
+        together(|| shared.iter().enumerate().try_for_each(|(k, v)| step(k, v))).unwrap();
+        for (k, (alone, shared)) in alone.iter().zip(&shared).enumerate() {
+            for (alone, shared) in alone.iter().zip(shared) {
+                assert_eq!(values(alone), values(shared), "parameter {k}");
+            }
+        }
+        let failed = together(|| {
+            step(0, &shared[0])?;
+            candle_core::bail!("on purpose")
+        });
+        assert!(failed.unwrap_err().to_string().contains("on purpose"));
+        step(1, &shared[1]).unwrap();
+    });
+}
+
+/// Results that are read by operations of this crate, by candle's and by both.
+#[test]
+fn gradients_pass_candle_by() {
+    fn mixed(
+        t: &[Tensor],
+        linear: fn(&Tensor, &Tensor) -> Result<Tensor>,
+        relu: fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let h = linear(&t[0], &t[1])?;
+        let wide = relu(&(&h + &h.sqr()?)?)?;
+        let narrow = linear(&wide.t()?.contiguous()?, &wide.t()?.contiguous()?)?;
+        (relu(&narrow)? + linear(&h.t()?.contiguous()?, &h.t()?.contiguous()?)?)? * narrow
+    }
+    agree(
+        &[&[5, 4], &[6, 4]],
+        |t| mixed(t, |x, w| linear("linear", x, w, None, Act::None), relu),
+        |t| mixed(t, |x, w| compose::linear(x, w, None), compose::relu),
+    );
+}
+
+#[test]
 fn what_has_no_elements_or_is_a_part_is_an_error() {
     in_both_orders(|| {
         let says = |r: Result<Tensor>, what: &str| assert!(r.unwrap_err().to_string().contains(what));
@@ -377,6 +452,7 @@ fn every_kernel_is_launched_somewhere() {
         include_str!("elementwise.rs"),
         include_str!("linear.rs"),
         include_str!("norm.rs"),
+        include_str!("batch_norm.rs"),
         include_str!("pool.rs"),
         include_str!("softmax.rs"),
         include_str!("update.rs"),
@@ -385,5 +461,5 @@ fn every_kernel_is_launched_somewhere() {
     for kernel in kernels() {
         assert!(code.contains(&format!("\"{kernel}\"")), "{kernel}");
     }
-    assert_eq!(kernels().len(), 34);
+    assert_eq!(kernels().len(), 43);
 }

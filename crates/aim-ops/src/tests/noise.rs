@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{random, scattered, values};
-use crate::{noisy, spread};
+use crate::{noisy, noisy_by_spread, spread};
 
 fn zeros(n: usize) -> Tensor {
     Tensor::zeros(n, candle_core::DType::F32, &Device::Cpu).unwrap()
@@ -58,4 +58,15 @@ fn spreads_by_definition() {
     assert_eq!(spread(&Tensor::full(1e6f32, 100, &Device::Cpu).unwrap()).unwrap(), 0.);
     assert!(spread(&zeros(1)).unwrap().is_nan());
     assert!(spread(&zeros(0)).unwrap_err().to_string().contains("spread"));
+}
+
+#[test]
+fn noise_by_a_tensors_own_spread() {
+    let x = random(&[37, 29], 1);
+    let want = noisy(&x, 0.5, spread(&x).unwrap() + 0.25, 3).unwrap();
+    assert_eq!(values(&noisy_by_spread(&x, 0.5, 0.25, 3).unwrap()), values(&want));
+    // A single element has no spread.
+    let want = noisy(&zeros(1), 1., 0.25, 3).unwrap();
+    assert_eq!(values(&noisy_by_spread(&zeros(1), 1., 0.25, 3).unwrap()), values(&want));
+    assert!(noisy_by_spread(&zeros(0), 1., 0.25, 3).is_err() && noisy_by_spread(&x, 1., f64::NAN, 3).is_err());
 }

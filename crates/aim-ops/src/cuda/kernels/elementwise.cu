@@ -61,14 +61,19 @@ KERNEL column_sum(const float* x, float* sum, i64 rows, i64 columns) {
     }
 }
 
-// scale * x + std * n with n from the standard normal distribution, drawn as on the CPU: 16 pairs for each 32 elements.
-KERNEL noisy(const float* x, float* y, float scale, float std, u64 key, i64 n) {
-    ELEMENT(i, n);
+// Number `i` from the standard normal distribution, drawn as on the CPU: 16 pairs for each 32 elements.
+__device__ float normal(u64 key, i64 i) {
     const u64 bits = bits_of(key, (u64)(i / 32 * 16 + i % 16));
     const float u = (float)((int)(bits >> 40) + 1) * (1.f / 16777216.f);
     const float turn = (float)(int)(bits & 0xffffff) * (1.f / 16777216.f);
     const float radius = sqrtf(-2 * logf(u)), angle = 6.2831853f * turn;
-    y[i] = scale * x[i] + std * radius * (i % 32 < 16 ? cosf(angle) : sinf(angle));
+    return radius * (i % 32 < 16 ? cosf(angle) : sinf(angle));
+}
+
+// scale * x + std * n with n from the standard normal distribution.
+KERNEL noisy(const float* x, float* y, float scale, float std, u64 key, i64 n) {
+    ELEMENT(i, n);
+    y[i] = scale * x[i] + std * normal(key, i);
 }
 
 // Rows of table [rows, width]; ids out of range give NaN, which costs no wait for the device.
