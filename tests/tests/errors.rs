@@ -178,6 +178,37 @@ fn what_a_table_lacks() {
     assert!(text.contains("quick: the table has no such section"), "{text}");
 }
 
+/// The message of a table on data that are not there.
+fn before_data(rows: &str, rest: &[&str]) -> String {
+    refusal(rows, rest, tempfile::tempdir().unwrap().path())
+}
+
+#[test]
+fn widths_that_do_not_go_together_are_told_before_data_are_read() {
+    assert!(before_data(JOINT, &[]).contains("train.safetensors: does not exist"), "data are missed otherwise");
+    let wide = "model: {encoders: {heart: {widths: [8, 6]}}";
+    let shared = format!("  - {{name: a, method: joint, {wide}, fusion: shared}}}}");
+    let told = "`shared` joins features of equal widths, and `breath` has 8, `heart` has 6, `motion` has 8; give the \
+                encoders the same last width, or use concat";
+    assert_eq!(before_data(&shared, &[]), format!("test.yaml:12: model.fusion: {told}"));
+    let mcr = format!("  - {{name: a, method: mcr, {wide}, uni_heads: true}}}}");
+    let told =
+        "test.yaml:12: method.contrast: `mcr` compares features of equal widths, and `breath` has 8, `heart` has 6";
+    assert!(before_data(&mcr, &[]).starts_with(told), "{}", before_data(&mcr, &[]));
+    // What is laid over a row is looked at as well: keys of the command line, and the values of a search.
+    let row = "  - {name: a, method: joint, model: {fusion: shared}}";
+    let over = before_data(row, &["model.encoders.motion={name: cnn, widths: [4]}"]);
+    assert!(over.contains("model.fusion: `shared` joins") && over.contains("`motion` has 4"), "{over}");
+    let sweep = bundle_config(row, &["sweep={grid: {model.encoders.motion.widths: [[8], [4]]}}"]);
+    let swept = TableConfig::new(sweep, Scale::Normal, standard()).unwrap().swept(standard());
+    let swept = swept.err().expect("must be refused").to_string();
+    assert!(swept.contains("trial 1 of `a` cannot work: model.fusion: `shared` joins features"), "{swept}");
+    let tune = "  - {name: a, method: joint, tune: {grid: {model.fusion: [concat, shared]}}, \
+                model: {encoders: {heart: {widths: [8, 6]}}}}";
+    let tune = before_data(tune, &[]);
+    assert!(tune.contains("trial 1 of `a` cannot work: model.fusion: `shared` joins features"), "{tune}");
+}
+
 #[test]
 fn data_files() {
     let folder = folder();

@@ -48,6 +48,10 @@ impl EncoderSettings for CnnConfig {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        self.widths.last().copied()
+    }
+
     with_lora!(CnnConfig);
     with_freeze!();
 }

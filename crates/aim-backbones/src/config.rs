@@ -55,6 +55,13 @@ pub trait EncoderSettings: AnySettings {
         1
     }
 
+    /// Width of the feature where the settings alone say it; `None` where the shape of a sample decides. Widths that
+    /// must be equal are checked before data are read as far as they are told here, and those of the encoders
+    /// themselves when the network is built.
+    fn feature_width(&self) -> Option<usize> {
+        None
+    }
+
     /// Low-rank additions to its layers.
     fn low_rank(&self) -> Option<&LowRank> {
         None
@@ -215,3 +222,58 @@ macro_rules! with_weights {
 pub(crate) use with_weights;
 
 static ENCODERS: LazyLock<Encoders> = LazyLock::new(crate::all);
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Every encoder with small sizes, the shape of a sample, and the width that its settings say.
+    fn every() -> Vec<(&'static str, Value, &'static [usize], Option<usize>)> {
+        let (image, residual) = (&[3, 8, 8][..], json!({"layers": [1, 1, 1], "base_width": 2}));
+        let patches = json!({"patch": 4, "width": 8, "heads": 2, "layers": 1, "blocks": 1});
+        let layers = json!({"vocabulary": 9, "width": 8, "heads": 2, "layers": 1, "blocks": 1});
+        let mut all = vec![
+            ("mlp", json!({"widths": [3, 5]}), &[2, 4][..], Some(5)),
+            ("cnn", json!({"widths": [3, 5]}), image, Some(5)),
+            ("cnn", json!({"widths": [5, 4]}), &[7], Some(4)),
+            ("sequence", json!({"widths": [3, 5]}), &[2, 4], None),
+            ("tcn", json!({"widths": [3, 5]}), &[2, 4], Some(5)),
+            ("statistics", json!({}), &[2, 4], None),
+            ("statistics", json!({"vocabulary": 9}), &[4], Some(9)),
+            ("transformer", json!({"layout": "time-first", "width": 6, "heads": 2}), &[4, 3], Some(6)),
+            ("resnet18", residual.clone(), &[3, 2, 8, 8], Some(8)),
+        ];
+        all.extend(["resnet18", "resnet34"].map(|name| (name, residual.clone(), image, Some(8))));
+        all.push(("resnet50", residual, image, Some(32)));
+        all.extend(["vit", "vit-tiny", "vit-small", "vit-base"].map(|name| (name, patches.clone(), image, Some(8))));
+        let words =
+            ["transformer", "bert-tiny", "bert-mini", "bert-base", "minilm-l6", "distilbert-base", "roberta-base"];
+        all.extend(words.map(|name| (name, layers.clone(), &[4][..], Some(8))));
+        all
+    }
+
+    #[test]
+    fn the_width_that_settings_say_is_that_of_the_encoder() {
+        let (encoders, mut seen) = (builtin(), Vec::new());
+        for (name, mut section, input, want) in every() {
+            section["name"] = name.into();
+            let spec = encoders.read(&section, "model.encoders.m").unwrap();
+            assert_eq!(spec.feature_width(), want, "{section}");
+            let built = spec.build(&mut Build::new(0, &Device::Cpu), "m", 0, input).unwrap();
+            assert!(want.is_none_or(|want| built.width() == want), "{section}: {}", built.width());
+            seen.push(name);
+        }
+        let missing: Vec<_> = encoders.iter().map(Card::name).filter(|name| !seen.contains(name)).collect();
+        assert!(missing.is_empty(), "no width is known of {missing:?}");
+    }
+
+    #[test]
+    fn widths_that_no_number_holds_are_not_told() {
+        let wide = crate::ResNetConfig { base_width: usize::MAX / 2, ..crate::ResNetConfig::default() };
+        assert_eq!(wide.feature_width(), None);
+        assert_eq!(crate::ResNetConfig::default().feature_width(), Some(512));
+    }
+}

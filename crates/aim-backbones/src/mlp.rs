@@ -49,6 +49,10 @@ impl EncoderSettings for MlpConfig {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        self.widths.last().copied()
+    }
+
     with_lora!(MlpConfig);
     with_freeze!();
 }

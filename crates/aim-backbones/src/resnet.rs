@@ -64,6 +64,12 @@ impl EncoderSettings for ResNetConfig {
         check_low_rank(self.lora.as_ref(), self.layers.len(), false, place)
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        let doublings = u32::try_from(self.layers.len()).ok()?.checked_sub(1)?;
+        let width = self.base_width.checked_mul(2_usize.checked_pow(doublings)?)?;
+        if self.bottleneck { width.checked_mul(EXPANSION) } else { Some(width) }
+    }
+
     fn first_conv(&self) -> Option<&'static str> {
         Some("conv1.weight")
     }

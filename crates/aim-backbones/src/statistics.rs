@@ -35,6 +35,10 @@ impl EncoderSettings for StatisticsConfig {
     fn capabilities(&self) -> Capabilities {
         own()
     }
+
+    fn feature_width(&self) -> Option<usize> {
+        self.vocabulary
+    }
 }
 
 /// Nothing here has weights or depth.

@@ -79,6 +79,10 @@ impl EncoderSettings for TcnConfig {
         check_low_rank(self.lora.as_ref(), self.widths.len(), false, place)
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        self.widths.last().copied()
+    }
+
     with_lora!(TcnConfig);
     with_weights!();
 }

@@ -136,6 +136,10 @@ impl EncoderSettings for TransformerConfig {
         Ok(rename(tensors, &[DISTILBERT]).into_iter().map(|(name, tensor)| (modern(name), tensor)).collect())
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        Some(self.width)
+    }
+
     with_lora!(TransformerConfig);
     with_weights!();
 }

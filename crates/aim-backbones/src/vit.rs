@@ -104,6 +104,10 @@ impl EncoderSettings for VitConfig {
         Some("embeddings.patch_embeddings.projection.weight")
     }
 
+    fn feature_width(&self) -> Option<usize> {
+        Some(self.width)
+    }
+
     with_lora!(VitConfig);
     with_weights!();
 }

@@ -14,8 +14,11 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 
 fn read(section: &Value) -> EncoderSpec {
     let mut section = section.clone();
-    section["weights"] = json!({"file": "public"});
     let encoders: &Registry<_> = builtin();
+    let card = encoders.get(section["name"].as_str().unwrap(), "encoder").unwrap();
+    if card.settings().iter().any(|setting| setting.name == "weights") {
+        section["weights"] = json!({"file": "public"});
+    }
     encoders.read(&section, "model.encoders.m").unwrap()
 }
 
@@ -184,6 +187,7 @@ fn check(case: &str, section: &Value) {
 fn features_and_gradients_are_those_of_torchvision() {
     check("resnet-basic", &json!({"name": "resnet18", "layers": [1, 2, 1, 1], "base_width": 3}));
     check("resnet-bottleneck", &json!({"name": "resnet50", "layers": [2, 1, 1, 1], "base_width": 2}));
+    check("resnet-video", &json!({"name": "resnet18", "layers": [1, 1], "base_width": 3}));
 }
 
 #[test]
@@ -211,6 +215,16 @@ fn features_and_gradients_are_those_of_transformers_over_words() {
     check("bert-mean", &of("bert", "mean", 1e-12));
     check("roberta-first", &of("roberta", "first", 1e-5));
     check("distilbert-mean", &of("distilbert", "mean", 1e-12));
+}
+
+#[test]
+fn features_and_gradients_over_padded_vectors_are_those_of_the_vectors_alone() {
+    let sizes = json!({
+        "name": "transformer", "layout": "time-first", "width": 6, "heads": 2, "layers": 2, "blocks": 2, "dropout": 0.,
+        "feature": "mean"
+    });
+    check("transformer-vectors", &sizes);
+    check("sequence", &json!({"name": "sequence", "widths": [5, 4]}));
 }
 
 #[test]

@@ -113,6 +113,12 @@ pub trait MethodSettings: AnySettings {
         false
     }
 
+    /// The setting by which it compares features of modalities with each other, which must then be equally wide, and
+    /// what else helps where they are not; `None` if it compares none.
+    fn compares_features(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Whether it does as released code does where that is a fault.
     fn compat(&self) -> bool {
         false

@@ -70,6 +70,9 @@ impl MethodSettings for Iprm {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
+    fn compares_features(&self) -> Option<(&'static str, &'static str)> {
+        Some(("name", "use another method"))
+    }
     fn build(&self, net: &NetSpec) -> Result<Built> {
         Ok(Built::grads(Probing { settings: self.clone(), names: net.modalities.clone(), last: None }))
     }

@@ -115,6 +115,14 @@ impl MethodSpec {
         self.built(&smallest(modalities, capabilities)).map(drop)
     }
 
+    /// Checks that methods which compare features can do so at these widths, each with the name of its modality.
+    ///
+    /// # Errors
+    /// If the widths differ; the message names that of each modality.
+    pub fn check_widths(&self, widths: &[(String, usize)]) -> Result<()> {
+        self.all().into_iter().try_for_each(|method| comparable(method, widths))
+    }
+
     /// Whether a step is more than one gradient and one update.
     ///
     /// # Errors
@@ -148,7 +156,11 @@ impl MethodSpec {
     /// # Errors
     /// If methods of a stack do not go together, or the network does not fit.
     pub fn built(&self, net: &NetSpec) -> Result<Built> {
-        let one = |spec: &Spec<dyn MethodSettings>| Ok((spec.name(), spec.build(net)?));
+        let widths: Vec<_> = net.modalities.iter().cloned().zip(net.widths.iter().copied()).collect();
+        let one = |spec: &Spec<dyn MethodSettings>| {
+            comparable(&**spec, &widths)?;
+            Ok((spec.name(), spec.build(net)?))
+        };
         stack(self.0.iter().map(one))
     }
 
@@ -212,6 +224,16 @@ fn smallest(modalities: &[String], capabilities: &Capabilities) -> NetSpec {
     let (inputs, widths, frames) = (vec![vec![1]; modalities.len()], ones.clone(), ones.clone());
     let (modalities, capabilities) = (modalities.to_vec(), capabilities.clone());
     NetSpec { modalities, inputs, depths: ones, widths, frames, classes: 2, capabilities }
+}
+
+/// Checks that features of these widths can be compared, if a method does so.
+fn comparable(method: &dyn MethodSettings, widths: &[(String, usize)]) -> Result<()> {
+    let equal = widths.windows(2).all(|pair| pair[0].1 == pair[1].1);
+    let Some((setting, otherwise)) = method.compares_features().filter(|_| !equal) else { return Ok(()) };
+    let each: Vec<String> = widths.iter().map(|(name, width)| format!("`{name}` has {width}")).collect();
+    let problem = format!("`{}` compares features of equal widths, and {}", method.info().name, each.join(", "));
+    let remedy = format!("give the encoders the same last width, or {otherwise}");
+    Err(Error::invalid(format!("method.{setting}"), problem, remedy))
 }
 
 fn read_one(methods: &Methods, value: &Value, place: &str) -> Result<Spec<dyn MethodSettings>> {
@@ -404,6 +426,30 @@ mod tests {
         assert_eq!(titles(json!({"aim": {"scope": "each"}})), ["AIM (reconstruction)"]);
         assert_eq!(titles(json!({"name": "sam", "inner": "aim"})), ["AIM (reconstruction)"]);
         assert!(titles(json!(["opm", "ogm-ge"])).is_empty());
+    }
+
+    #[test]
+    fn features_that_are_compared_must_be_equally_wide() {
+        let widths = |b: usize| [("a".to_owned(), 4), ("b".to_owned(), b)];
+        for (section, start, end) in [
+            (json!({"mmcosine": {"nce": 1}}), "method.nce: `mmcosine` compares", "or use 0"),
+            (json!({"sam": {"inner": "mcr"}}), "method.contrast: `mcr` compares", "or use 0"),
+            (json!({"lfm": {"align": "contrastive"}}), "method.align: `lfm` compares", "or align predictions"),
+            (json!("iprm"), "method.name: `iprm` compares", "or use another method"),
+        ] {
+            let spec = read(section);
+            spec.check_widths(&widths(4)).unwrap();
+            let told = spec.check_widths(&widths(6)).unwrap_err().to_string();
+            let middle = " features of equal widths, and `a` has 4, `b` has 6; give the encoders the same last width, ";
+            assert_eq!(told, format!("{start}{middle}{end}"));
+            // A network that is built says no less.
+            let names = ["a", "b"].map(str::to_owned);
+            let net = NetSpec { widths: vec![4, 6], ..smallest(&names, &Capabilities::default()) };
+            assert_eq!(spec.built(&net).map(drop).unwrap_err().to_string(), told);
+        }
+        for section in [json!("mmcosine"), json!({"mcr": {"contrast": 0}}), json!("lfm")] {
+            read(section).check_widths(&widths(6)).unwrap();
+        }
     }
 
     #[test]

@@ -56,6 +56,25 @@ impl ModelConfig {
         Err(Error::invalid("model.feature_norm", problem, format!("leave it out, or {other}")))
     }
 
+    /// Widths of the features, by modality, of those whose encoders' settings say them.
+    pub fn widths(&self) -> Vec<(String, usize)> {
+        // Tokens stand side by side, and a sample says how many.
+        let unpooled = |encoder: &EncoderSpec| encoder.capabilities().has(capability::UNPOOLED);
+        let pooled = self.used().filter(|(_, encoder)| !(self.fusion.reads_tokens() && unpooled(encoder)));
+        pooled.filter_map(|(name, encoder)| Some((name.clone(), encoder.feature_width()?))).collect()
+    }
+
+    /// Checks that the fusion can join features of the [widths](Self::widths) that are known without data.
+    ///
+    /// # Errors
+    /// If they must be equal and are not; the message names the width of each modality.
+    pub fn check_widths(&self) -> Result<()> {
+        let (names, widths): (Vec<_>, Vec<_>) = self.widths().into_iter().unzip();
+        let frames = vec![1; names.len()];
+        let known = Features { names: &names, widths: &widths, frames: &frames, stages: &[], classes: 0 };
+        check_widths(&self.fusion, &known, "model.fusion")
+    }
+
     /// Checks that a fusion that reads tokens has an encoder that hands some on.
     fn check_tokens(&self) -> Result<()> {
         let any = self.used().any(|(_, encoder)| encoder.capabilities().has(capability::UNPOOLED));
@@ -397,10 +416,10 @@ fn mask(features: Vec<Tensor>, present: Option<&Tensor>, pass: &Pass<'_>) -> Res
 
 #[cfg(test)]
 mod tests {
-    use aim_backbones::{MlpConfig, SequenceConfig, encoder};
+    use aim_backbones::{MlpConfig, SequenceConfig, TcnConfig, encoder};
 
     use super::*;
-    use crate::{BottleneckConfig, ConcatConfig, CrossAttentionConfig, DetachedConfig, fusion};
+    use crate::{BottleneckConfig, ConcatConfig, CrossAttentionConfig, DetachedConfig, Reads, fusion};
 
     fn built(sound: EncoderSpec, fusion: FusionSpec, feature_norm: bool) -> Result<(), String> {
         let image = encoder(MlpConfig { widths: vec![4], ..MlpConfig::default() });
@@ -438,5 +457,28 @@ mod tests {
                     the encoders the same last width, or use concat";
         assert_eq!(told, want);
         built(of(4), fusion(DetachedConfig {}), false).unwrap();
+    }
+
+    #[test]
+    fn widths_that_settings_say_are_checked_without_data() {
+        let mlp = |width: usize| encoder(MlpConfig { widths: vec![width], ..MlpConfig::default() });
+        let frames = || encoder(SequenceConfig { widths: vec![4], ..SequenceConfig::default() });
+        let model = |encoders: [EncoderSpec; 3], fusion| {
+            ModelConfig::new(["a", "b", "c"].map(str::to_owned).into_iter().zip(encoders), fusion)
+        };
+        let told = model([mlp(4), frames(), mlp(6)], fusion(DetachedConfig {})).check_widths().unwrap_err();
+        let want = "model.fusion: `detached` joins features of equal widths, and `a` has 4, `c` has 6; give the \
+                    encoders the same last width, or use concat";
+        assert_eq!(told.to_string(), want);
+        model([mlp(4), frames(), mlp(4)], fusion(DetachedConfig {})).check_widths().unwrap();
+        model([mlp(4), frames(), mlp(6)], fusion(ConcatConfig {})).check_widths().unwrap();
+        let two = Some(vec!["a".to_owned(), "b".to_owned()]);
+        let model = ModelConfig { modalities: two, ..model([mlp(4), mlp(4), mlp(6)], fusion(DetachedConfig {})) };
+        model.check_widths().unwrap();
+        // Tokens of an encoder are no feature of that width.
+        let tcn = encoder(TcnConfig { widths: vec![4], ..TcnConfig::default() });
+        let tokens = fusion(BottleneckConfig { reads: Reads::Tokens, ..BottleneckConfig::default() });
+        let model = ModelConfig::new([("a".to_owned(), tcn), ("b".to_owned(), mlp(4))], tokens);
+        assert_eq!(model.widths(), [("b".to_owned(), 4)]);
     }
 }

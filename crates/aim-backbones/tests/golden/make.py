@@ -100,6 +100,8 @@ class SmallResNet(resnet.ResNet):
         self.bn1, self.relu, self.maxpool = nn.BatchNorm2d(base), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         for i, count in enumerate(layers):
             setattr(self, f"layer{i + 1}", self._make_layer(block, base << i, count, stride=1 if i == 0 else 2))
+        for i in range(len(layers), 4):
+            setattr(self, f"layer{i + 1}", nn.Identity())
         self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Identity()
 
 
@@ -196,9 +198,63 @@ def mean_step(model, x, valid):
     return torch.stack([model(row[None, :, : int(v.sum())])[0].mean(1) for row, v in zip(x, valid)])
 
 
-def noise(*shape, lengths=None):
+class Frames(nn.Module):
+    """Linear layers on each row of a sequence."""
+
+    def __init__(self, channels, widths):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(i, o) for i, o in zip([channels, *widths], widths))
+
+    def forward(self, rows):
+        for block in self.blocks:
+            rows = block(rows).relu()
+        return rows
+
+
+def side_by_side(model, x, valid):
+    """The valid frames of each sample, as if there were no others, and zeros behind them."""
+
+    def sample(row, v):
+        frames = model(row[:, : int(v.sum())].T)
+        return torch.cat([frames, frames.new_zeros(len(v) - len(frames), frames.shape[1])]).flatten()
+
+    return torch.stack([sample(row, v) for row, v in zip(x, valid)])
+
+
+class Vectors(nn.Module):
+    """BERT's layers over vectors behind a class token."""
+
+    def __init__(self, length, channels, width, heads):
+        super().__init__()
+        layers = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": 4 * width}
+        self.encoder = bert("bert", **SMALL, **layers, num_hidden_layers=2).encoder
+        self.embeddings = nn.Module()
+        self.embeddings.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.embeddings.projection = nn.Linear(channels, width)
+        self.embeddings.position_embeddings = nn.Embedding(length + 1, width)
+        self.embeddings.LayerNorm = nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, vectors):
+        e = self.embeddings
+        tokens = torch.cat([e.cls_token, e.projection(vectors)[None]], 1)
+        tokens = e.LayerNorm(tokens + e.position_embeddings.weight[: tokens.shape[1]])
+        return self.encoder(tokens).last_hidden_state[0]
+
+
+def mean_vector(model, x, valid):
+    """The mean of class token and valid vectors, as if there were no others."""
+    return torch.stack([model(row[: int(v.sum())]).mean(0) for row, v in zip(x, valid)])
+
+
+def frames(model, x, _):
+    """The mean over the frames of a video, each a picture of the batch."""
+    pictures = x.transpose(1, 2)
+    return model(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]).mean(1)
+
+
+def noise(*shape, lengths=None, time=-1):
     x = torch.randn(shape, dtype=torch.float64)
-    return (x, None) if lengths is None else (x, torch.arange(shape[-1]) < torch.tensor(lengths)[:, None])
+    return (x, None) if lengths is None else (x, torch.arange(shape[time]) < torch.tensor(lengths)[:, None])
 
 
 # Name: network, input with its valid positions, feature.
@@ -213,6 +269,11 @@ CASES = {
         lambda: noise(3, 1, 33, 19),
         whole,
     ),
+    "resnet-video": (
+        lambda: SmallResNet(resnet.BasicBlock, [1, 1], 3, 2),
+        lambda: noise(2, 2, 3, 13, 9),
+        frames,
+    ),
     "vit-class": (small_vit, lambda: noise(2, 3, 6, 4), lambda model, x, _: model(x).last_hidden_state[:, 0]),
     "vit-mean": (small_vit, lambda: noise(2, 3, 6, 4), patches),
     "vit-timm": (small_timm, lambda: noise(2, 1, 4, 6), whole),
@@ -220,6 +281,12 @@ CASES = {
     "bert-mean": (small_bert, ids, mean),
     "roberta-first": (small_roberta, ids, first),
     "distilbert-mean": (small_distilbert, ids, mean),
+    "transformer-vectors": (
+        lambda: Vectors(5, 3, 6, 2),
+        lambda: noise(3, 5, 3, lengths=[5, 1, 3], time=1),
+        mean_vector,
+    ),
+    "sequence": (lambda: Frames(3, [5, 4]), lambda: noise(3, 3, 6, lengths=[6, 1, 4]), side_by_side),
     "tcn-last": (lambda: Tcn(3, [5, 5, 4], 3), lambda: noise(3, 3, 9, lengths=[9, 1, 6]), last_step),
     "tcn-mean": (lambda: Tcn(3, [4, 6], 2), lambda: noise(2, 3, 7, lengths=[4, 7]), mean_step),
 }

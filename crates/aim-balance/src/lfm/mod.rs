@@ -20,7 +20,7 @@ mod align;
 
 use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{
-    Batch, EpochStart, EpochWork, Error, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split,
+    Batch, EpochStart, EpochWork, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split,
     State, Stateful, View, capability,
 };
 use candle_core::Tensor;
@@ -87,15 +87,10 @@ impl MethodSettings for Lfm {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
+    fn compares_features(&self) -> Option<(&'static str, &'static str)> {
+        (self.align == Align::Contrastive).then_some(("align", "align predictions"))
+    }
     fn build(&self, net: &NetSpec) -> Result<Built> {
-        if self.align == Align::Contrastive && net.widths.iter().any(|width| *width != net.widths[0]) {
-            let problem = format!("compares features of widths {:?}", net.widths);
-            return Err(Error::invalid(
-                "method.align",
-                problem,
-                "give the encoders equal widths, or align predictions",
-            ));
-        }
         if self.weights == Weights::Learnt {
             only_with("weights", capability::VIEWS, net)?;
         }

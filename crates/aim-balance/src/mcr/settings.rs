@@ -1,9 +1,8 @@
 //! The settings of MCR and its card.
 
 use aim_config::{above, at_least, between, by_type, choice, settings};
-use aim_core::{Error, NetSpec, Result};
+use aim_core::{NetSpec, Result};
 
-use super::contrast;
 use crate::{Built, MethodInfo, MethodSettings, Provenance, Quantity, Requirements};
 
 /// Card of [`Mcr`].
@@ -77,11 +76,10 @@ impl MethodSettings for Mcr {
     fn info(&self) -> &'static MethodInfo {
         &ABOUT
     }
-    fn build(&self, net: &NetSpec) -> Result<Built> {
-        if self.contrast != 0. && !contrast::defined(&net.widths) {
-            let problem = format!("needs features of one width, the network's are {:?}", net.widths);
-            return Err(Error::invalid("method.contrast", problem, "give all encoders one width, or use 0"));
-        }
+    fn compares_features(&self) -> Option<(&'static str, &'static str)> {
+        (self.contrast != 0.).then_some(("contrast", "use 0"))
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         Ok(Built::grads(self.clone()))
     }
 }

@@ -21,7 +21,7 @@ mod nce;
 
 use aim_config::{above, between, by_type, settings};
 use aim_core::{
-    Batch, Error, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, PARTS, Pass, Report, Result, Stateless, Step,
+    Batch, Extras, Fuse, Fused, Idle, Infer, Net, NetSpec, Output, PARTS, Pass, Report, Result, Stateless, Step,
     capability,
 };
 use candle_core::Tensor;
@@ -73,15 +73,14 @@ impl MethodSettings for MmCosine {
     fn compat(&self) -> bool {
         self.compat
     }
-    fn build(&self, net: &NetSpec) -> Result<Built> {
+    fn compares_features(&self) -> Option<(&'static str, &'static str)> {
+        (self.nce != 0.).then_some(("nce", "use 0"))
+    }
+    fn build(&self, _: &NetSpec) -> Result<Built> {
         let (weight, fuse) = (self.nce, Built::fuse(self.clone()));
         if weight == 0. {
             // Without the contrast another method of a stack may decide the losses.
             return Ok(fuse);
-        }
-        if net.widths.iter().any(|width| *width != net.widths[0]) {
-            let problem = format!("compares features of widths {:?}", net.widths);
-            return Err(Error::invalid("method.nce", problem, "use encoders of one width, or 0"));
         }
         Ok(fuse.with_objective(Nce { weight }))
     }

@@ -225,7 +225,9 @@ impl RunConfig {
         }
         self.model.check()?;
         check_modalities(&self.model.fusion, modalities.len(), &registries.fusions, "model.fusion")?;
-        self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))
+        self.method.check(&modalities, &self.model.capabilities(), &|capability| registries.offers(capability))?;
+        self.model.check_widths()?;
+        self.method.check_widths(&self.model.widths())
     }
 }
 
