@@ -60,15 +60,16 @@ pub(crate) fn check_model(repository: &str, revision: Option<&str>, file: &Path)
     if cfg!(feature = "hub") { Ok(()) } else { Err(without_feature(&file.text)) }
 }
 
-/// Where a file of a model is on this machine, after fetching it if need be.
-pub(crate) fn model(repository: &str, revision: Option<&str>, file: &Path) -> Result<PathBuf> {
-    HubFile::of_model(repository, revision, file)?.fetch()
+/// Where a file of a model is on this machine, after fetching it if need be, and before it those of the files `beside`
+/// it that the repository has.
+pub(crate) fn model(repository: &str, revision: Option<&str>, file: &Path, beside: &[&str]) -> Result<PathBuf> {
+    HubFile::of_model(repository, revision, file)?.fetch(beside)
 }
 
 /// Where a file of a data set on the Hub is on this machine, after fetching it if need be; none if the path is of this
 /// machine anyway.
 pub(crate) fn local(path: &Path) -> Result<Option<PathBuf>> {
-    HubFile::parse(path)?.map(|file| file.fetch()).transpose()
+    HubFile::parse(path)?.map(|file| file.fetch(&[])).transpose()
 }
 
 /// A client by the environment: the Hub's address, cache and token.
@@ -113,36 +114,50 @@ impl<'a> HubFile<'a> {
     }
 
     #[cfg(not(feature = "hub"))]
-    fn fetch(&self) -> Result<PathBuf> {
+    fn fetch(&self, _beside: &[&str]) -> Result<PathBuf> {
         Err(without_feature(&self.text))
     }
 
     #[cfg(feature = "hub")]
-    fn fetch(&self) -> Result<PathBuf> {
-        self.fetch_by(&client()?)
+    fn fetch(&self, beside: &[&str]) -> Result<PathBuf> {
+        self.fetch_by(&client()?, beside)
     }
 
     #[cfg(feature = "hub")]
-    fn fetch_by(&self, client: &hf_hub::HFClientSync) -> Result<PathBuf> {
+    fn fetch_by(&self, client: &hf_hub::HFClientSync, beside: &[&str]) -> Result<PathBuf> {
         use hf_hub::HFError;
 
-        let fail = |e: HFError| Error::invalid(&*self.text, e.to_string(), REMEDY);
+        let fail = |problem: String| Error::invalid(&*self.text, problem, REMEDY);
+        match self.get(client, self.path, true) {
+            Err(HFError::LocalEntryNotFound { .. }) => {}
+            cached => return cached.map_err(|e| fail(e.to_string())),
+        }
+        // Before the file itself: where that is in the cache, nobody asks for them again.
+        for name in beside {
+            let path = self.path.rsplit_once('/').map_or((*name).into(), |(folder, _)| format!("{folder}/{name}"));
+            match self.get(client, &path, false) {
+                Ok(_) | Err(HFError::EntryNotFound { .. }) => {}
+                Err(e) => return Err(fail(format!("{name} beside it cannot be fetched: {e}"))),
+            }
+        }
+        self.get(client, self.path, false).map_err(|e| fail(e.to_string()))
+    }
+
+    /// A file of the repository, from the cache alone or from the Hub.
+    #[cfg(feature = "hub")]
+    fn get(&self, client: &hf_hub::HFClientSync, path: &str, cached: bool) -> Result<PathBuf, hf_hub::HFError> {
         // The two kinds of repositories have types of their own.
-        macro_rules! fetch {
+        macro_rules! get {
             ($repository:expr) => {{
                 let repository = $repository;
-                let file = repository.download_file().filename(self.path).maybe_revision(self.revision);
-                match file.clone().local_files_only(true).send() {
-                    Err(HFError::LocalEntryNotFound { .. }) => file.send(),
-                    cached => cached,
-                }
+                let file = repository.download_file().filename(path).maybe_revision(self.revision);
+                file.local_files_only(cached).send()
             }};
         }
         match self.kind {
-            Kind::DataSet => fetch!(client.dataset(self.owner, self.name)),
-            Kind::Model => fetch!(client.model(self.owner, self.name)),
+            Kind::DataSet => get!(client.dataset(self.owner, self.name)),
+            Kind::Model => get!(client.model(self.owner, self.name)),
         }
-        .map_err(fail)
     }
 }
 
@@ -221,7 +236,7 @@ mod tests {
         for name in
             ["hf://datasets/me/set/a/x.safetensors".into(), format!("hf://datasets/me/set@{commit}/a/x.safetensors")]
         {
-            assert_eq!(parse(&name).unwrap().unwrap().fetch_by(&client()).unwrap(), file);
+            assert_eq!(parse(&name).unwrap().unwrap().fetch_by(&client(), &[]).unwrap(), file);
         }
         let net = folder.path().join("models--me--net");
         let weights = net.join("snapshots").join(commit).join("x.safetensors");
@@ -230,8 +245,8 @@ mod tests {
         std::fs::write(&weights, b"x").unwrap();
         std::fs::write(net.join("refs/main"), commit).unwrap();
         let model = HubFile::of_model("me/net", None, Path::new("x.safetensors")).unwrap();
-        assert_eq!(model.fetch_by(&client()).unwrap(), weights);
-        let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(&client());
+        assert_eq!(model.fetch_by(&client(), &[]).unwrap(), weights);
+        let missing = parse("hf://datasets/me/set/b.safetensors").unwrap().unwrap().fetch_by(&client(), &[]);
         let error = missing.unwrap_err().to_string();
         assert!(error.contains("hf://datasets/me/set/b.safetensors") && error.contains("HF_TOKEN"), "{error}");
     }

@@ -67,6 +67,11 @@ pub struct WeightsFile<'a> {
 }
 
 impl WeightsFile<'_> {
+    /// Name of Hugging Face's description of what a model reads.
+    pub const PREPROCESSOR: &'static str = "preprocessor_config.json";
+    /// Name of the description of a model, where timm says what it reads.
+    pub const CONFIG: &'static str = "config.json";
+
     /// Checks that there may be such a file, without looking for it.
     ///
     /// # Errors
@@ -82,14 +87,17 @@ impl WeightsFile<'_> {
     }
 
     /// Where the file is on this machine: below `root`, unless its path is absolute, or in the Hub's cache, after
-    /// fetching it if need be.
+    /// fetching it if need be. With it are fetched [`PREPROCESSOR`](Self::PREPROCESSOR) and [`CONFIG`](Self::CONFIG) of
+    /// the same folder and revision, if there are such files.
     ///
     /// # Errors
-    /// If it is not there, or cannot be fetched.
+    /// If it is not there, or it or what is beside it cannot be fetched.
     pub fn locate(&self, root: Option<&Path>) -> Result<PathBuf> {
         self.check()?;
         match (self.hub, root) {
-            (Some(repository), _) => hub::model(repository, self.revision, self.file),
+            (Some(repository), _) => {
+                hub::model(repository, self.revision, self.file, &[Self::PREPROCESSOR, Self::CONFIG])
+            }
             (None, Some(root)) => Ok(root.join(self.file)),
             (None, None) => Ok(self.file.into()),
         }

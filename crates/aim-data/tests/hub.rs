@@ -1,4 +1,4 @@
-//! Data sets of the Hugging Face Hub, which a server on the loopback interface stands for.
+//! Data sets and weights of the Hugging Face Hub, which a server on the loopback interface stands for.
 #![cfg(all(feature = "hub", feature = "media"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aim_data::{Dataset, Source, builtin, load};
+use aim_data::{Dataset, Source, WeightsFile, builtin, load};
 use candle_core::Device;
 use parquet::{
     basic::{LogicalType, Repetition, Type as Physical},
@@ -23,7 +23,11 @@ use serde_json::{Value, json};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the Hub has: files of data sets by `OWNER/NAME/PATH`, and the requests that it has answered.
+/// In place of a file that the Hub does not hand out.
+const FORBIDDEN: &[u8] = b"forbidden";
+
+/// What the Hub has: files of data sets by `OWNER/NAME/PATH`, those of models by their address, and the requests that
+/// it has answered.
 #[derive(Clone)]
 struct Server {
     address: String,
@@ -61,9 +65,13 @@ fn answer(stream: &TcpStream, files: &BTreeMap<String, Vec<u8>>, asked: &Mutex<V
         there.then(|| json!({"id": id, "sha": COMMIT, "siblings": siblings}).to_string().into_bytes())
     } else {
         let name = path.trim_start_matches("/datasets/").replace("/resolve/refs/convert/parquet", "");
-        files.get(&name).cloned()
+        files.get(name.trim_start_matches('/')).cloned()
     };
-    let (status, body) = body.map_or(("404 Not Found", vec![]), |body| ("200 OK", body));
+    let (status, body) = match body {
+        None => ("404 Not Found", vec![]),
+        Some(body) if body == FORBIDDEN => ("403 Forbidden", vec![]),
+        Some(body) => ("200 OK", body),
+    };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: \"{:08x}\"\r\nX-Repo-Commit: {COMMIT}\r\nConnection: close\r\n\r\n",
         body.len(),
@@ -190,6 +198,9 @@ fn program() {
         "halves" => reads_halves(),
         "held-out" => reads_validation("dev", 2),
         "own" => reads_validation("validation", 4),
+        "described" => finds_weights(true),
+        "bare" => finds_weights(false),
+        "refused" => tells_what_is_not_handed_out(),
         other => unreachable!("{other}"),
     }
 }
@@ -259,6 +270,36 @@ fn reads_halves() {
         }
     }
     assert_eq!(halves("fashion-mnist").name, "halves");
+}
+
+/// A file of weights.
+fn weights() -> WeightsFile<'static> {
+    WeightsFile { file: Path::new("vit/model.safetensors"), hub: Some("me/net"), revision: Some("v1") }
+}
+
+/// A model with what describes it in the revision `v1`.
+fn net(description: Option<&[u8]>) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::from([
+        ("me/net/resolve/v1/vit/model.safetensors".to_owned(), b"weights".to_vec()),
+        ("me/net/resolve/main/vit/preprocessor_config.json".to_owned(), b"another revision's".to_vec()),
+        ("me/net/resolve/v1/preprocessor_config.json".to_owned(), b"another model's".to_vec()),
+    ]);
+    let name = "me/net/resolve/v1/vit/preprocessor_config.json".to_owned();
+    files.extend(description.map(|description| (name, description.to_vec())));
+    files
+}
+
+fn finds_weights(described: bool) {
+    let found = weights().locate(None).unwrap();
+    assert_eq!(std::fs::read(&found).unwrap(), b"weights");
+    let beside = std::fs::read(found.with_file_name(WeightsFile::PREPROCESSOR)).ok();
+    assert_eq!(beside.as_deref(), described.then_some(&b"description"[..]));
+}
+
+fn tells_what_is_not_handed_out() {
+    let error = weights().locate(None).unwrap_err().to_string();
+    let said = "vit/model.safetensors of me/net: preprocessor_config.json beside it cannot be fetched: ";
+    assert!(error.starts_with(said) && error.contains("HF_TOKEN"), "{error}");
 }
 
 /// Whether the program went well with this Hub, and what it said.
@@ -340,4 +381,24 @@ fn halves_and_pairs_of_pictures() {
     well("halves", home.path(), &Server::start(mnist.into_iter().chain(fashion).collect()).address);
     // From the cache.
     well("halves", home.path(), NOBODY);
+}
+
+#[test]
+fn what_describes_a_model_is_fetched_with_its_weights_and_then_read_from_the_cache() {
+    for (what, description) in [("described", Some(&b"description"[..])), ("bare", None)] {
+        let home = tempfile::tempdir().unwrap();
+        let server = Server::start(net(description));
+        well(what, home.path(), &server.address);
+        let asked = server.asked.lock().unwrap().len();
+        well(what, home.path(), &server.address);
+        well(what, home.path(), NOBODY);
+        assert_eq!(server.asked.lock().unwrap().len(), asked, "{what}: what is in the cache is not asked for");
+    }
+}
+
+#[test]
+fn weights_whose_description_cannot_be_fetched_are_fetched_with_it_the_next_time() {
+    let home = tempfile::tempdir().unwrap();
+    well("refused", home.path(), &Server::start(net(Some(FORBIDDEN))).address);
+    well("described", home.path(), &Server::start(net(Some(b"description"))).address);
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use aim_backbones::EncoderSpec;
-use aim_data::{DatasetSpec, NewForm, Normalise, Standardise};
+use aim_data::{DatasetSpec, NewForm, Normalise, Standardise, WeightsFile};
 use serde_json::Value;
 
 /// What decoders can bring pictures to: the setting, its word, mean and deviation by colour.
@@ -30,8 +30,8 @@ impl Statistics {
             let numbers = |key| serde_json::from_value(section[key].clone()).ok();
             Some(Self { file, mean: numbers(mean)?, deviation: numbers(deviation)? })
         };
-        read("preprocessor_config.json", "", ["image_mean", "image_std"])
-            .or_else(|| read("config.json", "/pretrained_cfg", ["mean", "std"]))
+        read(WeightsFile::PREPROCESSOR, "", ["image_mean", "image_std"])
+            .or_else(|| read(WeightsFile::CONFIG, "/pretrained_cfg", ["mean", "std"]))
     }
 
     /// The decoder's word for them.
