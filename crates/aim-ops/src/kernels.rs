@@ -14,8 +14,7 @@ pub enum Kernels {
 
 static UNTRIED: AtomicBool = AtomicBool::new(false);
 
-/// Chooses the kernels of CUDA devices, for the whole process; without effect on other devices. What one kind has
-/// computed is not to be differentiated under the other.
+/// Chooses the kernels of CUDA devices, for the whole process; without effect on other devices.
 pub fn set_kernels(kernels: Kernels) {
     UNTRIED.store(kernels == Kernels::Untried, Ordering::Relaxed);
 }

@@ -8,9 +8,11 @@ pub(crate) fn scores(unimodal: &[Tensor], labels: &Tensor) -> Result<Vec<f64>> {
     let index = labels.unsqueeze(1)?;
     let score = |logits: &Tensor| {
         let p = aim_ops::softmax(&logits.detach())?.gather(&index, 1)?;
-        Ok(p.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+        Ok(p.to_dtype(DType::F64)?.sum_all()?)
     };
-    unimodal.iter().map(score).collect()
+    let scores = unimodal.iter().map(score).collect::<Result<Vec<_>>>()?;
+    // One wait for a device, not one for each modality.
+    Ok(Tensor::stack(&scores, 0)?.to_vec1()?)
 }
 
 /// Mean over the other modalities of the ratio of scores; scores that f32 rounds to 0 count as the least above it.

@@ -181,8 +181,8 @@ fn operation(product: Product, s: &ConvShape, element: Type) -> Outcome<Vec<Desc
 
 /// Whether an engine is left out: it gives other bits in other runs, or rounds more than `precision` does.
 fn unwanted(engine: &Descriptor, precision: Precision) -> Outcome<bool> {
-    // As numbers: a newer cuDNN may know more notes.
-    let mut notes = [u32::MAX; 32];
+    // As numbers: a newer cuDNN may know other notes.
+    let mut notes = [u32::MAX; Note::CUDNN_NUMERICAL_NOTE_TYPE_COUNT as usize];
     let count = engine.get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, &mut notes)?;
     let has = |note: Note| notes[..count.min(notes.len())].contains(&(note as u32));
     let rounds = match precision {
