@@ -20,8 +20,8 @@ mod align;
 
 use aim_config::{above, between, by_type, choice, settings};
 use aim_core::{
-    Batch, EpochStart, EpochWork, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split,
-    State, Stateful, View, capability,
+    Batch, EpochStart, EpochWork, Grads, Loss, NetSpec, Objective, Output, Pass, Report, Result, Seen, Split, State,
+    Stateful, View, capability,
 };
 use candle_core::Tensor;
 
