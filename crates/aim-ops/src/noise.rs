@@ -41,8 +41,8 @@ pub fn noisy(x: &Tensor, scale: f64, std: f64, seed: u64) -> Result<Tensor> {
     (x.clone() * scale)? + cpu::noisy(&zeros, 0., std as f32, key)?.to_device(x.device())?
 }
 
-/// [`noisy`] with the tensor's own [`spread`] as `std`, plus `floor`: a single element has no spread, and gets the floor
-/// alone. Untried kernels of a CUDA device do not wait for it ([`Kernels`](crate::Kernels)).
+/// [`noisy`] with the tensor's own [`spread`] as `std`, plus `floor`: a single element has no spread, and gets the
+/// floor alone. Untried kernels of a CUDA device do not wait for it ([`Kernels`](crate::Kernels)).
 ///
 /// # Errors
 /// As [`spread`], and as [`noisy`] for the floor.

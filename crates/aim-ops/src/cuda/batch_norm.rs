@@ -1,5 +1,5 @@
-//! Batch normalisation whose channels are split over blocks: two launches forward, two back. Noise by a tensor's spread,
-//! which is summed in the same way.
+//! Batch normalisation whose channels are split over blocks: two launches forward, two back. Noise by a tensor's
+//! spread, which is summed in the same way.
 
 use candle_core::{Result, Tensor};
 

@@ -1,6 +1,6 @@
-//! Convolutions by cuDNN's graph interface, untried so far: of the plans that its heuristic proposes, the first one that
-//! gives the same bits in every run. The older calls choose among algorithms whose deterministic ones leave tensor cores
-//! idle.
+//! Convolutions by cuDNN's graph interface, untried so far: of the plans that its heuristic proposes, the first one
+//! that gives the same bits in every run. The older calls choose among algorithms whose deterministic ones leave
+//! tensor cores idle.
 
 use std::{cell::RefCell, collections::HashMap, ffi::c_void, ptr};
 

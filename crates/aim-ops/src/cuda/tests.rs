@@ -396,7 +396,7 @@ fn many_parameters_change_as_each_alone() {
         };
         let step = |k: usize, [p, m, v]: &[Var; 3]| -> Result<()> {
             let grad = random(&[sized(k)], 1000 + k as u64);
-            let h = Adam { lr: if k % 5 == 0 { 0.1 } else { h.lr }, ..h };
+            let h = Adam { lr: if k.is_multiple_of(5) { 0.1 } else { h.lr }, ..h };
             adam(p, &grad, Moments { m, v, v_max: None }, 3, h)
         };
         let (alone, shared) = (vars(), vars());
